@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The library half of `nexus-control`; `nexus` shares its admin protocol.
+
+pub mod admin;

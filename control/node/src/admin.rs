@@ -1,0 +1,855 @@
+//! The admin protocol between `nexus` and `nexus-control`: one JSON object a line, over a unix socket.
+//!
+//! A client writes a [`Request`], the server writes one [`Reply`], and so on until the client
+//! hangs up. Everything here is types and framing: no socket, no clock. Each number names its
+//! unit. A request with an unknown field is refused; a client ignores fields it does not know,
+//! so that an older `nexus` reads a newer control plane.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where `nexus-control` listens unless told otherwise.
+pub const SOCKET_PATH: &str = "/run/nexus/control.sock";
+/// Longest request line in bytes, newline included.
+pub const REQUEST_BYTES_MAX: usize = 4096;
+/// Longest reply line in bytes, newline included.
+pub const REPLY_BYTES_MAX: usize = 4 << 20;
+/// Most entries in one page of a cache dump; the client asks again with the page's cursor.
+pub const CACHE_PAGE_ENTRIES_MAX: usize = 512;
+
+/// What a client may ask. On the wire: `{"request":"lookup","name":"example.com.","type":"A"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// State of both planes: [`Response::Status`].
+    Status {},
+    /// All counters, not yet turned into rates: [`Response::Stats`].
+    Stats {},
+    /// Resolve one question as for a client with recursion: [`Response::Lookup`].
+    Lookup {
+        /// Name in presentation form; a missing last dot is added.
+        name: String,
+        /// Record type by mnemonic or as `TYPE<number>` (RFC 3597 §5).
+        #[serde(rename = "type")]
+        record_type: String,
+        /// Whether to report each step taken, past the caches.
+        #[serde(default)]
+        trace: bool,
+    },
+    /// One page of the answer table: [`Response::CachePage`].
+    CacheDump {
+        /// Only entries of exactly this name.
+        #[serde(default)]
+        name: Option<String>,
+        /// 0 at first, then [`CachePage::next_cursor`] of the page before.
+        #[serde(default)]
+        cursor: u64,
+    },
+    /// Forget answers in the table and in every worker: [`Response::CacheFlushed`].
+    CacheFlush {
+        /// The name to forget; everything when absent.
+        #[serde(default)]
+        name: Option<String>,
+        /// Whether names below `name` go too.
+        #[serde(default)]
+        subtree: bool,
+    },
+    /// The zones served: [`Response::Zones`].
+    ZoneList {},
+    /// Read zone files again: [`Response::ZonesReloaded`].
+    ZoneReload {
+        /// One zone; all of them when absent.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Read the configuration and every zone file again, as SIGHUP does: [`Response::ZonesReloaded`].
+    Reload {},
+    /// Every metric in Prometheus text form: [`Response::Metrics`].
+    Metrics {},
+}
+
+/// What comes back on one line: `{"ok":{…}}` or `{"error":{…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The request was carried out.
+    Ok(Response),
+    /// It was not.
+    Error(Failure),
+}
+
+/// The answer to a [`Request`]. On the wire: `{"kind":"status",…}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Stats`].
+    Stats(Box<Stats>),
+    /// To [`Request::Lookup`].
+    Lookup(Box<Lookup>),
+    /// To [`Request::CacheDump`].
+    CachePage(CachePage),
+    /// To [`Request::CacheFlush`].
+    CacheFlushed {
+        /// Entries removed from the shared table; workers count theirs later.
+        entries: u64,
+    },
+    /// To [`Request::ZoneList`].
+    Zones {
+        /// Sorted by name.
+        zones: Vec<ZoneStatus>,
+    },
+    /// To [`Request::ZoneReload`] and [`Request::Reload`].
+    ZonesReloaded {
+        /// One line for each zone that was read.
+        zones: Vec<ZoneReloaded>,
+    },
+    /// To [`Request::Metrics`].
+    Metrics {
+        /// Prometheus text exposition.
+        text: String,
+    },
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// For programs.
+    pub code: FailureCode,
+    /// For people: one line, no trailing dot.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code and text.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// Kinds of [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    /// Not a request, or a name or type in it cannot be read.
+    BadRequest,
+    /// No such zone.
+    NotFound,
+    /// A file could not be read or parsed; the old data stay in service.
+    Invalid,
+    /// The dataplane is not attached, or the server is stopping.
+    Unavailable,
+    /// No answer within the server's own limit.
+    Timeout,
+    /// Our mistake.
+    Internal,
+}
+
+/// Both planes as control sees them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The process that answers.
+    pub control: ControlStatus,
+    /// Absent when control has no region of a dataplane attached.
+    pub dataplane: Option<DataplaneStatus>,
+}
+
+/// State of `nexus-control`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlStatus {
+    /// Version of the program.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// Addresses with kernel sockets for UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Whether control reads UDP queries itself because no worker does.
+    pub serving_udp: bool,
+    /// Zones in service.
+    pub zones: u64,
+    /// How other names are resolved.
+    pub resolver: ResolverStatus,
+}
+
+/// How names outside our zones are answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolverStatus {
+    /// Forwarding or recursion.
+    pub mode: ResolverMode,
+    /// Questions being resolved now.
+    pub queries_in_flight: u64,
+    /// Configured upstreams in order; empty when recursing.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// The two ways to resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverMode {
+    /// Ask configured upstreams.
+    Forward,
+    /// Start at the root servers.
+    Recurse,
+}
+
+/// One upstream of a forwarder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Where queries go.
+    pub address: SocketAddr,
+    /// Whether it answered lately.
+    pub healthy: bool,
+    /// Smoothed round trip in microseconds, once measured.
+    pub round_trip_us: Option<u64>,
+}
+
+/// State of `nexus-dataplane`, read from the shared region by control or by `nexus` itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataplaneStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// Whether any worker's heartbeat is recent.
+    pub running: bool,
+    /// `zero-copy`, `copy` or `socket`.
+    pub mode: String,
+    /// Why this mode was taken: what `auto` tried before and what came of it.
+    pub reason: String,
+    /// Network interface; empty in socket mode.
+    pub interface: String,
+    /// One for each worker, by index.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// State of one worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Index of the worker; in AF_XDP modes also its place among the queues.
+    pub index: u32,
+    /// Whether its heartbeat is recent.
+    pub running: bool,
+    /// Milliseconds since its last heartbeat.
+    pub heartbeat_age_ms: u64,
+    /// Queries taken since start.
+    pub queries: u64,
+    /// Answers sent from caches since start.
+    pub hits: u64,
+    /// Queries handed to control since start.
+    pub punts: u64,
+}
+
+/// Counters at one moment. Rates are differences between two of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Milliseconds of CLOCK_MONOTONIC when the counters were read.
+    pub taken_at_ms: u64,
+    /// One block for each worker; empty without a dataplane.
+    pub workers: Vec<WorkerStats>,
+    /// Control's own counters by metric name; empty when control is dead.
+    pub control: BTreeMap<String, u64>,
+}
+
+/// Counters of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStats {
+    /// Index of the worker.
+    pub index: u32,
+    /// By the names of `exchange`'s counter table.
+    pub counters: BTreeMap<String, u64>,
+    /// Buckets of the latency histogram that are not empty, by rising bound.
+    pub latency: Vec<LatencyBucket>,
+}
+
+/// One bucket of a latency histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyBucket {
+    /// Exclusive upper bound in nanoseconds.
+    pub below_ns: u64,
+    /// Answers in this bucket alone.
+    pub count: u64,
+}
+
+/// A resolved question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// RCODE by mnemonic: `NOERROR`, `NXDOMAIN`, …
+    pub rcode: String,
+    /// Header flags that are set, in wire order: `qr`, `aa`, `tc`, `rd`, `ra`, `ad`, `cd`.
+    pub flags: Vec<String>,
+    /// RFC 8914 INFO-CODE when the answer carries one.
+    pub extended_error: Option<u16>,
+    /// Where the answer came from.
+    pub source: LookupSource,
+    /// Microseconds from request to answer.
+    pub elapsed_us: u64,
+    /// Answer section.
+    pub answer: Vec<RecordText>,
+    /// Authority section.
+    pub authority: Vec<RecordText>,
+    /// Additional section without OPT.
+    pub additional: Vec<RecordText>,
+    /// Steps in order; empty unless asked for.
+    pub trace: Vec<TraceStep>,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupSource {
+    /// A zone served here.
+    Zone,
+    /// The answer table.
+    Cache,
+    /// An upstream.
+    Forward,
+    /// Authoritative servers, from the root down.
+    Recurse,
+}
+
+/// One record in presentation form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordText {
+    /// Owner name with the last dot.
+    pub name: String,
+    /// Time to live in seconds.
+    pub ttl_secs: u32,
+    /// `IN`, …
+    pub class: String,
+    /// Mnemonic of the type.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// RDATA in presentation form.
+    pub data: String,
+}
+
+/// One step of a traced lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceStep {
+    /// Microseconds after the request.
+    pub at_us: u64,
+    /// What was done: `query 192.0.2.1 example.com. NS`, …
+    pub text: String,
+}
+
+/// One page of the answer table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachePage {
+    /// At most [`CACHE_PAGE_ENTRIES_MAX`].
+    pub entries: Vec<CacheEntry>,
+    /// Where to go on; absent on the last page.
+    pub next_cursor: Option<u64>,
+}
+
+/// One entry of the answer table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheEntry {
+    /// Name asked for.
+    pub name: String,
+    /// Type asked for.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// Class asked for.
+    pub class: String,
+    /// Query flags of the key that are set: `rd`, `cd`, `do`.
+    pub flags: Vec<String>,
+    /// RCODE of the answer by mnemonic.
+    pub rcode: String,
+    /// Records in the answer section.
+    pub answers: u16,
+    /// Seconds it may still be served fresh; 0 when expired.
+    pub ttl_secs: u32,
+    /// Seconds since it was stored.
+    pub age_secs: u32,
+    /// Zone number; 0 for resolved data.
+    pub zone: u32,
+    /// Whether a later zone change made it dead.
+    pub dead: bool,
+    /// Bytes it takes in the table.
+    pub bytes: u32,
+}
+
+/// One served zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// Apex with the last dot.
+    pub name: String,
+    /// Zone file.
+    pub file: String,
+    /// SOA serial; absent when the zone never loaded.
+    pub serial: Option<u32>,
+    /// Records of all types.
+    pub records: u64,
+    /// Generation number in the shared region.
+    pub generation: u32,
+    /// Whether it carries DNSSEC records.
+    pub signed: bool,
+    /// Seconds since the data in service were read.
+    pub loaded_secs_ago: u64,
+    /// Why the last reload failed: `file:line:column: …`.
+    pub error: Option<String>,
+}
+
+/// What came of reading one zone file again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneReloaded {
+    /// Apex with the last dot.
+    pub name: String,
+    /// SOA serial in service before.
+    pub serial_before: Option<u32>,
+    /// SOA serial in service now.
+    pub serial: Option<u32>,
+    /// Whether the data differ, so that the generation was bumped.
+    pub changed: bool,
+    /// Why the file was refused: `file:line:column: …`; the old data stay.
+    pub error: Option<String>,
+}
+
+/// A line that is not a message of this protocol.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// No newline within the limit.
+    #[error("line longer than {bytes_max} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// Not JSON, or not of the expected shape.
+    #[error("not a message of the admin protocol: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Request {
+    /// Reads one line, with or without its newline.
+    pub fn decode(line: &[u8]) -> Result<Self, LineError> {
+        decode(line, REQUEST_BYTES_MAX)
+    }
+
+    /// Writes one line with its newline.
+    pub fn encode(&self) -> Result<Vec<u8>, LineError> {
+        encode(self, REQUEST_BYTES_MAX)
+    }
+}
+
+impl Reply {
+    /// Reads one line, with or without its newline.
+    pub fn decode(line: &[u8]) -> Result<Self, LineError> {
+        decode(line, REPLY_BYTES_MAX)
+    }
+
+    /// Writes one line with its newline.
+    pub fn encode(&self) -> Result<Vec<u8>, LineError> {
+        encode(self, REPLY_BYTES_MAX)
+    }
+}
+
+impl From<Result<Response, Failure>> for Reply {
+    fn from(result: Result<Response, Failure>) -> Self {
+        match result {
+            Ok(response) => Self::Ok(response),
+            Err(failure) => Self::Error(failure),
+        }
+    }
+}
+
+impl From<Reply> for Result<Response, Failure> {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Ok(response) => Ok(response),
+            Reply::Error(failure) => Err(failure),
+        }
+    }
+}
+
+/// Cuts a byte stream into lines, and refuses a line that outgrows its limit.
+#[derive(Debug)]
+pub struct Lines {
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` known to hold no newline, so that a long line is scanned once.
+    scanned: usize,
+    bytes_max: usize,
+}
+
+impl Lines {
+    /// A cutter for lines of at most `bytes_max` bytes, newline included.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            scanned: 0,
+            bytes_max,
+        }
+    }
+
+    /// Takes bytes as they arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line without its newline; `None` until more bytes arrive.
+    ///
+    /// After [`LineError::TooLong`] the stream cannot be followed any more: hang up.
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {
+        let window = self.buffer.iter().take(self.bytes_max);
+        let mut unscanned = window.enumerate().skip(self.scanned);
+        let Some((newline, _)) = unscanned.find(|&(_, &byte)| byte == b'\n') else {
+            self.scanned = self.buffer.len().min(self.bytes_max);
+            if self.buffer.len() >= self.bytes_max {
+                return Err(LineError::TooLong {
+                    bytes_max: self.bytes_max,
+                });
+            }
+            return Ok(None);
+        };
+        self.scanned = 0;
+        let rest = self.buffer.split_off(newline + 1);
+        let mut line = std::mem::replace(&mut self.buffer, rest);
+        line.truncate(newline);
+        Ok(Some(line))
+    }
+}
+
+fn decode<'a, T: Deserialize<'a>>(line: &'a [u8], bytes_max: usize) -> Result<T, LineError> {
+    if line.len() > bytes_max {
+        return Err(LineError::TooLong { bytes_max });
+    }
+    Ok(serde_json::from_slice(line)?)
+}
+
+fn encode(message: &impl Serialize, bytes_max: usize) -> Result<Vec<u8>, LineError> {
+    let mut line = serde_json::to_vec(message)?; // JSON escapes newlines: one message is one line.
+    line.push(b'\n');
+    if line.len() > bytes_max {
+        return Err(LineError::TooLong { bytes_max });
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Request> {
+        let name = || Some("www.example.com.".to_owned());
+        vec![
+            Request::Status {},
+            Request::Stats {},
+            Request::Lookup {
+                name: "example.com".into(),
+                record_type: "TYPE65".into(),
+                trace: true,
+            },
+            Request::CacheDump {
+                name: None,
+                cursor: 0,
+            },
+            Request::CacheDump {
+                name: name(),
+                cursor: u64::MAX,
+            },
+            Request::CacheFlush {
+                name: name(),
+                subtree: true,
+            },
+            Request::CacheFlush {
+                name: None,
+                subtree: false,
+            },
+            Request::ZoneList {},
+            Request::ZoneReload { name: name() },
+            Request::Reload {},
+            Request::Metrics {},
+        ]
+    }
+
+    fn record() -> RecordText {
+        RecordText {
+            name: "a\\010b.".into(),
+            ttl_secs: 1,
+            class: "IN".into(),
+            record_type: "TXT".into(),
+            data: "\"line\nbreak\"".into(),
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            control: ControlStatus {
+                version: "0.1.0".into(),
+                pid: 7,
+                uptime_secs: 9,
+                listen: vec![SocketAddr::from(([127, 0, 0, 1], 53))],
+                serving_udp: false,
+                zones: 2,
+                resolver: ResolverStatus {
+                    mode: ResolverMode::Forward,
+                    queries_in_flight: 1,
+                    upstreams: vec![UpstreamStatus {
+                        address: SocketAddr::from(([192, 0, 2, 1], 53)),
+                        healthy: true,
+                        round_trip_us: Some(800),
+                    }],
+                },
+            },
+            dataplane: Some(DataplaneStatus {
+                pid: 8,
+                uptime_secs: 10,
+                running: true,
+                mode: "copy".into(),
+                reason: "zero-copy: EOPNOTSUPP".into(),
+                interface: "eth1".into(),
+                workers: vec![WorkerStatus {
+                    index: 0,
+                    running: true,
+                    heartbeat_age_ms: 12,
+                    queries: 3,
+                    hits: 2,
+                    punts: 1,
+                }],
+            }),
+        }
+    }
+
+    fn stats() -> Stats {
+        Stats {
+            taken_at_ms: 5,
+            workers: vec![WorkerStats {
+                index: 0,
+                counters: BTreeMap::from([("queries".to_owned(), u64::MAX)]),
+                latency: vec![LatencyBucket {
+                    below_ns: 1024,
+                    count: 3,
+                }],
+            }],
+            control: BTreeMap::new(),
+        }
+    }
+
+    fn lookup() -> Lookup {
+        Lookup {
+            rcode: "NOERROR".into(),
+            flags: vec!["qr".into(), "ra".into()],
+            extended_error: Some(3),
+            source: LookupSource::Recurse,
+            elapsed_us: 4,
+            answer: vec![record()],
+            authority: vec![],
+            additional: vec![],
+            trace: vec![TraceStep {
+                at_us: 1,
+                text: "query 192.0.2.1".into(),
+            }],
+        }
+    }
+
+    fn replies() -> Vec<Reply> {
+        let entry = CacheEntry {
+            name: "example.com.".into(),
+            record_type: "A".into(),
+            class: "IN".into(),
+            flags: vec!["rd".into()],
+            rcode: "NOERROR".into(),
+            answers: 1,
+            ttl_secs: 1,
+            age_secs: 2,
+            zone: 0,
+            dead: false,
+            bytes: 120,
+        };
+        let zone = ZoneStatus {
+            name: "example.com.".into(),
+            file: "example.com.zone".into(),
+            serial: Some(3),
+            records: 4,
+            generation: 5,
+            signed: true,
+            loaded_secs_ago: 6,
+            error: None,
+        };
+        let reloaded = ZoneReloaded {
+            name: "example.com.".into(),
+            serial_before: Some(3),
+            serial: Some(4),
+            changed: true,
+            error: Some("example.com.zone:3:1: unknown type".into()),
+        };
+        vec![
+            Reply::Ok(Response::Status(Box::new(status()))),
+            Reply::Ok(Response::Stats(Box::new(stats()))),
+            Reply::Ok(Response::Lookup(Box::new(lookup()))),
+            Reply::Ok(Response::CachePage(CachePage {
+                entries: vec![entry],
+                next_cursor: Some(9),
+            })),
+            Reply::Ok(Response::CacheFlushed { entries: 2 }),
+            Reply::Ok(Response::Zones { zones: vec![zone] }),
+            Reply::Ok(Response::ZonesReloaded {
+                zones: vec![reloaded],
+            }),
+            Reply::Ok(Response::Metrics {
+                text: "# HELP a b\na 1\n".into(),
+            }),
+            Reply::Error(Failure::new(FailureCode::NotFound, "no zone \"x.\"")),
+        ]
+    }
+
+    #[test]
+    fn request_encoded_then_decoded_is_the_same() {
+        for request in requests() {
+            let line = request.encode().unwrap();
+            assert_eq!(Request::decode(&line).unwrap(), request);
+            assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        }
+    }
+
+    #[test]
+    fn reply_encoded_then_decoded_is_the_same() {
+        for reply in replies() {
+            let line = reply.encode().unwrap();
+            assert_eq!(Reply::decode(&line).unwrap(), reply);
+            assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        }
+    }
+
+    #[test]
+    fn request_on_the_wire_has_the_documented_form() {
+        let line = br#"{"request":"lookup","name":"example.com.","type":"A"}"#;
+        let expected = Request::Lookup {
+            name: "example.com.".into(),
+            record_type: "A".into(),
+            trace: false,
+        };
+        assert_eq!(Request::decode(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn request_with_unknown_field_is_malformed() {
+        for line in [
+            &br#"{"request":"cache_flush","nmae":"example.com."}"#[..],
+            br#"{"request":"status","verbose":true}"#,
+            br#"{"request":"shutdown"}"#,
+            br#"{"request":"lookup"}"#,
+            b"",
+            b"{}{}",
+        ] {
+            assert!(
+                matches!(Request::decode(line), Err(LineError::Malformed(_))),
+                "{}",
+                String::from_utf8_lossy(line)
+            );
+        }
+    }
+
+    #[test]
+    fn reply_with_unknown_field_is_read() {
+        let line = br#"{"ok":{"kind":"cache_flushed","entries":2,"workers":1}}"#;
+        let reply = Reply::decode(line).unwrap();
+        assert_eq!(reply, Reply::Ok(Response::CacheFlushed { entries: 2 }));
+    }
+
+    #[test]
+    fn request_over_the_limit_is_too_long_both_ways() {
+        let name = "a".repeat(REQUEST_BYTES_MAX);
+        let request = Request::ZoneReload { name: Some(name) };
+        assert!(matches!(request.encode(), Err(LineError::TooLong { .. })));
+        let line = vec![b' '; REQUEST_BYTES_MAX + 1];
+        assert!(matches!(
+            Request::decode(&line),
+            Err(LineError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn full_page_of_longest_names_fits_in_a_reply() {
+        let entry = CacheEntry {
+            name: "\\255".repeat(255),
+            record_type: "TYPE65535".into(),
+            class: "CLASS65535".into(),
+            flags: vec!["rd".into(), "cd".into(), "do".into()],
+            rcode: "BADCOOKIE".into(),
+            answers: u16::MAX,
+            ttl_secs: u32::MAX,
+            age_secs: u32::MAX,
+            zone: u32::MAX,
+            dead: true,
+            bytes: u32::MAX,
+        };
+        let entries = vec![entry; CACHE_PAGE_ENTRIES_MAX];
+        let page = CachePage {
+            entries,
+            next_cursor: Some(u64::MAX),
+        };
+        assert!(Reply::Ok(Response::CachePage(page)).encode().is_ok());
+    }
+
+    #[test]
+    fn lines_cut_anywhere_come_out_whole() {
+        let stream = b"first\nsecond\n\nrest";
+        for cut in 0..=stream.len() {
+            let mut lines = Lines::new(16);
+            let mut seen = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                lines.push(part);
+                while let Some(line) = lines.next_line().unwrap() {
+                    seen.push(line);
+                }
+            }
+            assert_eq!(seen, [&b"first"[..], b"second", b""], "cut={cut}");
+        }
+    }
+
+    #[test]
+    fn line_of_the_limit_passes_and_one_byte_more_is_too_long() {
+        let mut lines = Lines::new(8);
+        lines.push(b"1234567\n");
+        assert_eq!(lines.next_line().unwrap().as_deref(), Some(&b"1234567"[..]));
+        lines.push(b"12345678\n");
+        assert!(matches!(
+            lines.next_line(),
+            Err(LineError::TooLong { bytes_max: 8 })
+        ));
+    }
+
+    #[test]
+    fn decoder_survives_arbitrary_bytes() {
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|bytes: &[u8]| {
+                if let Ok(request) = Request::decode(bytes) {
+                    let line = request.encode().unwrap();
+                    assert_eq!(Request::decode(&line).unwrap(), request);
+                }
+                let _ = Reply::decode(bytes);
+            });
+    }
+
+    #[test]
+    fn decoder_survives_a_mutated_message() {
+        bolero::check!()
+            .with_iterations(5_000)
+            .with_type::<(u8, Vec<(u16, u8)>)>()
+            .for_each(|(pick, edits)| {
+                let replies = replies();
+                let mut line = replies[usize::from(*pick) % replies.len()]
+                    .encode()
+                    .unwrap();
+                for &(at, byte) in edits {
+                    let at = usize::from(at) % line.len();
+                    line[at] = byte;
+                }
+                if let Ok(reply) = Reply::decode(&line) {
+                    let again = reply.encode().unwrap();
+                    assert_eq!(Reply::decode(&again).unwrap(), reply);
+                }
+            });
+    }
+}
