@@ -1,0 +1,3 @@
+//! Authoritative zones: from master files to complete wire responses.
+//!
+//! Never reads a file, a clock or a socket.
