@@ -1,0 +1,156 @@
+//! What the operator chooses: forwarders, hints, families, limits.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_proto::rr::Name;
+
+use super::hints::root_hints;
+
+/// Everything that [`Resolver::new`](super::Resolver::new) needs to know, with a default for each.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Zones whose names go to chosen servers instead of the tree; the longest match wins.
+    pub forward: Vec<Forward>,
+    /// Names and addresses of the root servers; [`root_hints`] is the built-in list.
+    pub root_hints: Vec<(Name, Vec<IpAddr>)>,
+    /// Bounds of work and of memory.
+    pub limits: Limits,
+    /// Bytes that the RRset cache may hold, keys and bookkeeping included.
+    pub cache_bytes_max: usize,
+    /// Shortest time, in seconds, for which a positive RRset is kept.
+    pub ttl_min_secs: u32,
+    /// Longest time, in seconds, for which a positive RRset is kept (RFC 8767 §4 advises a week).
+    pub ttl_max_secs: u32,
+    /// Longest time, in seconds, for which a negative answer is kept (RFC 2308 §5: one to three hours).
+    pub negative_ttl_max_secs: u32,
+    /// Seconds after its expiry for which an RRset may still be served if every server fails
+    /// (RFC 8767); 0 turns stale answers off.
+    pub stale_max_secs: u32,
+    /// UDP payload size offered by EDNS (RFC 6891 §6.2.5), in bytes.
+    pub edns_payload_bytes: u16,
+    /// How much of a name each server sees (RFC 9156).
+    pub qname_minimisation: QnameMinimisation,
+    /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
+    pub case_randomisation: bool,
+    /// Whether authoritative servers are asked over IPv4.
+    pub use_ipv4: bool,
+    /// Whether authoritative servers are asked over IPv6.
+    pub use_ipv6: bool,
+    /// Port of authoritative servers; forwarders carry their own.
+    pub port: u16,
+    /// Whether loopback addresses that come out of the DNS may be asked. Off outside tests: a zone
+    /// could otherwise make the resolver ask itself.
+    pub ask_loopback: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            forward: Vec::new(),
+            root_hints: root_hints(),
+            limits: Limits::default(),
+            cache_bytes_max: 64 << 20,
+            ttl_min_secs: 0,
+            ttl_max_secs: 86_400,
+            negative_ttl_max_secs: 3_600,
+            stale_max_secs: 86_400,
+            edns_payload_bytes: 1232,
+            qname_minimisation: QnameMinimisation::Relaxed,
+            case_randomisation: true,
+            use_ipv4: true,
+            use_ipv6: true,
+            port: 53,
+            ask_loopback: false,
+        }
+    }
+}
+
+/// A zone whose names are asked of chosen recursive servers.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The zone and everything below it; the root forwards all names.
+    pub zone: Name,
+    /// Servers, equal in rank; the fastest that answers is preferred. Empty: names of this zone are
+    /// resolved iteratively, an exception to a forwarder above it.
+    pub servers: Vec<SocketAddr>,
+    /// Whether names are resolved iteratively when every server of the list fails.
+    pub fallback: bool,
+}
+
+/// How much of a name each server sees (RFC 9156).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QnameMinimisation {
+    /// Every server sees the whole name.
+    Off,
+    /// One label more than the zone at a time; the whole name when a server answers that badly.
+    #[default]
+    Relaxed,
+    /// One label more than the zone at a time; NXDOMAIN for a part is NXDOMAIN for the name.
+    Strict,
+}
+
+/// Bounds of the work for one question and of the memory for all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Questions that wait for an answer at once; more are answered SERVFAIL.
+    pub tickets_max: usize,
+    /// Resolutions under way at once, sub-resolutions included.
+    pub tasks_max: usize,
+    /// Messages in flight at once.
+    pub exchanges_max: usize,
+    /// Servers whose round-trip time and faults are remembered.
+    pub servers_max: usize,
+    /// Failed questions that are remembered (RFC 9520).
+    pub failures_max: usize,
+    /// Milliseconds after which a question is answered SERVFAIL (or with stale data).
+    pub wall_ms_max: u32,
+    /// Messages sent for one question, those of its sub-resolutions included.
+    pub sends_max: u32,
+    /// Sub-resolutions (addresses of name servers) started for one question.
+    pub subqueries_max: u32,
+    /// How deep sub-resolutions may nest.
+    pub depth_max: u8,
+    /// Aliases (CNAME, DNAME) followed for one question.
+    pub aliases_max: u8,
+    /// Delegations followed for one question.
+    pub referrals_max: u8,
+    /// Name servers of one delegation that are considered; the rest are ignored (NXNSAttack).
+    pub nameservers_max: usize,
+    /// Addresses of one delegation that are considered.
+    pub addresses_max: usize,
+    /// Sub-resolutions that one resolution has under way at once (NXNSAttack).
+    pub subqueries_parallel_max: usize,
+    /// Messages to one server for one step of one resolution.
+    pub attempts_max: u8,
+    /// Wrong replies after which an exchange gives up UDP for TCP.
+    pub mismatches_max: u16,
+    /// Records of one RRset that are kept; a larger RRset makes its reply invalid.
+    pub rrset_records_max: usize,
+    /// Events that one trace keeps.
+    pub trace_events_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tickets_max: 65_536,
+            tasks_max: 16_384,
+            exchanges_max: 8_192,
+            servers_max: 16_384,
+            failures_max: 16_384,
+            wall_ms_max: 5_000,
+            sends_max: 100,
+            subqueries_max: 24,
+            depth_max: 6,
+            aliases_max: 12,
+            referrals_max: 32,
+            nameservers_max: 16,
+            addresses_max: 32,
+            subqueries_parallel_max: 2,
+            attempts_max: 3,
+            mismatches_max: 16,
+            rrset_records_max: 512,
+            trace_events_max: 256,
+        }
+    }
+}

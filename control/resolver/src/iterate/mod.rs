@@ -1,0 +1,20 @@
+//! Finds answers outside: forwarding and iterative resolution as a state machine.
+//!
+//! [`Resolver::step`] takes a question, a reply, a failure or the passing of time and appends what
+//! the shell must do: send a message, cancel an exchange, give an answer. It holds the RRset
+//! cache, what is known of every server, and the state of every open resolution, all bounded. It
+//! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
+//! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
+
+mod config;
+mod hints;
+mod message;
+mod resolver;
+
+pub use config::{Config, Forward, Limits, QnameMinimisation};
+pub use hints::root_hints;
+pub use message::{
+    CacheLine, Effect, Input, Outcome, Question, QuestionError, Statistics, TraceEvent, TraceKind,
+    Transport, TransportError, Trust, extended_error,
+};
+pub use resolver::Resolver;
