@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The one YAML file of both processes: keys, defaults, errors with file, line and key.
+//!
+//! Every key has a default and none is needed to start. An unknown key or a value out of range is
+//! an error that says where it stands and what was expected. This crate reads one file and touches
+//! nothing else: no socket, no interface, no zone file.
+//!
+//! Start at [`Config::load`].
+
+mod api;
+mod consensus;
+mod ct;
+mod dataplane;
+mod document;
+mod error;
+mod network;
+mod number;
+mod path;
+mod resolver;
+mod size;
+mod zone;
+
+pub use api::Api;
+pub use consensus::Consensus;
+pub use ct::Ct;
+pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};
+pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};
+pub use error::ConfigError;
+pub use network::{Network, NetworkError, Networks};
+pub use resolver::{Dnssec, Resolver, RootHints, Tcp, Timeouts, Ttl, Upstream};
+pub use zone::Zone;

@@ -1,0 +1,267 @@
+//! `resolver`: who may ask, where to listen, and how questions are resolved.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::number::number;
+use crate::{Networks, size};
+
+/// Who may ask, and how questions are resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resolver {
+    /// Addresses to answer on, UDP and TCP; the port is `dataplane.ports.dns`.
+    pub listen: Vec<IpAddr>,
+    /// Clients that may have names resolved. Own zones are answered to everybody.
+    pub allow: Networks,
+    /// Resolvers to ask instead of the root: addresses, with or without port. Empty: iterate.
+    pub forward: Vec<Upstream>,
+    /// Addresses of the root servers: `builtin`, or a file in the form of `named.root`.
+    pub root_hints: RootHints,
+    /// DNSSEC validation. `validate` is accepted but does not act yet.
+    pub dnssec: Dnssec,
+    /// Memory of the resolver's cache of records.
+    #[serde(
+        deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
+        serialize_with = "size::write"
+    )]
+    #[schemars(schema_with = "size::schema")]
+    pub cache_bytes: u64,
+    /// Bounds on the time that a resolved answer is kept.
+    pub ttl: Ttl,
+    /// How long to wait, for what.
+    pub timeouts: Timeouts,
+    /// Limits on TCP connections from clients (RFC 7766).
+    pub tcp: Tcp,
+    /// Questions being resolved at the same time; more are answered with SERVFAIL.
+    #[serde(deserialize_with = "number::<1, 1000000, _, _>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub questions_max: u32,
+    /// Sockets towards servers open at the same time.
+    #[serde(deserialize_with = "number::<1, 65535, _, _>")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub upstream_sockets_max: u32,
+    /// Text for `id.server` and `hostname.bind` in class CHAOS; left out: the host's name; empty:
+    /// refused.
+    pub identity: Option<String>,
+    /// Text for `version.bind` and `version.server`; left out: name and version; empty: refused.
+    pub version: Option<String>,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            allow: Networks::local(),
+            forward: Vec::new(),
+            root_hints: RootHints::Builtin,
+            dnssec: Dnssec::Off,
+            cache_bytes: 32 << 20,
+            ttl: Ttl::default(),
+            timeouts: Timeouts::default(),
+            tcp: Tcp::default(),
+            questions_max: 10_000,
+            upstream_sockets_max: 4_096,
+            identity: None,
+            version: None,
+        }
+    }
+}
+
+/// DNSSEC validation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dnssec {
+    /// Signatures are passed on, never checked.
+    #[default]
+    Off,
+    /// Accepted so that a configuration can ask for it already; answers are not validated yet.
+    Validate,
+}
+
+/// Bounds on the time that a resolved answer is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ttl {
+    /// Shorter TTLs are raised to this, in seconds.
+    #[serde(deserialize_with = "number::<0, 3600, _, _>")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub min_secs: u32,
+    /// Longer TTLs are cut to this, in seconds.
+    #[serde(deserialize_with = "number::<1, 604800, _, _>")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub max_secs: u32,
+    /// Longer TTLs of negative answers are cut to this, in seconds (RFC 2308 §5).
+    #[serde(deserialize_with = "number::<0, 86400, _, _>")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub negative_max_secs: u32,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self {
+            min_secs: 0,
+            max_secs: 86_400,
+            negative_max_secs: 3_600,
+        }
+    }
+}
+
+/// How long to wait, for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Longest time from a client's question to its answer, in milliseconds.
+    #[serde(deserialize_with = "number::<100, 60000, _, _>")]
+    #[schemars(range(min = 100, max = 60000))]
+    pub question_ms: u32,
+    /// Longest wait for one server before the next is tried, in milliseconds.
+    #[serde(deserialize_with = "number::<10, 30000, _, _>")]
+    #[schemars(range(min = 10, max = 30000))]
+    pub server_ms: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            question_ms: 8_000,
+            server_ms: 1_500,
+        }
+    }
+}
+
+/// Limits on TCP connections from clients (RFC 7766).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tcp {
+    /// Connections open at the same time.
+    #[serde(deserialize_with = "number::<1, 100000, _, _>")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections_max: u32,
+    /// Connections of one client address.
+    #[serde(deserialize_with = "number::<1, 100000, _, _>")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections_per_client_max: u32,
+    /// Questions of one connection that wait for their answers.
+    #[serde(deserialize_with = "number::<1, 10000, _, _>")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub questions_per_connection_max: u32,
+    /// A connection without traffic is closed after this time, in milliseconds.
+    #[serde(deserialize_with = "number::<100, 600000, _, _>")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub idle_ms: u32,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000,
+            connections_per_client_max: 100,
+            questions_per_connection_max: 100,
+            idle_ms: 10_000,
+        }
+    }
+}
+
+/// Addresses of the root servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RootHints {
+    /// The list that came with the program.
+    #[default]
+    Builtin,
+    /// A file in the form of `named.root`.
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for RootHints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "" => Err(D::Error::custom(
+                "is empty; expected `builtin` or the name of a file",
+            )),
+            "builtin" => Ok(Self::Builtin),
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+impl Serialize for RootHints {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Builtin => out.serialize_str("builtin"),
+            Self::File(file) => file.serialize(out),
+        }
+    }
+}
+
+impl JsonSchema for RootHints {
+    fn schema_name() -> Cow<'static, str> {
+        "RootHints".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "description": "`builtin` or a file name." })
+    }
+}
+
+/// A resolver to forward to: `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream(pub SocketAddr);
+
+/// Port of an upstream that names none.
+const DNS_PORT: u16 = 53;
+
+impl FromStr for Upstream {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address = match text.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, DNS_PORT),
+            Err(_) => text.parse::<SocketAddr>().map_err(
+                |_| "expected an address such as 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53",
+            )?,
+        };
+        if address.port() == 0 || address.ip().is_unspecified() {
+            return Err("expected an address and a port other than zero");
+        }
+        Ok(Self(address))
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl<'de> Deserialize<'de> for Upstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl JsonSchema for Upstream {
+    fn schema_name() -> Cow<'static, str> {
+        "Upstream".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "Address, with or without port (53)." })
+    }
+}

@@ -1,0 +1,97 @@
+//! `zones`: what is answered with authority.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Networks;
+
+/// A zone answered with authority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Name of the zone's apex. Kept in lower case with the final dot.
+    #[serde(deserialize_with = "name")]
+    pub name: String,
+    /// Master file (RFC 1035 §5), relative to the folder of the configuration file.
+    #[serde(deserialize_with = "file")]
+    pub file: PathBuf,
+    /// Who may copy the zone by AXFR. Nobody if left out.
+    #[serde(default)]
+    pub allow_transfer: Networks,
+}
+
+/// RFC 1035 §2.3.4, counted in wire form with the root.
+const NAME_BYTES_MAX: usize = 255;
+const LABEL_BYTES_MAX: usize = 63;
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    normalise(&text).ok_or_else(|| {
+        D::Error::custom(format_args!(
+            "`{text}` is no domain name; expected one such as example.com."
+        ))
+    })
+}
+
+/// Lower case with the final dot, if every label is of letters, digits, `-`, `_` or `/` (RFC 2317).
+fn normalise(text: &str) -> Option<String> {
+    if text == "." {
+        return Some(text.to_owned());
+    }
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    let good_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte))
+    };
+    // A length byte for the first label and the root behind the text.
+    if relative.len() + 2 > NAME_BYTES_MAX || !relative.split('.').all(good_label) {
+        return None;
+    }
+    Some(format!("{}.", relative.to_ascii_lowercase()))
+}
+
+fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let file = PathBuf::deserialize(deserializer)?;
+    if file.as_os_str().is_empty() {
+        return Err(D::Error::custom(
+            "is empty; expected the name of a zone file",
+        ));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_absolute_and_lower_case_or_are_refused() {
+        for (text, name) in [
+            ("Example.COM", "example.com."),
+            ("example.com.", "example.com."),
+            (".", "."),
+            ("0/25.2.0.192.in-addr.arpa", "0/25.2.0.192.in-addr.arpa."),
+        ] {
+            assert_eq!(normalise(text).as_deref(), Some(name));
+        }
+        let long_label = "a".repeat(64);
+        let long_name = "a.".repeat(128);
+        for text in [
+            "",
+            "..",
+            "a..b",
+            ".a",
+            "a b",
+            "ä.example",
+            &long_label,
+            &long_name,
+        ] {
+            assert_eq!(normalise(text), None, "{text}");
+        }
+    }
+}
