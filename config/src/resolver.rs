@@ -27,6 +27,11 @@ pub struct Resolver {
     pub root_hints: RootHints,
     /// DNSSEC validation. `validate` is accepted but does not act yet.
     pub dnssec: Dnssec,
+    /// How much of a name each server sees (RFC 9156).
+    pub qname_minimisation: QnameMinimisation,
+    /// Whether questions to servers carry random upper and lower case, as more bits that a forger
+    /// must guess.
+    pub case_randomisation: bool,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -34,7 +39,20 @@ pub struct Resolver {
     )]
     #[schemars(schema_with = "size::schema")]
     pub cache_bytes: u64,
-    /// Bounds on the time that a resolved answer is kept.
+    /// How much of a name each server sees (RFC 9156).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum QnameMinimisation {
+    /// Every server sees the whole name.
+    Off,
+    /// One label more than the zone at a time; the whole name where a server answers that badly.
+    #[default]
+    Relaxed,
+    /// One label more than the zone at a time; NXDOMAIN for a part is NXDOMAIN for the name.
+    Strict,
+}
+
+/// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
     /// How long to wait, for what.
     pub timeouts: Timeouts,
@@ -63,6 +81,8 @@ impl Default for Resolver {
             forward: Vec::new(),
             root_hints: RootHints::Builtin,
             dnssec: Dnssec::Off,
+            qname_minimisation: QnameMinimisation::Relaxed,
+            case_randomisation: true,
             cache_bytes: 32 << 20,
             ttl: Ttl::default(),
             timeouts: Timeouts::default(),
@@ -122,17 +142,12 @@ pub struct Timeouts {
     #[serde(deserialize_with = "number::<100, 60000, _, _>")]
     #[schemars(range(min = 100, max = 60000))]
     pub question_ms: u32,
-    /// Longest wait for one server before the next is tried, in milliseconds.
-    #[serde(deserialize_with = "number::<10, 30000, _, _>")]
-    #[schemars(range(min = 10, max = 30000))]
-    pub server_ms: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            question_ms: 8_000,
-            server_ms: 1_500,
+            question_ms: 5_000,
         }
     }
 }
