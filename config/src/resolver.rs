@@ -39,20 +39,7 @@ pub struct Resolver {
     )]
     #[schemars(schema_with = "size::schema")]
     pub cache_bytes: u64,
-    /// How much of a name each server sees (RFC 9156).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum QnameMinimisation {
-    /// Every server sees the whole name.
-    Off,
-    /// One label more than the zone at a time; the whole name where a server answers that badly.
-    #[default]
-    Relaxed,
-    /// One label more than the zone at a time; NXDOMAIN for a part is NXDOMAIN for the name.
-    Strict,
-}
-
-/// Bounds on the time that a resolved answer is kept.
+    /// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
     /// How long to wait, for what.
     pub timeouts: Timeouts,
@@ -106,6 +93,19 @@ pub enum Dnssec {
     Validate,
 }
 
+/// How much of a name each server sees (RFC 9156).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum QnameMinimisation {
+    /// Every server sees the whole name.
+    Off,
+    /// One label more than the zone at a time; the whole name where a server answers that badly.
+    #[default]
+    Relaxed,
+    /// One label more than the zone at a time; NXDOMAIN for a part is NXDOMAIN for the name.
+    Strict,
+}
+
 /// Bounds on the time that a resolved answer is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -146,9 +146,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            question_ms: 5_000,
-        }
+        Self { question_ms: 5_000 }
     }
 }
 
