@@ -1,0 +1,139 @@
+//! DNS answers, kept apart from the query they first belonged to.
+//!
+//! [`dissect`] takes a whole response apart once; [`write_answer`] puts it behind any later query
+//! for the same name, type and class, in place. [`write_error`] answers what cannot be answered.
+
+mod dissect;
+
+mod write;
+
+mod error;
+
+pub use dissect::{AnswerError, Dissected, dissect};
+pub use error::write_error;
+pub use write::write_answer;
+
+use crate::{UDP_PAYLOAD_BYTES_MAX, code, flag};
+
+/// Header bits of a response that an [`Answer`] keeps; the others come from the query.
+pub(crate) const ANSWER_FLAGS: u16 = flag::AA | flag::TC | flag::RA | flag::AD | flag::RCODE;
+
+/// TTL of every record of a stale answer, in seconds (RFC 8767 §5.2).
+pub const STALE_TTL_SECS: u32 = 30;
+
+/// A response without header and question, ready to be written behind another query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// AA, TC, RA, AD and the low four bits of the response code; other bits are ignored.
+    pub flags: u16,
+    /// High eight bits of the response code (RFC 6891 §6.1.3).
+    pub rcode_high: u8,
+    /// ANCOUNT, NSCOUNT, and ARCOUNT without OPT.
+    pub counts: [u16; 3],
+    /// Length of the prefix of `body` that must be sent whole; what follows may be left out.
+    pub required_bytes: u16,
+    /// INFO-CODE of an extended error (RFC 8914).
+    pub extended_error: Option<u16>,
+    /// Data of the Nexus extension; sent only to a query that carried the extension.
+    pub nexus: Option<[u8; 16]>,
+    /// Everything after the question. Compression pointers count from the start of the message:
+    /// they stay true because QNAME keeps its length.
+    pub body: &'a [u8],
+    /// Offset of each TTL inside `body`: two bytes each, little-endian.
+    pub ttl_offsets: &'a [u8],
+}
+
+/// How old an answer is when it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Seconds since it was stored; TTLs are lowered by it.
+    Fresh(u32),
+    /// Past its TTL (RFC 8767): every TTL becomes [`STALE_TTL_SECS`].
+    Stale,
+}
+
+/// OPT without options: root, type, class, TTL, length (RFC 6891 §6.1.2).
+const OPT_BYTES: usize = 11;
+/// Code and length of an option.
+const OPTION_HEADER_BYTES: usize = 4;
+/// EDE with INFO-CODE and no text.
+const EXTENDED_ERROR_BYTES: usize = OPTION_HEADER_BYTES + 2;
+const NEXUS_BYTES: usize = OPTION_HEADER_BYTES + 16;
+
+/// The OPT record of one response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opt {
+    pub(crate) rcode_high: u8,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) extended_error: Option<u16>,
+    pub(crate) nexus: Option<[u8; 16]>,
+}
+
+impl Opt {
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        OPT_BYTES + self.rdata_bytes()
+    }
+
+    #[inline]
+    fn rdata_bytes(&self) -> usize {
+        let mut bytes = 0;
+        if self.extended_error.is_some() {
+            bytes += EXTENDED_ERROR_BYTES;
+        }
+        if self.nexus.is_some() {
+            bytes += NEXUS_BYTES;
+        }
+        bytes
+    }
+
+    /// Writes the record to the front of `out`, which holds [`Opt::bytes`] at least.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut [u8]) {
+        let [size_high, size_low] = UDP_PAYLOAD_BYTES_MAX.to_be_bytes();
+        let [type_high, type_low] = code::TYPE_OPT.to_be_bytes();
+        let dnssec_ok = u8::from(self.dnssec_ok) << 7;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "26 bytes of options at most"
+        )]
+        let rdata_bytes = self.rdata_bytes() as u8;
+        out[..OPT_BYTES].copy_from_slice(&[
+            0,
+            type_high,
+            type_low,
+            size_high,
+            size_low,
+            self.rcode_high,
+            0, // Version.
+            dnssec_ok,
+            0,
+            0,
+            rdata_bytes,
+        ]);
+        let mut options = &mut out[OPT_BYTES..];
+        if let Some(info_code) = self.extended_error {
+            options = write_option(
+                options,
+                code::OPTION_EXTENDED_ERROR,
+                &info_code.to_be_bytes(),
+            );
+        }
+        if let Some(data) = &self.nexus {
+            write_option(options, code::OPTION_NEXUS, data);
+        }
+    }
+}
+
+fn write_option<'a, const N: usize>(
+    out: &'a mut [u8],
+    option: u16,
+    data: &[u8; N],
+) -> &'a mut [u8] {
+    let (here, rest) = out.split_at_mut(OPTION_HEADER_BYTES + N);
+    here[..2].copy_from_slice(&option.to_be_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "2 or 16")]
+    here[2..4].copy_from_slice(&(N as u16).to_be_bytes());
+    here[4..].copy_from_slice(data);
+    rest
+}

@@ -1,0 +1,168 @@
+//! Headers of replies: turned around in place, or kept as a template for later.
+
+use super::checksum;
+use super::{
+    Datagram, FrameError, HEADERS_BYTES_MAX, IpVersion, PROTOCOL_UDP, UDP_BYTES, array_at,
+    parse_link,
+};
+
+/// Hop limit of everything sent (RFC 1700, still the default of Linux).
+const HOPS: u8 = 64;
+
+/// Makes a reply of the frame that carried the query: swaps MAC addresses, IP addresses and
+/// ports, sets lengths, hop limit 64 and checksums. IPv4: DF, identification 0, UDP checksum 0
+/// (RFC 768). IPv6: UDP checksum (RFC 8200 §8.1). Returns the length of the frame in bytes; the
+/// caller has written `payload_bytes` at `datagram.payload().start`.
+///
+/// # Panics
+/// If `frame` is not the parsed one, or is shorter than headers and payload: our own mistake.
+#[inline]
+pub fn turn_around(frame: &mut [u8], datagram: &Datagram, payload_bytes: usize) -> usize {
+    let payload_start = datagram.payload().start;
+    assert!(payload_bytes <= payload_bytes_max(datagram.version));
+    assert!(payload_start + payload_bytes <= frame.len());
+    swap(frame, datagram);
+    complete(frame, datagram, payload_bytes)
+}
+
+/// Writes the headers of the reply to `frame`, already swapped, lengths and checksums still
+/// open, and returns their length in bytes. [`assemble`] completes them.
+///
+/// # Panics
+/// If `frame` is not the parsed one: our own mistake.
+pub fn write_reply_headers(
+    frame: &[u8],
+    datagram: &Datagram,
+    out: &mut [u8; HEADERS_BYTES_MAX],
+) -> usize {
+    let headers_bytes = datagram.payload().start;
+    out[..headers_bytes].copy_from_slice(&frame[..headers_bytes]);
+    swap(out, datagram);
+    headers_bytes
+}
+
+/// Puts reply headers and a message into `frame`, completes lengths and checksums, and returns
+/// the length of the frame in bytes.
+///
+/// # Errors
+/// [`FrameError::ReplyHeaders`] if the headers, which come back from another process, are not
+/// such as [`write_reply_headers`] writes; [`FrameError::ReplyLength`] if the reply does not fit.
+pub fn assemble(frame: &mut [u8], headers: &[u8], message: &[u8]) -> Result<usize, FrameError> {
+    let datagram = parse_reply_headers(headers).ok_or(FrameError::ReplyHeaders)?;
+    if message.len() > payload_bytes_max(datagram.version) {
+        return Err(FrameError::ReplyLength);
+    }
+    let (headers_out, payload_out) = frame
+        .split_at_mut_checked(headers.len())
+        .ok_or(FrameError::ReplyLength)?;
+    let payload_out = payload_out
+        .get_mut(..message.len())
+        .ok_or(FrameError::ReplyLength)?;
+    headers_out.copy_from_slice(headers);
+    payload_out.copy_from_slice(message);
+    Ok(complete(frame, &datagram, message.len()))
+}
+
+/// Largest UDP payload that the length fields can carry.
+#[inline]
+fn payload_bytes_max(version: IpVersion) -> usize {
+    let network_bytes = match version {
+        IpVersion::V4 => version.header_bytes(), // The total length counts the header too.
+        IpVersion::V6 => 0,
+    };
+    usize::from(u16::MAX) - network_bytes - UDP_BYTES
+}
+
+/// Describes reply headers, which end where the payload begins.
+fn parse_reply_headers(headers: &[u8]) -> Option<Datagram> {
+    let (network_start, version) = parse_link(headers).ok()?;
+    let datagram = Datagram {
+        network_start,
+        payload_bytes: 0,
+        version,
+    };
+    if headers.len() != datagram.payload().start {
+        return None;
+    }
+    let packet = headers.get(usize::from(network_start)..)?;
+    let is_udp = match version {
+        IpVersion::V4 => *packet.first()? == 0x45 && *packet.get(9)? == PROTOCOL_UDP,
+        IpVersion::V6 => *packet.first()? >> 4 == 6 && *packet.get(6)? == PROTOCOL_UDP,
+    };
+    is_udp.then_some(datagram)
+}
+
+/// Swaps source and destination of link, network and transport.
+#[inline]
+fn swap(frame: &mut [u8], datagram: &Datagram) {
+    let network = usize::from(datagram.network_start);
+    swap_neighbours::<6>(frame, 0);
+    match datagram.version {
+        IpVersion::V4 => swap_neighbours::<4>(frame, network + 12),
+        IpVersion::V6 => swap_neighbours::<16>(frame, network + 8),
+    }
+    swap_neighbours::<2>(frame, datagram.transport_start());
+}
+
+/// Swaps the `N` bytes at `offset` with the `N` bytes behind them.
+#[inline]
+fn swap_neighbours<const N: usize>(frame: &mut [u8], offset: usize) {
+    let pair = &mut frame[offset..offset + 2 * N];
+    let (first, second) = (array_at::<N>(pair, 0), array_at::<N>(pair, N));
+    pair[..N].copy_from_slice(&second);
+    pair[N..].copy_from_slice(&first);
+}
+
+/// Sets every field that does not say who talks to whom. Lengths were checked by the callers.
+#[inline]
+fn complete(frame: &mut [u8], datagram: &Datagram, payload_bytes: usize) -> usize {
+    let network = usize::from(datagram.network_start);
+    let transport = datagram.transport_start();
+    let udp_bytes = UDP_BYTES + payload_bytes;
+    let frame_bytes = transport + udp_bytes;
+    let udp_length = length_field(udp_bytes);
+    frame[transport + 4..transport + 6].copy_from_slice(&udp_length);
+    // IPv4 keeps this 0, which means "no checksum" there (RFC 768).
+    frame[transport + 6..transport + 8].copy_from_slice(&[0, 0]);
+    match datagram.version {
+        IpVersion::V4 => {
+            let [high, low] = length_field(frame_bytes - network);
+            let header = &mut frame[network..transport];
+            header[..12].copy_from_slice(&[
+                0x45,
+                0,
+                high,
+                low,
+                0,
+                0,
+                0x40,
+                0,
+                HOPS,
+                PROTOCOL_UDP,
+                0,
+                0,
+            ]);
+            let sum = checksum::finish(checksum::add(0, header));
+            header[10..12].copy_from_slice(&sum);
+        }
+        IpVersion::V6 => {
+            let [high, low] = udp_length;
+            let header = &mut frame[network..transport];
+            header[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_UDP, HOPS]);
+            // Pseudo-header (RFC 8200 §8.1): addresses, length, next header; then the datagram.
+            let pseudo = checksum::add(0, &[high, low, 0, PROTOCOL_UDP]);
+            let sum = checksum::add(pseudo, &frame[network + 8..frame_bytes]);
+            let sum = match checksum::finish(sum) {
+                [0, 0] => [0xff, 0xff], // 0 would mean "no checksum", which IPv6 forbids.
+                sum => sum,
+            };
+            frame[transport + 6..transport + 8].copy_from_slice(&sum);
+        }
+    }
+    frame_bytes
+}
+
+#[inline]
+fn length_field(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes()
+}
