@@ -1,0 +1,148 @@
+//! A blocking client of the admin socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use node::admin::{Failure, LineError, Lines, REPLY_BYTES_MAX, Reply, Request, Response};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// How long a command waits for one reply: longer than control tries to resolve a name.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long `status` and `stats` wait before they take control for dead.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+const READ_BYTES: usize = 64 << 10;
+
+/// Why control gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens, or we may not connect.
+    #[error("control does not answer on {}: {source}", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Connected, but the reply did not come.
+    #[error("control accepted on {} but gave no reply: {source}", path.display())]
+    Exchange {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The peer does not speak our protocol.
+    #[error("{}: {source}", path.display())]
+    Protocol {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with its line.
+        source: LineError,
+    },
+    /// A reply to some other request.
+    #[error("{}: the reply does not fit the request", path.display())]
+    Mismatch {
+        /// The socket.
+        path: PathBuf,
+    },
+}
+
+/// One connection to control.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    lines: Lines,
+    path: PathBuf,
+}
+
+impl Client {
+    /// Connects to `path`; each later wait, too, ends after `timeout`.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`] when nobody accepts.
+    pub fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+        let stream = connect(path, timeout).map_err(|source| ClientError::Connect {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            stream,
+            lines: Lines::new(REPLY_BYTES_MAX),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Sends one request and waits for its reply. What control refuses is a [`Failure`].
+    ///
+    /// # Errors
+    /// [`ClientError`] when there is no reply, [`Failure`] when the reply is a refusal.
+    pub fn ask(&mut self, request: &Request) -> anyhow::Result<Response> {
+        let reply = self.exchange(request)?;
+        let result: Result<Response, Failure> = reply.into();
+        Ok(result?)
+    }
+
+    /// For a reply of another kind than was asked for.
+    #[must_use]
+    pub fn mismatch(&self) -> ClientError {
+        ClientError::Mismatch {
+            path: self.path.clone(),
+        }
+    }
+
+    fn exchange(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        let line = request.encode().map_err(|source| self.protocol(source))?;
+        self.stream
+            .write_all(&line)
+            .map_err(|source| self.exchange_failed(source))?;
+        let mut chunk = vec![0; READ_BYTES];
+        loop {
+            if let Some(line) = self
+                .lines
+                .next_line()
+                .map_err(|source| self.protocol(source))?
+            {
+                return Reply::decode(&line).map_err(|source| self.protocol(source));
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => {
+                    return Err(self.exchange_failed(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(count) => self.lines.push(chunk.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.exchange_failed(error)),
+            }
+        }
+    }
+
+    fn protocol(&self, source: LineError) -> ClientError {
+        ClientError::Protocol {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn exchange_failed(&self, source: io::Error) -> ClientError {
+        // The kernel says EAGAIN; a person wants to hear that the wait was too long.
+        let source = match source.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => source,
+        };
+        ClientError::Exchange {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// `UnixStream::connect` has no timeout, and waits for ever on a stopped server's full backlog.
+fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_read_timeout(Some(timeout))?;
+    socket.set_write_timeout(Some(timeout))?; // Bounds connect(2), too: unix(7), SO_SNDTIMEO.
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}

@@ -1,0 +1,60 @@
+//! `nexus cache flush`: answers forgotten on purpose.
+
+use std::io::Write;
+
+use node::admin::{Request, Response};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  nexus cache flush www.example.com             One name, all types
+  nexus cache flush example.com --subtree       A name and all below it
+  nexus cache flush                             Everything";
+
+/// Forget answers in the table and in every worker's cache.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CacheFlush {
+    /// The name to forget; everything when left out.
+    name: Option<String>,
+    /// Forget the names below it, too.
+    #[arg(long, requires = "name")]
+    subtree: bool,
+}
+
+#[derive(Serialize)]
+struct Flushed {
+    entries: u64,
+}
+
+impl CacheFlush {
+    /// Asks control to forget and prints how many entries of the table went.
+    ///
+    /// # Errors
+    /// When control does not answer or refuses the name.
+    pub fn run(&self, options: &Options, out: &mut impl Write) -> anyhow::Result<Exit> {
+        let mut client = options.connect()?;
+        let request = Request::CacheFlush {
+            name: self.name.clone(),
+            subtree: self.subtree,
+        };
+        let Response::CacheFlushed { entries } = client.ask(&request)? else {
+            return Err(client.mismatch().into());
+        };
+        if options.json {
+            print::json(out, &Flushed { entries })?;
+        } else {
+            let noun = if entries == 1 { "entry" } else { "entries" };
+            writeln!(
+                out,
+                "{} {noun} removed from the answer table",
+                print::thousands(entries)
+            )?;
+        }
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,80 @@
+//! `nexus zone reload`: zone files read again.
+
+use std::io::Write;
+
+use node::admin::{Request, Response, ZoneReloaded};
+
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  nexus zone reload example.com     One zone
+  nexus zone reload                 All of them
+
+Exit status 1 when a file was refused; the old data of that zone stay in service.";
+
+/// Read zone files again and take what changed into service at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ZoneReload {
+    /// The zone; all of them when left out.
+    name: Option<String>,
+}
+
+impl ZoneReload {
+    /// Asks control to reload and prints one zone a line.
+    ///
+    /// # Errors
+    /// When control does not answer or knows no such zone.
+    pub fn run(&self, options: &Options, out: &mut impl Write) -> anyhow::Result<Exit> {
+        reload(
+            &Request::ZoneReload {
+                name: self.name.clone(),
+            },
+            options,
+            out,
+        )
+    }
+}
+
+/// Sends a request that reloads zones and prints what came of it.
+pub(super) fn reload(
+    request: &Request,
+    options: &Options,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    let mut client = options.connect()?;
+    let Response::ZonesReloaded { zones } = client.ask(request)? else {
+        return Err(client.mismatch().into());
+    };
+    for zone in &zones {
+        if options.json {
+            print::json(out, zone)?;
+        } else {
+            writeln!(
+                out,
+                "{} {}",
+                print::clean(&zone.name),
+                print::clean(&outcome(zone))
+            )?;
+        }
+    }
+    let is_refused = zones.iter().any(|zone| zone.error.is_some());
+    Ok(if is_refused {
+        Exit::Failure
+    } else {
+        Exit::Success
+    })
+}
+
+fn outcome(zone: &ZoneReloaded) -> String {
+    match (&zone.error, zone.serial_before, zone.serial) {
+        (Some(error), ..) => format!("refused: {error}"),
+        (None, Some(before), Some(now)) if zone.changed => format!("serial {before} -> {now}"),
+        (None, None, Some(now)) => format!("loaded, serial {now}"),
+        (None, Some(_), None) => "no longer served".to_owned(),
+        _ => "unchanged".to_owned(),
+    }
+}

@@ -1,0 +1,496 @@
+//! Each command against a scripted control plane: what it asks, what a user reads, how it ends.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Fake, Line, Place, refusal};
+use cli::exit::Exit;
+use node::admin::{
+    CacheEntry, CachePage, FailureCode, LatencyBucket, Lookup, LookupSource, RecordText, Request,
+    Response, Stats, TraceStep, WorkerStats, ZoneReloaded, ZoneStatus,
+};
+use serde_json::Value;
+
+fn record(name: &str, data: &str) -> RecordText {
+    RecordText {
+        name: name.to_owned(),
+        ttl_secs: 300,
+        class: "IN".to_owned(),
+        record_type: "A".to_owned(),
+        data: data.to_owned(),
+    }
+}
+
+fn lookup(rcode: &str, answer: Vec<RecordText>) -> Response {
+    Response::Lookup(Box::new(Lookup {
+        rcode: rcode.to_owned(),
+        flags: vec!["qr".to_owned(), "ra".to_owned()],
+        extended_error: None,
+        source: LookupSource::Cache,
+        elapsed_us: 1_234,
+        answer,
+        authority: vec![],
+        additional: vec![],
+        trace: vec![],
+    }))
+}
+
+fn entry(name: &str, ttl_secs: u32, dead: bool) -> CacheEntry {
+    CacheEntry {
+        name: name.to_owned(),
+        record_type: "A".to_owned(),
+        class: "IN".to_owned(),
+        flags: vec!["rd".to_owned(), "do".to_owned()],
+        rcode: "NOERROR".to_owned(),
+        answers: 1,
+        ttl_secs,
+        age_secs: 7,
+        zone: 0,
+        dead,
+        bytes: 136,
+    }
+}
+
+fn zone(name: &str, error: Option<&str>) -> ZoneStatus {
+    ZoneStatus {
+        name: name.to_owned(),
+        file: format!("{name}zone"),
+        serial: Some(2_026_010_101),
+        records: 1_500,
+        generation: 3,
+        signed: true,
+        loaded_secs_ago: 90,
+        error: error.map(str::to_owned),
+    }
+}
+
+fn reloaded(name: &str, before: Option<u32>, now: Option<u32>, changed: bool) -> ZoneReloaded {
+    ZoneReloaded {
+        name: name.to_owned(),
+        serial_before: before,
+        serial: now,
+        changed,
+        error: None,
+    }
+}
+
+fn sample(taken_at_ms: u64, queries: u64) -> Line {
+    let worker = |index| WorkerStats {
+        index,
+        counters: BTreeMap::from([
+            ("queries".to_owned(), queries),
+            ("answers_cache".to_owned(), queries),
+        ]),
+        latency: vec![LatencyBucket {
+            below_ns: 1_536,
+            count: queries,
+        }],
+    };
+    let control = BTreeMap::from([("nexus_control_questions_total".to_owned(), 12_345)]);
+    let stats = Stats {
+        taken_at_ms,
+        workers: vec![worker(0), worker(1)],
+        control,
+    };
+    Response::Stats(Box::new(stats)).into()
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn lookup_with_an_answer_prints_its_records() {
+    let answer = vec![
+        record("www.example.com.", "192.0.2.1"),
+        record("x.", "192.0.2.2"),
+    ];
+    let fake = Fake::new(vec![lookup("NOERROR", answer).into()]);
+    let (exit, text) = fake.output(&["lookup", "www.example.com"]);
+    assert_eq!(exit, Exit::Success);
+    let expected = "\
+; NOERROR, flags qr ra, from the answer table, 1,234 us
+; answer
+www.example.com.  300  IN  A  192.0.2.1
+x.                300  IN  A  192.0.2.2
+";
+    assert_eq!(text, expected);
+    let asked = Request::Lookup {
+        name: "www.example.com".to_owned(),
+        record_type: "A".to_owned(),
+        trace: false,
+    };
+    assert_eq!(fake.requests(), [asked]);
+}
+
+#[test]
+fn lookup_with_trace_prints_each_step_before_the_answer() {
+    let Response::Lookup(mut answer) = lookup("NXDOMAIN", vec![]) else {
+        unreachable!()
+    };
+    answer.trace = vec![TraceStep {
+        at_us: 2_500,
+        text: "query 192.0.2.53 . NS".to_owned(),
+    }];
+    answer.extended_error = Some(22);
+    let fake = Fake::new(vec![Response::Lookup(answer).into()]);
+    let (exit, text) = fake.output(&["lookup", "nowhere.example", "MX", "--trace"]);
+    assert_eq!(exit, Exit::Success);
+    assert!(
+        text.starts_with(";     2,500 us  query 192.0.2.53 . NS\n; NXDOMAIN"),
+        "{text}"
+    );
+    assert!(text.contains("extended error 22"), "{text}");
+    assert!(matches!(
+        &fake.requests()[..],
+        [Request::Lookup { trace: true, .. }]
+    ));
+}
+
+#[test]
+fn lookup_that_ends_in_servfail_fails() {
+    let fake = Fake::new(vec![lookup("SERVFAIL", vec![]).into()]);
+    assert_eq!(fake.output(&["lookup", "broken.example"]).0, Exit::Failure);
+}
+
+#[test]
+fn lookup_of_hostile_data_prints_no_control_character() {
+    let answer = vec![record("\u{1b}]0;owned\u{7}.example.", "\u{9b}31m\r\n")];
+    let fake = Fake::new(vec![lookup("NOERROR", answer).into()]);
+    let (_, text) = fake.output(&["lookup", "hostile.example"]);
+    assert!(
+        !text
+            .chars()
+            .any(|found| found.is_control() && found != '\n'),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn request_that_control_refuses_as_wrong_is_a_usage_error() {
+    let fake = Fake::new(vec![refusal(FailureCode::BadRequest, "no type NOPE")]);
+    let error = fake.run(&["lookup", "example.com", "NOPE"]).0.unwrap_err();
+    assert_eq!(Exit::of(&error), Exit::Usage);
+    assert_eq!(error.to_string(), "no type NOPE");
+}
+
+#[test]
+fn cache_dump_follows_the_cursor_to_the_last_page() {
+    let first = CachePage {
+        entries: vec![entry("a.example.", 30, false)],
+        next_cursor: Some(64),
+    };
+    let entries = vec![entry("b.example.", 0, false), entry("c.example.", 9, true)];
+    let last = CachePage {
+        entries,
+        next_cursor: None,
+    };
+    let fake = Fake::new(vec![
+        Response::CachePage(first).into(),
+        Response::CachePage(last).into(),
+    ]);
+    let (exit, text) = fake.output(&["cache", "dump"]);
+    assert_eq!(exit, Exit::Success);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("NAME"), "{text}");
+    assert!(
+        lines[1].starts_with("a.example.  IN     A     rd,do  NOERROR"),
+        "{text}"
+    );
+    assert!(lines[1].ends_with("fresh"), "{text}");
+    assert!(lines[2].ends_with("stale"), "{text}");
+    assert!(lines[3].ends_with("dead"), "{text}");
+    assert_eq!(lines[4], "3 entries");
+    let asked = |cursor| Request::CacheDump { name: None, cursor };
+    assert_eq!(fake.requests(), [asked(0), asked(64)]);
+}
+
+#[test]
+fn cache_dump_as_json_is_one_entry_a_line() {
+    let page = CachePage {
+        entries: vec![entry("a.", 1, false); 2],
+        next_cursor: None,
+    };
+    let fake = Fake::new(vec![Response::CachePage(page).into()]);
+    let (_, text) = fake.output(&["cache", "dump", "a", "--json"]);
+    let lines = json_lines(&text);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["type"], "A");
+    assert_eq!(lines[0]["ttl_secs"], 1);
+}
+
+#[test]
+fn cache_dump_with_a_cursor_that_stands_still_ends_in_an_error() {
+    let page = CachePage {
+        entries: vec![],
+        next_cursor: Some(0),
+    };
+    let fake = Fake::new(vec![Response::CachePage(page).into()]);
+    let error = fake.run(&["cache", "dump"]).0.unwrap_err();
+    assert_eq!(Exit::of(&error), Exit::Failure);
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[test]
+fn cache_flush_passes_name_and_subtree() {
+    let flushed = |entries| Response::CacheFlushed { entries }.into();
+    let fake = Fake::new(vec![flushed(1), flushed(2_000), flushed(3)]);
+    let one = fake.output(&["cache", "flush", "example.com"]);
+    assert_eq!(
+        one,
+        (
+            Exit::Success,
+            "1 entry removed from the answer table\n".to_owned()
+        )
+    );
+    let many = fake
+        .output(&["cache", "flush", "example.com", "--subtree"])
+        .1;
+    assert_eq!(many, "2,000 entries removed from the answer table\n");
+    let all = fake.output(&["cache", "flush", "--json"]).1;
+    assert_eq!(all, "{\"entries\":3}\n");
+    let name = Some("example.com".to_owned());
+    let expected = [
+        Request::CacheFlush {
+            name: name.clone(),
+            subtree: false,
+        },
+        Request::CacheFlush {
+            name,
+            subtree: true,
+        },
+        Request::CacheFlush {
+            name: None,
+            subtree: false,
+        },
+    ];
+    assert_eq!(fake.requests(), expected);
+}
+
+#[test]
+fn zone_list_with_a_broken_file_says_so_and_fails() {
+    let broken = zone(
+        "b.example.",
+        Some("b.example.zone:7:1: unknown type `AAAAA`"),
+    );
+    let good = Response::Zones {
+        zones: vec![zone("a.example.", None)],
+    };
+    let bad = Response::Zones {
+        zones: vec![zone("a.example.", None), broken],
+    };
+    let fake = Fake::new(vec![good.into(), bad.clone().into(), bad.into()]);
+    let (exit, text) = fake.output(&["zone", "list"]);
+    assert_eq!(exit, Exit::Success);
+    let row = "a.example.  2026010101    1,500  yes     1 min 30 s ago  a.example.zone";
+    assert_eq!(text.lines().nth(1), Some(row));
+    let (exit, text) = fake.output(&["zone", "list"]);
+    assert_eq!(exit, Exit::Failure);
+    assert!(
+        text.ends_with("\nb.example.zone:7:1: unknown type `AAAAA`\n"),
+        "{text}"
+    );
+    let (exit, text) = fake.output(&["zone", "list", "--json"]);
+    assert_eq!(exit, Exit::Failure);
+    assert_eq!(json_lines(&text)[1]["name"], "b.example.");
+}
+
+#[test]
+fn zone_reload_tells_what_became_of_each_zone() {
+    let mut refused = reloaded("d.", Some(5), Some(5), false);
+    refused.error = Some("d.zone:1:1: no SOA record".to_owned());
+    let zones = vec![
+        reloaded("a.", Some(1), Some(2), true),
+        reloaded("b.", Some(7), Some(7), false),
+        reloaded("c.", None, Some(3), true),
+        reloaded("e.", Some(9), None, true),
+        refused,
+    ];
+    let fake = Fake::new(vec![Response::ZonesReloaded { zones }.into()]);
+    let (exit, text) = fake.output(&["zone", "reload"]);
+    assert_eq!(exit, Exit::Failure);
+    let expected = "\
+a. serial 1 -> 2
+b. unchanged
+c. loaded, serial 3
+e. no longer served
+d. refused: d.zone:1:1: no SOA record
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
+    let good = || Response::ZonesReloaded {
+        zones: vec![reloaded("a.", Some(1), Some(1), false)],
+    };
+    let fake = Fake::new(vec![good().into(), good().into()]);
+    assert_eq!(fake.output(&["zone", "reload", "a"]).0, Exit::Success);
+    assert_eq!(fake.output(&["reload"]).0, Exit::Success);
+    let one = Request::ZoneReload {
+        name: Some("a".to_owned()),
+    };
+    assert_eq!(fake.requests(), [one, Request::Reload {}]);
+}
+
+#[test]
+fn zone_reload_of_a_foreign_zone_fails() {
+    let fake = Fake::new(vec![refusal(FailureCode::NotFound, "no zone x.")]);
+    let error = fake.run(&["zone", "reload", "x"]).0.unwrap_err();
+    assert_eq!(Exit::of(&error), Exit::Failure);
+}
+
+#[test]
+fn metrics_come_out_as_they_are() {
+    let text = "# HELP nexus_queries_total Queries.\nnexus_queries_total 7\n";
+    let metrics = || Response::Metrics {
+        text: text.to_owned(),
+    };
+    let fake = Fake::new(vec![metrics().into(), metrics().into()]);
+    assert_eq!(fake.output(&["metrics"]).1, text);
+    let json = fake.output(&["metrics", "--json"]).1;
+    assert_eq!(json_lines(&json)[0]["text"], text);
+}
+
+#[test]
+fn stats_once_prints_totals_of_all_workers() {
+    let fake = Fake::new(vec![sample(1_000, 2_000), sample(1_000, 2_000)]);
+    let (exit, text) = fake.output(&["stats", "--once"]);
+    assert_eq!(exit, Exit::Success);
+    assert!(
+        text.contains("\nqueries                         4,000\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nnexus_control_questions_total  12,345\n"),
+        "{text}"
+    );
+    let json = fake.output(&["stats", "--once", "--json"]).1;
+    assert_eq!(
+        json_lines(&json)[0]["workers"][1]["counters"]["queries"],
+        2_000
+    );
+}
+
+#[test]
+fn stats_prints_rates_between_samples() {
+    let fake = Fake::new(vec![
+        sample(1_000, 0),
+        sample(3_000, 5_000),
+        sample(4_000, 6_000),
+    ]);
+    let (exit, text) = fake.output(&["stats", "--interval", "0.01", "--count", "2"]);
+    assert_eq!(exit, Exit::Success);
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let lines: Vec<Vec<String>> = text.lines().map(words).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let expected = ["5,000", "5,000", "100.0", "%", "0", "0", "0", "1.5", "1.5"];
+    assert_eq!(lines[1], expected);
+    assert_eq!(lines[2][0], "2,000");
+}
+
+#[test]
+fn stats_as_json_is_one_object_an_interval() {
+    let fake = Fake::new(vec![sample(1_000, 0), sample(2_000, 10)]);
+    let text = fake
+        .output(&["stats", "--interval", "0.01", "--count", "1", "--json"])
+        .1;
+    let [line] = &json_lines(&text)[..] else {
+        panic!("{text}")
+    };
+    assert_eq!(line["queries_per_second"], 20);
+    assert_eq!(line["p99_ns"], 1_536);
+}
+
+#[test]
+fn control_that_hangs_up_before_its_reply_is_an_error_that_names_the_socket() {
+    let fake = Fake::new(vec![]);
+    let error = fake.run(&["zone", "list"]).0.unwrap_err();
+    assert!(
+        error.to_string().contains("control.sock but gave no reply"),
+        "{error}"
+    );
+}
+
+#[test]
+fn control_that_talks_something_else_is_an_error_not_a_panic() {
+    for bytes in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"{}\n",
+        b"\n",
+        b"{\"ok\":{}}\n",
+    ] {
+        let fake = Fake::new(vec![Line::Bytes(bytes.to_vec())]);
+        let error = fake.run(&["zone", "list"]).0.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("not a message of the admin protocol"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn control_that_never_ends_its_line_is_cut_off_at_the_limit() {
+    let fake = Fake::new(vec![Line::Bytes(vec![b'x'; node::admin::REPLY_BYTES_MAX])]);
+    let error = fake.run(&["metrics"]).0.unwrap_err();
+    assert!(error.to_string().contains("line longer than"), "{error}");
+}
+
+#[test]
+fn reply_to_another_request_is_an_error() {
+    let commands: [&[&str]; 8] = [
+        &["lookup", "a"],
+        &["cache", "dump"],
+        &["cache", "flush"],
+        &["zone", "list"],
+        &["zone", "reload"],
+        &["reload"],
+        &["metrics"],
+        &["stats", "--once"],
+    ];
+    for arguments in commands {
+        let other = match arguments {
+            ["metrics"] => Response::CacheFlushed { entries: 1 },
+            _ => Response::Metrics {
+                text: String::new(),
+            },
+        };
+        let fake = Fake::new(vec![other.into()]);
+        let error = fake.run(arguments).0.unwrap_err();
+        let chain = format!("{error:#}");
+        assert!(
+            chain.contains("does not fit the request"),
+            "{arguments:?}: {chain}"
+        );
+    }
+}
+
+#[test]
+fn socket_argument_wins_over_the_configuration() {
+    let fake = Fake::new(vec![]);
+    let error = fake
+        .run(&["zone", "list", "--socket", "/nonexistent/x.sock"])
+        .0
+        .unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/x.sock"), "{error}");
+    assert!(fake.requests().is_empty());
+}
+
+#[test]
+fn completions_of_every_shell_name_our_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (exit, text) = Place::new().run(&["completions", shell]);
+        assert_eq!(exit.unwrap(), Exit::Success);
+        assert!(
+            text.contains("lookup") && text.contains("subtree"),
+            "{shell}"
+        );
+    }
+}

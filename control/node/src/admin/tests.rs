@@ -1,0 +1,318 @@
+//! Tests of the admin protocol: round trips, limits, and bytes from nowhere.
+
+use super::*;
+
+fn requests() -> Vec<Request> {
+    let name = || Some("www.example.com.".to_owned());
+    vec![
+        Request::Status {},
+        Request::Stats {},
+        Request::Lookup {
+            name: "example.com".into(),
+            record_type: "TYPE65".into(),
+            trace: true,
+        },
+        Request::CacheDump {
+            name: None,
+            cursor: 0,
+        },
+        Request::CacheDump {
+            name: name(),
+            cursor: u64::MAX,
+        },
+        Request::CacheFlush {
+            name: name(),
+            subtree: true,
+        },
+        Request::CacheFlush {
+            name: None,
+            subtree: false,
+        },
+        Request::ZoneList {},
+        Request::ZoneReload { name: name() },
+        Request::Reload {},
+        Request::Metrics {},
+    ]
+}
+
+fn record() -> RecordText {
+    RecordText {
+        name: "a\\010b.".into(),
+        ttl_secs: 1,
+        class: "IN".into(),
+        record_type: "TXT".into(),
+        data: "\"line\nbreak\"".into(),
+    }
+}
+
+fn status() -> Status {
+    Status {
+        control: ControlStatus {
+            version: "0.1.0".into(),
+            pid: 7,
+            uptime_secs: 9,
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 53))],
+            serving_udp: false,
+            zones: 2,
+            resolver: ResolverStatus {
+                mode: ResolverMode::Forward,
+                queries_in_flight: 1,
+                upstreams: vec![UpstreamStatus {
+                    address: SocketAddr::from(([192, 0, 2, 1], 53)),
+                    healthy: true,
+                    round_trip_us: Some(800),
+                }],
+            },
+        },
+        dataplane: Some(DataplaneStatus {
+            pid: 8,
+            uptime_secs: 10,
+            running: true,
+            mode: "copy".into(),
+            reason: "zero-copy: EOPNOTSUPP".into(),
+            interface: "eth1".into(),
+            workers: vec![WorkerStatus {
+                index: 0,
+                running: true,
+                heartbeat_age_ms: 12,
+                queries: 3,
+                hits: 2,
+                punts: 1,
+            }],
+        }),
+    }
+}
+
+fn stats() -> Stats {
+    Stats {
+        taken_at_ms: 5,
+        workers: vec![WorkerStats {
+            index: 0,
+            counters: BTreeMap::from([("queries".to_owned(), u64::MAX)]),
+            latency: vec![LatencyBucket {
+                below_ns: 1024,
+                count: 3,
+            }],
+        }],
+        control: BTreeMap::new(),
+    }
+}
+
+fn lookup() -> Lookup {
+    Lookup {
+        rcode: "NOERROR".into(),
+        flags: vec!["qr".into(), "ra".into()],
+        extended_error: Some(3),
+        source: LookupSource::Recurse,
+        elapsed_us: 4,
+        answer: vec![record()],
+        authority: vec![],
+        additional: vec![],
+        trace: vec![TraceStep {
+            at_us: 1,
+            text: "query 192.0.2.1".into(),
+        }],
+    }
+}
+
+fn replies() -> Vec<Reply> {
+    let entry = CacheEntry {
+        name: "example.com.".into(),
+        record_type: "A".into(),
+        class: "IN".into(),
+        flags: vec!["rd".into()],
+        rcode: "NOERROR".into(),
+        answers: 1,
+        ttl_secs: 1,
+        age_secs: 2,
+        zone: 0,
+        dead: false,
+        bytes: 120,
+    };
+    let zone = ZoneStatus {
+        name: "example.com.".into(),
+        file: "example.com.zone".into(),
+        serial: Some(3),
+        records: 4,
+        generation: 5,
+        signed: true,
+        loaded_secs_ago: 6,
+        error: None,
+    };
+    let reloaded = ZoneReloaded {
+        name: "example.com.".into(),
+        serial_before: Some(3),
+        serial: Some(4),
+        changed: true,
+        error: Some("example.com.zone:3:1: unknown type".into()),
+    };
+    vec![
+        Reply::Ok(Response::Status(Box::new(status()))),
+        Reply::Ok(Response::Stats(Box::new(stats()))),
+        Reply::Ok(Response::Lookup(Box::new(lookup()))),
+        Reply::Ok(Response::CachePage(CachePage {
+            entries: vec![entry],
+            next_cursor: Some(9),
+        })),
+        Reply::Ok(Response::CacheFlushed { entries: 2 }),
+        Reply::Ok(Response::Zones { zones: vec![zone] }),
+        Reply::Ok(Response::ZonesReloaded {
+            zones: vec![reloaded],
+        }),
+        Reply::Ok(Response::Metrics {
+            text: "# HELP a b\na 1\n".into(),
+        }),
+        Reply::Error(Failure::new(FailureCode::NotFound, "no zone \"x.\"")),
+    ]
+}
+
+#[test]
+fn request_encoded_then_decoded_is_the_same() {
+    for request in requests() {
+        let line = request.encode().unwrap();
+        assert_eq!(Request::decode(&line).unwrap(), request);
+        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    }
+}
+
+#[test]
+fn reply_encoded_then_decoded_is_the_same() {
+    for reply in replies() {
+        let line = reply.encode().unwrap();
+        assert_eq!(Reply::decode(&line).unwrap(), reply);
+        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    }
+}
+
+#[test]
+fn request_on_the_wire_has_the_documented_form() {
+    let line = br#"{"request":"lookup","name":"example.com.","type":"A"}"#;
+    let expected = Request::Lookup {
+        name: "example.com.".into(),
+        record_type: "A".into(),
+        trace: false,
+    };
+    assert_eq!(Request::decode(line).unwrap(), expected);
+}
+
+#[test]
+fn request_with_unknown_field_is_malformed() {
+    for line in [
+        &br#"{"request":"cache_flush","nmae":"example.com."}"#[..],
+        br#"{"request":"status","verbose":true}"#,
+        br#"{"request":"shutdown"}"#,
+        br#"{"request":"lookup"}"#,
+        b"",
+        b"{}{}",
+    ] {
+        assert!(
+            matches!(Request::decode(line), Err(LineError::Malformed(_))),
+            "{}",
+            String::from_utf8_lossy(line)
+        );
+    }
+}
+
+#[test]
+fn reply_with_unknown_field_is_read() {
+    let line = br#"{"ok":{"kind":"cache_flushed","entries":2,"workers":1}}"#;
+    let reply = Reply::decode(line).unwrap();
+    assert_eq!(reply, Reply::Ok(Response::CacheFlushed { entries: 2 }));
+}
+
+#[test]
+fn request_over_the_limit_is_too_long_both_ways() {
+    let name = "a".repeat(REQUEST_BYTES_MAX);
+    let request = Request::ZoneReload { name: Some(name) };
+    assert!(matches!(request.encode(), Err(LineError::TooLong { .. })));
+    let line = vec![b' '; REQUEST_BYTES_MAX + 1];
+    assert!(matches!(
+        Request::decode(&line),
+        Err(LineError::TooLong { .. })
+    ));
+}
+
+#[test]
+fn full_page_of_longest_names_fits_in_a_reply() {
+    let entry = CacheEntry {
+        name: "\\255".repeat(255),
+        record_type: "TYPE65535".into(),
+        class: "CLASS65535".into(),
+        flags: vec!["rd".into(), "cd".into(), "do".into()],
+        rcode: "BADCOOKIE".into(),
+        answers: u16::MAX,
+        ttl_secs: u32::MAX,
+        age_secs: u32::MAX,
+        zone: u32::MAX,
+        dead: true,
+        bytes: u32::MAX,
+    };
+    let entries = vec![entry; CACHE_PAGE_ENTRIES_MAX];
+    let page = CachePage {
+        entries,
+        next_cursor: Some(u64::MAX),
+    };
+    assert!(Reply::Ok(Response::CachePage(page)).encode().is_ok());
+}
+
+#[test]
+fn lines_cut_anywhere_come_out_whole() {
+    let stream = b"first\nsecond\n\nrest";
+    for cut in 0..=stream.len() {
+        let mut lines = Lines::new(16);
+        let mut seen = Vec::new();
+        for part in [&stream[..cut], &stream[cut..]] {
+            lines.push(part);
+            while let Some(line) = lines.next_line().unwrap() {
+                seen.push(line);
+            }
+        }
+        assert_eq!(seen, [&b"first"[..], b"second", b""], "cut={cut}");
+    }
+}
+
+#[test]
+fn line_of_the_limit_passes_and_one_byte_more_is_too_long() {
+    let mut lines = Lines::new(8);
+    lines.push(b"1234567\n");
+    assert_eq!(lines.next_line().unwrap().as_deref(), Some(&b"1234567"[..]));
+    lines.push(b"12345678\n");
+    assert!(matches!(
+        lines.next_line(),
+        Err(LineError::TooLong { bytes_max: 8 })
+    ));
+}
+
+#[test]
+fn decoder_survives_arbitrary_bytes() {
+    bolero::check!()
+        .with_iterations(20_000)
+        .for_each(|bytes: &[u8]| {
+            if let Ok(request) = Request::decode(bytes) {
+                let line = request.encode().unwrap();
+                assert_eq!(Request::decode(&line).unwrap(), request);
+            }
+            let _ = Reply::decode(bytes);
+        });
+}
+
+#[test]
+fn decoder_survives_a_mutated_message() {
+    bolero::check!()
+        .with_iterations(5_000)
+        .with_type::<(u8, Vec<(u16, u8)>)>()
+        .for_each(|(pick, edits)| {
+            let replies = replies();
+            let mut line = replies[usize::from(*pick) % replies.len()]
+                .encode()
+                .unwrap();
+            for &(at, byte) in edits {
+                let at = usize::from(at) % line.len();
+                line[at] = byte;
+            }
+            if let Ok(reply) = Reply::decode(&line) {
+                let again = reply.encode().unwrap();
+                assert_eq!(Reply::decode(&again).unwrap(), reply);
+            }
+        });
+}
