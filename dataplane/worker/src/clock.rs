@@ -15,7 +15,9 @@ impl Now {
         let time = clock_gettime(ClockId::Monotonic);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-        Self { nanoseconds: seconds * 1_000_000_000 + nanoseconds }
+        Self {
+            nanoseconds: seconds * 1_000_000_000 + nanoseconds,
+        }
     }
 
     /// Whole milliseconds, as heartbeats carry them.

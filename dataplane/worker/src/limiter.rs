@@ -31,10 +31,15 @@ impl Limiter {
     /// `rate_per_second` misses a second are let through after `burst` at once; a rate of 0 lets
     /// all through. `key` must be unpredictable, or clients could choose whom to share with.
     pub fn new(rate_per_second: u32, burst: u32, key: u64) -> Self {
+        let burst = u64::from(burst.max(1)) * TOKEN;
+        let full = Bucket {
+            tokens: burst,
+            ..Bucket::default()
+        };
         Self {
-            buckets: vec![Bucket::default(); BUCKETS].into_boxed_slice(),
+            buckets: vec![full; BUCKETS].into_boxed_slice(),
             rate_per_second: u64::from(rate_per_second),
-            burst: u64::from(burst.max(1)) * TOKEN,
+            burst,
             key,
         }
     }
@@ -45,14 +50,19 @@ impl Limiter {
             return true;
         }
         let network = network(client);
-        let hash = (network ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        let hash = (network ^ self.key)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(32);
         let hash = (hash ^ self.key).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let index = usize::try_from(hash >> 52).unwrap_or(0) & (BUCKETS - 1);
-        let Some(bucket) = self.buckets.get_mut(index) else { return true };
+        let Some(bucket) = self.buckets.get_mut(index) else {
+            return true;
+        };
         let elapsed_ms = now_ms.saturating_sub(bucket.refilled_ms);
         // One token is 1000 thousandths and a second 1000 ms, so the rate is thousandths per ms.
-        let refilled =
-            bucket.tokens.saturating_add(elapsed_ms.saturating_mul(self.rate_per_second));
+        let refilled = bucket
+            .tokens
+            .saturating_add(elapsed_ms.saturating_mul(self.rate_per_second));
         bucket.refilled_ms = now_ms;
         if bucket.network != network && refilled >= self.burst {
             bucket.network = network;
@@ -84,16 +94,26 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn allowed(limiter: &mut Limiter, client: IpAddr, now_ms: u64, tries: u32) -> u32 {
-        (0..tries).map(|_| u32::from(limiter.allow(client, now_ms))).sum()
+        (0..tries)
+            .map(|_| u32::from(limiter.allow(client, now_ms)))
+            .sum()
     }
 
     #[test]
     fn burst_is_let_through_and_then_the_rate() {
         let mut limiter = Limiter::new(100, 10, 1);
         assert_eq!(allowed(&mut limiter, A, 1_000, 50), 10);
-        assert_eq!(allowed(&mut limiter, A, 1_100, 50), 10, "100 a second for 100 ms");
+        assert_eq!(
+            allowed(&mut limiter, A, 1_100, 50),
+            10,
+            "100 a second for 100 ms"
+        );
         assert_eq!(allowed(&mut limiter, A, 1_110, 50), 1);
-        assert_eq!(allowed(&mut limiter, A, 60_000, 50), 10, "never more than the burst");
+        assert_eq!(
+            allowed(&mut limiter, A, 60_000, 50),
+            10,
+            "never more than the burst"
+        );
     }
 
     #[test]
@@ -112,7 +132,10 @@ mod tests {
                 limiter.allow(other, 1_000)
             })
             .count();
-        assert!(spared >= 190, "spared={spared}: at most a few of 200 share a bucket of 4096");
+        assert!(
+            spared >= 190,
+            "spared={spared}: at most a few of 200 share a bucket of 4096"
+        );
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! What one batch did, counted in registers and added to the shared counters once.
+
+use exchange::CountersWriter;
+use wire::query::QueryError;
+use wire::rcode;
+
+/// Declares the tally and its transfer to the shared counters in one list.
+macro_rules! tally {
+    ($($(#[$doc:meta])* $field:ident;)*) => {
+        /// Events of one batch.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Tally {
+            $($(#[$doc])* pub $field: u64,)*
+        }
+
+        impl Tally {
+            /// Adds what happened to the shared counters and starts again from zero.
+            pub fn publish(&mut self, counters: &CountersWriter) {
+                $(if self.$field != 0 { counters.$field.add(self.$field); })*
+                *self = Self::default();
+            }
+        }
+    };
+}
+
+tally! {
+    /// Packets taken from the port.
+    packets_received;
+    /// Packets given to the kernel.
+    packets_sent;
+    /// Bytes taken.
+    receive_bytes;
+    /// Bytes given.
+    send_bytes;
+    /// Sleeps that ended.
+    wakeups;
+    /// Well-formed queries.
+    queries;
+    /// Answers out of this worker's own cache.
+    answers_cache;
+    /// Answers out of the shared table.
+    answers_table;
+    /// Answers past their TTL, served because control is silent.
+    answers_stale;
+    /// Answers that control made.
+    answers_control;
+    /// FORMERR responses.
+    errors_formerr;
+    /// NOTIMP responses.
+    errors_notimp;
+    /// BADVERS responses.
+    errors_badvers;
+    /// SERVFAIL responses.
+    errors_servfail;
+    /// Packets whose headers did not parse.
+    drops_frame;
+    /// Messages too short for a DNS header.
+    drops_short;
+    /// Responses (QR=1) sent to a server.
+    drops_response;
+    /// Queries longer than a punt takes.
+    drops_oversize;
+    /// Misses lost since control does not keep up.
+    drops_punt_full;
+    /// Misses over the client's rate.
+    drops_punt_limited;
+    /// Slots of the reply ring, or replies, that made no sense.
+    drops_reply_invalid;
+    /// Replies lost since the kernel took no more.
+    drops_tx_full;
+    /// Misses passed to control.
+    punts;
+    /// Messages from control.
+    replies;
+    /// Replies from control that came too late to be waited for.
+    replies_late;
+    /// Entries put into the own cache.
+    cache_insertions;
+}
+
+impl Tally {
+    /// Counts a message that is no well-formed query; true when it deserves an error response.
+    pub fn refuse(&mut self, error: QueryError) -> Option<u16> {
+        let Some(code) = error.rcode() else {
+            match error {
+                QueryError::Response => self.drops_response += 1,
+                _ => self.drops_short += 1,
+            }
+            return None;
+        };
+        match code {
+            rcode::NOTIMP => self.errors_notimp += 1,
+            rcode::BADVERS => self.errors_badvers += 1,
+            _ => self.errors_formerr += 1,
+        }
+        Some(code)
+    }
+}

@@ -1,0 +1,208 @@
+//! One pinned core: receive, answer, take what control sent, send, and sleep when idle.
+//!
+//! After start-up nothing here allocates, locks, logs or makes a system call for a packet; one
+//! batch costs two clock readings and one wake-up of the kernel.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bpf_redirect::DeadlineCell;
+use exchange::{CountersWriter, EventFd, Heartbeat, HistogramWriter, Region, WorkerEvents};
+use port::{Port, PortError};
+
+use crate::batch::{Desk, Situation};
+use crate::clock::Now;
+use crate::replies::Replies;
+use crate::tally::Tally;
+
+/// An idle worker looks at its rings this long before it sleeps. Sleeping costs a wake-up of some
+/// ten microseconds for the next packet, spinning costs the core.
+const SPIN_NS: u64 = 50_000;
+/// Looks at the rings between two readings of the clock while idle.
+const IDLE_LOOKS: u32 = 16;
+/// Longest sleep: the heartbeat must go on.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
+/// How often the heartbeat and the deadline of the steering program move on.
+const BEAT_NS: u64 = 10_000_000;
+/// How long the steering program trusts a worker that no longer beats.
+const DEADLINE_NS: u64 = 300_000_000;
+/// Control counts as gone when its heartbeat is older.
+pub const CONTROL_SILENT_MS: u64 = 500;
+/// How often gauges are copied to the shared counters.
+const GAUGES_NS: u64 = 500_000_000;
+
+/// What a worker is made of, besides its port.
+#[derive(Debug)]
+pub struct Parts {
+    /// Caches and the way to control.
+    pub desk: Desk,
+    /// The way back.
+    pub replies: Replies,
+    /// The bells of this worker.
+    pub events: WorkerEvents,
+    /// Shared counters.
+    pub counters: CountersWriter,
+    /// Shared latency histogram: from the receipt of a batch to its sending.
+    pub latency: HistogramWriter,
+    /// This worker's sign of life.
+    pub heartbeat: Heartbeat,
+    /// For control's sign of life.
+    pub region: Region,
+    /// Until when the steering program may send packets here; none in socket mode.
+    pub deadline: Option<DeadlineCell>,
+}
+
+/// A worker on its core.
+#[derive(Debug)]
+pub struct Worker<P> {
+    port: P,
+    parts: Parts,
+    tally: Tally,
+    beat_due_ns: u64,
+    gauges_due_ns: u64,
+    control_alive: bool,
+}
+
+impl<P: Port> Worker<P> {
+    /// Puts a worker together and shows its first sign of life.
+    pub fn new(port: P, parts: Parts) -> Self {
+        let mut worker = Self {
+            port,
+            parts,
+            tally: Tally::default(),
+            beat_due_ns: 0,
+            gauges_due_ns: 0,
+            control_alive: false,
+        };
+        worker.beat(Now::read());
+        worker
+    }
+
+    /// Runs until `stop`, then takes the port apart in order: no more packets are steered here,
+    /// what has been received is answered.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), PortError> {
+        let mut idle_since = Now::read();
+        while !stop.load(Ordering::Relaxed) {
+            if self.round()? {
+                idle_since = Now::read();
+                continue;
+            }
+            let mut busy = false;
+            for _ in 0..IDLE_LOOKS {
+                std::hint::spin_loop();
+                busy |= self.round()?;
+                if busy {
+                    break;
+                }
+            }
+            let now = Now::read();
+            self.beat(now);
+            if busy {
+                idle_since = now;
+            } else if now.nanoseconds - idle_since.nanoseconds > SPIN_NS {
+                self.sleep()?;
+                // A packet that woke us is answered before the next sleep, whatever the clock says.
+                idle_since = Now::read();
+                idle_since.nanoseconds -= SPIN_NS.min(idle_since.nanoseconds);
+            }
+        }
+        if let Some(deadline) = &self.parts.deadline {
+            deadline.extend_until(0);
+        }
+        while self.round()? {}
+        Ok(())
+    }
+
+    /// One batch and what control has sent; false when there was nothing to do.
+    fn round(&mut self) -> Result<bool, PortError> {
+        let count = self.port.receive()?;
+        let received = if count > 0 {
+            Now::read()
+        } else {
+            Now { nanoseconds: 0 }
+        };
+        if count > 0 {
+            self.beat(received);
+            let situation = Situation {
+                now: received,
+                control_alive: self.control_alive,
+            };
+            self.parts
+                .desk
+                .answer(&mut self.port, count, situation, &mut self.tally);
+            if self.parts.desk.punts.publish() {
+                self.parts.events.punt.kick();
+            }
+        }
+        let desk = &mut self.parts.desk;
+        let replies = self.parts.replies.take(
+            &mut self.port,
+            &mut desk.cache,
+            &desk.hasher,
+            &mut self.tally,
+        );
+        let sent = self.port.flush()?;
+        if count == 0 && replies == 0 && sent.packets == 0 {
+            return Ok(false);
+        }
+        self.tally.packets_sent += sent.packets;
+        self.tally.send_bytes += sent.bytes;
+        self.tally.drops_tx_full += sent.refused;
+        self.tally.publish(&self.parts.counters);
+        if count > 0 {
+            let latency_ns = Now::read().nanoseconds - received.nanoseconds;
+            self.parts.latency.record(latency_ns, count as u64);
+        }
+        Ok(true)
+    }
+
+    /// Signs of life and gauges, as often as they are due.
+    fn beat(&mut self, now: Now) {
+        if now.nanoseconds < self.beat_due_ns {
+            return;
+        }
+        self.beat_due_ns = now.nanoseconds + BEAT_NS;
+        let now_ms = now.milliseconds();
+        self.parts.heartbeat.beat(now_ms);
+        if let Some(deadline) = &self.parts.deadline {
+            deadline.extend_until(now.nanoseconds + DEADLINE_NS);
+        }
+        let silent_ms = now_ms.saturating_sub(self.parts.region.control_heartbeat_ms());
+        self.control_alive = silent_ms <= CONTROL_SILENT_MS;
+        if now.nanoseconds >= self.gauges_due_ns {
+            self.gauges_due_ns = now.nanoseconds + GAUGES_NS;
+            self.publish_gauges();
+        }
+    }
+
+    fn publish_gauges(&mut self) {
+        let counters = &self.parts.counters;
+        let port = self.port.statistics();
+        counters.frames_lost.set(port.frames_lost);
+        counters.ring_rx_dropped.set(port.receive_dropped);
+        counters.rx_ring_full.set(port.receive_ring_full);
+        counters.fill_ring_empty.set(port.fill_ring_empty);
+        counters.tx_invalid.set(port.transmit_invalid);
+        let cache = self.parts.desk.cache.statistics();
+        counters.cache_entries.set(cache.entries as u64);
+        counters.cache_bytes.set(cache.bytes as u64);
+        counters.cache_evictions.set(cache.evictions);
+    }
+
+    fn sleep(&mut self) -> Result<(), PortError> {
+        if self.parts.replies.prepare_sleep() {
+            self.port
+                .sleep(self.parts.events.reply.as_fd(), SLEEP_MAX)?;
+            self.tally.wakeups += 1;
+            self.tally.publish(&self.parts.counters);
+        }
+        self.parts.replies.wake();
+        Ok(())
+    }
+}
+
+/// The bell that ends a worker's sleep early, for a stop.
+pub fn stop_bell(events: &WorkerEvents) -> Result<EventFd, rustix::io::Errno> {
+    events.reply.try_clone()
+}
