@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The XDP programs of the data plane, and their loaders.
+//!
+//! `dns_filter` steers queries for served ports and addresses to the AF_XDP socket of their
+//! queue and leaves everything else to the kernel. It never answers, drops or changes a packet,
+//! and it hands packets over only while a worker says that it is alive.
+//! Nothing is pinned: what is attached goes away with the process that attached it.
+//!
+//! Start at [`DnsFilter`]; the program is `src/bpf/dns_filter.bpf.c`.
+
+mod addresses;
+mod attach;
+mod deadline;
+mod dns_filter;
+mod interface;
+mod log;
+pub mod program;
+mod verdicts;
+
+pub use attach::{AttachError, AttachMode};
+pub use deadline::{DeadlineCell, Deadlines};
+pub use dns_filter::{DnsFilter, LoadError, MapError, QUEUES_MAX};
+pub use interface::{
+    InterfaceError, interface_addresses, interface_index, queue_count, strips_vlan_tags,
+};
+pub use program::Action;
+pub use verdicts::Verdicts;
