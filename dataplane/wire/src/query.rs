@@ -38,12 +38,39 @@ pub struct Query {
 }
 
 impl Query {
+    /// A query for nothing, to be filled by [`Query::parse_into`].
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            id: 0,
+            flags: 0,
+            qtype: 0,
+            qclass: 0,
+            question_end: 0,
+            edns: None,
+            signed: false,
+            qname: Qname::root(),
+        }
+    }
+
     /// Reads one message.
     ///
     /// # Errors
     /// [`QueryError`] for every message that is not a well-formed query.
     #[inline]
     pub fn parse(message: &[u8]) -> Result<Self, QueryError> {
+        let mut query = Self::empty();
+        query.parse_into(message)?;
+        Ok(query)
+    }
+
+    /// Reads one message over `self`, which saves the hot path from moving 300 bytes. After an
+    /// error `self` is a mixture and must not be used.
+    ///
+    /// # Errors
+    /// [`QueryError`] for every message that is not a well-formed query.
+    #[inline]
+    pub fn parse_into(&mut self, message: &[u8]) -> Result<(), QueryError> {
         let Some(header) = message.first_chunk::<HEADER_BYTES>() else {
             return Err(QueryError::Truncated {
                 offset: message.len(),
@@ -57,11 +84,8 @@ impl Query {
             authority_count,
             additional_count,
         ] = words(header);
-        if flags & flag::QR != 0 {
-            return Err(QueryError::Response);
-        }
-        if flags & flag::OPCODE != 0 {
-            return Err(QueryError::Opcode(((flags & flag::OPCODE) >> 11) as u8));
+        if flags & (flag::QR | flag::OPCODE) != 0 {
+            return Err(refuse_flags(flags));
         }
         if question_count != 1 {
             return Err(QueryError::QuestionCount(question_count)); // RFC 9619.
@@ -69,28 +93,25 @@ impl Query {
         if answer_count != 0 {
             return Err(QueryError::AnswerCount(answer_count));
         }
-        let qname = Qname::parse(message)?;
-        let mut cursor = Cursor::new(message, HEADER_BYTES + qname.as_slice().len());
+        let qname_end = HEADER_BYTES + self.qname.parse(message)?;
+        let mut cursor = Cursor::new(message, qname_end);
         let [type_high, type_low, class_high, class_low] = cursor.array()?;
-        let mut query = Self {
-            id,
-            flags,
-            qtype: u16::from_be_bytes([type_high, type_low]),
-            qclass: u16::from_be_bytes([class_high, class_low]),
-            question_end: question_end(&qname),
-            edns: None,
-            signed: false,
-            qname,
-        };
+        self.id = id;
+        self.flags = flags;
+        self.qtype = u16::from_be_bytes([type_high, type_low]);
+        self.qclass = u16::from_be_bytes([class_high, class_low]);
+        self.question_end = question_end(qname_end);
+        self.edns = None;
+        self.signed = false;
         if authority_count | additional_count != 0 {
-            query.parse_records(&mut cursor, authority_count, additional_count)?;
+            self.parse_records(&mut cursor, authority_count, additional_count)?;
         }
         if !cursor.is_at_end() {
             return Err(QueryError::TrailingBytes {
                 offset: cursor.offset(),
             });
         }
-        Ok(query)
+        Ok(())
     }
 
     /// The name asked for: wire form, lower case, root byte included.
@@ -185,13 +206,14 @@ pub(crate) fn words(header: &[u8; HEADER_BYTES]) -> [u16; 6] {
     core::array::from_fn(|index| u16::from_be_bytes([header[index * 2], header[index * 2 + 1]]))
 }
 
+/// Type and class follow the name.
 #[inline]
-fn question_end(qname: &Qname) -> u16 {
+fn question_end(qname_end: usize) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a name has at most 255 bytes"
     )]
-    let end = (HEADER_BYTES + qname.as_slice().len() + 4) as u16;
+    let end = (qname_end + 4) as u16;
     end
 }
 
@@ -202,8 +224,18 @@ pub(crate) fn find_question_end(message: &[u8]) -> Option<usize> {
     if words(header)[2] != 1 {
         return None;
     }
-    let end = usize::from(question_end(&Qname::parse(message).ok()?));
+    let end = HEADER_BYTES + qname::measure(message).ok()? + 4;
     (end <= message.len()).then_some(end)
+}
+
+/// Why a header word is not that of a query.
+#[cold]
+fn refuse_flags(flags: u16) -> QueryError {
+    if flags & flag::QR != 0 {
+        QueryError::Response
+    } else {
+        QueryError::Opcode(((flags & flag::OPCODE) >> 11) as u8)
+    }
 }
 
 /// Why a message is not a well-formed query.

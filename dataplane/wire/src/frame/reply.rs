@@ -2,8 +2,8 @@
 
 use super::checksum;
 use super::{
-    Datagram, FrameError, HEADERS_BYTES_MAX, IpVersion, PROTOCOL_UDP, UDP_BYTES, array_at,
-    parse_link,
+    Datagram, FrameError, HEADERS_BYTES_MAX, IPV4_BYTES, IPV6_BYTES, IpVersion, PROTOCOL_UDP,
+    UDP_BYTES, array_at, parse_link,
 };
 
 /// Hop limit of everything sent (RFC 1700, still the default of Linux).
@@ -117,49 +117,49 @@ fn swap_neighbours<const N: usize>(frame: &mut [u8], offset: usize) {
 #[inline]
 fn complete(frame: &mut [u8], datagram: &Datagram, payload_bytes: usize) -> usize {
     let network = usize::from(datagram.network_start);
-    let transport = datagram.transport_start();
-    let udp_bytes = UDP_BYTES + payload_bytes;
-    let frame_bytes = transport + udp_bytes;
-    let udp_length = length_field(udp_bytes);
-    frame[transport + 4..transport + 6].copy_from_slice(&udp_length);
-    // IPv4 keeps this 0, which means "no checksum" there (RFC 768).
-    frame[transport + 6..transport + 8].copy_from_slice(&[0, 0]);
+    let frame_bytes = datagram.payload().start + payload_bytes;
+    let packet = &mut frame[network..frame_bytes];
+    let udp_length = length_field(UDP_BYTES + payload_bytes);
     match datagram.version {
-        IpVersion::V4 => {
-            let [high, low] = length_field(frame_bytes - network);
-            let header = &mut frame[network..transport];
-            header[..12].copy_from_slice(&[
-                0x45,
-                0,
-                high,
-                low,
-                0,
-                0,
-                0x40,
-                0,
-                HOPS,
-                PROTOCOL_UDP,
-                0,
-                0,
-            ]);
-            let sum = checksum::finish(checksum::add(0, header));
-            header[10..12].copy_from_slice(&sum);
-        }
-        IpVersion::V6 => {
-            let [high, low] = udp_length;
-            let header = &mut frame[network..transport];
-            header[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_UDP, HOPS]);
-            // Pseudo-header (RFC 8200 §8.1): addresses, length, next header; then the datagram.
-            let pseudo = checksum::add(0, &[high, low, 0, PROTOCOL_UDP]);
-            let sum = checksum::add(pseudo, &frame[network + 8..frame_bytes]);
-            let sum = match checksum::finish(sum) {
-                [0, 0] => [0xff, 0xff], // 0 would mean "no checksum", which IPv6 forbids.
-                sum => sum,
-            };
-            frame[transport + 6..transport + 8].copy_from_slice(&sum);
-        }
+        IpVersion::V4 => complete_ipv4(packet, udp_length),
+        IpVersion::V6 => complete_ipv6(packet, udp_length),
     }
     frame_bytes
+}
+
+#[inline]
+fn complete_ipv4(packet: &mut [u8], [udp_high, udp_low]: [u8; 2]) {
+    let [high, low] = length_field(packet.len());
+    let Some(headers) = packet.first_chunk_mut::<{ IPV4_BYTES + UDP_BYTES }>() else {
+        return;
+    };
+    // Version and header length, service, length, identification, DF.
+    let [a, b, c, d, e, f, g, h] = [0x45, 0, high, low, 0, 0, 0x40, 0];
+    // Summed from registers: reading back what was just stored in pieces would stall.
+    let mut sum = checksum::add_word(0, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    sum = checksum::add_word(
+        sum,
+        u64::from_le_bytes([HOPS, PROTOCOL_UDP, 0, 0, 0, 0, 0, 0]),
+    );
+    sum = checksum::add_word(sum, u64::from_le_bytes(array_at(headers, 12)));
+    let [i, j] = checksum::finish(sum);
+    headers[..12].copy_from_slice(&[a, b, c, d, e, f, g, h, HOPS, PROTOCOL_UDP, i, j]);
+    // UDP length, and UDP checksum 0, which means "none" over IPv4 (RFC 768).
+    headers[IPV4_BYTES + 4..].copy_from_slice(&[udp_high, udp_low, 0, 0]);
+}
+
+#[inline]
+fn complete_ipv6(packet: &mut [u8], [udp_high, udp_low]: [u8; 2]) {
+    packet[..8].copy_from_slice(&[0x60, 0, 0, 0, udp_high, udp_low, PROTOCOL_UDP, HOPS]);
+    packet[IPV6_BYTES + 4..IPV6_BYTES + UDP_BYTES].copy_from_slice(&[udp_high, udp_low, 0, 0]);
+    // Pseudo-header (RFC 8200 §8.1): addresses, length, next header; then the datagram.
+    let pseudo = u64::from_le_bytes([udp_high, udp_low, 0, PROTOCOL_UDP, 0, 0, 0, 0]);
+    let sum = checksum::add(checksum::add_word(0, pseudo), &packet[8..]);
+    let sum = match checksum::finish(sum) {
+        [0, 0] => [0xff, 0xff], // 0 would mean "no checksum", which IPv6 forbids.
+        sum => sum,
+    };
+    packet[IPV6_BYTES + 6..IPV6_BYTES + UDP_BYTES].copy_from_slice(&sum);
 }
 
 #[inline]
