@@ -108,6 +108,8 @@ pub struct Limits {
     pub sends_max: u32,
     /// Sub-resolutions (addresses of name servers) started for one question.
     pub subqueries_max: u32,
+    /// Sub-resolutions started for the servers of one delegation (NXNSAttack).
+    pub subqueries_zone_max: usize,
     /// How deep sub-resolutions may nest.
     pub depth_max: u8,
     /// Aliases (CNAME, DNAME) followed for one question.
@@ -141,6 +143,7 @@ impl Default for Limits {
             wall_ms_max: 5_000,
             sends_max: 100,
             subqueries_max: 24,
+            subqueries_zone_max: 8,
             depth_max: 6,
             aliases_max: 12,
             referrals_max: 32,

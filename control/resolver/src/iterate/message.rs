@@ -6,6 +6,8 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::trace::TraceEvent;
+
 /// A question of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -122,6 +124,18 @@ pub enum TransportError {
     Resources,
 }
 
+impl std::fmt::Display for TransportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "no reply in time",
+            Self::Refused => "connection refused",
+            Self::Unreachable => "unreachable",
+            Self::Closed => "connection closed",
+            Self::Resources => "no socket to ask it with",
+        })
+    }
+}
+
 /// What carries an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -207,90 +221,6 @@ pub mod extended_error {
     pub const INVALID_DATA: u16 = 24;
 }
 
-/// One step of a resolution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TraceEvent {
-    /// When, in the milliseconds that `step` was given.
-    pub at_ms: u64,
-    /// Nesting: 0 for the question itself, more for addresses of name servers.
-    pub depth: u8,
-    /// What happened.
-    pub kind: TraceKind,
-}
-
-/// What happened in one step of a resolution.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TraceKind {
-    /// The cache held the answer, or a part of it.
-    CacheHit {
-        /// Owner found.
-        name: Name,
-        /// Type found.
-        rtype: RecordType,
-    },
-    /// Work goes on with the servers of this zone.
-    Zone {
-        /// The zone.
-        zone: Name,
-        /// Addresses known.
-        addresses: usize,
-        /// Name servers without a known address.
-        unresolved: usize,
-        /// Whether these are configured forwarders.
-        forward: bool,
-    },
-    /// A query left.
-    Send {
-        /// To whom.
-        server: SocketAddr,
-        /// By what.
-        transport: Transport,
-        /// Name in the query (it may be a part of the name asked for).
-        qname: Name,
-        /// Type in the query.
-        qtype: RecordType,
-    },
-    /// A reply was accepted.
-    Reply {
-        /// From whom.
-        server: SocketAddr,
-        /// Its response code.
-        rcode: ResponseCode,
-        /// What it was taken for, in a word or two.
-        meaning: &'static str,
-        /// Milliseconds since the query.
-        rtt_ms: u32,
-    },
-    /// An exchange failed.
-    Failed {
-        /// With whom.
-        server: SocketAddr,
-        /// How.
-        reason: TransportError,
-    },
-    /// An alias was followed.
-    Alias {
-        /// Its owner.
-        from: Name,
-        /// Its target.
-        to: Name,
-    },
-    /// The address of a name server is looked up first.
-    Subquery {
-        /// The name server.
-        name: Name,
-        /// A or AAAA.
-        rtype: RecordType,
-    },
-    /// The resolution ended.
-    Finished {
-        /// With this response code.
-        rcode: ResponseCode,
-        /// And this reason, if it failed.
-        reason: Option<String>,
-    },
-}
-
 /// How far data may be believed, least first (RFC 2181 §5.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
@@ -315,81 +245,12 @@ pub struct CacheLine {
     pub rtype: RecordType,
     /// `NoError` for data and NODATA, `NXDomain` for a name that does not exist.
     pub rcode: ResponseCode,
+    /// Whether this says that there is nothing.
+    pub negative: bool,
     /// Trust.
     pub trust: Trust,
     /// Seconds left; 0 when it is kept only to be served stale.
     pub ttl_secs: u32,
     /// The records, signatures included; empty for a negative entry.
     pub records: Vec<Record>,
-}
-
-/// Counters since the start, and gauges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Questions asked.
-    pub questions: u64,
-    /// Questions answered from the cache at once.
-    pub cache_hits: u64,
-    /// Questions that joined a resolution under way.
-    pub coalesced: u64,
-    /// Questions turned away since a table was full.
-    pub rejected: u64,
-    /// Answers with data past its TTL.
-    pub stale_answers: u64,
-    /// Questions that ended in SERVFAIL.
-    pub failures: u64,
-    /// Questions answered from the failure cache.
-    pub cached_failures: u64,
-    /// Messages sent over UDP.
-    pub sends_udp: u64,
-    /// Messages sent over TCP.
-    pub sends_tcp: u64,
-    /// Replies accepted.
-    pub replies: u64,
-    /// Replies to no exchange: late, or made up.
-    pub replies_unknown: u64,
-    /// Replies from another address than the one asked.
-    pub mismatches_address: u64,
-    /// Replies with another id.
-    pub mismatches_id: u64,
-    /// Replies to another question.
-    pub mismatches_question: u64,
-    /// Replies whose name came back in other case.
-    pub mismatches_case: u64,
-    /// Replies that could not be read.
-    pub malformed: u64,
-    /// Exchanges without a reply in time.
-    pub timeouts: u64,
-    /// Exchanges that failed in another way.
-    pub transport_errors: u64,
-    /// Replies with TC over UDP.
-    pub truncated: u64,
-    /// Replies of servers that do not serve the zone.
-    pub lame: u64,
-    /// Queries repeated without EDNS.
-    pub edns_fallbacks: u64,
-    /// Queries repeated with the whole name (RFC 9156 §3).
-    pub minimisation_fallbacks: u64,
-    /// Sub-resolutions started.
-    pub subqueries: u64,
-    /// Resolutions stopped by a limit of work.
-    pub limited: u64,
-    /// RRsets put into the cache.
-    pub cache_insertions: u64,
-    /// RRsets removed for room.
-    pub cache_evictions: u64,
-    /// Gauge: questions that wait.
-    pub tickets: u64,
-    /// Gauge: resolutions under way.
-    pub tasks: u64,
-    /// Gauge: messages in flight.
-    pub exchanges: u64,
-    /// Gauge: servers remembered.
-    pub servers: u64,
-    /// Gauge: RRsets cached.
-    pub cache_entries: u64,
-    /// Gauge: bytes the cache holds.
-    pub cache_bytes: u64,
-    /// Gauge: failures remembered.
-    pub failures_cached: u64,
 }

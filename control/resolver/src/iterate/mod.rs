@@ -6,15 +6,40 @@
 //! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
 //! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
 
+mod ask;
+mod bounded;
+mod cache;
 mod config;
+mod exchange;
+mod failures;
+mod finish;
+mod follow;
+mod group;
 mod hints;
+mod lookup;
 mod message;
+mod minimise;
+mod name;
+mod place;
+mod query;
+mod random;
+mod reply;
 mod resolver;
+mod response;
+mod rrset;
+mod send;
+mod servers;
+mod statistics;
+mod task;
+mod trace;
+mod walk;
 
 pub use config::{Config, Forward, Limits, QnameMinimisation};
 pub use hints::root_hints;
 pub use message::{
-    CacheLine, Effect, Input, Outcome, Question, QuestionError, Statistics, TraceEvent, TraceKind,
-    Transport, TransportError, Trust, extended_error,
+    CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,
+    extended_error,
 };
 pub use resolver::Resolver;
+pub use statistics::Statistics;
+pub use trace::{TraceEvent, TraceKind};

@@ -1,28 +1,51 @@
 //! The state machine: inputs in, effects out.
 
-use chacha20::ChaCha20Rng;
-use chacha20::rand_core::SeedableRng;
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::Name;
+use std::collections::{BTreeSet, VecDeque};
 
+use hickory_proto::rr::{DNSClass, Name};
+
+use super::bounded::HashKeys;
+use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
-use super::message::{CacheLine, Effect, Input, Outcome, Question, Statistics, extended_error};
+use super::exchange::Exchanges;
+use super::failures::Failures;
+use super::message::{CacheLine, Effect, Input, Outcome, Question};
+use super::name::WireName;
+use super::random::Random;
+use super::servers::Servers;
+use super::statistics::Statistics;
+use super::task::Tasks;
 
 /// Forwards and iterates. One value holds the cache and every resolution under way.
 ///
 /// Message ids, name case and the choice of servers come from a ChaCha20 generator. They protect
 /// against forged replies only while nobody can predict them: the shell must take `seed` from the
-/// operating system's generator, and may [`reseed`](Self::reseed) it at any time.
+/// operating system's generator, and may [`reseed`](Self::reseed) it at any time. The shell adds
+/// the other half of that protection, an unpredictable source port for each UDP exchange.
 pub struct Resolver {
-    config: Config,
-    random: ChaCha20Rng,
-    statistics: Statistics,
+    pub(super) config: Config,
+    /// Zones of `config.forward`, in its order.
+    pub(super) forward_zones: Vec<WireName>,
+    pub(super) random: Random,
+    pub(super) cache: Cache,
+    pub(super) servers: Servers,
+    pub(super) failures: Failures,
+    pub(super) tasks: Tasks,
+    pub(super) exchanges: Exchanges,
+    /// Tasks to go on with in this step.
+    pub(super) ready: VecDeque<u64>,
+    /// When each task runs out of time.
+    pub(super) task_deadlines: BTreeSet<(u64, u64)>,
+    pub(super) tickets: usize,
+    /// No priming before this.
+    pub(super) prime_after_ms: u64,
+    pub(super) counters: Statistics,
 }
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resolver")
-            .field("statistics", &self.statistics)
+            .field("statistics", &self.statistics())
             .finish_non_exhaustive()
     }
 }
@@ -31,67 +54,140 @@ impl Resolver {
     /// An empty cache and no resolution. `seed` must be unpredictable.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        let mut keys = || HashKeys(random.next_u64(), random.next_u64());
+        let lifetimes = Lifetimes {
+            ttl_min_secs: config.ttl_min_secs,
+            ttl_max_secs: config.ttl_max_secs,
+            negative_ttl_max_secs: config.negative_ttl_max_secs,
+            stale_max_secs: config.stale_max_secs,
+        };
         Self {
+            forward_zones: config
+                .forward
+                .iter()
+                .map(|forward| WireName::from_name(&forward.zone))
+                .collect(),
+            cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
+            servers: Servers::new(config.limits.servers_max.max(1), keys()),
+            failures: Failures::new(config.limits.failures_max, keys()),
+            tasks: Tasks::new(keys()),
+            exchanges: Exchanges::new(keys()),
             config,
-            random: ChaCha20Rng::from_seed(seed),
-            statistics: Statistics::default(),
+            random,
+            ready: VecDeque::new(),
+            task_deadlines: BTreeSet::new(),
+            tickets: 0,
+            prime_after_ms: 0,
+            counters: Statistics::default(),
         }
     }
 
     /// Takes a new unpredictable seed for ids, name case and choice of servers.
     pub fn reseed(&mut self, seed: [u8; 32]) {
-        self.random = ChaCha20Rng::from_seed(seed);
+        self.random = Random::new(seed);
     }
 
-    /// The only entry point of events: same inputs, same effects. `now_ms` never goes back.
+    /// The only entry point of events: same inputs, same effects. `now_ms` comes from a clock that
+    /// never goes back. Effects are appended in the order in which they are to be performed.
     pub fn step(&mut self, now_ms: u64, input: Input<'_>, effects: &mut Vec<Effect>) {
-        let _ = (now_ms, &self.config);
-        if let Input::Ask { ticket, .. } = input {
-            let outcome = Outcome {
-                rcode: ResponseCode::ServFail,
-                answers: Vec::new(),
-                authority: Vec::new(),
-                additional: Vec::new(),
-                authoritative: false,
-                authentic: false,
-                stale: false,
-                ttl_secs: 0,
-                extended_error: Some((extended_error::NO_REACHABLE_AUTHORITY, String::new())),
-                trace: None,
-            };
-            effects.push(Effect::Done { ticket, outcome });
+        match input {
+            Input::Ask { ticket, question } => self.on_ask(now_ms, ticket, &question, effects),
+            Input::Reply {
+                exchange,
+                from,
+                message,
+            } => {
+                self.on_reply(now_ms, exchange, from, message, effects);
+            }
+            Input::Failed { exchange, reason } => self.on_failed(now_ms, exchange, reason),
+            Input::Tick => self.on_tick(now_ms, effects),
         }
+        self.run(now_ms, effects);
+        assert!(self.ready.is_empty(), "a step leaves nothing to do");
     }
 
     /// When the next [`Input::Tick`] is due, in the milliseconds of `step`; `None` while nothing waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        let task_ms = self
+            .task_deadlines
+            .first()
+            .map(|(deadline_ms, _)| *deadline_ms);
+        self.exchanges
+            .next_deadline()
+            .into_iter()
+            .chain(task_ms)
+            .min()
     }
 
-    /// Answers from the cache alone, if it holds everything.
+    /// Answers from the cache alone, if it holds everything and the data is within its TTL.
     pub fn lookup_cache(&mut self, now_ms: u64, question: &Question) -> Option<Outcome> {
-        let _ = (now_ms, question);
-        None
+        if question.qclass != DNSClass::IN {
+            return None;
+        }
+        let key = self.key(question);
+        let resolution =
+            self.cache
+                .assemble(now_ms, &key, false, self.config.limits.aliases_max)?;
+        Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
     }
 
-    /// Forgets everything (`None`), one name, or a name and all below it. Returns how many RRsets
-    /// and remembered failures went. Resolutions under way go on.
+    /// Forgets everything (`None`), one name (`false`), or a name and all below it (`true`), failures
+    /// included. Returns how many cached RRsets and failures went. Resolutions under way go on.
     pub fn flush(&mut self, name: Option<(&Name, bool)>) -> usize {
-        let _ = name;
-        0
+        let (name, subtree) = name.map_or((WireName::root(), true), |(name, subtree)| {
+            (WireName::from_name(name), subtree)
+        });
+        let matches = |other: &WireName| {
+            if subtree {
+                other.is_within(&name)
+            } else {
+                *other == name
+            }
+        };
+        self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
     }
 
     /// What the cache holds for a name, for people to read.
     #[must_use]
     pub fn dump(&self, now_ms: u64, name: &Name) -> Vec<CacheLine> {
-        let _ = (now_ms, name);
-        Vec::new()
+        let owner = WireName::from_name(name);
+        let line = |found: super::cache::Found| {
+            let mut records = Vec::new();
+            found.set(owner.clone()).write_records(true, &mut records);
+            CacheLine {
+                name: owner.to_name(),
+                rtype: found.shown_type(),
+                rcode: found.rcode(),
+                negative: found.kind != Kind::Data,
+                trust: found.trust,
+                ttl_secs: found.ttl_secs,
+                records,
+            }
+        };
+        self.cache
+            .list(now_ms, &owner)
+            .into_iter()
+            .map(line)
+            .collect()
     }
 
     /// Counters and gauges.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.statistics
+        let gauge = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        Statistics {
+            cache_insertions: self.cache.insertions(),
+            cache_evictions: self.cache.evictions(),
+            tickets: gauge(self.tickets),
+            tasks: gauge(self.tasks.len()),
+            exchanges: gauge(self.exchanges.len()),
+            servers: gauge(self.servers.len()),
+            cache_entries: gauge(self.cache.names()),
+            cache_bytes: gauge(self.cache.bytes()),
+            failures_cached: gauge(self.failures.len()),
+            ..self.counters
+        }
     }
 }

@@ -1,0 +1,206 @@
+//! Questions come in: answered at once, joined to a resolution under way, or begun.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{DNSClass, RecordType};
+
+use super::failures::Failure;
+use super::message::{Effect, Outcome, Question, extended_error};
+use super::name::WireName;
+use super::resolver::Resolver;
+use super::task::{TaskKey, Waiter, Work};
+use super::trace::{TraceEvent, TraceKind};
+
+impl Resolver {
+    pub(super) fn on_ask(
+        &mut self,
+        now_ms: u64,
+        ticket: u64,
+        question: &Question,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.counters.questions += 1;
+        if let Some(outcome) = self.answer_at_once(now_ms, question) {
+            effects.push(Effect::Done { ticket, outcome });
+            return;
+        }
+        let key = self.key(question);
+        let (dnssec_ok, trace) = (question.dnssec_ok, question.trace);
+        let waiter = Waiter::Client {
+            ticket,
+            dnssec_ok,
+            trace,
+        };
+        let existing = self.tasks.find(&key);
+        let full = self.tickets >= self.config.limits.tickets_max
+            || (existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max);
+        if full {
+            self.counters.rejected += 1;
+            let text = "too many questions wait".to_owned();
+            let failure = Failure {
+                code: extended_error::OTHER,
+                text,
+                lasting: false,
+            };
+            let outcome = self.fail(now_ms, &key, &failure, dnssec_ok);
+            effects.push(Effect::Done { ticket, outcome });
+            return;
+        }
+        self.tickets += 1;
+        let id = if let Some(id) = existing {
+            self.counters.coalesced += 1;
+            id
+        } else {
+            self.begin(now_ms, key)
+        };
+        let task = self
+            .tasks
+            .get_mut(id)
+            .expect("between steps every task is in its table");
+        task.waiters.push(waiter);
+        if trace && task.trace.is_none() {
+            task.trace = Some(Vec::new());
+        }
+    }
+
+    /// The key under which equal questions share a resolution. CD counts only where forwarders
+    /// would make a difference of it.
+    pub(super) fn key(&self, question: &Question) -> TaskKey {
+        TaskKey {
+            name: WireName::from_name(&question.qname),
+            rtype: question.qtype,
+            checking_disabled: question.checking_disabled && !self.forward_zones.is_empty(),
+        }
+    }
+
+    /// Begins a resolution with a ledger of its own.
+    pub(super) fn begin(&mut self, now_ms: u64, key: TaskKey) -> u64 {
+        let limits = self.config.limits;
+        let deadline_ms = now_ms + u64::from(limits.wall_ms_max);
+        let (sends_left, subqueries_left) = (limits.sends_max, limits.subqueries_max);
+        let work = self.tasks.open_work(Work {
+            sends_left,
+            subqueries_left,
+            deadline_ms,
+            tasks: 0,
+        });
+        self.spawn(key, work, 0)
+    }
+
+    /// Makes a task on an open ledger and queues it.
+    pub(super) fn spawn(&mut self, key: TaskKey, work: u64, depth: u8) -> u64 {
+        let deadline_ms = self.tasks.work(work).deadline_ms;
+        let task = self.tasks.create(key, work, depth);
+        task.queued = true;
+        self.task_deadlines.insert((deadline_ms, task.id));
+        self.ready.push_back(task.id);
+        task.id
+    }
+
+    /// What needs no resolution: nonsense, cached answers, remembered failures.
+    fn answer_at_once(&mut self, now_ms: u64, question: &Question) -> Option<Outcome> {
+        if let Some(text) = refusal(question) {
+            let mut outcome = Outcome::empty(ResponseCode::NotImp);
+            outcome.extended_error = Some((extended_error::NOT_SUPPORTED, text.to_owned()));
+            return Some(outcome);
+        }
+        if let Some(mut outcome) = self.lookup_cache(now_ms, question) {
+            self.counters.cache_hits += 1;
+            if question.trace {
+                let (name, rtype) = (question.qname.clone(), question.qtype);
+                let kind = TraceKind::CacheHit { name, rtype };
+                outcome.trace = Some(vec![TraceEvent {
+                    at_ms: now_ms,
+                    depth: 0,
+                    kind,
+                }]);
+            }
+            return Some(outcome);
+        }
+        let key = self.key(question);
+        let (before, left_secs) = self.failures.find(now_ms, &key)?;
+        let failure = Failure {
+            code: extended_error::CACHED_ERROR,
+            ..before.clone()
+        };
+        self.counters.cached_failures += 1;
+        let mut outcome = self.fail(now_ms, &key, &failure, question.dnssec_ok);
+        outcome.ttl_secs = left_secs;
+        Some(outcome)
+    }
+
+    /// The outcome of a failed question: data past its TTL if there is some, else SERVFAIL.
+    pub(super) fn fail(
+        &mut self,
+        now_ms: u64,
+        key: &TaskKey,
+        failure: &Failure,
+        dnssec_ok: bool,
+    ) -> Outcome {
+        let aliases_max = self.config.limits.aliases_max;
+        let stale = self.cache.assemble(now_ms, key, true, aliases_max);
+        let Some(resolution) = stale else {
+            self.counters.failures += 1;
+            let mut outcome = Outcome::empty(ResponseCode::ServFail);
+            outcome.extended_error = Some((failure.code, failure.text.clone()));
+            return outcome;
+        };
+        self.counters.stale_answers += 1;
+        let mut outcome = Outcome::of(&resolution, key.rtype, dnssec_ok);
+        let code = match resolution.rcode {
+            ResponseCode::NXDomain => extended_error::STALE_NXDOMAIN,
+            _ => extended_error::STALE_ANSWER,
+        };
+        outcome.extended_error = Some((code, failure.text.clone()));
+        outcome
+    }
+}
+
+/// Why a question is not resolved at all.
+fn refusal(question: &Question) -> Option<&'static str> {
+    match u16::from(question.qtype) {
+        _ if question.qclass != DNSClass::IN => Some("only class IN is resolved"),
+        // OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA; SIG signs messages (RFC 2931). ANY is 255.
+        0 | 24 | 41 | 128..=254 => Some("this type is not looked up"),
+        _ => None,
+    }
+}
+
+impl Outcome {
+    /// An outcome with nothing but a code.
+    #[must_use]
+    pub fn empty(rcode: ResponseCode) -> Self {
+        Self {
+            rcode,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            authoritative: false,
+            authentic: false,
+            stale: false,
+            ttl_secs: 0,
+            extended_error: None,
+            trace: None,
+        }
+    }
+
+    /// A resolution, without what only clients with DO set may see (RFC 4035 §3.2.1).
+    pub(super) fn of(
+        resolution: &super::lookup::Resolution,
+        qtype: RecordType,
+        dnssec_ok: bool,
+    ) -> Self {
+        let mut outcome = Self::empty(resolution.rcode);
+        for set in &resolution.answers {
+            set.write_records(dnssec_ok, &mut outcome.answers);
+        }
+        for set in &resolution.authority {
+            let proof = matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3);
+            if dnssec_ok || !proof || set.rtype == qtype {
+                set.write_records(dnssec_ok, &mut outcome.authority);
+            }
+        }
+        outcome.stale = resolution.stale;
+        outcome.ttl_secs = resolution.ttl_secs;
+        outcome
+    }
+}

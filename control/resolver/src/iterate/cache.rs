@@ -1,0 +1,404 @@
+//! The RRset cache: data and denials with their trust, within a bound of bytes.
+
+use std::sync::Arc;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use super::bounded::{BoundedMap, HashKeys};
+use super::message::Trust;
+use super::name::WireName;
+use super::rrset::{Content, RrSet};
+
+/// Types kept for one name (and twice that with glue and CD apart); the first to expire goes.
+const ENTRIES_PER_NAME_MAX: usize = 64;
+/// What the map spends on one name besides the name's bytes, which it holds once.
+const NODE_BYTES: usize = 160;
+/// Allocator overhead of one entry's content.
+const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Content>() + 48;
+/// Names looked at in one sweep for what has expired.
+const SWEEP_NAMES_MAX: usize = 32;
+
+/// How long entries live.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetimes {
+    pub(super) ttl_min_secs: u32,
+    pub(super) ttl_max_secs: u32,
+    pub(super) negative_ttl_max_secs: u32,
+    pub(super) stale_max_secs: u32,
+}
+
+/// What is known of a name and type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Data,
+    NoData,
+    /// Kept under [`NXDOMAIN`], since it holds for every type.
+    NxDomain,
+}
+
+/// The type under which NXDOMAIN is kept; no record can have it.
+pub(super) const NXDOMAIN: RecordType = RecordType::ZERO;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    rtype: RecordType,
+    /// Learned with CD set, so that a forwarder may not have checked it.
+    unchecked: bool,
+    kind: Kind,
+    trust: Trust,
+    expires_ms: u64,
+    content: Arc<Content>,
+    /// SOA and proofs of a denial, proofs of a wildcard.
+    proof: Arc<[RrSet]>,
+}
+
+impl Entry {
+    /// Glue and referrals live beside answers, never in their place: they find servers, and an
+    /// answer past its TTL must survive them to be served stale.
+    fn is_answer(&self) -> bool {
+        self.trust >= Trust::Answer
+    }
+
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES
+            + self.content.data.bytes()
+            + self.content.signatures.bytes()
+            + self.proof.iter().map(RrSet::bytes).sum::<usize>()
+    }
+}
+
+/// What a lookup found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) trust: Trust,
+    pub(super) rtype: RecordType,
+    /// Seconds left; for stale data, the 30 of RFC 8767 §4.
+    pub(super) ttl_secs: u32,
+    pub(super) stale: bool,
+    content: Arc<Content>,
+    proof: Arc<[RrSet]>,
+}
+
+impl Found {
+    /// NXDOMAIN, or no error.
+    pub(super) fn rcode(&self) -> ResponseCode {
+        if self.kind == Kind::NxDomain {
+            ResponseCode::NXDomain
+        } else {
+            ResponseCode::NoError
+        }
+    }
+
+    /// The type for people to read; ANY for NXDOMAIN, which holds for all.
+    pub(super) fn shown_type(&self) -> RecordType {
+        if self.kind == Kind::NxDomain {
+            RecordType::ANY
+        } else {
+            self.rtype
+        }
+    }
+
+    /// The data as an RRset of this owner.
+    pub(super) fn set(&self, owner: WireName) -> RrSet {
+        RrSet {
+            owner,
+            rtype: self.rtype,
+            ttl_secs: self.ttl_secs,
+            content: Arc::clone(&self.content),
+        }
+    }
+
+    /// The proof, with no record living longer than the entry.
+    pub(super) fn proof(&self) -> Vec<RrSet> {
+        let aged = |set: &RrSet| RrSet {
+            ttl_secs: self.ttl_secs.min(set.ttl_secs),
+            ..set.clone()
+        };
+        self.proof.iter().map(aged).collect()
+    }
+}
+
+/// TTL that stale records carry, in seconds (RFC 8767 §4).
+pub(super) const STALE_TTL_SECS: u32 = 30;
+
+/// Which data a lookup accepts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// Glue and referrals too, which answer no client.
+    pub(super) helpers: bool,
+    /// What a forwarder gave with CD set too.
+    pub(super) unchecked: bool,
+    /// What is past its TTL too.
+    pub(super) stale: bool,
+}
+
+/// RRsets by name, then by type.
+pub(super) struct Cache {
+    names: BoundedMap<WireName, Vec<Entry>>,
+    lifetimes: Lifetimes,
+    insertions: u64,
+    cursor: usize,
+}
+
+impl Cache {
+    pub(super) fn new(bytes_max: usize, lifetimes: Lifetimes, keys: HashKeys) -> Self {
+        let names = BoundedMap::new(bytes_max, keys);
+        Self {
+            names,
+            lifetimes,
+            insertions: 0,
+            cursor: 0,
+        }
+    }
+
+    /// The best entry for a name and type; answers go before helpers, checked before unchecked.
+    pub(super) fn find(
+        &mut self,
+        now_ms: u64,
+        name: &[u8],
+        rtype: RecordType,
+        want: Want,
+    ) -> Option<Found> {
+        let stale_max_ms = u64::from(self.lifetimes.stale_max_secs) * 1000;
+        let entries = self.names.get(name)?;
+        let usable = |entry: &&Entry| {
+            let bound_ms = if want.stale {
+                entry.expires_ms.saturating_add(stale_max_ms)
+            } else {
+                entry.expires_ms
+            };
+            entry.rtype == rtype
+                && now_ms < bound_ms
+                && (want.helpers || entry.is_answer())
+                && (want.unchecked || !entry.unchecked)
+        };
+        let best = entries
+            .iter()
+            .filter(usable)
+            .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
+        Some(found(now_ms, best))
+    }
+
+    /// Every type of which the cache has data that may answer.
+    pub(super) fn find_all(&mut self, now_ms: u64, name: &[u8], want: Want) -> Vec<Found> {
+        let Some(entries) = self.names.get(name) else {
+            return Vec::new();
+        };
+        let mut types: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::Data)
+            .map(|entry| entry.rtype)
+            .collect();
+        types.sort_unstable();
+        types.dedup();
+        let found = types
+            .into_iter()
+            .filter_map(|rtype| self.find(now_ms, name, rtype, want));
+        found.filter(|found| found.kind == Kind::Data).collect()
+    }
+
+    /// Puts data in, unless better data is there (RFC 2181 §5.4.1).
+    pub(super) fn insert_data(
+        &mut self,
+        now_ms: u64,
+        set: &RrSet,
+        trust: Trust,
+        unchecked: bool,
+        proof: &[RrSet],
+    ) {
+        let entry = Entry {
+            rtype: set.rtype,
+            unchecked,
+            kind: Kind::Data,
+            trust,
+            expires_ms: now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000,
+            content: Arc::clone(&set.content),
+            proof: proof.into(),
+        };
+        self.insert(now_ms, &set.owner, entry);
+    }
+
+    /// Puts a denial in, for as long as its SOA allows (RFC 2308 §5); without SOA it is not kept.
+    /// Gives the seconds it may live, 0 without SOA.
+    pub(super) fn insert_denial(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        denied: Option<RecordType>,
+        trust: Trust,
+        unchecked: bool,
+        proof: &[RrSet],
+    ) -> u32 {
+        let Some(ttl_secs) = self.negative_ttl_secs(proof) else {
+            return 0;
+        };
+        let (rtype, kind) =
+            denied.map_or((NXDOMAIN, Kind::NxDomain), |rtype| (rtype, Kind::NoData));
+        let entry = Entry {
+            rtype,
+            unchecked,
+            kind,
+            trust,
+            expires_ms: now_ms + u64::from(ttl_secs) * 1000,
+            content: Arc::default(),
+            proof: proof.into(),
+        };
+        self.insert(now_ms, name, entry);
+        ttl_secs
+    }
+
+    /// The TTL, within the configured bounds.
+    pub(super) fn positive_ttl_secs(&self, ttl_secs: u32) -> u32 {
+        ttl_secs
+            .max(self.lifetimes.ttl_min_secs)
+            .min(self.lifetimes.ttl_max_secs)
+    }
+
+    /// The smaller of the SOA's TTL and its last field (RFC 2308 §5), bounded; `None` without SOA.
+    pub(super) fn negative_ttl_secs(&self, proof: &[RrSet]) -> Option<u32> {
+        let soa = proof.iter().find(|set| set.rtype == RecordType::SOA)?;
+        let ttl_secs = soa.ttl_secs.min(soa.soa_minimum_secs()?);
+        Some(ttl_secs.min(self.lifetimes.negative_ttl_max_secs))
+    }
+
+    /// Forgets one type of a name, helpers included.
+    pub(super) fn remove(&mut self, name: &WireName, rtype: RecordType) {
+        let Some(entries) = self.names.get(name) else {
+            return;
+        };
+        entries.retain(|entry| entry.rtype != rtype);
+        let left = entries.len();
+        let bytes = node_bytes(name, entries);
+        if left == 0 {
+            self.names.remove(name);
+        } else {
+            self.names.reweigh(name, bytes);
+        }
+    }
+
+    /// Forgets one name, or it and all below it. Gives the number of entries that went.
+    pub(super) fn flush(&mut self, name: &WireName, subtree: bool) -> usize {
+        if !subtree {
+            return self.names.remove(name).map_or(0, |entries| entries.len());
+        }
+        let mut count = 0;
+        self.names.retain(|owner, entries| {
+            if owner.is_within(name) {
+                count += entries.len();
+                return None;
+            }
+            Some(node_bytes(owner, entries))
+        });
+        count
+    }
+
+    /// Drops some of what is past its TTL and past being served stale.
+    pub(super) fn sweep(&mut self, now_ms: u64) {
+        let stale_max_ms = u64::from(self.lifetimes.stale_max_secs) * 1000;
+        self.names
+            .sweep(&mut self.cursor, SWEEP_NAMES_MAX, |owner, entries| {
+                entries.retain(|entry| now_ms < entry.expires_ms.saturating_add(stale_max_ms));
+                (!entries.is_empty()).then(|| node_bytes(owner, entries))
+            });
+    }
+
+    /// Everything kept for a name, with its remaining seconds (0 once stale).
+    pub(super) fn list(&self, now_ms: u64, name: &WireName) -> Vec<Found> {
+        let Some(entries) = self.names.peek(name) else {
+            return Vec::new();
+        };
+        let listed = |entry: &Entry| {
+            let found = found(now_ms, entry);
+            Found {
+                ttl_secs: if found.stale { 0 } else { found.ttl_secs },
+                ..found
+            }
+        };
+        entries.iter().map(listed).collect()
+    }
+
+    pub(super) fn names(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.names.weight()
+    }
+
+    pub(super) fn insertions(&self) -> u64 {
+        self.insertions
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.names.evictions()
+    }
+
+    fn insert(&mut self, now_ms: u64, name: &WireName, mut entry: Entry) {
+        if entry.expires_ms <= now_ms {
+            return; // TTL 0: good for the question under way alone (RFC 1035 §3.2.1).
+        }
+        self.insertions += 1;
+        let Some(entries) = self.names.get(name) else {
+            let entries = vec![entry];
+            let bytes = node_bytes(name, &entries);
+            self.names.insert(name.clone(), entries, bytes);
+            return;
+        };
+        let (rtype, unchecked, answers) = (entry.rtype, entry.unchecked, entry.is_answer());
+        let same = |old: &Entry| {
+            old.rtype == rtype && old.unchecked == unchecked && old.is_answer() == answers
+        };
+        if let Some(old) = entries
+            .iter()
+            .find(|old| same(old) && now_ms < old.expires_ms)
+        {
+            if old.trust > entry.trust {
+                return;
+            }
+            if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
+                // A zone must not stretch its own delegation: its parent is asked again when what
+                // it said first runs out ("ghost domains").
+                entry.expires_ms = entry.expires_ms.min(old.expires_ms);
+            }
+        }
+        // What is known now contradicts what was known before: a name exists or it does not.
+        let contradicts = |old: &Entry| {
+            let existence = (old.kind == Kind::NxDomain) != (entry.kind == Kind::NxDomain);
+            existence && old.is_answer() && entry.is_answer() && old.unchecked == entry.unchecked
+        };
+        let replaced = |old: &Entry| same(old) || (contradicts(old) && old.trust <= entry.trust);
+        entries.retain(|old| !replaced(old));
+        if entries.len() >= ENTRIES_PER_NAME_MAX {
+            let first = entries
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, old)| old.expires_ms)
+                .map(|(at, _)| at);
+            first.map(|at| entries.swap_remove(at));
+        }
+        entries.push(entry);
+        let bytes = node_bytes(name, entries);
+        self.names.reweigh(name, bytes);
+    }
+}
+
+fn found(now_ms: u64, entry: &Entry) -> Found {
+    let stale = entry.expires_ms <= now_ms;
+    let left_secs =
+        u32::try_from(entry.expires_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX);
+    Found {
+        kind: entry.kind,
+        trust: entry.trust,
+        rtype: entry.rtype,
+        ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
+        stale,
+        content: Arc::clone(&entry.content),
+        proof: Arc::clone(&entry.proof),
+    }
+}
+
+fn node_bytes(name: &WireName, entries: &[Entry]) -> usize {
+    NODE_BYTES + name.as_bytes().len() + entries.iter().map(Entry::bytes).sum::<usize>()
+}

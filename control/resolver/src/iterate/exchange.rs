@@ -1,0 +1,133 @@
+//! Messages in flight, and which replies belong to them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+
+use super::bounded::HashKeys;
+use super::message::Transport;
+use super::reply::View;
+use super::response::{Echo, Header};
+
+/// One query that left.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) view: View,
+    /// Tasks that wait for it; those that need the same at the same time share it.
+    pub(super) tasks: Vec<u64>,
+    pub(super) server: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) id: u16,
+    /// QNAME, QTYPE and QCLASS as they were sent.
+    pub(super) question: Box<[u8]>,
+    pub(super) sent_ms: u64,
+    pub(super) deadline_ms: u64,
+    /// Whether the query had an OPT record.
+    pub(super) edns: bool,
+    /// Replies so far that did not belong to it.
+    pub(super) mismatches: u16,
+}
+
+/// Why a message is no reply to an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// It came from somebody else.
+    Address,
+    /// It is too short, a query, or of another opcode.
+    NotAReply,
+    /// Its id is another.
+    Id,
+    /// Its question is another.
+    Question,
+    /// Its question differs in upper and lower case.
+    Case,
+}
+
+impl Exchange {
+    /// Checks everything that a forger off the path would have to guess (RFC 5452 §9.1).
+    pub(super) fn check(
+        &self,
+        from: SocketAddr,
+        message: &[u8],
+    ) -> Result<(Header, Echo), Mismatch> {
+        if from.port() != self.server.port()
+            || from.ip().to_canonical() != self.server.ip().to_canonical()
+        {
+            return Err(Mismatch::Address);
+        }
+        let header = Header::parse(message).map_err(|_| Mismatch::NotAReply)?;
+        if !header.is_response || header.opcode != 0 {
+            return Err(Mismatch::NotAReply);
+        }
+        if header.id != self.id {
+            return Err(Mismatch::Id);
+        }
+        match Echo::compare(&header, message, &self.question) {
+            // A server that could not read the query may leave the question out of its refusal.
+            Echo::Absent if header.denies() => Err(Mismatch::Question),
+            Echo::Other => Err(Mismatch::Question),
+            Echo::OtherCase if self.transport == Transport::Udp => Err(Mismatch::Case),
+            echo => Ok((header, echo)),
+        }
+    }
+}
+
+/// All messages in flight.
+pub(super) struct Exchanges {
+    by_id: HashMap<u64, Exchange, HashKeys>,
+    by_view: HashMap<View, u64, HashKeys>,
+    deadlines: BTreeSet<(u64, u64)>,
+    next_id: u64,
+}
+
+impl Exchanges {
+    pub(super) fn new(keys: HashKeys) -> Self {
+        let (by_id, by_view) = (HashMap::with_hasher(keys), HashMap::with_hasher(keys));
+        Self {
+            by_id,
+            by_view,
+            deadlines: BTreeSet::new(),
+            next_id: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Exchange> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The exchange that asks the same of the same zone.
+    pub(super) fn find(&mut self, view: &View) -> Option<(u64, &mut Exchange)> {
+        let id = *self.by_view.get(view)?;
+        Some((id, self.by_id.get_mut(&id)?))
+    }
+
+    pub(super) fn insert(&mut self, exchange: Exchange) -> u64 {
+        self.next_id += 1;
+        self.deadlines.insert((exchange.deadline_ms, self.next_id));
+        self.by_view.insert(exchange.view.clone(), self.next_id);
+        self.by_id.insert(self.next_id, exchange);
+        self.next_id
+    }
+
+    pub(super) fn remove(&mut self, id: u64) -> Option<Exchange> {
+        let exchange = self.by_id.remove(&id)?;
+        self.deadlines.remove(&(exchange.deadline_ms, id));
+        self.by_view.remove(&exchange.view);
+        Some(exchange)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    /// The exchange that is longest past its deadline.
+    pub(super) fn overdue(&self, now_ms: u64) -> Option<u64> {
+        self.deadlines
+            .first()
+            .filter(|(deadline_ms, _)| *deadline_ms <= now_ms)
+            .map(|(_, id)| *id)
+    }
+}

@@ -1,0 +1,180 @@
+//! Resolutions end: clients are answered, waiting resolutions go on, knots are untied.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::ResponseCode;
+
+use super::failures::Failure;
+use super::lookup::Resolution;
+use super::message::{Effect, Outcome};
+use super::resolver::Resolver;
+use super::rrset::RrSet;
+use super::task::{Task, Waiter};
+use super::trace::{TraceEvent, TraceKind};
+use super::walk::Ending;
+
+/// Tasks visited in the search for a knot; a larger one is left to its deadline.
+const KNOT_TASKS_MAX: usize = 256;
+
+impl Resolver {
+    /// Ends a task that was taken out of the table and tells everyone who waits for it.
+    pub(super) fn finish(
+        &mut self,
+        now_ms: u64,
+        mut task: Box<Task>,
+        ending: Ending,
+        effects: &mut Vec<Effect>,
+    ) {
+        let deadline_ms = self.tasks.work(task.work).deadline_ms;
+        self.task_deadlines.remove(&(deadline_ms, task.id));
+        self.tasks.retire(&task);
+        self.leave_exchange(&mut task, effects);
+        let mut hold_secs = 0;
+        match &ending {
+            Ok(_) => self.failures.remove(&task.key),
+            Err(failure) if failure.lasting => {
+                hold_secs = self
+                    .failures
+                    .insert(now_ms, task.key.clone(), failure.clone());
+            }
+            Err(_) => {}
+        }
+        let (rcode, reason) = match &ending {
+            Ok(resolution) => (resolution.rcode, None),
+            Err(failure) => (ResponseCode::ServFail, Some(failure.text.clone())),
+        };
+        let events_max = self.config.limits.trace_events_max;
+        task.note(now_ms, events_max, || TraceKind::Finished { rcode, reason });
+        for waiter in std::mem::take(&mut task.waiters) {
+            match waiter {
+                Waiter::Client {
+                    ticket,
+                    dnssec_ok,
+                    trace,
+                } => {
+                    self.tickets -= 1;
+                    let mut outcome = match &ending {
+                        Ok(resolution) => Outcome::of(resolution, task.key.rtype, dnssec_ok),
+                        Err(failure) => self.fail(now_ms, &task.key, failure, dnssec_ok),
+                    };
+                    if outcome.rcode == ResponseCode::ServFail {
+                        outcome.ttl_secs = hold_secs;
+                    }
+                    outcome.trace = task.trace.clone().filter(|_| trace);
+                    effects.push(Effect::Done { ticket, outcome });
+                }
+                Waiter::Task(parent) => self.tell(parent, &task, ending.as_ref().ok()),
+            }
+        }
+    }
+
+    /// Ends every task whose time is up.
+    pub(super) fn expire(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        while let Some(&(deadline_ms, id)) = self.task_deadlines.first()
+            && deadline_ms <= now_ms
+        {
+            self.task_deadlines.pop_first();
+            let Some(task) = self.tasks.take(id) else {
+                continue;
+            };
+            let known = task.exhausted();
+            let text = format!(
+                "no answer within {} ms ({})",
+                self.config.limits.wall_ms_max, known.text
+            );
+            // A sub-resolution may only have begun too late.
+            let lasting = known.lasting && task.depth == 0;
+            let failure = Failure {
+                text,
+                lasting,
+                ..known
+            };
+            self.finish(now_ms, task, Err(failure), effects);
+        }
+    }
+
+    /// Takes a task out of its exchange, and ends the exchange if nobody else waits for it.
+    fn leave_exchange(&mut self, task: &mut Task, effects: &mut Vec<Effect>) {
+        let Some(id) = task.exchange.take() else {
+            return;
+        };
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        exchange.tasks.retain(|other| *other != task.id);
+        if exchange.tasks.is_empty() {
+            let server = exchange.server;
+            self.exchanges.remove(id);
+            self.servers.on_abandoned(server);
+            effects.push(Effect::Cancel { exchange: id });
+        }
+    }
+
+    /// Gives a task the addresses of the name server that it waited for.
+    fn tell(&mut self, parent: u64, sub: &Task, resolution: Option<&Resolution>) {
+        let Some(task) = self.tasks.get_mut(parent) else {
+            return;
+        };
+        let Some(at) = task.waits.iter().position(|wait| wait.task == sub.id) else {
+            return;
+        };
+        let wait = task.waits.swap_remove(at);
+        merge_trace(
+            &mut task.trace,
+            sub.trace.as_deref(),
+            self.config.limits.trace_events_max,
+        );
+        if let Some(place) = &mut task.place
+            && place.zone == wait.zone
+        {
+            place.add_host(&self.config, addresses(sub, resolution));
+        }
+        self.queue(parent);
+    }
+
+    /// Breaks a knot: tasks that wait only for each other would wait for ever (the servers of two
+    /// zones named in each other's, without glue). The given task gives up waiting if every task
+    /// it waits for, directly or not, waits as well.
+    pub(super) fn untie(&mut self, id: u64) {
+        let mut tied = vec![id];
+        let mut next = 0;
+        while let Some(&current) = tied.get(next) {
+            next += 1;
+            let Some(task) = self.tasks.get(current) else {
+                return;
+            };
+            if task.exchange.is_some() || task.queued || tied.len() > KNOT_TASKS_MAX {
+                return;
+            }
+            for wait in &task.waits {
+                if !tied.contains(&wait.task) {
+                    tied.push(wait.task);
+                }
+            }
+        }
+        if let Some(task) = self.tasks.get_mut(id) {
+            task.waits.clear();
+            self.queue(id);
+        }
+    }
+}
+
+/// The addresses that a sub-resolution found; none through an alias (RFC 2181 §10.3).
+fn addresses(sub: &Task, resolution: Option<&Resolution>) -> Vec<IpAddr> {
+    let sets = resolution.map_or(&[][..], |resolution| &resolution.answers);
+    let own = sets
+        .iter()
+        .filter(|set| set.owner == sub.key.name && set.rtype == sub.key.rtype);
+    own.flat_map(RrSet::addresses).collect()
+}
+
+fn merge_trace(
+    trace: &mut Option<Vec<TraceEvent>>,
+    events: Option<&[TraceEvent]>,
+    events_max: usize,
+) {
+    if let (Some(trace), Some(events)) = (trace, events) {
+        let room = events_max.saturating_sub(trace.len());
+        trace.extend(events.iter().take(room).cloned());
+    }
+}

@@ -1,0 +1,234 @@
+//! Reads the cache as a resolver does: exact data, aliases, denials, and chains of them.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use super::cache::{Cache, Kind, NXDOMAIN, Want};
+use super::name::WireName;
+use super::reply::{Alias, substitute};
+use super::rrset::{DNAME, RrSet};
+use super::task::TaskKey;
+
+/// What the cache says of one name and type.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Data; several RRsets for ANY.
+    Data {
+        sets: Vec<RrSet>,
+        proof: Vec<RrSet>,
+        stale: bool,
+    },
+    /// NXDOMAIN, or NODATA as `NoError`.
+    Denied {
+        rcode: ResponseCode,
+        proof: Vec<RrSet>,
+        ttl_secs: u32,
+        stale: bool,
+    },
+    /// CNAME of the name or DNAME of an ancestor; the error is a DNAME that makes it too long.
+    Alias {
+        alias: Box<Result<Alias, Alias>>,
+        stale: bool,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+/// A complete answer.
+#[derive(Clone, Debug)]
+pub(super) struct Resolution {
+    pub(super) rcode: ResponseCode,
+    pub(super) answers: Vec<RrSet>,
+    pub(super) authority: Vec<RrSet>,
+    /// For how long the whole may be kept, in seconds.
+    pub(super) ttl_secs: u32,
+    pub(super) stale: bool,
+}
+
+impl Resolution {
+    /// The end of a chain whose aliases are `answers`.
+    pub(super) fn data(
+        mut answers: Vec<RrSet>,
+        sets: Vec<RrSet>,
+        proof: Vec<RrSet>,
+        stale: bool,
+    ) -> Self {
+        answers.extend(sets);
+        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(0);
+        Self {
+            rcode: ResponseCode::NoError,
+            answers,
+            authority: proof,
+            ttl_secs,
+            stale,
+        }
+    }
+
+    /// A denial at the end of a chain whose aliases are `answers`, good for `ttl_secs`.
+    pub(super) fn denied(
+        rcode: ResponseCode,
+        answers: Vec<RrSet>,
+        mut proof: Vec<RrSet>,
+        ttl_secs: u32,
+        stale: bool,
+    ) -> Self {
+        proof
+            .iter_mut()
+            .for_each(|set| set.ttl_secs = set.ttl_secs.min(ttl_secs));
+        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(u32::MAX).min(ttl_secs);
+        Self {
+            rcode,
+            answers,
+            authority: proof,
+            ttl_secs,
+            stale,
+        }
+    }
+}
+
+impl Cache {
+    /// Looks one name and type up (RFC 1034 §4.3.2, for a cache).
+    pub(super) fn look(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        qtype: RecordType,
+        want: Want,
+    ) -> Look {
+        if qtype == RecordType::ANY {
+            let found = self.find_all(now_ms, name.as_bytes(), want);
+            if !found.is_empty() {
+                let stale = found.iter().any(|found| found.stale);
+                let sets = found.iter().map(|found| found.set(name.clone())).collect();
+                return Look::Data {
+                    sets,
+                    proof: Vec::new(),
+                    stale,
+                };
+            }
+        }
+        let exact = self.find(now_ms, name.as_bytes(), qtype, want);
+        if let Some(found) = exact.as_ref().filter(|found| found.kind == Kind::Data) {
+            let sets = vec![found.set(name.clone())];
+            return Look::Data {
+                sets,
+                proof: found.proof(),
+                stale: found.stale,
+            };
+        }
+        if !matches!(qtype, RecordType::CNAME | RecordType::ANY)
+            && let Some(found) = self.find(now_ms, name.as_bytes(), RecordType::CNAME, want)
+            && found.kind == Kind::Data
+        {
+            let set = found.set(name.clone());
+            let target = set.targets().next();
+            if let Some(target) = target {
+                let alias = Box::new(Ok(Alias {
+                    set,
+                    synthesised: None,
+                    target,
+                }));
+                return Look::Alias {
+                    alias,
+                    stale: found.stale,
+                };
+            }
+        }
+        if let Some(found) = exact {
+            let (rcode, proof) = (ResponseCode::NoError, found.proof());
+            return Look::Denied {
+                rcode,
+                proof,
+                ttl_secs: found.ttl_secs,
+                stale: found.stale,
+            };
+        }
+        if let Some(found) = self.find(now_ms, name.as_bytes(), NXDOMAIN, want) {
+            let (rcode, proof) = (ResponseCode::NXDomain, found.proof());
+            return Look::Denied {
+                rcode,
+                proof,
+                ttl_secs: found.ttl_secs,
+                stale: found.stale,
+            };
+        }
+        self.look_above(now_ms, name, want)
+    }
+
+    /// The DNAME of the closest ancestor that has one.
+    fn look_above(&mut self, now_ms: u64, name: &WireName, want: Want) -> Look {
+        for ancestor in name.suffixes().skip(1) {
+            let Some(found) = self.find(now_ms, ancestor, DNAME, want) else {
+                continue;
+            };
+            if let (Kind::Data, Some(owner)) = (found.kind, WireName::parse(ancestor)) {
+                let alias = Box::new(substitute(name, found.set(owner)));
+                return Look::Alias {
+                    alias,
+                    stale: found.stale,
+                };
+            }
+        }
+        Look::Nothing
+    }
+
+    /// Answers a question if the cache holds the whole chain.
+    pub(super) fn assemble(
+        &mut self,
+        now_ms: u64,
+        key: &TaskKey,
+        stale: bool,
+        aliases_max: u8,
+    ) -> Option<Resolution> {
+        let want = Want {
+            helpers: false,
+            unchecked: key.checking_disabled,
+            stale,
+        };
+        let (mut name, mut answers, mut any_stale) = (key.name.clone(), Vec::new(), false);
+        for _ in 0..=aliases_max {
+            match self.look(now_ms, &name, key.rtype, want) {
+                Look::Data { sets, proof, stale } => {
+                    return Some(Resolution::data(answers, sets, proof, stale || any_stale));
+                }
+                Look::Denied {
+                    rcode,
+                    proof,
+                    ttl_secs,
+                    stale,
+                } => {
+                    let stale = stale || any_stale;
+                    return Some(Resolution::denied(rcode, answers, proof, ttl_secs, stale));
+                }
+                Look::Alias { alias, stale } => {
+                    any_stale |= stale;
+                    match *alias {
+                        Ok(alias) => {
+                            answers.push(alias.set);
+                            answers.extend(alias.synthesised);
+                            name = alias.target;
+                        }
+                        Err(too_long) => {
+                            let ttl_secs = too_long.set.ttl_secs;
+                            answers.push(too_long.set);
+                            let rcode = ResponseCode::YXDomain;
+                            return Some(Resolution::denied(
+                                rcode,
+                                answers,
+                                Vec::new(),
+                                ttl_secs,
+                                any_stale,
+                            ));
+                        }
+                    }
+                }
+                Look::Nothing => return None,
+            }
+        }
+        None
+    }
+}
+
+fn minimum_ttl_secs(sets: &[RrSet]) -> Option<u32> {
+    sets.iter().map(|set| set.ttl_secs).min()
+}

@@ -1,0 +1,314 @@
+//! Where a resolution stands: the zone whose servers are asked, and which of them is next.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_proto::rr::RecordType;
+
+use super::config::Config;
+use super::message::{Transport, TransportError};
+use super::name::WireName;
+use super::random::Random;
+use super::servers::{Servers, Standing};
+
+/// Servers whose cost is within this of the best are equal, in milliseconds.
+const COST_BAND_MS: u32 = 40;
+/// One choice in so many is made among all usable servers, to notice that one became faster.
+const EXPLORE_ONE_IN: usize = 16;
+/// Cost of each attempt made in this step already, in milliseconds: others go first.
+const COST_ATTEMPT_MS: u32 = 500;
+/// Addresses of one name server that are considered.
+const ADDRESSES_PER_NAMESERVER_MAX: usize = 8;
+
+/// One address of the zone's servers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) address: SocketAddr,
+    /// Messages sent to it in this step.
+    pub(super) attempts: u8,
+    /// It answered badly: no more of it in this step.
+    pub(super) dead: bool,
+    /// The next query goes by TCP (the reply was truncated, or somebody forges replies).
+    pub(super) tcp: bool,
+    /// The next query goes without EDNS.
+    pub(super) without_edns: bool,
+    /// TCP is to tell whether the server folds case or somebody forged a reply.
+    pub(super) folds: bool,
+    /// The next query goes in lower case.
+    pub(super) plain_case: bool,
+}
+
+/// A name server whose address must be found first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) host: WireName,
+    pub(super) rtype: RecordType,
+}
+
+/// A zone and its servers.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) zone: WireName,
+    /// Index of the configured forwarder, if this is one.
+    pub(super) forward: Option<usize>,
+    /// Whether the delegation came out of the cache and may be outdated.
+    pub(super) cached: bool,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) pending: Vec<Pending>,
+    /// Sub-resolutions started here.
+    pub(super) subqueries: usize,
+    /// Labels shown to these servers beyond those of the zone (RFC 9156).
+    pub(super) labels_shown: usize,
+    /// Show the whole name from now on.
+    pub(super) whole_name: bool,
+}
+
+/// The next move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Ask the candidate of this index.
+    Server(usize, Standing),
+    /// Find addresses of name servers first.
+    Resolve,
+    /// Nothing to do here any more.
+    Exhausted,
+}
+
+impl Place {
+    pub(super) fn new(zone: WireName) -> Self {
+        Self {
+            zone,
+            forward: None,
+            cached: false,
+            candidates: Vec::new(),
+            pending: Vec::new(),
+            subqueries: 0,
+            labels_shown: 1,
+            whole_name: false,
+        }
+    }
+
+    /// Adds a server, unless it is known, banned, of a family not in use, or one too many.
+    pub(super) fn add(&mut self, config: &Config, address: IpAddr) {
+        if is_allowed(config, address) {
+            self.add_server(config, SocketAddr::new(address, config.port));
+        }
+    }
+
+    /// Adds a server that the operator chose, which is asked whatever its address.
+    pub(super) fn add_server(&mut self, config: &Config, address: SocketAddr) {
+        let known = self
+            .candidates
+            .iter()
+            .any(|candidate| candidate.address == address);
+        if known || self.candidates.len() >= config.limits.addresses_max {
+            return;
+        }
+        self.candidates.push(Candidate {
+            address,
+            attempts: 0,
+            dead: false,
+            tcp: false,
+            without_edns: false,
+            folds: false,
+            plain_case: false,
+        });
+    }
+
+    /// Adds the addresses of one name server.
+    pub(super) fn add_host(
+        &mut self,
+        config: &Config,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) {
+        addresses
+            .into_iter()
+            .take(ADDRESSES_PER_NAMESERVER_MAX)
+            .for_each(|address| self.add(config, address));
+    }
+
+    pub(super) fn candidate(&mut self, address: SocketAddr) -> Option<&mut Candidate> {
+        self.candidates
+            .iter_mut()
+            .find(|candidate| candidate.address == address)
+    }
+
+    /// Chooses among the servers that may still answer: mostly a fast one, now and then any.
+    pub(super) fn choose(
+        &self,
+        now_ms: u64,
+        attempts_max: u8,
+        servers: &mut Servers,
+        random: &mut Random,
+    ) -> Choice {
+        let mut usable: Vec<(usize, u32, Standing)> = Vec::new();
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            if candidate.dead || candidate.attempts >= attempts_max {
+                continue;
+            }
+            let standing = servers.standing(now_ms, candidate.address, &self.zone);
+            if standing.usable {
+                let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
+                usable.push((index, cost_ms, standing));
+            }
+        }
+        // A server that must be asked again in another way (TCP, without EDNS) comes first: it lives.
+        let again =
+            |candidate: &Candidate| candidate.tcp || candidate.without_edns || candidate.plain_case;
+        if let Some(&(index, _, standing)) = usable
+            .iter()
+            .find(|(index, ..)| self.candidates.get(*index).is_some_and(again))
+        {
+            return Choice::Server(index, standing);
+        }
+        let Some(best_ms) = usable.iter().map(|(_, cost_ms, _)| *cost_ms).min() else {
+            return if self.pending.is_empty() {
+                Choice::Exhausted
+            } else {
+                Choice::Resolve
+            };
+        };
+        if random.below(EXPLORE_ONE_IN) != 0 {
+            usable.retain(|(_, cost_ms, _)| *cost_ms <= best_ms + COST_BAND_MS);
+        }
+        let (index, _, standing) = usable[random.below(usable.len())];
+        Choice::Server(index, standing)
+    }
+
+    /// Gives every server another chance, for the next question is a different one, as if it had
+    /// been asked so often.
+    pub(super) fn renew(&mut self, attempts: u8) {
+        for candidate in &mut self.candidates {
+            (candidate.attempts, candidate.dead) = (attempts, false);
+        }
+    }
+}
+
+impl Candidate {
+    /// What carries the next query.
+    pub(super) fn transport(&self) -> Transport {
+        if self.tcp {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        }
+    }
+
+    /// Nothing came back.
+    pub(super) fn lost(&mut self, transport: Transport, reason: TransportError) {
+        self.attempts = self.attempts.saturating_add(1);
+        match (transport, reason) {
+            (Transport::Tcp, _) if self.folds => {
+                (self.tcp, self.folds, self.plain_case) = (false, false, true);
+            }
+            (Transport::Udp, TransportError::Timeout | TransportError::Resources) => {}
+            _ => self.dead = true,
+        }
+    }
+
+    /// A useful answer came: the next question starts afresh.
+    pub(super) fn answered(&mut self) {
+        (self.attempts, self.tcp, self.folds) = (0, false, false);
+    }
+}
+
+/// Whether an address that came out of the DNS may be asked: a zone must not make the resolver talk
+/// to itself, to its own network's broadcast, or to groups.
+fn is_allowed(config: &Config, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let special = v4.octets()[0] == 0 || v4.is_multicast() || v4.octets()[0] >= 240;
+            config.use_ipv4 && !special && (config.ask_loopback || !v4.is_loopback())
+        }
+        IpAddr::V6(v6) => {
+            let special = v6.is_unspecified() || v6.is_multicast() || v6.to_ipv4_mapped().is_some();
+            config.use_ipv6 && !special && (config.ask_loopback || !v6.is_loopback())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iterate::bounded::HashKeys;
+
+    fn place(addresses: &[&str]) -> (Config, Place) {
+        let config = Config::default();
+        let mut place = Place::new(WireName::root());
+        addresses
+            .iter()
+            .for_each(|address| place.add(&config, address.parse().unwrap()));
+        (config, place)
+    }
+
+    fn chosen(place: &Place, servers: &mut Servers, random: &mut Random) -> Option<usize> {
+        match place.choose(0, 3, servers, random) {
+            Choice::Server(index, _) => Some(index),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_no_servers_of_others_are_refused() {
+        let refused = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "ff02::1",
+            "::ffff:192.0.2.1",
+        ];
+        assert!(place(&refused).1.candidates.is_empty());
+        assert_eq!(place(&["192.0.2.1", "2001:db8::1"]).1.candidates.len(), 2);
+    }
+
+    #[test]
+    fn family_that_is_off_is_not_used() {
+        let config = Config {
+            use_ipv6: false,
+            ..Config::default()
+        };
+        let mut place = Place::new(WireName::root());
+        place.add(&config, "2001:db8::1".parse().unwrap());
+        assert!(place.candidates.is_empty());
+    }
+
+    #[test]
+    fn faster_server_is_preferred_and_the_slower_still_explored() {
+        let (_, place) = place(&["192.0.2.1", "192.0.2.2"]);
+        let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
+        for (candidate, rtt_ms) in place.candidates.iter().zip([300, 5]) {
+            servers.on_send(candidate.address);
+            servers.on_reply(candidate.address, Some(rtt_ms));
+        }
+        let fast = (0..1_000)
+            .filter(|_| chosen(&place, &mut servers, &mut random) == Some(1))
+            .count();
+        assert!((900..1_000).contains(&fast), "{fast}");
+    }
+
+    #[test]
+    fn place_without_usable_servers_is_exhausted_unless_addresses_can_be_found() {
+        let (_, mut place) = place(&["192.0.2.1"]);
+        let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
+        place.candidates[0].dead = true;
+        assert_eq!(
+            place.choose(0, 3, &mut servers, &mut random),
+            Choice::Exhausted
+        );
+        place.pending.push(Pending {
+            host: WireName::root(),
+            rtype: RecordType::A,
+        });
+        assert_eq!(
+            place.choose(0, 3, &mut servers, &mut random),
+            Choice::Resolve
+        );
+        place.renew(2);
+        assert!(matches!(
+            place.choose(0, 3, &mut servers, &mut random),
+            Choice::Server(0, _)
+        ));
+    }
+}

@@ -1,0 +1,181 @@
+//! RRsets as the cache keeps them: owner, type and plain RDATA bytes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use hickory_proto::rr::rdata::NULL;
+use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecoder, Restrict};
+
+use super::name::WireName;
+
+/// DNAME (RFC 6672).
+pub(super) const DNAME: RecordType = RecordType::DNAME;
+
+/// RDATA of several records in one allocation: for each, its length in two bytes, then its bytes.
+/// Names inside are not compressed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rdatas(Box<[u8]>);
+
+impl Rdatas {
+    pub(super) fn new<'a>(rdatas: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut bytes = Vec::new();
+        for rdata in rdatas {
+            let length = u16::try_from(rdata.len()).expect("RDATA fits its length field");
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(rdata);
+        }
+        Self(bytes.into())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (length, tail) = rest.split_first_chunk::<2>()?;
+            let (rdata, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            rest = tail;
+            Some(rdata)
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The data of an RRset and the RRSIGs that cover it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) data: Rdatas,
+    pub(super) signatures: Rdatas,
+}
+
+/// All records of one owner and type, of class IN. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RrSet {
+    pub(super) owner: WireName,
+    pub(super) rtype: RecordType,
+    pub(super) ttl_secs: u32,
+    pub(super) content: Arc<Content>,
+}
+
+impl RrSet {
+    /// A CNAME as a DNAME implies it (RFC 6672 §3.1): with the DNAME's TTL, and unsigned.
+    pub(super) fn synthesise_cname(owner: WireName, target: &WireName, ttl_secs: u32) -> Self {
+        let data = Rdatas::new([target.as_bytes()]);
+        let content = Arc::new(Content {
+            data,
+            signatures: Rdatas::default(),
+        });
+        Self {
+            owner,
+            rtype: RecordType::CNAME,
+            ttl_secs,
+            content,
+        }
+    }
+
+    /// Names in the RDATA of NS, CNAME, DNAME or PTR.
+    pub(super) fn targets(&self) -> impl Iterator<Item = WireName> {
+        self.content.data.iter().filter_map(WireName::parse)
+    }
+
+    /// Addresses in the RDATA of A or AAAA.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.content
+            .data
+            .iter()
+            .filter_map(|rdata| match (self.rtype, rdata.len()) {
+                (RecordType::A, 4) => rdata
+                    .first_chunk::<4>()
+                    .map(|&v4| Ipv4Addr::from(v4).into()),
+                (RecordType::AAAA, 16) => rdata
+                    .first_chunk::<16>()
+                    .map(|&v6| Ipv6Addr::from(v6).into()),
+                _ => None,
+            })
+    }
+
+    /// The last field of an SOA: how long a negative answer holds, in seconds (RFC 2308 §4).
+    pub(super) fn soa_minimum_secs(&self) -> Option<u32> {
+        let rdata = self.content.data.iter().next()?;
+        rdata
+            .last_chunk::<4>()
+            .map(|&minimum| u32::from_be_bytes(minimum))
+    }
+
+    /// Appends the records, and the signatures if they are wanted.
+    pub(super) fn write_records(&self, signatures: bool, out: &mut Vec<Record>) {
+        let owner = self.owner.to_name();
+        let mut push = |rtype, rdata: &[u8]| {
+            out.push(Record::from_rdata(
+                owner.clone(),
+                self.ttl_secs,
+                decode(rtype, rdata),
+            ));
+        };
+        self.content
+            .data
+            .iter()
+            .for_each(|rdata| push(self.rtype, rdata));
+        if signatures {
+            self.content
+                .signatures
+                .iter()
+                .for_each(|rdata| push(RecordType::RRSIG, rdata));
+        }
+    }
+
+    /// Bytes of memory that keeping it takes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of::<Content>()
+            + self.owner.as_bytes().len()
+            + self.content.data.bytes()
+            + self.content.signatures.bytes()
+    }
+}
+
+/// Gives RDATA its type; what hickory-proto cannot read stays opaque (RFC 3597).
+fn decode(rtype: RecordType, rdata: &[u8]) -> RData {
+    let opaque = || RData::Unknown {
+        code: rtype,
+        rdata: NULL::with(rdata.to_vec()),
+    };
+    let Ok(length) = u16::try_from(rdata.len()) else {
+        return opaque();
+    };
+    if length == 0 {
+        return opaque();
+    }
+    let mut decoder = BinDecoder::new(rdata);
+    RData::read(&mut decoder, rtype, Restrict::new(length)).unwrap_or_else(|_| opaque())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rdatas_come_back_in_order_and_whole() {
+        let rdatas = Rdatas::new([b"one".as_slice(), b"", b"three"]);
+        assert_eq!(
+            rdatas.iter().collect::<Vec<_>>(),
+            [b"one".as_slice(), b"", b"three"]
+        );
+        assert_eq!(rdatas.bytes(), 14);
+    }
+
+    #[test]
+    fn rdata_that_its_type_cannot_read_stays_opaque() {
+        assert!(matches!(
+            decode(RecordType::A, &[1, 2, 3]),
+            RData::Unknown { .. }
+        ));
+        assert!(matches!(decode(RecordType::A, &[1, 2, 3, 4]), RData::A(_)));
+        assert!(matches!(
+            decode(RecordType::TXT, &[]),
+            RData::Unknown { .. }
+        ));
+    }
+}

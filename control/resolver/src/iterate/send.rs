@@ -1,0 +1,342 @@
+//! Messages leave, come back, or get lost.
+
+use std::net::SocketAddr;
+
+use super::exchange::{Exchange, Mismatch};
+use super::failures::Failure;
+use super::message::{Effect, Transport, TransportError, extended_error};
+use super::place::Candidate;
+use super::query::{self, Options};
+use super::reply::{Reading, View};
+use super::resolver::Resolver;
+use super::response::{Echo, Header, Response};
+use super::servers::{Standing, tcp_timeout_ms};
+use super::task::Task;
+use super::trace::TraceKind;
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+impl Resolver {
+    /// Asks the chosen server, or shares an exchange that asks the same already.
+    pub(super) fn send(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        index: usize,
+        standing: Standing,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Failure> {
+        let part = self.part(task);
+        let place = task.place.as_ref().expect("a server was chosen from it");
+        let candidate = place.candidates[index];
+        let view = View {
+            zone: place.zone.clone(),
+            qtype: if part.is_some() {
+                RecordType::A
+            } else {
+                task.key.rtype
+            },
+            qname: part.unwrap_or_else(|| task.sname.clone()),
+            forward: place.forward.is_some(),
+            checking_disabled: place.forward.is_some() && task.key.checking_disabled,
+        };
+        if let Some((id, exchange)) = self.exchanges.find(&view) {
+            exchange.tasks.push(task.id);
+            task.exchange = Some(id);
+            return Ok(());
+        }
+        self.charge(task)?;
+        let without_edns = candidate.without_edns || standing.without_edns;
+        let plain_case = candidate.plain_case || standing.folds_case;
+        let options = Options {
+            recursion_desired: view.forward,
+            checking_disabled: view.checking_disabled,
+            edns_payload_bytes: (!without_edns).then_some(self.config.edns_payload_bytes),
+            randomise_case: self.config.case_randomisation && !plain_case,
+        };
+        let query = query::write(&view.qname, view.qtype, options, &mut self.random);
+        let transport = candidate.transport();
+        let timeout_ms = match transport {
+            Transport::Udp => standing.timeout_ms,
+            Transport::Tcp => tcp_timeout_ms(standing.timeout_ms),
+        };
+        let server = candidate.address;
+        let (qname, qtype) = (&view.qname, view.qtype);
+        let kind = || TraceKind::Send {
+            server,
+            transport,
+            qname: qname.to_name(),
+            qtype,
+        };
+        task.note(now_ms, self.config.limits.trace_events_max, kind);
+        let exchange = self.exchanges.insert(Exchange {
+            view,
+            tasks: vec![task.id],
+            server,
+            transport,
+            id: query.id,
+            question: query.question,
+            sent_ms: now_ms,
+            deadline_ms: now_ms + u64::from(timeout_ms),
+            edns: !without_edns,
+            mismatches: 0,
+        });
+        task.exchange = Some(exchange);
+        match transport {
+            Transport::Udp => self.counters.sends_udp += 1,
+            Transport::Tcp => self.counters.sends_tcp += 1,
+        }
+        self.servers.on_send(server);
+        let message = query.message;
+        effects.push(Effect::Send {
+            exchange,
+            server,
+            transport,
+            message,
+            timeout_ms,
+        });
+        Ok(())
+    }
+
+    /// Pays for one message.
+    fn charge(&mut self, task: &Task) -> Result<(), Failure> {
+        if self.exchanges.len() >= self.config.limits.exchanges_max {
+            let text = "too many messages are in flight".to_owned();
+            self.counters.limited += 1;
+            return Err(Failure {
+                code: extended_error::OTHER,
+                text,
+                lasting: false,
+            });
+        }
+        let sends_max = self.config.limits.sends_max;
+        let work = self.tasks.work(task.work);
+        let Some(left) = work.sends_left.checked_sub(1) else {
+            let failure = self.limited(format!("more than {sends_max} messages for one question"));
+            // A sub-resolution was only the one that had the bad luck.
+            return Err(Failure {
+                lasting: task.depth == 0,
+                ..failure
+            });
+        };
+        work.sends_left = left;
+        Ok(())
+    }
+
+    pub(super) fn on_reply(
+        &mut self,
+        now_ms: u64,
+        id: u64,
+        from: SocketAddr,
+        message: &[u8],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            self.counters.replies_unknown += 1;
+            return;
+        };
+        match exchange.check(from, message) {
+            Ok((header, echo)) => self.accept(now_ms, id, &header, echo, message, effects),
+            Err(mismatch) => self.on_mismatch(id, mismatch, effects),
+        }
+    }
+
+    /// Counts a reply that is none, and goes on waiting; unless somebody seems to be guessing, or
+    /// the server folds case: then TCP, where nobody can guess, tells.
+    fn on_mismatch(&mut self, id: u64, mismatch: Mismatch, effects: &mut Vec<Effect>) {
+        match mismatch {
+            Mismatch::Address => self.counters.mismatches_address += 1,
+            Mismatch::NotAReply => self.counters.malformed += 1,
+            Mismatch::Id => self.counters.mismatches_id += 1,
+            Mismatch::Question => self.counters.mismatches_question += 1,
+            Mismatch::Case => self.counters.mismatches_case += 1,
+        }
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        exchange.mismatches = exchange.mismatches.saturating_add(1);
+        let suspicious = exchange.mismatches >= self.config.limits.mismatches_max;
+        if exchange.transport == Transport::Tcp || !(suspicious || mismatch == Mismatch::Case) {
+            return;
+        }
+        let server = exchange.server;
+        self.servers.on_abandoned(server);
+        let folds = mismatch == Mismatch::Case;
+        self.ask_again(id, effects, |candidate| {
+            (candidate.tcp, candidate.folds) = (true, folds)
+        });
+    }
+
+    /// Ends an exchange and lets its tasks ask the same server in another way.
+    fn ask_again(&mut self, id: u64, effects: &mut Vec<Effect>, change: impl Fn(&mut Candidate)) {
+        let Some(exchange) = self.exchanges.remove(id) else {
+            return;
+        };
+        effects.push(Effect::Cancel { exchange: id });
+        for task_id in exchange.tasks {
+            let Some(task) = self.tasks.get_mut(task_id) else {
+                continue;
+            };
+            task.exchange = None;
+            if let Some(candidate) = task.candidate(exchange.server) {
+                change(candidate);
+            }
+            self.queue(task_id);
+        }
+    }
+
+    /// Takes a reply that belongs to its exchange.
+    fn accept(
+        &mut self,
+        now_ms: u64,
+        id: u64,
+        header: &Header,
+        echo: Echo,
+        message: &[u8],
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        self.counters.replies += 1;
+        let rtt_ms = u32::try_from(now_ms.saturating_sub(exchange.sent_ms)).unwrap_or(u32::MAX);
+        let udp = exchange.transport == Transport::Udp;
+        self.servers
+            .on_reply(exchange.server, udp.then_some(rtt_ms));
+        if echo == Echo::OtherCase {
+            self.servers.note_folds_case(now_ms, exchange.server);
+        }
+        if header.truncated && udp {
+            self.counters.truncated += 1;
+            self.ask_again(id, effects, |candidate| candidate.tcp = true);
+            return;
+        }
+        let signatures_are_data = exchange.view.qtype == RecordType::RRSIG;
+        let records_max = self.config.limits.rrset_records_max;
+        // Without a question nothing but the code of the refusal is of use.
+        let response = match echo {
+            Echo::Absent => Ok(Response::bare(header)),
+            _ => Response::parse(header, message, signatures_are_data, records_max),
+        };
+        let unread = match &response {
+            Ok(response) => chokes_on_edns(response.rcode),
+            Err(_) => false,
+        };
+        if unread && exchange.edns {
+            self.counters.edns_fallbacks += 1;
+            self.ask_again(id, effects, |candidate| candidate.without_edns = true);
+            return;
+        }
+        let Some(exchange) = self.exchanges.remove(id) else {
+            return;
+        };
+        effects.push(Effect::Cancel { exchange: id });
+        let reading = response.map(|response| {
+            if !exchange.edns && !unread {
+                self.servers.note_without_edns(now_ms, exchange.server);
+            }
+            let aliases_max = usize::from(self.config.limits.aliases_max);
+            (
+                response.rcode,
+                Reading::new(&response, &exchange.view, aliases_max),
+            )
+        });
+        match reading {
+            Ok((rcode, reading)) => {
+                self.on_reading(now_ms, &exchange, rcode, rtt_ms, &reading, effects)
+            }
+            Err(error) => self.on_unreadable(now_ms, &exchange, &error.to_string()),
+        }
+    }
+
+    /// A reply of the right server to the right question that cannot be read.
+    fn on_unreadable(&mut self, now_ms: u64, exchange: &Exchange, error: &str) {
+        self.counters.malformed += 1;
+        let events_max = self.config.limits.trace_events_max;
+        for &task_id in &exchange.tasks {
+            let Some(task) = self.tasks.get_mut(task_id) else {
+                continue;
+            };
+            task.exchange = None;
+            task.blame.malformed = true;
+            task.blame.note(exchange.server, error);
+            if let Some(candidate) = task.candidate(exchange.server) {
+                candidate.dead = true;
+            }
+            let (server, rcode) = (exchange.server, ResponseCode::FormErr);
+            let rtt_ms = u32::try_from(now_ms.saturating_sub(exchange.sent_ms)).unwrap_or(u32::MAX);
+            task.note(now_ms, events_max, || TraceKind::Reply {
+                server,
+                rcode,
+                meaning: "unreadable",
+                rtt_ms,
+            });
+            self.queue(task_id);
+        }
+    }
+
+    pub(super) fn on_failed(&mut self, now_ms: u64, id: u64, reason: TransportError) {
+        if let Some(exchange) = self.exchanges.remove(id) {
+            self.lose(now_ms, &exchange, reason);
+        }
+    }
+
+    pub(super) fn on_tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        while let Some(id) = self.exchanges.overdue(now_ms) {
+            let Some(exchange) = self.exchanges.remove(id) else {
+                break;
+            };
+            effects.push(Effect::Cancel { exchange: id });
+            self.lose(now_ms, &exchange, TransportError::Timeout);
+        }
+        self.expire(now_ms, effects);
+        self.cache.sweep(now_ms);
+    }
+
+    /// Notes a loss against the server and lets the tasks go on.
+    fn lose(&mut self, now_ms: u64, exchange: &Exchange, reason: TransportError) {
+        if reason == TransportError::Timeout {
+            self.counters.timeouts += 1;
+        } else {
+            self.counters.transport_errors += 1;
+        }
+        let server = exchange.server;
+        // A closed TCP port says nothing of UDP, and our own lack of sockets nothing of the server.
+        if exchange.transport == Transport::Udp && reason != TransportError::Resources {
+            self.servers.on_failure(now_ms, server);
+        } else {
+            self.servers.on_abandoned(server);
+        }
+        let events_max = self.config.limits.trace_events_max;
+        for &task_id in &exchange.tasks {
+            let Some(task) = self.tasks.get_mut(task_id) else {
+                continue;
+            };
+            task.exchange = None;
+            task.note(now_ms, events_max, || TraceKind::Failed { server, reason });
+            task.blame.note(server, reason.to_string());
+            task.blame.local |= reason == TransportError::Resources;
+            task.blame.network |=
+                !matches!(reason, TransportError::Timeout | TransportError::Refused);
+            if let Some(candidate) = task.candidate(server) {
+                candidate.lost(exchange.transport, reason);
+            }
+            self.queue(task_id);
+        }
+    }
+
+    /// Lets a task go on later in this step.
+    pub(super) fn queue(&mut self, id: u64) {
+        if let Some(task) = self.tasks.get_mut(id)
+            && !task.queued
+        {
+            task.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+}
+
+/// Codes with which servers from before RFC 6891 answer an OPT record (and BADVERS).
+fn chokes_on_edns(rcode: ResponseCode) -> bool {
+    matches!(u16::from(rcode), 1 | 4 | 16)
+}

@@ -1,0 +1,72 @@
+//! What the resolver counts.
+
+/// Counters since the start, and gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Questions asked.
+    pub questions: u64,
+    /// Questions answered from the cache at once.
+    pub cache_hits: u64,
+    /// Questions that joined a resolution under way.
+    pub coalesced: u64,
+    /// Questions turned away since a table was full.
+    pub rejected: u64,
+    /// Answers with data past its TTL.
+    pub stale_answers: u64,
+    /// Questions that ended in SERVFAIL.
+    pub failures: u64,
+    /// Questions answered from the failure cache.
+    pub cached_failures: u64,
+    /// Messages sent over UDP.
+    pub sends_udp: u64,
+    /// Messages sent over TCP.
+    pub sends_tcp: u64,
+    /// Replies accepted.
+    pub replies: u64,
+    /// Replies to no exchange: late, or made up.
+    pub replies_unknown: u64,
+    /// Replies from another address than the one asked.
+    pub mismatches_address: u64,
+    /// Replies with another id.
+    pub mismatches_id: u64,
+    /// Replies to another question.
+    pub mismatches_question: u64,
+    /// Replies whose name came back in other case.
+    pub mismatches_case: u64,
+    /// Replies that could not be read.
+    pub malformed: u64,
+    /// Exchanges without a reply in time.
+    pub timeouts: u64,
+    /// Exchanges that failed in another way.
+    pub transport_errors: u64,
+    /// Replies with TC over UDP.
+    pub truncated: u64,
+    /// Replies of servers that do not serve the zone.
+    pub lame: u64,
+    /// Queries repeated without EDNS.
+    pub edns_fallbacks: u64,
+    /// Queries repeated with the whole name (RFC 9156 §3).
+    pub minimisation_fallbacks: u64,
+    /// Sub-resolutions started.
+    pub subqueries: u64,
+    /// Resolutions stopped by a limit of work.
+    pub limited: u64,
+    /// RRsets put into the cache.
+    pub cache_insertions: u64,
+    /// RRsets removed for room.
+    pub cache_evictions: u64,
+    /// Gauge: questions that wait.
+    pub tickets: u64,
+    /// Gauge: resolutions under way.
+    pub tasks: u64,
+    /// Gauge: messages in flight.
+    pub exchanges: u64,
+    /// Gauge: servers remembered.
+    pub servers: u64,
+    /// Gauge: names of which something is cached.
+    pub cache_entries: u64,
+    /// Gauge: bytes the cache holds.
+    pub cache_bytes: u64,
+    /// Gauge: failures remembered.
+    pub failures_cached: u64,
+}

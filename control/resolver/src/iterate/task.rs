@@ -1,0 +1,261 @@
+//! The state of one resolution.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use hickory_proto::rr::RecordType;
+
+use super::bounded::HashKeys;
+use super::failures::Failure;
+use super::message::extended_error;
+use super::name::WireName;
+use super::place::{Candidate, Place};
+use super::rrset::RrSet;
+use super::trace::{TraceEvent, TraceKind};
+
+/// What a resolution is about. Questions with equal keys share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TaskKey {
+    pub(super) name: WireName,
+    pub(super) rtype: RecordType,
+    /// CD, where forwarders make it matter; false everywhere else.
+    pub(super) checking_disabled: bool,
+}
+
+/// Who gets the result.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiter {
+    /// A question of a client.
+    Client {
+        ticket: u64,
+        dnssec_ok: bool,
+        trace: bool,
+    },
+    /// A resolution that needs the address of a name server.
+    Task(u64),
+}
+
+/// A sub-resolution under way for this task.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    pub(super) task: u64,
+    /// The zone whose server's address it finds.
+    pub(super) zone: WireName,
+}
+
+/// One resolution. It always has a message in flight, waits for sub-resolutions, or is queued.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) id: u64,
+    pub(super) key: TaskKey,
+    pub(super) waiters: Vec<Waiter>,
+    /// The ledger that its work is charged to.
+    pub(super) work: u64,
+    /// 0 for questions of clients.
+    pub(super) depth: u8,
+    /// The name at the end of the aliases so far.
+    pub(super) sname: WireName,
+    /// The aliases so far.
+    pub(super) answers: Vec<RrSet>,
+    /// Names passed on the way, to notice loops.
+    pub(super) passed: Vec<WireName>,
+    pub(super) referrals: u8,
+    /// Queries for less than the whole name.
+    pub(super) minimised: u8,
+    pub(super) place: Option<Place>,
+    pub(super) exchange: Option<u64>,
+    pub(super) waits: Vec<Wait>,
+    /// Whether the cache is to be read before the next move.
+    pub(super) look: bool,
+    /// Whether it stands in the queue.
+    pub(super) queued: bool,
+    /// Whether every forwarder failed and iteration took over.
+    pub(super) iterate_only: bool,
+    /// The delegation that turned out dead; its parent is asked for a new one, once.
+    pub(super) abandoned: Option<WireName>,
+    pub(super) blame: Blame,
+    pub(super) trace: Option<Vec<TraceEvent>>,
+}
+
+impl Task {
+    pub(super) fn new(id: u64, key: TaskKey, work: u64, depth: u8) -> Self {
+        Self {
+            id,
+            sname: key.name.clone(),
+            key,
+            waiters: Vec::new(),
+            work,
+            depth,
+            answers: Vec::new(),
+            passed: Vec::new(),
+            referrals: 0,
+            minimised: 0,
+            place: None,
+            exchange: None,
+            waits: Vec::new(),
+            look: true,
+            queued: false,
+            iterate_only: false,
+            abandoned: None,
+            blame: Blame::default(),
+            trace: None,
+        }
+    }
+
+    /// Adds an event, if anybody wants to read it.
+    pub(super) fn note(&mut self, at_ms: u64, events_max: usize, kind: impl FnOnce() -> TraceKind) {
+        let depth = self.depth;
+        if let Some(trace) = &mut self.trace
+            && trace.len() < events_max
+        {
+            trace.push(TraceEvent {
+                at_ms,
+                depth,
+                kind: kind(),
+            });
+        }
+    }
+
+    pub(super) fn candidate(&mut self, server: SocketAddr) -> Option<&mut Candidate> {
+        self.place.as_mut()?.candidate(server)
+    }
+
+    /// The failure to report when nothing is left to try.
+    pub(super) fn exhausted(&self) -> Failure {
+        let zone = self
+            .place
+            .as_ref()
+            .map_or_else(WireName::root, |place| place.zone.clone());
+        let last = self
+            .blame
+            .last
+            .as_ref()
+            .map(|(server, reason)| format!("; {server}: {reason}"));
+        let text = format!("no server of {zone} answers{}", last.unwrap_or_default());
+        Failure {
+            code: self.blame.code(),
+            text,
+            lasting: !self.blame.local,
+        }
+    }
+}
+
+/// What went wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    pub(super) malformed: bool,
+    pub(super) failed: bool,
+    pub(super) network: bool,
+    /// Our own limits or sockets were at fault.
+    pub(super) local: bool,
+    last: Option<(SocketAddr, String)>,
+}
+
+impl Blame {
+    pub(super) fn note(&mut self, server: SocketAddr, reason: impl Into<String>) {
+        self.last = Some((server, reason.into()));
+    }
+
+    fn code(&self) -> u16 {
+        if self.malformed {
+            extended_error::INVALID_DATA
+        } else if self.failed || self.network {
+            extended_error::NETWORK_ERROR
+        } else {
+            extended_error::NO_REACHABLE_AUTHORITY
+        }
+    }
+}
+
+/// What one question of a client may still cost, its sub-resolutions included.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) sends_left: u32,
+    pub(super) subqueries_left: u32,
+    pub(super) deadline_ms: u64,
+    /// Tasks charged to it.
+    pub(super) tasks: u32,
+}
+
+/// All resolutions under way.
+pub(super) struct Tasks {
+    by_id: HashMap<u64, Box<Task>, HashKeys>,
+    by_key: HashMap<TaskKey, u64, HashKeys>,
+    work: HashMap<u64, Work, HashKeys>,
+    next_id: u64,
+}
+
+impl Tasks {
+    pub(super) fn new(keys: HashKeys) -> Self {
+        let (by_id, by_key) = (HashMap::with_hasher(keys), HashMap::with_hasher(keys));
+        Self {
+            by_id,
+            by_key,
+            work: HashMap::with_hasher(keys),
+            next_id: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn find(&self, key: &TaskKey) -> Option<u64> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Task> {
+        self.by_id.get(&id).map(AsRef::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Task> {
+        self.by_id.get_mut(&id).map(AsMut::as_mut)
+    }
+
+    /// Opens a ledger; it closes with the last task charged to it.
+    pub(super) fn open_work(&mut self, work: Work) -> u64 {
+        let id = self.new_id();
+        self.work.insert(id, work);
+        id
+    }
+
+    pub(super) fn work(&mut self, id: u64) -> &mut Work {
+        self.work
+            .get_mut(&id)
+            .expect("a ledger stays open while a task is charged to it")
+    }
+
+    /// Makes a task, charged to an open ledger, which is found by its key from now on.
+    pub(super) fn create(&mut self, key: TaskKey, work: u64, depth: u8) -> &mut Task {
+        let id = self.new_id();
+        self.work(work).tasks += 1;
+        let before = self.by_key.insert(key.clone(), id);
+        assert!(before.is_none(), "one task a key");
+        let task = Box::new(Task::new(id, key, work, depth));
+        self.by_id.entry(id).insert_entry(task).into_mut()
+    }
+
+    /// Takes a task out to work on it; its key still finds its id.
+    pub(super) fn take(&mut self, id: u64) -> Option<Box<Task>> {
+        self.by_id.remove(&id)
+    }
+
+    pub(super) fn put_back(&mut self, task: Box<Task>) {
+        self.by_id.insert(task.id, task);
+    }
+
+    /// Forgets a task that was taken out, and its ledger if it was the last.
+    pub(super) fn retire(&mut self, task: &Task) {
+        self.by_key.remove(&task.key);
+        let work = self.work(task.work);
+        work.tasks -= 1;
+        if work.tasks == 0 {
+            self.work.remove(&task.work);
+        }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
