@@ -96,7 +96,7 @@ pub enum InjectError {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// A step of set-up or a system call of the running port failed.
-    #[error("{step}: {source}")]
+    #[error("{step}")]
     System {
         /// What was being done, with its object.
         step: String,

@@ -1,5 +1,7 @@
 //! The io_uring port over loopback: real sockets, real kernel.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -45,7 +47,11 @@ fn answer_reversed(port: &mut UringPort, count: usize) {
 fn settled(port: &mut UringPort) {
     let start = Instant::now();
     while port.statistics().frames_lost != 0 {
-        assert!(start.elapsed() < PATIENCE, "frames lost: {:?}", port.statistics());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "frames lost: {:?}",
+            port.statistics()
+        );
         port.receive().unwrap();
         port.flush().unwrap();
     }
@@ -161,7 +167,11 @@ fn sleeper_is_woken_by_a_packet_and_by_the_eventfd() {
 
     client.send(b"knock").unwrap();
     port.sleep(wake.as_fd(), PATIENCE).unwrap();
-    assert_eq!(port.receive().unwrap(), 1, "woken by the packet, not by the timeout");
+    assert_eq!(
+        port.receive().unwrap(),
+        1,
+        "woken by the packet, not by the timeout"
+    );
     port.flush().unwrap();
 
     for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! nexus-dataplane: answers DNS from memory on dedicated NIC queues.
 
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .init();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -348,20 +348,19 @@ impl Port for XdpPort {
                 self.frames.recycle(packet.frame);
             }
         }
-        if self.outgoing.is_empty() && self.frames.in_transmit() == 0 {
+        if self.frames.in_transmit() == 0 && self.outgoing.is_empty() {
             return Ok(sent);
         }
         sent.packets = self.frames.transmit(&mut self.outgoing) as u64;
         sent.deferred = self.outgoing.len() as u64;
         sent.bytes = std::mem::take(&mut self.outgoing_bytes);
         for _ in 0..KICKS_MAX {
+            if self.frames.unsent(RING_FRAMES) == 0 {
+                break;
+            }
             self.frames
                 .kick()
                 .map_err(|error| PortError::system("send", error))?;
-            self.frames.reap();
-            if self.frames.in_transmit() <= BATCH_PACKETS_MAX {
-                break;
-            }
         }
         Ok(sent)
     }

@@ -110,7 +110,7 @@ impl Frames {
         }
     }
 
-    /// Takes received frames, `out.len() + n ≤ out.capacity()`.
+    /// Takes received frames, at most `frames_max`; returns how many.
     pub(super) fn receive(&mut self, frames_max: usize, mut take: impl FnMut(Frame)) -> usize {
         let wanted = frames_max.min(MOVE_FRAMES_MAX);
         // JUSTIFICATION: xsk-rs leaves the ownership of frames to its caller.
@@ -175,6 +175,11 @@ impl Frames {
     /// Frames given to the transmit ring and not yet reaped.
     pub(super) fn in_transmit(&self) -> usize {
         self.in_transmit
+    }
+
+    /// Frames on the transmit ring that the kernel has not taken yet.
+    pub(super) fn unsent(&mut self, ring_frames: u32) -> u32 {
+        ring_frames.saturating_sub(self.transmit.nb_free_exact())
     }
 
     /// Wakes the kernel to send, where it asks for that.
