@@ -1,3 +1,46 @@
 //! Authoritative zones: from master files to complete wire responses.
 //!
+//! [`read_zone_file`] turns text into [`Records`], [`Zone::build`] checks them and lays them out for answering,
+//! [`Zone::answer`] writes responses, [`ZoneSet`] finds the zone of a question, [`Transfer`] sends a zone out.
 //! Never reads a file, a clock or a socket.
+
+mod error;
+mod file;
+mod records;
+
+mod answer;
+mod build;
+mod check_set;
+mod compose;
+mod data;
+mod denial;
+mod notes;
+mod nsec3;
+mod set;
+mod transfer;
+mod tree;
+
+mod name;
+mod types;
+
+mod check;
+mod date;
+mod location;
+mod radix;
+mod read;
+mod scanner;
+mod show;
+mod svcb;
+mod words;
+
+pub use answer::{Kind, Outcome};
+pub use data::{Counts, Zone};
+pub use error::{Note, Place, Problem, Remark, ZoneError};
+pub use file::{INCLUDE_DEPTH_MAX, Loader, read_zone_file};
+pub use name::{DisplayName, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameBuffer};
+pub use nsec3::NSEC3_ITERATIONS_MAX;
+pub use records::{Record, Records};
+pub use set::{Change, ZoneSet};
+pub use show::rdata_to_text;
+pub use transfer::Transfer;
+pub use types::{type_from_text, type_to_text};
