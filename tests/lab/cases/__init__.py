@@ -1,0 +1,1 @@
+"""The tests: one module a subject, one function a test."""
