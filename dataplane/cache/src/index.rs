@@ -1,13 +1,17 @@
 //! Where the entry of a hash is: one cache line a bucket, eight ways a bucket.
 //!
 //! A way is empty, holds the place of a living entry, or is the ghost of an entry that was
-//! evicted young: ghosts use only ways that no living entry needs, and cost no further memory.
+//! evicted young: ghosts use only what no living entry needs, first its way, then what is left of
+//! the cache line.
 
 use alloc::boxed::Box;
 use alloc::vec;
 
 /// Ways of a bucket.
 pub(crate) const WAYS: usize = 8;
+
+/// Ghosts that have lost their way.
+const HOMELESS: usize = 4;
 
 /// Length of a bucket, in bytes: one cache line.
 pub(crate) const BUCKET_BYTES: usize = 64;
@@ -56,6 +60,8 @@ struct Bucket {
     /// Living: offset in units of 8 bytes. Ghost: when it was evicted, in evictions.
     places: [u32; WAYS],
     states: [u8; WAYS],
+    /// Tags of ghosts whose way a living entry took, youngest first.
+    homeless: [u16; HOMELESS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == BUCKET_BYTES);
@@ -75,6 +81,7 @@ impl Index {
             tags: [0; WAYS],
             places: [0; WAYS],
             states: [EMPTY; WAYS],
+            homeless: [0; HOMELESS],
         };
         assert!(count > 0);
         assert!(u32::try_from(count).is_ok());
@@ -133,11 +140,15 @@ impl Index {
         }
     }
 
-    /// Puts a living entry at a position.
+    /// Puts a living entry at a position; a ghost that was there loses its way.
     pub(crate) fn set(&mut self, position: Position, hash: u64, place: Place) {
         assert!(place.offset.is_multiple_of(8));
         assert!(place.uses <= USES_MAX);
         let bucket = &mut self.buckets[position.bucket];
+        if bucket.states[position.way] == GHOST {
+            bucket.homeless.copy_within(..HOMELESS - 1, 1);
+            bucket.homeless[0] = bucket.tags[position.way];
+        }
         bucket.tags[position.way] = tag(hash);
         #[expect(clippy::cast_possible_truncation, reason = "checked when allocated")]
         let unit = (place.offset / 8) as u32;
@@ -162,7 +173,8 @@ impl Index {
         self.ghost_clock = self.ghost_clock.wrapping_add(1);
     }
 
-    /// Removes the ghost of `hash`, if there is one.
+    /// Whether there is a ghost of `hash`, which is gone then if it has a way. A wrong yes, once
+    /// in some thousand names, only spares an entry the small log.
     pub(crate) fn exorcise(&mut self, hash: u64) -> bool {
         let bucket = self.bucket(hash);
         let line = &mut self.buckets[bucket];
@@ -175,7 +187,7 @@ impl Index {
                 return true;
             }
         }
-        false
+        line.homeless.contains(&tag(hash))
     }
 
     /// Where to put a new entry of `hash`: an empty way, else the oldest ghost, else the least

@@ -28,4 +28,4 @@ pub use entry::{
 };
 pub use key::{Hasher, Key};
 pub use lookup::{Freshness, Generations, Lookup, STALE_SECS_MAX};
-pub use store::{CACHE_BYTES_MIN, Cache, Slot, Statistics};
+pub use store::{CACHE_BYTES_MAX, CACHE_BYTES_MIN, Cache, Slot, Statistics};

@@ -1,6 +1,6 @@
 //! The cache: index and two logs, kept in order by S3-FIFO.
 //!
-//! New entries go to a small log of a tenth of the memory. One that was used there more than once
+//! New entries go to a small log of a twentieth of the memory. One that was used there more than once
 //! moves to the main log when it reaches the end; another leaves a ghost, and if it comes again
 //! soon, it goes to the main log at once. The main log gives used entries another round. Names
 //! that are asked once thus pass through the small log and never displace what is in use (Yang
@@ -10,18 +10,21 @@ use crate::index::{BUCKET_BYTES, Index, Place, Position, Queue};
 use crate::ring::Ring;
 use crate::{ENTRY_BYTES_MAX, Entry, Freshness, Generations, Key, Lookup, STALE_SECS_MAX};
 
-/// Least memory of a cache, in bytes: the small log holds some of the largest entries.
+/// Least memory of a cache, in bytes.
 pub const CACHE_BYTES_MIN: usize = 64 * 1024;
 
 /// Most memory of a cache, in bytes: offsets are counted in 32 bits, in units of 8 bytes.
-const CACHE_BYTES_MAX: usize = 8 << 32;
+pub const CACHE_BYTES_MAX: usize = 8 << 32;
 
-/// Share of the index: one part in this many. With entries of 110 bytes half of it is in use;
-/// the rest serves as ghosts.
+/// Share of the index: one part in this many. With entries of 110 bytes living ones take half of
+/// its ways; the others hold ghosts.
 const INDEX_SHARE: usize = 8;
 
 /// Share of the small log in what remains: one part in this many.
-const SMALL_SHARE: usize = 10;
+const SMALL_SHARE: usize = 20;
+
+/// Least memory of the small log, in bytes: a few of the largest entries.
+const SMALL_BYTES_MIN: usize = 4 * ENTRY_BYTES_MAX;
 
 /// Uses in the small log that make an entry worth keeping.
 const USES_TO_STAY: u8 = 1;
@@ -77,19 +80,19 @@ impl Slot {
 }
 
 impl Cache {
-    /// A cache that holds at most `bytes` of memory, index included. Allocates all of it now and
-    /// nothing later.
+    /// A cache that holds at most `bytes` of memory, index included, and at most
+    /// [`CACHE_BYTES_MAX`]. Allocates all of it now and nothing later.
     ///
     /// # Panics
-    /// If `bytes` is below [`CACHE_BYTES_MIN`] or above 32 GiB.
+    /// If `bytes` is below [`CACHE_BYTES_MIN`].
     #[must_use]
     pub fn with_bytes(bytes: usize) -> Self {
         assert!(bytes >= CACHE_BYTES_MIN);
-        assert!(bytes <= CACHE_BYTES_MAX);
+        let bytes = bytes.min(CACHE_BYTES_MAX);
         let index = Index::with_buckets(bytes / INDEX_SHARE / BUCKET_BYTES);
-        let small = Ring::with_bytes((bytes - index.bytes()) / SMALL_SHARE);
-        let main = Ring::with_bytes(bytes - index.bytes() - small.bytes());
-        assert!(small.bytes() >= 2 * ENTRY_BYTES_MAX);
+        let logs_bytes = bytes - index.bytes();
+        let small = Ring::with_bytes((logs_bytes / SMALL_SHARE).max(SMALL_BYTES_MIN));
+        let main = Ring::with_bytes(logs_bytes - small.bytes());
         let bytes_max = index.bytes() + small.bytes() + main.bytes();
         let statistics = Statistics {
             bytes: index.bytes(),
