@@ -27,9 +27,18 @@ struct Pending {
     slot: Slot,
 }
 
-/// Everything a worker answers from.
+/// What a worker answers a batch from, and the batch's place to be worked on.
 #[derive(Debug)]
 pub struct Desk {
+    /// What is looked into.
+    pub sources: Sources,
+    /// One place a packet, overwritten with each batch: a query is 300 bytes and never moved.
+    pending: Box<[Pending]>,
+}
+
+/// Everything a worker answers from.
+#[derive(Debug)]
+pub struct Sources {
     /// This worker's own answers.
     pub cache: Cache,
     /// Hash keys that all caches of the node share.
@@ -42,10 +51,8 @@ pub struct Desk {
     pub punts: PuntProducer,
     /// Misses a client may have.
     pub limiter: Limiter,
-    pending: Vec<Pending>,
-    scratch: Box<EntryBuffer>,
     /// How long after its TTL an answer may be served while control is silent, seconds.
-    stale_secs_max: u32,
+    pub stale_secs_max: u32,
 }
 
 /// What the batch may count on.
@@ -59,26 +66,15 @@ pub struct Situation {
 
 impl Desk {
     /// Allocates what a batch needs, once.
-    pub fn new(
-        cache: Cache,
-        hasher: Hasher,
-        table: TableReader,
-        generations: Generations,
-        punts: PuntProducer,
-        limiter: Limiter,
-        stale_secs_max: u32,
-    ) -> Self {
-        Self {
-            stale_secs_max,
-            cache,
-            hasher,
-            table,
-            generations,
-            punts,
-            limiter,
-            pending: Vec::with_capacity(BATCH_PACKETS_MAX),
-            scratch: Box::new([0; cache::ENTRY_BYTES_MAX]),
-        }
+    pub fn new(sources: Sources) -> Self {
+        let pending = || Pending {
+            index: 0,
+            query: Query::empty(),
+            hash: 0,
+            slot: sources.cache.locate(0),
+        };
+        let pending = (0..BATCH_PACKETS_MAX).map(|_| pending()).collect();
+        Self { sources, pending }
     }
 
     /// Answers the port's batch of `count` packets as far as memory allows and punts the rest.
@@ -89,49 +85,48 @@ impl Desk {
         situation: Situation,
         tally: &mut Tally,
     ) {
+        tally.packets_received += count as u64;
+        let mut pending_count = 0;
         for index in 0..count {
-            self.parse(port, index, tally);
+            let Some(place) = self.pending.get_mut(pending_count) else {
+                break; // A port never returns more than a batch.
+            };
+            place.index = index;
+            pending_count += usize::from(self.sources.parse(port, place, tally));
         }
-        let mut pending = std::mem::take(&mut self.pending);
-        for item in &mut pending {
-            self.cache.touch(&mut item.slot, item.hash);
+        let pending = self.pending.get_mut(..pending_count).unwrap_or_default();
+        for item in &mut *pending {
+            self.sources.cache.touch(&mut item.slot, item.hash);
         }
-        for item in pending.drain(..) {
-            self.look_up(port, &item, situation, tally);
+        for item in pending {
+            self.sources.look_up(port, item, situation, tally);
         }
-        self.pending = pending;
     }
+}
 
-    /// First pass: a packet becomes a pending query, an error response, or a counted drop.
-    fn parse<P: Port>(&mut self, port: &mut P, index: usize, tally: &mut Tally) {
-        tally.packets_received += 1;
+impl Sources {
+    /// First pass: a packet becomes a pending query (true), an error response, or a counted drop.
+    fn parse<P: Port>(&mut self, port: &mut P, place: &mut Pending, tally: &mut Tally) -> bool {
+        let index = place.index;
         if port.open(index).is_err() {
             tally.drops_frame += 1;
-            return;
+            return false;
         }
         tally.receive_bytes += port.packet_bytes(index) as u64;
         let message = port.message(index);
-        match Query::parse(message) {
-            Ok(query) => {
-                tally.queries += 1;
-                let hash = self.hasher.key(&query).hash;
-                let slot = self.cache.locate(hash);
-                self.pending.push(Pending {
-                    index,
-                    query,
-                    hash,
-                    slot,
+        if let Err(error) = place.query.parse_into(message) {
+            let query_bytes = message.len();
+            if let Some(code) = tally.refuse(error) {
+                port.reply(index, |room| {
+                    write_error(room, query_bytes, None, code, None)
                 });
             }
-            Err(error) => {
-                let query_bytes = message.len();
-                if let Some(code) = tally.refuse(error) {
-                    port.reply(index, |room| {
-                        write_error(room, query_bytes, None, code, None)
-                    });
-                }
-            }
+            return false;
         }
+        tally.queries += 1;
+        place.hash = self.hasher.key(&place.query).hash;
+        place.slot = self.cache.locate(place.hash);
+        true
     }
 
     /// Second pass: own cache, shared table, control.
@@ -157,47 +152,58 @@ impl Desk {
         };
         let now = situation.now.seconds();
         let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
-        let own = self.cache.get(item.slot, &key, now, &self.generations);
-        if let Lookup::Fresh(entry, age) = own {
-            tally.answers_cache += 1;
-            port.reply(*index, |room| {
-                write_answer(room, query, &entry.answer(), Age::Fresh(age), limit)
-            });
-            return;
-        }
-        let stale_own = matches!(own, Lookup::Stale(_));
-        let shared = self.table.get(
-            &key,
-            now,
-            &self.generations,
-            self.stale_secs_max,
-            &mut self.scratch,
-        );
-        if let Lookup::Fresh(entry, age) = shared {
-            tally.answers_table += 1;
-            port.reply(*index, |room| {
-                write_answer(room, query, &entry.answer(), Age::Fresh(age), limit)
-            });
-            tally.cache_insertions += 1;
-            self.cache.insert(&entry);
-            return;
-        }
-        if !situation.control_alive {
-            let stale = match shared {
-                Lookup::Stale(entry) => Some(entry),
-                _ if stale_own => match self.cache.get(item.slot, &key, now, &self.generations) {
-                    Lookup::Stale(entry) => Some(entry),
-                    _ => None,
-                },
-                _ => None,
-            };
-            if let Some(entry) = stale {
-                tally.answers_stale += 1;
+        match self.cache.get(item.slot, &key, now, &self.generations) {
+            Lookup::Fresh(entry, age_secs) => {
+                tally.answers_cache += 1;
+                let age = Age::Fresh(age_secs);
                 port.reply(*index, |room| {
-                    write_answer(room, query, &entry.answer(), Age::Stale, limit)
+                    write_answer(room, query, &entry.answer(), age, limit)
                 });
+            }
+            _ => self.look_beyond(port, item, &key, situation, tally),
+        }
+    }
+
+    /// What the own cache does not know: the shared table, stale answers while control is silent,
+    /// and control.
+    #[inline(never)]
+    fn look_beyond<P: Port>(
+        &mut self,
+        port: &mut P,
+        item: &Pending,
+        key: &Key<'_>,
+        situation: Situation,
+        tally: &mut Tally,
+    ) {
+        let Pending { index, query, .. } = item;
+        let now = situation.now.seconds();
+        let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
+        let (stale_max, generations) = (self.stale_secs_max, &self.generations);
+        let mut scratch: EntryBuffer = [0; cache::ENTRY_BYTES_MAX];
+        let shared = self
+            .table
+            .get(key, now, generations, stale_max, &mut scratch);
+        let stale = match shared {
+            Lookup::Fresh(entry, age_secs) => {
+                tally.answers_table += 1;
+                let age = Age::Fresh(age_secs);
+                port.reply(*index, |room| {
+                    write_answer(room, query, &entry.answer(), age, limit)
+                });
+                tally.cache_insertions += 1;
+                self.cache.insert(&entry);
                 return;
             }
+            _ if situation.control_alive => Lookup::Miss,
+            Lookup::Stale(entry) => Lookup::Stale(entry),
+            Lookup::Miss => self.cache.get(item.slot, key, now, generations),
+        };
+        if let Lookup::Stale(entry) = stale {
+            tally.answers_stale += 1;
+            port.reply(*index, |room| {
+                write_answer(room, query, &entry.answer(), Age::Stale, limit)
+            });
+            return;
         }
         self.punt(port, item, situation, tally);
     }

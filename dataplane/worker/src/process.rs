@@ -17,7 +17,7 @@ use exchange::{EventFd, Region, RegionConfig, StatusWriter, WorkerEvents};
 use port::uring::UringPort;
 use port::{Mode, Port, PortError};
 
-use crate::batch::Desk;
+use crate::batch::{Desk, Sources};
 use crate::clock::Now;
 use crate::limiter::Limiter;
 use crate::mode::{self, Lanes, Opened};
@@ -266,15 +266,15 @@ impl Starter<'_> {
         let limit = dataplane.punts_per_second;
         let mut cache = cache::Cache::with_bytes(usize::try_from(dataplane.cache_bytes)?);
         cache.set_stale_secs_max(dataplane.stale_max_secs);
-        let desk = Desk::new(
+        let desk = Desk::new(Sources {
             cache,
-            cache::Hasher::new(k0, k1),
-            self.region.table(),
-            self.region.generations(),
-            side.punts,
-            Limiter::new(limit.rate, limit.burst, k0 ^ k1.rotate_left(17)),
-            dataplane.stale_max_secs,
-        );
+            hasher: cache::Hasher::new(k0, k1),
+            table: self.region.table(),
+            generations: self.region.generations(),
+            punts: side.punts,
+            limiter: Limiter::new(limit.rate, limit.burst, k0 ^ k1.rotate_left(17)),
+            stale_secs_max: dataplane.stale_max_secs,
+        });
         let events = self
             .events
             .get(index)

@@ -131,15 +131,15 @@ impl<P: Port> Worker<P> {
             self.parts
                 .desk
                 .answer(&mut self.port, count, situation, &mut self.tally);
-            if self.parts.desk.punts.publish() {
+            if self.parts.desk.sources.punts.publish() {
                 self.parts.events.punt.kick();
             }
         }
-        let desk = &mut self.parts.desk;
+        let sources = &mut self.parts.desk.sources;
         let replies = self.parts.replies.take(
             &mut self.port,
-            &mut desk.cache,
-            &desk.hasher,
+            &mut sources.cache,
+            &sources.hasher,
             &mut self.tally,
         );
         let sent = self.port.flush()?;
@@ -184,7 +184,7 @@ impl<P: Port> Worker<P> {
         counters.rx_ring_full.set(port.receive_ring_full);
         counters.fill_ring_empty.set(port.fill_ring_empty);
         counters.tx_invalid.set(port.transmit_invalid);
-        let cache = self.parts.desk.cache.statistics();
+        let cache = self.parts.desk.sources.cache.statistics();
         counters.cache_entries.set(cache.entries as u64);
         counters.cache_bytes.set(cache.bytes as u64);
         counters.cache_evictions.set(cache.evictions);

@@ -8,7 +8,7 @@ mod support;
 use cache::{Cache, Hasher};
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta};
 use support::MemoryPort;
-use worker::batch::{Desk, Situation};
+use worker::batch::{Desk, Situation, Sources};
 use worker::clock::Now;
 use worker::limiter::Limiter;
 use worker::replies::Replies;
@@ -47,15 +47,15 @@ impl Bench {
         let (k0, k1) = region.hash_keys();
         let mut cache = Cache::with_bytes(1 << 20);
         cache.set_stale_secs_max(STALE_SECS);
-        let desk = Desk::new(
+        let desk = Desk::new(Sources {
             cache,
-            Hasher::new(k0, k1),
-            region.table(),
-            region.generations(),
-            side.punts,
-            Limiter::new(rate, burst, 1),
-            STALE_SECS,
-        );
+            hasher: Hasher::new(k0, k1),
+            table: region.table(),
+            generations: region.generations(),
+            punts: side.punts,
+            limiter: Limiter::new(rate, burst, 1),
+            stale_secs_max: STALE_SECS,
+        });
         Self {
             desk,
             replies: Replies::new(side.replies),
@@ -79,12 +79,12 @@ impl Bench {
         };
         self.desk
             .answer(&mut self.port, count, situation, &mut self.tally);
-        let _ = self.desk.punts.publish();
-        let desk = &mut self.desk;
+        let _ = self.desk.sources.punts.publish();
+        let sources = &mut self.desk.sources;
         self.replies.take(
             &mut self.port,
-            &mut desk.cache,
-            &desk.hasher,
+            &mut sources.cache,
+            &sources.hasher,
             &mut self.tally,
         );
         self.port.flush().unwrap();
@@ -262,7 +262,7 @@ fn answer_in_the_shared_table_is_given_and_remembered() {
     let asked = query(1, "shared.example");
     let message = response(&asked, 60);
     let parsed = wire::query::Query::parse(&asked).unwrap();
-    let key = bench.desk.hasher.key(&parsed);
+    let key = bench.desk.sources.hasher.key(&parsed);
     let meta = cache::EntryMeta {
         stored_at: 1000,
         ttl: 60,

@@ -54,6 +54,8 @@ pub struct XdpConfig {
     pub zero_copy: bool,
     /// Microseconds of `SO_BUSY_POLL` with `SO_PREFER_BUSY_POLL`; 0 leaves the queue to interrupts.
     pub busy_poll_us: u32,
+    /// Packets that the kernel takes in one busy poll.
+    pub busy_poll_budget: u32,
 }
 
 #[derive(Debug)]
@@ -220,11 +222,11 @@ impl XdpPort {
         );
         if config.busy_poll_us > 0 {
             let busy_poll_us = i32::try_from(config.busy_poll_us).unwrap_or(i32::MAX);
-            let batch = i32::try_from(BATCH_PACKETS_MAX).unwrap_or(i32::MAX);
+            let budget = i32::try_from(config.busy_poll_budget).unwrap_or(i32::MAX);
             for (name, value) in [
                 (libc::SO_PREFER_BUSY_POLL, 1),
                 (libc::SO_BUSY_POLL, busy_poll_us),
-                (libc::SO_BUSY_POLL_BUDGET, batch),
+                (libc::SO_BUSY_POLL_BUDGET, budget),
             ] {
                 options::set(socket, libc::SOL_SOCKET, name, value)
                     .map_err(|error| PortError::system("set busy polling", error))?;
