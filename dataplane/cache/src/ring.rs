@@ -103,3 +103,93 @@ impl Ring {
         offset
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::{ENTRY_BYTES_MAX, EntryMeta, Hasher, encode};
+
+    /// An entry with `records` addresses, numbered in its generation.
+    fn entry(number: u32, records: u8) -> Vec<u8> {
+        let mut message = vec![
+            0, 0, 0x81, 0x80, 0, 1, 0, records, 0, 0, 0, 0, 0, 0, 1, 0, 1,
+        ];
+        for _ in 0..records {
+            message.extend([0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        }
+        let key = Hasher::new(1, 2).key_of(&[0], 1, 1, 0);
+        let meta = EntryMeta {
+            stored_at: 0,
+            ttl: 60,
+            zone: 0,
+            generation: number,
+        };
+        let mut bytes = vec![0; ENTRY_BYTES_MAX];
+        let length = encode(&message, &key, &meta, &mut bytes).expect("well-formed");
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// Lengths that change all the time, so that every gap at the end of a lap occurs.
+    fn records(number: u32) -> u8 {
+        u8::try_from(number * number % 79).expect("below 79") + 1
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_they_came_whatever_their_lengths() {
+        let mut ring = Ring::with_bytes(8000);
+        let mut model = VecDeque::new();
+        for number in 0..5000 {
+            let bytes = entry(number, records(number));
+            while !ring.has_room(bytes.len()) {
+                let (offset, oldest) = ring.oldest().expect("not empty");
+                let (expected_offset, expected): (usize, Vec<u8>) =
+                    model.pop_front().expect("not empty");
+                assert_eq!(offset, expected_offset);
+                assert_eq!(oldest.as_bytes(), expected);
+                ring.pop(expected.len());
+            }
+            model.push_back((ring.push(&bytes), bytes));
+            for (offset, bytes) in &model {
+                assert_eq!(ring.entry(*offset).expect("there").as_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn rotated_entries_come_round_unchanged() {
+        let mut ring = Ring::with_bytes(8000);
+        let mut model = VecDeque::new();
+        for number in 0.. {
+            let bytes = entry(number, records(number));
+            if !ring.has_room(bytes.len()) {
+                break;
+            }
+            model.push_back((ring.push(&bytes), bytes));
+        }
+        assert!(model.len() > 3);
+        for _ in 0..1000 {
+            let (_, bytes) = model.pop_front().expect("not empty");
+            model.push_back((ring.rotate(bytes.len()), bytes));
+            for (offset, bytes) in &model {
+                assert_eq!(ring.entry(*offset).expect("there").as_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn ring_that_was_emptied_has_room_for_its_whole_length() {
+        let mut ring = Ring::with_bytes(3000);
+        for number in 0..100 {
+            let bytes = entry(number, records(number));
+            ring.push(&bytes);
+            ring.pop(bytes.len());
+            assert!(ring.has_room(3000));
+            assert!(ring.oldest().is_none());
+        }
+    }
+}

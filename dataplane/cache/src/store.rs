@@ -285,9 +285,8 @@ impl Cache {
 
     /// Takes the oldest entry out of the small log.
     fn shorten_small(&mut self) {
-        let Some((offset, entry)) = self.small.oldest() else {
-            return;
-        };
+        let oldest = self.small.oldest();
+        let (offset, entry) = oldest.expect("a log without room is not empty");
         let (hash, entry_bytes) = (entry.hash(), entry.as_bytes().len());
         let is_expired = self.is_expired(&entry);
         let position = self.index.find(hash, Queue::Small, offset);
@@ -309,9 +308,7 @@ impl Cache {
         }
         self.make_room(Queue::Main, entry_bytes);
         // The bytes outlive their pop: nothing was pushed to the small log since.
-        let Some(entry) = self.small.entry(offset) else {
-            return;
-        };
+        let entry = self.small.entry(offset).expect("found above");
         let place = Place {
             queue: Queue::Main,
             offset: self.main.push(entry.as_bytes()),
@@ -322,9 +319,8 @@ impl Cache {
 
     /// Takes the oldest entry out of the main log, or gives it another round.
     fn shorten_main(&mut self, rounds_left: &mut u32) {
-        let Some((offset, entry)) = self.main.oldest() else {
-            return;
-        };
+        let oldest = self.main.oldest();
+        let (offset, entry) = oldest.expect("a log without room is not empty");
         let (hash, entry_bytes) = (entry.hash(), entry.as_bytes().len());
         let is_expired = self.is_expired(&entry);
         let position = self.index.find(hash, Queue::Main, offset);
