@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens, or we may not connect.
-    #[error("control does not answer on {}: {source}", path.display())]
+    #[error("control does not answer on {}", path.display())]
     Connect {
         /// The socket.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// Connected, but the reply did not come.
-    #[error("control accepted on {} but gave no reply: {source}", path.display())]
+    #[error("control accepted on {} but gave no reply", path.display())]
     Exchange {
         /// The socket.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The peer does not speak our protocol.
-    #[error("{}: {source}", path.display())]
+    #[error("{} is no admin socket", path.display())]
     Protocol {
         /// The socket.
         path: PathBuf,

@@ -429,7 +429,7 @@ pub enum LineError {
     },
     /// Not JSON, or not of the expected shape.
     #[error("not a message of the admin protocol: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(serde_json::Error),
 }
 
 impl Request {
@@ -526,11 +526,11 @@ fn decode<'a, T: Deserialize<'a>>(line: &'a [u8], bytes_max: usize) -> Result<T,
     if line.len() > bytes_max {
         return Err(LineError::TooLong { bytes_max });
     }
-    Ok(serde_json::from_slice(line)?)
+    serde_json::from_slice(line).map_err(LineError::Malformed)
 }
 
 fn encode(message: &impl Serialize, bytes_max: usize) -> Result<Vec<u8>, LineError> {
-    let mut line = serde_json::to_vec(message)?; // JSON escapes newlines: one message is one line.
+    let mut line = serde_json::to_vec(message).map_err(LineError::Malformed)?; // JSON escapes newlines: one message is one line.
     line.push(b'\n');
     if line.len() > bytes_max {
         return Err(LineError::TooLong { bytes_max });

@@ -426,11 +426,9 @@ fn control_that_talks_something_else_is_an_error_not_a_panic() {
         b"{\"ok\":{}}\n",
     ] {
         let fake = Fake::new(vec![Line::Bytes(bytes.to_vec())]);
-        let error = fake.run(&["zone", "list"]).0.unwrap_err();
+        let error = format!("{:#}", fake.run(&["zone", "list"]).0.unwrap_err());
         assert!(
-            error
-                .to_string()
-                .contains("not a message of the admin protocol"),
+            error.contains("not a message of the admin protocol"),
             "{error}"
         );
     }
@@ -439,8 +437,8 @@ fn control_that_talks_something_else_is_an_error_not_a_panic() {
 #[test]
 fn control_that_never_ends_its_line_is_cut_off_at_the_limit() {
     let fake = Fake::new(vec![Line::Bytes(vec![b'x'; node::admin::REPLY_BYTES_MAX])]);
-    let error = fake.run(&["metrics"]).0.unwrap_err();
-    assert!(error.to_string().contains("line longer than"), "{error}");
+    let error = format!("{:#}", fake.run(&["metrics"]).0.unwrap_err());
+    assert!(error.contains("line longer than"), "{error}");
 }
 
 #[test]

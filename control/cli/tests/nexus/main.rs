@@ -1,7 +1,10 @@
 //! `nexus` from outside: commands into a buffer against a scripted control plane and a real shared
 //! region, and the program itself.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests that fails must fail its test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests that fails must fail its test"
+)]
 
 mod support;
 
