@@ -6,6 +6,8 @@
 //!
 //! Start at [`Config::load`].
 
+#![forbid(unsafe_code)]
+
 mod api;
 mod consensus;
 mod ct;

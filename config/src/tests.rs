@@ -1,3 +1,5 @@
+//! Tests of whole documents: defaults, mistakes and where they are located.
+
 use std::path::Path;
 
 use super::*;

@@ -4,6 +4,8 @@
 //! packet. Start with [`process::run`] for the process and [`worker::Worker::run`] for a packet's
 //! way.
 
+#![forbid(unsafe_code)]
+
 pub mod process;
 
 pub mod mode;

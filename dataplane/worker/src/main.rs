@@ -1,5 +1,7 @@
 //! nexus-dataplane: answers DNS from memory on dedicated NIC queues.
 
+#![forbid(unsafe_code)]
+
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
