@@ -37,6 +37,31 @@ pub(super) struct Candidate {
     pub(super) plain_case: bool,
 }
 
+/// Why a server that lives is asked again in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The reply did not fit: by TCP (RFC 1035 §4.2.1).
+    Truncated,
+    /// Somebody seems to guess: by TCP.
+    Suspicion,
+    /// The name came back in other case, from a forger or a server that folds it: TCP will tell.
+    OtherCase,
+    /// The server does not understand EDNS (RFC 6891 §7).
+    WithoutEdns,
+}
+
+impl Again {
+    /// For people to read.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::Suspicion => "many wrong replies",
+            Self::OtherCase => "name in other case",
+            Self::WithoutEdns => "EDNS not understood",
+        }
+    }
+}
+
 /// A name server whose address must be found first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
@@ -190,6 +215,14 @@ impl Candidate {
             Transport::Tcp
         } else {
             Transport::Udp
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, again: Again) {
+        match again {
+            Again::Truncated | Again::Suspicion => self.tcp = true,
+            Again::OtherCase => (self.tcp, self.folds) = (true, true),
+            Again::WithoutEdns => self.without_edns = true,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::exchange::{Exchange, Mismatch};
 use super::failures::Failure;
 use super::message::{Effect, Transport, TransportError, extended_error};
-use super::place::Candidate;
+use super::place::Again;
 use super::query::{self, Options};
 use super::reply::{Reading, View};
 use super::resolver::Resolver;
@@ -137,13 +137,13 @@ impl Resolver {
         };
         match exchange.check(from, message) {
             Ok((header, echo)) => self.accept(now_ms, id, &header, echo, message, effects),
-            Err(mismatch) => self.on_mismatch(id, mismatch, effects),
+            Err(mismatch) => self.on_mismatch(now_ms, id, mismatch, effects),
         }
     }
 
     /// Counts a reply that is none, and goes on waiting; unless somebody seems to be guessing, or
     /// the server folds case: then TCP, where nobody can guess, tells.
-    fn on_mismatch(&mut self, id: u64, mismatch: Mismatch, effects: &mut Vec<Effect>) {
+    fn on_mismatch(&mut self, now_ms: u64, id: u64, mismatch: Mismatch, effects: &mut Vec<Effect>) {
         match mismatch {
             Mismatch::Address => self.counters.mismatches_address += 1,
             Mismatch::NotAReply => self.counters.malformed += 1,
@@ -161,25 +161,30 @@ impl Resolver {
         }
         let server = exchange.server;
         self.servers.on_abandoned(server);
-        let folds = mismatch == Mismatch::Case;
-        self.ask_again(id, effects, |candidate| {
-            (candidate.tcp, candidate.folds) = (true, folds)
-        });
+        let again = if mismatch == Mismatch::Case {
+            Again::OtherCase
+        } else {
+            Again::Suspicion
+        };
+        self.ask_again(now_ms, id, again, effects);
     }
 
     /// Ends an exchange and lets its tasks ask the same server in another way.
-    fn ask_again(&mut self, id: u64, effects: &mut Vec<Effect>, change: impl Fn(&mut Candidate)) {
+    fn ask_again(&mut self, now_ms: u64, id: u64, again: Again, effects: &mut Vec<Effect>) {
         let Some(exchange) = self.exchanges.remove(id) else {
             return;
         };
         effects.push(Effect::Cancel { exchange: id });
+        let (server, reason) = (exchange.server, again.reason());
+        let events_max = self.config.limits.trace_events_max;
         for task_id in exchange.tasks {
             let Some(task) = self.tasks.get_mut(task_id) else {
                 continue;
             };
             task.exchange = None;
-            if let Some(candidate) = task.candidate(exchange.server) {
-                change(candidate);
+            task.note(now_ms, events_max, || TraceKind::Again { server, reason });
+            if let Some(candidate) = task.candidate(server) {
+                candidate.ask_again(again);
             }
             self.queue(task_id);
         }
@@ -208,7 +213,7 @@ impl Resolver {
         }
         if header.truncated && udp {
             self.counters.truncated += 1;
-            self.ask_again(id, effects, |candidate| candidate.tcp = true);
+            self.ask_again(now_ms, id, Again::Truncated, effects);
             return;
         }
         let signatures_are_data = exchange.view.qtype == RecordType::RRSIG;
@@ -224,7 +229,7 @@ impl Resolver {
         };
         if unread && exchange.edns {
             self.counters.edns_fallbacks += 1;
-            self.ask_again(id, effects, |candidate| candidate.without_edns = true);
+            self.ask_again(now_ms, id, Again::WithoutEdns, effects);
             return;
         }
         let Some(exchange) = self.exchanges.remove(id) else {

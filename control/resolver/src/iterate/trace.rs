@@ -68,6 +68,13 @@ pub enum TraceKind {
         /// How.
         reason: TransportError,
     },
+    /// The server is asked again in another way.
+    Again {
+        /// Whom.
+        server: SocketAddr,
+        /// Why.
+        reason: &'static str,
+    },
     /// An alias was followed.
     Alias {
         /// Its owner.

@@ -1,0 +1,261 @@
+//! Plain resolution: data, aliases, denials.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, CNAME, NS, SOA, TXT};
+use hickory_proto::rr::{DNSClass, RData};
+use resolver::iterate::{Outcome, Question, extended_error};
+
+use crate::authority::name;
+use crate::net::{COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines};
+
+fn rcode(outcome: &Outcome) -> ResponseCode {
+    outcome.rcode
+}
+
+#[test]
+fn name_in_a_delegated_zone_is_found_from_the_root_down() {
+    let mut net = Net::new();
+    let outcome = net.ask("www.example.com.", A);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert_eq!(addresses(&outcome), ["203.0.113.1", "203.0.113.2"]);
+    assert_eq!(outcome.ttl_secs, 600);
+    assert!(!outcome.stale && !outcome.authoritative && outcome.extended_error.is_none());
+    assert_eq!(net.queries_to(COM), 1);
+    assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), 1);
+}
+
+#[test]
+fn upper_case_question_is_the_same_question() {
+    let mut net = Net::new();
+    net.ask("www.example.com.", A);
+    let sent = net.log.len();
+    assert_eq!(addresses(&net.ask("WWW.EXAMPLE.COM", A)).len(), 2);
+    assert_eq!(net.log.len(), sent, "served from the cache");
+}
+
+#[test]
+fn cname_in_the_zone_is_followed_and_comes_first() {
+    let outcome = Net::new().ask("alias.example.com.", A);
+    assert_eq!(outcome.answers[0].record_type(), CNAME);
+    assert_eq!(addresses(&outcome).len(), 2);
+}
+
+#[test]
+fn cname_asked_for_itself_is_not_followed() {
+    let outcome = Net::new().ask("alias.example.com.", CNAME);
+    assert_eq!(outcome.answers.len(), 1);
+    assert_eq!(outcome.answers[0].data.to_string(), "www.example.com.");
+}
+
+#[test]
+fn cname_into_another_zone_is_resolved_there() {
+    let mut net = Net::new();
+    let outcome = net.ask("far.example.com.", A);
+    assert_eq!(addresses(&outcome), ["203.0.113.80"]);
+    assert_eq!(outcome.answers.len(), 2);
+    assert!(net.asked(EXAMPLE_NET).contains(&"www.example.net. A".to_owned()));
+}
+
+#[test]
+fn chain_over_three_zones_keeps_its_order() {
+    let mut net = Net::new();
+    net.add_example("start CNAME back.example.net.");
+    let outcome = net.ask("start.example.com.", A);
+    let owners: Vec<String> = outcome.answers.iter().map(|record| record.name.to_ascii()).collect();
+    let expected = ["start.example.com.", "back.example.net.", "alias.example.com.", "www.example.com.", "www.example.com."];
+    assert_eq!(owners, expected);
+}
+
+#[test]
+fn alias_without_data_at_its_end_is_nodata_with_the_alias() {
+    let outcome = Net::new().ask("alias.example.com.", TXT);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert_eq!(outcome.answers.len(), 1);
+    assert_eq!(outcome.authority[0].record_type(), SOA);
+}
+
+#[test]
+fn alias_to_a_missing_name_is_nxdomain_with_the_alias() {
+    let mut net = Net::new();
+    net.add_example("broken CNAME nothing.example.net.");
+    let outcome = net.ask("broken.example.com.", A);
+    assert_eq!(rcode(&outcome), ResponseCode::NXDomain);
+    assert_eq!(outcome.answers.len(), 1);
+    assert_eq!(outcome.authority[0].name, name("example.net."));
+}
+
+#[test]
+fn dname_renames_everything_below_it() {
+    let mut net = Net::new();
+    net.add_example("old DNAME example.net.");
+    let outcome = net.ask("www.old.example.com.", A);
+    assert_eq!(addresses(&outcome), ["203.0.113.80"]);
+    assert_eq!(outcome.answers[0].record_type(), RecordType::DNAME);
+    assert_eq!(outcome.answers[1].data.to_string(), "www.example.net.");
+}
+
+#[test]
+fn cached_dname_renames_other_names_without_asking_its_zone_again() {
+    let mut net = Net::new();
+    net.add_example("old DNAME example.net.");
+    net.ask("www.old.example.com.", A);
+    let before = net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2);
+    let outcome = net.ask("ns1.old.example.com.", A);
+    assert_eq!(addresses(&outcome), ["192.0.2.50"]);
+    assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), before);
+}
+
+#[test]
+fn dname_that_makes_the_name_too_long_is_yxdomain() {
+    let mut net = Net::new();
+    let long = format!("{0}.{0}.{0}", "x".repeat(60));
+    net.add_example(&format!("old DNAME {long}.example.net."));
+    let outcome = net.ask(&format!("{0}.{0}.old.example.com.", "y".repeat(60)), A);
+    assert_eq!(rcode(&outcome), ResponseCode::YXDomain);
+    assert_eq!(outcome.answers[0].record_type(), RecordType::DNAME);
+}
+
+#[test]
+fn name_that_is_missing_is_nxdomain_with_soa() {
+    let outcome = Net::new().ask("nothing.example.com.", A);
+    assert_eq!(rcode(&outcome), ResponseCode::NXDomain);
+    assert!(outcome.answers.is_empty());
+    assert_eq!(lines(&outcome.authority).len(), 1);
+    assert_eq!(outcome.authority[0].record_type(), SOA);
+    assert_eq!(outcome.ttl_secs, 300);
+}
+
+#[test]
+fn type_that_is_missing_is_nodata_with_soa() {
+    let outcome = Net::new().ask("www.example.com.", TXT);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert!(outcome.answers.is_empty());
+    assert_eq!(outcome.authority[0].record_type(), SOA);
+}
+
+#[test]
+fn empty_non_terminal_is_nodata() {
+    let outcome = Net::new().ask("b.c.deep.example.com.", A);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert!(outcome.answers.is_empty());
+}
+
+#[test]
+fn name_below_empty_non_terminals_is_found() {
+    assert_eq!(addresses(&Net::new().ask("a.b.c.deep.example.com.", A)), ["203.0.113.9"]);
+}
+
+#[test]
+fn wildcard_answer_has_the_name_asked_for() {
+    let outcome = Net::new().ask("any.thing.wild.example.com.", TXT);
+    assert_eq!(outcome.answers[0].name, name("any.thing.wild.example.com."));
+}
+
+#[test]
+fn missing_top_level_domain_is_answered_by_the_root() {
+    let mut net = Net::new();
+    let outcome = net.ask("www.example.missing.", A);
+    assert_eq!(rcode(&outcome), ResponseCode::NXDomain);
+    assert!(outcome.authority[0].name.is_root());
+    assert_eq!(net.log.iter().filter(|request| request.server.to_string() != ROOT).count(), 0);
+}
+
+#[test]
+fn root_itself_can_be_asked_for() {
+    let outcome = Net::new().ask(".", NS);
+    assert_eq!(outcome.answers[0].data.to_string(), "a.root.");
+}
+
+#[test]
+fn nameservers_of_a_zone_come_from_the_zone_itself() {
+    let mut net = Net::new();
+    let outcome = net.ask("example.com.", NS);
+    assert_eq!(outcome.answers.len(), 2);
+    assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), 1);
+}
+
+#[test]
+fn ds_is_asked_of_the_parent() {
+    let mut net = Net::new();
+    net.add(COM, "com.", "example DS \\# 0001080200");
+    let outcome = net.ask("example.com.", RecordType::DS);
+    assert_eq!(outcome.answers.len(), 1);
+    assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), 0);
+}
+
+#[test]
+fn missing_ds_is_nodata_from_the_parent_even_when_the_child_is_known() {
+    let mut net = Net::new();
+    net.ask("www.example.com.", A);
+    let outcome = net.ask("example.com.", RecordType::DS);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert_eq!(outcome.authority[0].name, name("com."));
+}
+
+#[test]
+fn any_gives_the_data_of_every_type() {
+    let outcome = Net::new().ask("www.example.com.", ANY);
+    assert_eq!(outcome.answers.len(), 3);
+}
+
+#[test]
+fn types_that_cannot_be_looked_up_are_not_implemented() {
+    for qtype in [RecordType::AXFR, RecordType::IXFR, RecordType::OPT, RecordType::TSIG] {
+        let mut net = Net::new();
+        let outcome = net.ask("example.com.", qtype);
+        assert_eq!((rcode(&outcome), code(&outcome)), (ResponseCode::NotImp, Some(extended_error::NOT_SUPPORTED)));
+        assert!(net.log.is_empty());
+    }
+}
+
+#[test]
+fn other_classes_are_not_implemented() {
+    let mut net = Net::new();
+    let question = Question { qclass: DNSClass::CH, ..Question::new(name("version.bind."), TXT) };
+    assert_eq!(rcode(&net.ask_question(question)), ResponseCode::NotImp);
+    assert!(net.log.is_empty());
+}
+
+#[test]
+fn compressed_names_in_old_types_are_expanded() {
+    // RP (17) with both names compressed to the question name, as old servers do (RFC 3597 §4).
+    let mut net = Net::new();
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, _| {
+            if request.qtype != RecordType::Unknown(17) {
+                return crate::net::Action::Serve;
+            }
+            let mut bytes = request.raw[..12].to_vec();
+            bytes[2] = 0x84;
+            bytes[7] = 1; // ANCOUNT.
+            bytes[11] = 0; // ARCOUNT.
+            let question_end = request.raw.len() - 11;
+            bytes.extend_from_slice(&request.raw[12..question_end]);
+            bytes.extend_from_slice(&[0xc0, 12, 0, 17, 0, 1, 0, 0, 1, 0, 0, 4, 0xc0, 12, 0xc0, 12]);
+            crate::net::Action::Raw(bytes)
+        });
+    }
+    let outcome = net.ask("www.example.com.", RecordType::Unknown(17));
+    let RData::Unknown { rdata, .. } = &outcome.answers[0].data else { panic!("{outcome:?}") };
+    let bytes = rdata.anything.to_ascii_lowercase();
+    assert_eq!(bytes, [crate::authority::wire(&name("www.example.com.")), crate::authority::wire(&name("www.example.com."))].concat());
+}
+
+#[test]
+fn signatures_and_proofs_go_only_to_those_who_ask_for_them() {
+    let mut net = Net::new();
+    // RRSIG over A by algorithm 13, three labels; the signature itself is not looked at.
+    net.add_example("www RRSIG \\# 00010d030000025800000000000000000000076578616d706c6503636f6d0001020304");
+    let plain = net.ask("www.example.com.", A);
+    assert_eq!(plain.answers.len(), 2);
+    let question = Question { dnssec_ok: true, ..Question::new(name("www.example.com."), A) };
+    let signed = net.ask_question(question);
+    assert_eq!(signed.answers.len(), 3);
+    assert_eq!(signed.answers[2].record_type(), RecordType::RRSIG);
+}
+
+#[test]
+fn ipv6_addresses_are_found_too() {
+    let outcome = Net::new().ask("www.example.com.", AAAA);
+    assert_eq!(addresses(&outcome), ["2001:db8::1"]);
+}
