@@ -17,3 +17,4 @@ pub mod exit;
 pub mod observe;
 pub mod print;
 pub mod rates;
+pub mod zone_file;

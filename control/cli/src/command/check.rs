@@ -1,5 +1,6 @@
 //! `nexus check`: mistakes in a configuration and its zone files, before a restart finds them.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::print;
+use crate::zone_file::{self, Remark};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +33,8 @@ pub struct Check {
 struct Findings {
     zones: Vec<GoodZone>,
     mistakes: Vec<Mistake>,
+    /// What would be served, but was probably not meant.
+    notes: Vec<Mistake>,
 }
 
 /// A zone that would load.
@@ -38,7 +42,9 @@ struct Findings {
 struct GoodZone {
     name: String,
     file: PathBuf,
-    records: u64,
+    serial: u32,
+    records: usize,
+    signed: bool,
 }
 
 /// One mistake, and where it stands.
@@ -74,10 +80,56 @@ impl Check {
 fn check(file: &Path) -> Findings {
     let mut findings = Findings::default();
     match Config::load(file) {
-        Ok(_) => {}
+        Ok(config) => config
+            .zones
+            .iter()
+            .for_each(|zone| check_zone(zone, &mut findings)),
         Err(error) => findings.mistakes.push(error.into()),
     }
     findings
+}
+
+fn check_zone(zone: &config::Zone, findings: &mut Findings) {
+    match zone_file::read(zone) {
+        Ok((built, remarks)) => {
+            findings
+                .notes
+                .extend(remarks.into_iter().map(Mistake::from));
+            findings.zones.push(GoodZone {
+                name: zone.name.clone(),
+                file: zone.file.clone(),
+                serial: built.serial(),
+                records: built.counts().records,
+                signed: built.is_signed(),
+            });
+        }
+        Err(remark) => findings.mistakes.push(remark.into()),
+    }
+}
+
+impl From<Remark> for Mistake {
+    fn from(remark: Remark) -> Self {
+        Self {
+            file: remark.file,
+            line: remark.position.map(|(line, _)| line.into()),
+            column: remark.position.map(|(_, column)| column.into()),
+            key: None,
+            message: remark.message,
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.file.display())?;
+        for number in [self.line, self.column].into_iter().flatten() {
+            write!(out, ":{number}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(out, ": {key}")?;
+        }
+        write!(out, ": {}", self.message)
+    }
 }
 
 impl From<ConfigError> for Mistake {
@@ -94,19 +146,20 @@ impl From<ConfigError> for Mistake {
 
 fn write_findings(out: &mut impl Write, file: &Path, findings: &Findings) -> io::Result<()> {
     for mistake in &findings.mistakes {
-        let mut line = mistake.file.display().to_string();
-        for number in [mistake.line, mistake.column].into_iter().flatten() {
-            line.push_str(&format!(":{number}"));
-        }
-        if let Some(key) = &mistake.key {
-            line.push_str(&format!(": {key}"));
-        }
-        line.push_str(&format!(": {}", mistake.message));
-        writeln!(out, "{}", print::clean(&line))?;
+        writeln!(out, "{}", print::clean(&mistake.to_string()))?;
+    }
+    for note in &findings.notes {
+        writeln!(out, "{} (note)", print::clean(&note.to_string()))?;
     }
     for zone in &findings.zones {
-        let records = print::plural(zone.records, "record");
-        writeln!(out, "zone {} is good: {records}", print::clean(&zone.name))?;
+        let records = print::plural(zone.records as u64, "record");
+        let signed = if zone.signed { ", signed" } else { "" };
+        let serial = zone.serial;
+        writeln!(
+            out,
+            "zone {} is good: serial {serial}, {records}{signed}",
+            zone.name
+        )?;
     }
     match findings.mistakes.len() as u64 {
         0 => writeln!(out, "{} is good", file.display()),

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod check;
 mod commands;
 mod program;
 mod status;

@@ -1,0 +1,107 @@
+//! `nexus check`: every mistake with its place, exit status 2 when there is one.
+
+use cli::exit::Exit;
+use serde_json::Value;
+
+use crate::support::Place;
+
+const ZONE: &str = "\
+$ORIGIN example.com.
+$TTL 300
+@    IN SOA ns hostmaster 7 3600 600 86400 60
+@    IN NS  ns
+ns   IN A   192.0.2.53
+www  IN A   192.0.2.1
+";
+
+fn check(place: &Place, arguments: &[&str]) -> (Exit, String) {
+    let file = place.path("checked.yaml");
+    let (exit, text) = place.run(&[&["check", file.to_str().unwrap()], arguments].concat());
+    let folder = format!("{}/", place.path("").display()).replace("//", "/");
+    (exit.unwrap(), text.replace(&folder, ""))
+}
+
+fn place(configuration: &str) -> Place {
+    let place = Place::new();
+    place.write("checked.yaml", configuration);
+    place
+}
+
+#[test]
+fn good_configuration_and_zone_say_what_would_be_served() {
+    let place = place("zones:\n- {name: Example.com, file: example.zone}\n");
+    place.write("example.zone", ZONE);
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Success);
+    let expected = "\
+zone example.com. is good: serial 7, 4 records
+checked.yaml is good
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn unknown_key_is_found_with_line_and_column() {
+    let place = place("dataplane:\n  mode: auto\n  interfcae: eth1\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        text.starts_with("checked.yaml:3:3: dataplane.interfcae: "),
+        "{text}"
+    );
+    assert!(text.ends_with("\n1 mistake\n"), "{text}");
+}
+
+#[test]
+fn faults_of_every_zone_file_are_found_in_one_run() {
+    let place = place(
+        "zones:\n\
+         - {name: example.com., file: example.zone}\n\
+         - {name: example.net., file: sub/net.zone}\n\
+         - {name: example.org., file: absent.zone}\n",
+    );
+    let broken = ZONE.replace("192.0.2.1\n", "192.0.2.256\n");
+    place.write("example.zone", &broken);
+    std::fs::create_dir(place.path("sub")).unwrap();
+    place.write("sub/net.zone", "$INCLUDE net.include\n");
+    place.write("sub/net.include", "@ 300 IN AAAAA 1\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("example.zone:6:13: found `192.0.2.256`"),
+        "{text}"
+    );
+    assert!(
+        lines[1].starts_with("sub/net.include:1:10: unknown type `AAAAA`"),
+        "{text}"
+    );
+    assert!(
+        lines[2].starts_with("absent.zone: cannot be read: No such file"),
+        "{text}"
+    );
+    assert_eq!(lines[3], "3 mistakes");
+}
+
+#[test]
+fn notes_do_not_fail_the_check() {
+    let place = place("zones:\n- {name: example.com., file: example.zone}\n");
+    place.write("example.zone", &format!("{ZONE}www IN A 192.0.2.1\n"));
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Success);
+    assert!(text.starts_with("example.zone:7:1: "), "{text}");
+    assert!(text.lines().next().unwrap().ends_with("(note)"), "{text}");
+}
+
+#[test]
+fn findings_as_json_carry_file_line_column_and_key() {
+    let place = place("api: {listen: nowhere}\n");
+    let (exit, text) = check(&place, &["--json"]);
+    assert_eq!(exit, Exit::Usage);
+    let findings: Value = serde_json::from_str(&text).unwrap();
+    let mistake = &findings["mistakes"][0];
+    assert_eq!(mistake["file"], "checked.yaml");
+    assert_eq!(mistake["line"], 1);
+    assert_eq!(mistake["key"], "api.listen");
+    assert_eq!(findings["zones"], Value::Array(vec![]));
+}
