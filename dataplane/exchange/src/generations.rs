@@ -26,6 +26,13 @@ impl Generations {
     }
 }
 
+impl cache::Generations for Generations {
+    #[inline]
+    fn generation(&self, zone: u32) -> u32 {
+        Self::generation(self, zone)
+    }
+}
+
 /// A generation could not be raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BumpError {

@@ -31,7 +31,6 @@ const ZONES_MAX: u32 = 1 << 20;
 /// Bytes of one bucket of the answer table.
 pub(crate) const BUCKET_BYTES: usize = 2048;
 /// 64-bit words of one bucket.
-#[allow(dead_code, reason = "the table comes with the entries' encoding")]
 pub(crate) const BUCKET_WORDS: usize = BUCKET_BYTES / 8;
 
 const PAGE_BYTES: u64 = 4096;
@@ -252,7 +251,6 @@ impl Layout {
     }
 
     /// Offset and number of words of the answer table.
-    #[allow(dead_code, reason = "the table comes with the entries' encoding")]
     pub(crate) fn table_words(&self) -> (usize, usize) {
         (
             offset(self.table),

@@ -5,6 +5,14 @@
 //! other side wrote is validated, so that a hostile or crashed peer causes neither a panic nor an
 //! access out of bounds. Nothing here reads a clock, logs, or allocates after start-up; no system
 //! call but the kick of an eventfd.
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "models reach the ring and the sequence lock alone"
+    )
+)]
 
 #[cfg(not(loom))]
 mod counters;
@@ -18,6 +26,8 @@ pub mod handover;
 mod histogram;
 #[cfg(not(loom))]
 mod layout;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod mapped;
 #[cfg(not(loom))]
 mod punt;
@@ -30,6 +40,8 @@ mod seqlock;
 #[cfg(not(loom))]
 mod status;
 mod sync;
+#[cfg(not(loom))]
+mod table;
 mod words;
 
 #[cfg(not(loom))]
@@ -55,3 +67,7 @@ pub use reply::{Reply, ReplyConsumer, ReplyMeta, ReplyProducer};
 pub use ring::{PushError, SLOT_BYTES, SlotError};
 #[cfg(not(loom))]
 pub use status::{ControlStatus, DataplaneStatus, Heartbeat, Mode, StatusWriter};
+#[cfg(not(loom))]
+pub use table::{
+    BUCKET_ENTRIES_MAX, EntryBuffer, Superseded, TableReader, TableStatistics, TableWriter,
+};

@@ -10,7 +10,7 @@ use crate::sync::AtomicU64;
 use crate::words;
 
 /// Bytes of a reply header template at most.
-pub const HEADERS_BYTES_MAX: usize = 66;
+pub const HEADERS_BYTES_MAX: usize = wire::frame::HEADERS_BYTES_MAX;
 /// Bytes of a message in a slot of either ring at most.
 pub const MESSAGE_BYTES_MAX: usize = 1904;
 
@@ -24,6 +24,7 @@ const MESSAGE_BYTE: usize = MESSAGE_WORD * 8;
 pub(crate) const BODY_BYTES: usize = (SLOT_WORDS - 1) * 8;
 
 const _: () = assert!(MESSAGE_BYTE + MESSAGE_BYTES_MAX <= BODY_BYTES);
+const _: () = assert!(MESSAGE_BYTES_MAX >= wire::UDP_PAYLOAD_BYTES_MAX as usize);
 
 /// Flag: the client's and the local address are IPv4.
 const FLAG_CLIENT_V4: u8 = 1;

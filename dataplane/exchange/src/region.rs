@@ -19,6 +19,7 @@ use crate::punt::{PuntConsumer, PuntProducer};
 use crate::reply::{ReplyConsumer, ReplyProducer};
 use crate::status::{self, ControlStatus, DataplaneStatus, Heartbeat, StatusWriter};
 use crate::sync::Ordering;
+use crate::table::{TableReader, TableWriter};
 
 /// Why a region could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -303,11 +304,19 @@ impl Region {
         block.started_ms.store(now_ms, Ordering::Relaxed);
         let heartbeat = Heartbeat::new(block.part(|block| &block.heartbeat_ms.0), claim.clone());
         heartbeat.beat(now_ms);
+        let table = TableWriter::new(
+            self.slice(layout.table_words()),
+            self.generations(),
+            block,
+            tenure.clone(),
+            Arc::clone(&claim),
+        );
         let words = self.slice(layout.generations());
         let generations = GenerationsWriter::new(words, tenure, claim);
         Ok(ControlSide {
             punts,
             replies,
+            table,
             generations,
             heartbeat,
         })
@@ -325,6 +334,12 @@ impl Region {
             started_ms,
             claim,
         ))
+    }
+
+    /// The answer table for reading; any number of them.
+    #[must_use]
+    pub fn table(&self) -> TableReader {
+        TableReader::new(self.slice(self.0.layout.table_words()))
     }
 
     /// Generations for reading; any number of them.
@@ -444,6 +459,8 @@ pub struct ControlSide {
     pub punts: Vec<PuntConsumer>,
     /// To each worker, by its number.
     pub replies: Vec<ReplyProducer>,
+    /// Writes the answer table.
+    pub table: TableWriter,
     /// Raises zone generations.
     pub generations: GenerationsWriter,
     /// Control's sign of life.
