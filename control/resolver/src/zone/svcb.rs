@@ -157,7 +157,13 @@ fn read_parameter<'t, 'a>(
     if generic {
         value = text;
     } else {
-        read_value(key, &value_token, &text, &mut value)?;
+        read_value(key, &value_token, &text, &mut value).map_err(|fault| {
+            if text.is_empty() {
+                token.unexpected(expected_of(key))
+            } else {
+                fault
+            }
+        })?;
     }
     // A value that is written but empty is as wrong as one that is not there, except for keys without value.
     check_value(key, &value)
