@@ -247,26 +247,39 @@ fn no_stub_or_silenced_test_is_left() {
 }
 
 #[test]
-fn readme_is_short_and_maps_every_crate() {
-    let path = root().join("README.md");
-    if !path.exists() {
-        // Only a tree without commits of its own documentation may lack it.
-        assert!(
-            !root().join("docs/performance.md").exists(),
-            "docs without a README"
-        );
-        return;
-    }
-    let readme = read(&path);
-    assert!(
-        readme.lines().count() < README_LINES_MAX,
-        "README.md is too long"
-    );
+fn readme_is_short_and_maps_every_crate_with_its_kind() {
+    let readme = read(&root().join("README.md"));
+    let lines = readme.lines().count();
+    assert!(lines < README_LINES_MAX, "README.md has {lines} lines");
     for (name, folder) in members() {
         let folder = folder.strip_prefix(root()).unwrap().display().to_string();
-        let is_named = readme.contains(&folder) || readme.contains(&format!("{name}/"));
-        assert!(is_named, "README.md does not name {folder}");
+        let start = format!("| `{folder}/` | ");
+        let row = readme.lines().find_map(|line| line.strip_prefix(&start));
+        let row = row.unwrap_or_else(|| panic!("README.md has no row {start}"));
+        let kind = row.split(' ').next().unwrap();
+        assert_eq!(
+            kind == "edge",
+            EDGE.contains(&name.as_str()),
+            "{folder} is called {kind}"
+        );
+        assert!(
+            kind == "pure" || !PURE.contains(&name.as_str()),
+            "{folder} is called {kind}"
+        );
     }
+}
+
+#[test]
+fn readme_names_only_files_that_exist() {
+    let readme = read(&root().join("README.md"));
+    let words = readme.split(['`', '(', ')', ' ', '\n']);
+    let paths: BTreeSet<&str> = words.filter(|word| is_path(word)).collect();
+    let missing: Vec<_> = paths
+        .iter()
+        .filter(|path| !root().join(path).exists())
+        .collect();
+    assert!(paths.len() > 10, "found only {paths:?}");
+    assert!(missing.is_empty(), "README.md names {missing:?}");
 }
 
 #[test]
@@ -301,6 +314,14 @@ fn root() -> PathBuf {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether a word of the README is a path of this tree: it begins with one of its folders.
+fn is_path(word: &str) -> bool {
+    let first = word.split_once('/').map(|(first, _)| first);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    first.is_some_and(|first| !first.is_empty() && root().join(first).is_dir())
+        && word.bytes().all(is_plain)
 }
 
 /// Lines before the tests at the end of a file; nothing of a file of tests.
