@@ -350,18 +350,17 @@ impl Cache {
         let same = |old: &Entry| {
             old.rtype == rtype && old.unchecked == unchecked && old.is_answer() == answers
         };
-        if let Some(old) = entries
-            .iter()
-            .find(|old| same(old) && now_ms < old.expires_ms)
-        {
-            if old.trust > entry.trust {
-                return;
-            }
-            if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
-                // A zone must not stretch its own delegation: its parent is asked again when what
-                // it said first runs out ("ghost domains").
-                entry.expires_ms = entry.expires_ms.min(old.expires_ms);
-            }
+        let fresh = |old: &&Entry| now_ms < old.expires_ms;
+        let better = |old: &Entry| same(old) && old.trust > entry.trust;
+        if entries.iter().filter(fresh).any(better) {
+            return;
+        }
+        if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
+            // A zone must not stretch its own delegation: its parent is asked again when what was
+            // said first runs out ("ghost domains").
+            let delegations = entries.iter().filter(fresh).filter(|old| old.rtype == RecordType::NS);
+            let first_ms = delegations.map(|old| old.expires_ms).max();
+            entry.expires_ms = entry.expires_ms.min(first_ms.unwrap_or(u64::MAX));
         }
         // What is known now contradicts what was known before: a name exists or it does not.
         let contradicts = |old: &Entry| {

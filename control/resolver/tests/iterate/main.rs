@@ -5,4 +5,8 @@
 
 mod answers;
 mod authority;
+mod caching;
+mod delegations;
+mod forgeries;
 mod net;
+mod transports;
