@@ -358,7 +358,10 @@ impl Cache {
         if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
             // A zone must not stretch its own delegation: its parent is asked again when what was
             // said first runs out ("ghost domains").
-            let delegations = entries.iter().filter(fresh).filter(|old| old.rtype == RecordType::NS);
+            let delegations = entries
+                .iter()
+                .filter(fresh)
+                .filter(|old| old.rtype == RecordType::NS);
             let first_ms = delegations.map(|old| old.expires_ms).max();
             entry.expires_ms = entry.expires_ms.min(first_ms.unwrap_or(u64::MAX));
         }

@@ -14,6 +14,8 @@ use super::walk::Ending;
 /// Queries for less than the whole name, and how many of them add one label (RFC 9156 §2.3).
 const MINIMISED_MAX: u8 = 10;
 const MINIMISED_ONE_LABEL: u8 = 4;
+/// Messages to one server for a part of a name.
+const ATTEMPTS_PART_MAX: u8 = 2;
 
 impl Resolver {
     /// Skips the labels that the cache already knows about (RFC 9156 §3); ends the task if a part
@@ -58,6 +60,18 @@ impl Resolver {
             || place.whole_name;
         let labels = place.zone.label_count() + place.labels_shown;
         (!whole && labels < task.sname.label_count()).then(|| task.sname.last_labels(labels))
+    }
+
+    /// How often a server is asked in this step. A part of the name is given up sooner, so that time
+    /// is left to ask for the whole.
+    pub(super) fn attempts_max(&self, task: &Task) -> u8 {
+        let relaxed = self.config.qname_minimisation == QnameMinimisation::Relaxed;
+        let attempts_max = self.config.limits.attempts_max;
+        if relaxed && self.part(task).is_some() {
+            attempts_max.min(ATTEMPTS_PART_MAX)
+        } else {
+            attempts_max
+        }
     }
 
     /// Shows one label more, or several when many are left (RFC 9156 §2.3).

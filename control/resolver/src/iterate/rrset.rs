@@ -138,18 +138,18 @@ impl RrSet {
 
 /// Gives RDATA its type; what hickory-proto cannot read stays opaque (RFC 3597).
 fn decode(rtype: RecordType, rdata: &[u8]) -> RData {
-    let opaque = || RData::Unknown {
+    if rdata.is_empty() {
+        return RData::Unknown {
+            code: rtype,
+            rdata: NULL::new(),
+        };
+    }
+    let length = u16::try_from(rdata.len()).expect("RDATA fits its length field");
+    let mut decoder = BinDecoder::new(rdata);
+    RData::read(&mut decoder, rtype, Restrict::new(length)).unwrap_or_else(|_| RData::Unknown {
         code: rtype,
         rdata: NULL::with(rdata.to_vec()),
-    };
-    let Ok(length) = u16::try_from(rdata.len()) else {
-        return opaque();
-    };
-    if length == 0 {
-        return opaque();
-    }
-    let mut decoder = BinDecoder::new(rdata);
-    RData::read(&mut decoder, rtype, Restrict::new(length)).unwrap_or_else(|_| opaque())
+    })
 }
 
 #[cfg(test)]

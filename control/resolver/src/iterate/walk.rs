@@ -62,7 +62,7 @@ impl Resolver {
             if let Some(ending) = self.minimise(now_ms, task) {
                 return Some(ending);
             }
-            let attempts_max = self.config.limits.attempts_max;
+            let attempts_max = self.attempts_max(task);
             let place = task.place.as_ref().expect("located above");
             match place.choose(now_ms, attempts_max, &mut self.servers, &mut self.random) {
                 Choice::Server(index, standing) => {

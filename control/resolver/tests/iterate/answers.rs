@@ -53,7 +53,10 @@ fn cname_into_another_zone_is_resolved_there() {
     let outcome = net.ask("far.example.com.", A);
     assert_eq!(addresses(&outcome), ["203.0.113.80"]);
     assert_eq!(outcome.answers.len(), 2);
-    assert!(net.asked(EXAMPLE_NET).contains(&"www.example.net. A".to_owned()));
+    assert!(
+        net.asked(EXAMPLE_NET)
+            .contains(&"www.example.net. A".to_owned())
+    );
 }
 
 #[test]
@@ -61,8 +64,18 @@ fn chain_over_three_zones_keeps_its_order() {
     let mut net = Net::new();
     net.add_example("start CNAME back.example.net.");
     let outcome = net.ask("start.example.com.", A);
-    let owners: Vec<String> = outcome.answers.iter().map(|record| record.name.to_ascii()).collect();
-    let expected = ["start.example.com.", "back.example.net.", "alias.example.com.", "www.example.com.", "www.example.com."];
+    let owners: Vec<String> = outcome
+        .answers
+        .iter()
+        .map(|record| record.name.to_ascii())
+        .collect();
+    let expected = [
+        "start.example.com.",
+        "back.example.net.",
+        "alias.example.com.",
+        "www.example.com.",
+        "www.example.com.",
+    ];
     assert_eq!(owners, expected);
 }
 
@@ -102,7 +115,10 @@ fn cached_dname_renames_other_names_without_asking_its_zone_again() {
     let before = net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2);
     let outcome = net.ask("ns1.old.example.com.", A);
     assert_eq!(addresses(&outcome), ["192.0.2.50"]);
-    assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), before);
+    assert_eq!(
+        net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2),
+        before
+    );
 }
 
 #[test]
@@ -142,7 +158,10 @@ fn empty_non_terminal_is_nodata() {
 
 #[test]
 fn name_below_empty_non_terminals_is_found() {
-    assert_eq!(addresses(&Net::new().ask("a.b.c.deep.example.com.", A)), ["203.0.113.9"]);
+    assert_eq!(
+        addresses(&Net::new().ask("a.b.c.deep.example.com.", A)),
+        ["203.0.113.9"]
+    );
 }
 
 #[test]
@@ -157,7 +176,13 @@ fn missing_top_level_domain_is_answered_by_the_root() {
     let outcome = net.ask("www.example.missing.", A);
     assert_eq!(rcode(&outcome), ResponseCode::NXDomain);
     assert!(outcome.authority[0].name.is_root());
-    assert_eq!(net.log.iter().filter(|request| request.server.to_string() != ROOT).count(), 0);
+    assert_eq!(
+        net.log
+            .iter()
+            .filter(|request| request.server.to_string() != ROOT)
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -200,10 +225,18 @@ fn any_gives_the_data_of_every_type() {
 
 #[test]
 fn types_that_cannot_be_looked_up_are_not_implemented() {
-    for qtype in [RecordType::AXFR, RecordType::IXFR, RecordType::OPT, RecordType::TSIG] {
+    for qtype in [
+        RecordType::AXFR,
+        RecordType::IXFR,
+        RecordType::OPT,
+        RecordType::TSIG,
+    ] {
         let mut net = Net::new();
         let outcome = net.ask("example.com.", qtype);
-        assert_eq!((rcode(&outcome), code(&outcome)), (ResponseCode::NotImp, Some(extended_error::NOT_SUPPORTED)));
+        assert_eq!(
+            (rcode(&outcome), code(&outcome)),
+            (ResponseCode::NotImp, Some(extended_error::NOT_SUPPORTED))
+        );
         assert!(net.log.is_empty());
     }
 }
@@ -211,7 +244,10 @@ fn types_that_cannot_be_looked_up_are_not_implemented() {
 #[test]
 fn other_classes_are_not_implemented() {
     let mut net = Net::new();
-    let question = Question { qclass: DNSClass::CH, ..Question::new(name("version.bind."), TXT) };
+    let question = Question {
+        qclass: DNSClass::CH,
+        ..Question::new(name("version.bind."), TXT)
+    };
     assert_eq!(rcode(&net.ask_question(question)), ResponseCode::NotImp);
     assert!(net.log.is_empty());
 }
@@ -236,19 +272,33 @@ fn compressed_names_in_old_types_are_expanded() {
         });
     }
     let outcome = net.ask("www.example.com.", RecordType::Unknown(17));
-    let RData::Unknown { rdata, .. } = &outcome.answers[0].data else { panic!("{outcome:?}") };
+    let RData::Unknown { rdata, .. } = &outcome.answers[0].data else {
+        panic!("{outcome:?}")
+    };
     let bytes = rdata.anything.to_ascii_lowercase();
-    assert_eq!(bytes, [crate::authority::wire(&name("www.example.com.")), crate::authority::wire(&name("www.example.com."))].concat());
+    assert_eq!(
+        bytes,
+        [
+            crate::authority::wire(&name("www.example.com.")),
+            crate::authority::wire(&name("www.example.com."))
+        ]
+        .concat()
+    );
 }
 
 #[test]
 fn signatures_and_proofs_go_only_to_those_who_ask_for_them() {
     let mut net = Net::new();
     // RRSIG over A by algorithm 13, three labels; the signature itself is not looked at.
-    net.add_example("www RRSIG \\# 00010d030000025800000000000000000000076578616d706c6503636f6d0001020304");
+    net.add_example(
+        "www RRSIG \\# 00010d030000025800000000000000000000076578616d706c6503636f6d0001020304",
+    );
     let plain = net.ask("www.example.com.", A);
     assert_eq!(plain.answers.len(), 2);
-    let question = Question { dnssec_ok: true, ..Question::new(name("www.example.com."), A) };
+    let question = Question {
+        dnssec_ok: true,
+        ..Question::new(name("www.example.com."), A)
+    };
     let signed = net.ask_question(question);
     assert_eq!(signed.answers.len(), 3);
     assert_eq!(signed.answers[2].record_type(), RecordType::RRSIG);

@@ -25,7 +25,10 @@ pub(crate) struct Zone {
 impl Zone {
     /// A zone with an SOA (serial 1, minimum 300) and nothing else.
     pub(crate) fn new(origin: &str) -> Self {
-        let mut zone = Self { origin: name(origin), records: BTreeMap::new() };
+        let mut zone = Self {
+            origin: name(origin),
+            records: BTreeMap::new(),
+        };
         zone.add("@ SOA ns.invalid. host.invalid. 1 2 3 4 300");
         zone
     }
@@ -56,7 +59,11 @@ impl Zone {
         if ttl.is_some() {
             words.next();
         }
-        let rtype: RecordType = words.next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
+        let rtype: RecordType = words
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap_or_else(|_| panic!("{line}"));
         let words: Vec<&str> = words.collect();
         let data = if words.first() == Some(&"\\#") {
             opaque(rtype, unhex(&words[1..].concat()))
@@ -88,7 +95,9 @@ impl Zone {
     fn exists(&self, owner: &Name) -> bool {
         let text = lower(owner);
         let below = format!(".{text}");
-        self.records.keys().any(|(other, _)| *other == text || other.ends_with(&below))
+        self.records
+            .keys()
+            .any(|(other, _)| *other == text || other.ends_with(&below))
     }
 
     /// Answers into `reply`; `dnssec_ok` adds the RRSIGs that the zone has.
@@ -104,8 +113,13 @@ impl Zone {
                 reply.additionals.extend(self.glue(cut));
                 return;
             }
-            if let Some(dname) = self.get(&ancestor, RecordType::DNAME).filter(|_| labels < depth) {
-                let RData::Unknown { rdata, .. } = &dname[0].data else { unreachable!() };
+            if let Some(dname) = self
+                .get(&ancestor, RecordType::DNAME)
+                .filter(|_| labels < depth)
+            {
+                let RData::Unknown { rdata, .. } = &dname[0].data else {
+                    unreachable!()
+                };
                 let target = unwire(&rdata.anything);
                 reply.answers.extend(dname.iter().cloned());
                 let prefix = Name::from_labels(qname.iter().take(depth - labels)).unwrap();
@@ -114,20 +128,30 @@ impl Zone {
                     return;
                 };
                 let cname = RData::CNAME(CNAME(target.clone()));
-                reply.answers.push(Record::from_rdata(qname.clone(), dname[0].ttl, cname));
+                reply
+                    .answers
+                    .push(Record::from_rdata(qname.clone(), dname[0].ttl, cname));
                 return self.chase(&target, qtype, dnssec_ok, reply);
             }
         }
-        let owner = if self.exists(qname) { qname.clone() } else { self.wildcard(qname) };
+        let owner = if self.exists(qname) {
+            qname.clone()
+        } else {
+            self.wildcard(qname)
+        };
         if qtype == RecordType::ANY {
             let text = lower(&owner);
             let sets = self.records.iter().filter(|((other, _), _)| *other == text);
-            reply.answers.extend(sets.flat_map(|(_, set)| set.iter().cloned()));
+            reply
+                .answers
+                .extend(sets.flat_map(|(_, set)| set.iter().cloned()));
         } else if let Some(set) = self.get(&owner, qtype) {
             self.push(qname, set, dnssec_ok, reply);
         } else if let Some(set) = self.get(&owner, RecordType::CNAME) {
             self.push(qname, set, dnssec_ok, reply);
-            let RData::CNAME(target) = &set[0].data else { unreachable!() };
+            let RData::CNAME(target) = &set[0].data else {
+                unreachable!()
+            };
             return self.chase(&target.0.clone(), qtype, dnssec_ok, reply);
         }
         if !reply.answers.iter().any(|record| record.name == *qname) {
@@ -182,7 +206,8 @@ impl Zone {
             _ => None,
         });
         let sets = hosts.flat_map(|host| {
-            [RecordType::A, RecordType::AAAA].map(|rtype| self.get(&host, rtype).cloned().unwrap_or_default())
+            [RecordType::A, RecordType::AAAA]
+                .map(|rtype| self.get(&host, rtype).cloned().unwrap_or_default())
         });
         sets.flatten().collect()
     }
@@ -192,16 +217,24 @@ impl Zone {
 pub(crate) fn respond(zones: &[Zone], query: &Message) -> Message {
     let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
     reply.add_queries(query.queries.iter().cloned());
-    let dnssec_ok = query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+    let dnssec_ok = query
+        .edns
+        .as_ref()
+        .is_some_and(|edns| edns.flags().dnssec_ok);
     if query.edns.is_some() {
         reply.set_edns(Edns::new());
     }
     let question = &query.queries[0];
     let (qname, qtype) = (question.name(), question.query_type());
     let holds = |zone: &&Zone| {
-        zone.origin.zone_of(qname) && !(qtype == RecordType::DS && zone.origin == *qname && !qname.is_root())
+        zone.origin.zone_of(qname)
+            && !(qtype == RecordType::DS && zone.origin == *qname && !qname.is_root())
     };
-    match zones.iter().filter(holds).max_by_key(|zone| zone.origin.num_labels()) {
+    match zones
+        .iter()
+        .filter(holds)
+        .max_by_key(|zone| zone.origin.num_labels())
+    {
         Some(zone) => zone.answer(qname, qtype, dnssec_ok, &mut reply),
         None => reply.metadata.response_code = ResponseCode::Refused,
     }
@@ -209,7 +242,10 @@ pub(crate) fn respond(zones: &[Zone], query: &Message) -> Message {
 }
 
 pub(crate) fn opaque(rtype: RecordType, bytes: Vec<u8>) -> RData {
-    RData::Unknown { code: rtype, rdata: NULL::with(bytes) }
+    RData::Unknown {
+        code: rtype,
+        rdata: NULL::with(bytes),
+    }
 }
 
 pub(crate) fn wire(name: &Name) -> Vec<u8> {
@@ -235,5 +271,8 @@ fn unwire(mut bytes: &[u8]) -> Name {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }

@@ -6,7 +6,7 @@ use resolver::iterate::{Config, Question, Trust, extended_error};
 
 use crate::authority::name;
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, addresses, address, code, config,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, address, addresses, code, config,
 };
 
 #[test]
@@ -25,7 +25,10 @@ fn cached_ttl_counts_down_and_data_past_it_is_asked_again() {
 
 #[test]
 fn ttl_above_the_maximum_is_cut() {
-    let mut net = Net::with(Config { ttl_max_secs: 60, ..config() });
+    let mut net = Net::with(Config {
+        ttl_max_secs: 60,
+        ..config()
+    });
     assert_eq!(net.ask("www.example.com.", A).answers[0].ttl, 60);
     net.pass(60_000);
     let sent = net.log.len();
@@ -35,7 +38,10 @@ fn ttl_above_the_maximum_is_cut() {
 
 #[test]
 fn ttl_below_the_minimum_is_raised() {
-    let mut net = Net::with(Config { ttl_min_secs: 30, ..config() });
+    let mut net = Net::with(Config {
+        ttl_min_secs: 30,
+        ..config()
+    });
     net.add_example("short 1 A 203.0.113.7");
     assert_eq!(net.ask("short.example.com.", A).answers[0].ttl, 30);
     net.pass(20_000);
@@ -49,7 +55,10 @@ fn data_with_ttl_zero_is_given_but_not_kept() {
     let mut net = Net::new();
     net.add_example("zero 0 A 203.0.113.7");
     let outcome = net.ask("zero.example.com.", A);
-    assert_eq!((addresses(&outcome), outcome.ttl_secs), (vec!["203.0.113.7".to_owned()], 0));
+    assert_eq!(
+        (addresses(&outcome), outcome.ttl_secs),
+        (vec!["203.0.113.7".to_owned()], 0)
+    );
     let sent = net.log.len();
     net.ask("zero.example.com.", A);
     assert_eq!(net.log.len(), sent + 1);
@@ -59,7 +68,10 @@ fn data_with_ttl_zero_is_given_but_not_kept() {
 fn alias_with_ttl_zero_is_followed_although_it_is_not_kept() {
     let mut net = Net::new();
     net.add_example("zero 0 CNAME www.example.net.");
-    assert_eq!(addresses(&net.ask("zero.example.com.", A)), ["203.0.113.80"]);
+    assert_eq!(
+        addresses(&net.ask("zero.example.com.", A)),
+        ["203.0.113.80"]
+    );
 }
 
 #[test]
@@ -67,7 +79,10 @@ fn nxdomain_holds_for_every_type_until_the_soa_minimum_is_over() {
     let mut net = Net::new();
     net.ask("nothing.example.com.", A);
     let sent = net.log.len();
-    assert_eq!(net.ask("nothing.example.com.", TXT).rcode, ResponseCode::NXDomain);
+    assert_eq!(
+        net.ask("nothing.example.com.", TXT).rcode,
+        ResponseCode::NXDomain
+    );
     assert_eq!(net.log.len(), sent);
     net.pass(301_000);
     net.ask("nothing.example.com.", A);
@@ -86,7 +101,10 @@ fn nodata_holds_for_its_type_alone() {
 
 #[test]
 fn negative_ttl_above_the_maximum_is_cut() {
-    let mut net = Net::with(Config { negative_ttl_max_secs: 10, ..config() });
+    let mut net = Net::with(Config {
+        negative_ttl_max_secs: 10,
+        ..config()
+    });
     let outcome = net.ask("nothing.example.com.", A);
     assert_eq!((outcome.ttl_secs, outcome.authority[0].ttl), (10, 10));
 }
@@ -102,7 +120,10 @@ fn denial_without_soa_is_given_but_not_kept() {
         });
     }
     let outcome = net.ask("nothing.example.com.", A);
-    assert_eq!((outcome.rcode, outcome.ttl_secs), (ResponseCode::NXDomain, 0));
+    assert_eq!(
+        (outcome.rcode, outcome.ttl_secs),
+        (ResponseCode::NXDomain, 0)
+    );
     let sent = net.log.len();
     net.ask("nothing.example.com.", A);
     assert!(net.log.len() > sent);
@@ -116,7 +137,11 @@ fn name_that_appears_replaces_its_denial() {
     net.pass(301_000);
     net.ask("new.example.com.", A);
     assert_eq!(addresses(&net.ask("new.example.com.", A)), ["203.0.113.5"]);
-    assert_eq!(net.ask("new.example.com.", TXT).rcode, ResponseCode::NoError, "NXDOMAIN is gone");
+    assert_eq!(
+        net.ask("new.example.com.", TXT).rcode,
+        ResponseCode::NoError,
+        "NXDOMAIN is gone"
+    );
 }
 
 #[test]
@@ -159,12 +184,18 @@ fn zone_cannot_outlive_its_delegation() {
         net.ask("tick.example.com.", A);
     }
     net.pass(59_000);
-    assert_eq!(net.ask("tick.example.com.", A).rcode, ResponseCode::NXDomain);
+    assert_eq!(
+        net.ask("tick.example.com.", A).rcode,
+        ResponseCode::NXDomain
+    );
 }
 
 #[test]
 fn cache_stays_within_its_bytes_under_a_flood_of_names_and_keeps_what_is_used() {
-    let mut net = Net::with(Config { cache_bytes_max: 100_000, ..config() });
+    let mut net = Net::with(Config {
+        cache_bytes_max: 100_000,
+        ..config()
+    });
     for number in 0..2_000 {
         if number % 20 == 0 {
             net.ask("www.example.com.", A);
@@ -174,7 +205,11 @@ fn cache_stays_within_its_bytes_under_a_flood_of_names_and_keeps_what_is_used() 
     }
     let statistics = net.resolver.statistics();
     assert!(statistics.cache_evictions > 500, "{statistics:?}");
-    let www = net.log.iter().filter(|request| request.qname == "www.example.com.").count();
+    let www = net
+        .log
+        .iter()
+        .filter(|request| request.qname == "www.example.com.")
+        .count();
     assert!(www <= 5, "the name in use was fetched {www} times");
 }
 
@@ -188,7 +223,11 @@ fn flush_forgets_one_name_a_subtree_or_all() {
         let question = Question::new(name(qname), A);
         net.resolver.lookup_cache(net.now_ms, &question).is_some()
     };
-    assert_eq!(net.resolver.flush(Some((&name("example.com."), false))), 2, "its NS, by parent and child");
+    assert_eq!(
+        net.resolver.flush(Some((&name("example.com."), false))),
+        2,
+        "its NS, by parent and child"
+    );
     assert!(cached(&mut net, "www.example.com."));
     assert!(net.resolver.flush(Some((&name("example.com."), true))) >= 4);
     assert!(!cached(&mut net, "www.example.com.") && !cached(&mut net, "a.b.c.deep.example.com."));
@@ -207,7 +246,10 @@ fn dump_shows_data_trust_and_denials() {
     net.ask("nothing.example.com.", A);
     let lines = net.resolver.dump(net.now_ms, &name("www.example.com."));
     let data = lines.iter().find(|line| line.rtype == A).unwrap();
-    assert_eq!((data.trust, data.records.len(), data.negative), (Trust::AuthoritativeAnswer, 2, false));
+    assert_eq!(
+        (data.trust, data.records.len(), data.negative),
+        (Trust::AuthoritativeAnswer, 2, false)
+    );
     assert!(lines.iter().any(|line| line.rtype == TXT && line.negative));
     let lines = net.resolver.dump(net.now_ms, &name("nothing.example.com."));
     assert_eq!(lines[0].rcode, ResponseCode::NXDomain);
@@ -224,7 +266,11 @@ fn cache_lookup_answers_only_what_is_there() {
     let outcome = net.resolver.lookup_cache(net.now_ms, &question).unwrap();
     assert_eq!(outcome.answers.len(), 2);
     net.resolver.flush(Some((&name("www.example.net."), false)));
-    assert_eq!(net.resolver.lookup_cache(net.now_ms, &question), None, "half a chain is no answer");
+    assert_eq!(
+        net.resolver.lookup_cache(net.now_ms, &question),
+        None,
+        "half a chain is no answer"
+    );
 }
 
 #[test]
@@ -232,14 +278,23 @@ fn equal_questions_share_one_resolution_and_are_answered_together() {
     let mut net = Net::new();
     let plain = net.begin_plain("www.example.com.", A);
     let again = net.begin_plain("WWW.example.com.", A);
-    let signed = net.begin(Question { dnssec_ok: true, ..Question::new(name("www.example.com."), A) });
+    let signed = net.begin(Question {
+        dnssec_ok: true,
+        ..Question::new(name("www.example.com."), A)
+    });
     net.run();
     assert_eq!(net.resolver.statistics().coalesced, 2);
     assert_eq!(net.done_at(plain), net.done_at(again));
     for ticket in [plain, again, signed] {
         assert_eq!(addresses(&net.take(ticket)).len(), 2);
     }
-    assert_eq!(net.log.iter().filter(|request| request.qname == "www.example.com.").count(), 1);
+    assert_eq!(
+        net.log
+            .iter()
+            .filter(|request| request.qname == "www.example.com.")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -258,7 +313,13 @@ fn failure_is_remembered_and_then_tried_again() {
     let mut net = Net::new();
     net.silence(EXAMPLE_NET);
     let first = net.ask("www.example.net.", A);
-    assert_eq!((first.rcode, code(&first)), (ResponseCode::ServFail, Some(extended_error::NO_REACHABLE_AUTHORITY)));
+    assert_eq!(
+        (first.rcode, code(&first)),
+        (
+            ResponseCode::ServFail,
+            Some(extended_error::NO_REACHABLE_AUTHORITY)
+        )
+    );
     let sent = net.log.len();
     let second = net.ask("www.example.net.", A);
     assert_eq!(code(&second), Some(extended_error::CACHED_ERROR));
@@ -287,7 +348,13 @@ fn data_past_its_ttl_is_served_when_every_server_fails() {
     net.pass(4_000_000);
     let outcome = net.ask("far.example.com.", A);
     assert!(outcome.stale);
-    assert_eq!((addresses(&outcome), code(&outcome)), (vec!["203.0.113.80".to_owned()], Some(extended_error::STALE_ANSWER)));
+    assert_eq!(
+        (addresses(&outcome), code(&outcome)),
+        (
+            vec!["203.0.113.80".to_owned()],
+            Some(extended_error::STALE_ANSWER)
+        )
+    );
     assert_eq!(outcome.answers[1].ttl, 30);
     let sent = net.log.len();
     assert!(net.ask("far.example.com.", A).stale, "and again, at once");
@@ -301,12 +368,18 @@ fn denial_past_its_ttl_is_served_when_every_server_fails() {
     net.silence(EXAMPLE_NET);
     net.pass(1_000_000);
     let outcome = net.ask("nothing.example.net.", A);
-    assert_eq!((outcome.rcode, code(&outcome)), (ResponseCode::NXDomain, Some(extended_error::STALE_NXDOMAIN)));
+    assert_eq!(
+        (outcome.rcode, code(&outcome)),
+        (ResponseCode::NXDomain, Some(extended_error::STALE_NXDOMAIN))
+    );
 }
 
 #[test]
 fn data_too_far_past_its_ttl_is_not_served() {
-    let mut net = Net::with(Config { stale_max_secs: 100, ..config() });
+    let mut net = Net::with(Config {
+        stale_max_secs: 100,
+        ..config()
+    });
     net.ask("www.example.net.", A);
     net.silence(EXAMPLE_NET);
     net.pass(3_650_000);
@@ -317,7 +390,10 @@ fn data_too_far_past_its_ttl_is_not_served() {
 
 #[test]
 fn stale_answers_can_be_turned_off() {
-    let mut net = Net::with(Config { stale_max_secs: 0, ..config() });
+    let mut net = Net::with(Config {
+        stale_max_secs: 0,
+        ..config()
+    });
     net.ask("www.example.net.", A);
     net.silence(EXAMPLE_NET);
     net.pass(3_700_000);
@@ -329,12 +405,18 @@ fn addresses_of_one_family_do_not_answer_for_the_other() {
     let mut net = Net::new();
     net.ask("www.example.net.", A);
     let outcome = net.ask("www.example.net.", AAAA);
-    assert_eq!((outcome.rcode, outcome.answers.len()), (ResponseCode::NoError, 0));
+    assert_eq!(
+        (outcome.rcode, outcome.answers.len()),
+        (ResponseCode::NoError, 0)
+    );
 }
 
 #[test]
 fn what_has_expired_leaves_the_cache_in_time() {
-    let mut net = Net::with(Config { stale_max_secs: 0, ..config() });
+    let mut net = Net::with(Config {
+        stale_max_secs: 0,
+        ..config()
+    });
     for number in 0..200 {
         net.ask(&format!("n{number}.example.com."), A);
     }

@@ -7,7 +7,8 @@ use resolver::iterate::{Config, extended_error};
 
 use crate::authority::{Zone, name, respond};
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, ROOT, Request, addresses, code, config,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, ROOT, Request, addresses, code,
+    config,
 };
 
 fn a_record(owner: &str, address: &str) -> Record {
@@ -15,7 +16,11 @@ fn a_record(owner: &str, address: &str) -> Record {
 }
 
 fn ns_record(owner: &str, host: &str) -> Record {
-    Record::from_rdata(name(owner), 3600, RData::NS(hickory_proto::rr::rdata::NS(name(host))))
+    Record::from_rdata(
+        name(owner),
+        3600,
+        RData::NS(hickory_proto::rr::rdata::NS(name(host))),
+    )
 }
 
 /// A second domain under `com.`, served by names elsewhere.
@@ -38,7 +43,11 @@ fn nameserver_without_glue_is_looked_up_first() {
 fn nameservers_without_glue_nest() {
     let mut net = Net::new();
     delegate(&mut net, "one", &["ns.two.net."]);
-    net.add(NET, "net.", "two NS ns.three.com.\n three NS nowhere.invalid.");
+    net.add(
+        NET,
+        "net.",
+        "two NS ns.three.com.\n three NS nowhere.invalid.",
+    );
     delegate(&mut net, "three", &["ns1.example.net."]);
     net.zone(EXAMPLE_NET, "three.com.", "ns A 192.0.2.60");
     net.zone("192.0.2.60", "two.net.", "ns A 192.0.2.61");
@@ -63,7 +72,10 @@ fn zones_that_name_each_other_as_servers_without_glue_fail_at_once() {
     let ticket = net.begin_plain("www.left.com.", A);
     let begun_ms = net.now_ms;
     net.run();
-    assert!(net.done_at(ticket).unwrap() < begun_ms + 1_000, "a knot is not waited for");
+    assert!(
+        net.done_at(ticket).unwrap() < begun_ms + 1_000,
+        "a knot is not waited for"
+    );
     assert_eq!(net.take(ticket).rcode, ResponseCode::ServFail);
 }
 
@@ -72,8 +84,16 @@ fn zones_in_a_circle_work_when_one_of_them_has_another_server() {
     let mut net = Net::new();
     delegate(&mut net, "left", &["ns.right.net.", "ns1.example.net."]);
     net.add(NET, "net.", "right NS ns.left.com.");
-    net.zone(EXAMPLE_NET, "left.com.", "ns A 192.0.2.70\n www A 203.0.113.32");
-    net.zone("192.0.2.70", "right.net.", "ns A 192.0.2.71\n www A 203.0.113.33");
+    net.zone(
+        EXAMPLE_NET,
+        "left.com.",
+        "ns A 192.0.2.70\n www A 203.0.113.32",
+    );
+    net.zone(
+        "192.0.2.70",
+        "right.net.",
+        "ns A 192.0.2.71\n www A 203.0.113.33",
+    );
     let left = net.begin_plain("www.left.com.", A);
     let right = net.begin_plain("www.right.net.", A);
     net.run();
@@ -86,7 +106,13 @@ fn zone_whose_only_server_lies_in_itself_without_glue_fails() {
     let mut net = Net::new();
     delegate(&mut net, "self", &["ns.self.com."]);
     let outcome = net.ask("www.self.com.", A);
-    assert_eq!((outcome.rcode, code(&outcome)), (ResponseCode::ServFail, Some(extended_error::NO_REACHABLE_AUTHORITY)));
+    assert_eq!(
+        (outcome.rcode, code(&outcome)),
+        (
+            ResponseCode::ServFail,
+            Some(extended_error::NO_REACHABLE_AUTHORITY)
+        )
+    );
 }
 
 #[test]
@@ -113,7 +139,11 @@ fn glue_outside_the_bailiwick_is_not_believed() {
     delegate(&mut net, "other", &["ns1.example.net."]);
     net.zone(EXAMPLE_NET, "other.com.", "www A 203.0.113.30");
     net.zone("192.0.2.66", "other.com.", "www A 203.0.113.66");
-    com_adds(&mut net, |_, reply| reply.additionals.push(a_record("ns1.example.net.", "192.0.2.66")));
+    com_adds(&mut net, |_, reply| {
+        reply
+            .additionals
+            .push(a_record("ns1.example.net.", "192.0.2.66"))
+    });
     assert_eq!(addresses(&net.ask("www.other.com.", A)), ["203.0.113.30"]);
     assert_eq!(net.queries_to("192.0.2.66"), 0);
 }
@@ -122,12 +152,22 @@ fn glue_outside_the_bailiwick_is_not_believed() {
 fn address_that_nobody_asked_for_is_not_kept() {
     let mut net = Net::new();
     com_adds(&mut net, |_, reply| {
-        reply.additionals.push(a_record("www.bank.com.", "192.0.2.66"));
+        reply
+            .additionals
+            .push(a_record("www.bank.com.", "192.0.2.66"));
         reply.answers.push(a_record("www.bank.net.", "192.0.2.66"));
     });
     net.ask("www.example.com.", A);
-    assert!(net.resolver.dump(net.now_ms, &name("www.bank.com.")).is_empty());
-    assert!(net.resolver.dump(net.now_ms, &name("www.bank.net.")).is_empty());
+    assert!(
+        net.resolver
+            .dump(net.now_ms, &name("www.bank.com."))
+            .is_empty()
+    );
+    assert!(
+        net.resolver
+            .dump(net.now_ms, &name("www.bank.net."))
+            .is_empty()
+    );
 }
 
 #[test]
@@ -153,7 +193,9 @@ fn data_at_the_end_of_an_alias_into_another_zone_is_not_believed() {
         net.behave(server, |request, zones| {
             let mut reply = respond(zones, &request.message);
             if request.qname == "far.example.com." {
-                reply.answers.push(a_record("www.example.net.", "192.0.2.66"));
+                reply
+                    .answers
+                    .push(a_record("www.example.net.", "192.0.2.66"));
             }
             Action::Message(Box::new(reply))
         });
@@ -167,13 +209,23 @@ fn dname_of_a_zone_above_is_not_believed_from_below() {
     for server in [EXAMPLE_1, EXAMPLE_2] {
         net.behave(server, |request, zones| {
             let mut reply = respond(zones, &request.message);
-            let data = crate::authority::opaque(hickory_proto::rr::RecordType::DNAME, crate::authority::wire(&name("evil.net.")));
-            reply.answers.insert(0, Record::from_rdata(name("com."), 3600, data));
+            let data = crate::authority::opaque(
+                hickory_proto::rr::RecordType::DNAME,
+                crate::authority::wire(&name("evil.net.")),
+            );
+            reply
+                .answers
+                .insert(0, Record::from_rdata(name("com."), 3600, data));
             Action::Message(Box::new(reply))
         });
     }
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
-    assert!(net.resolver.dump(net.now_ms, &name("com.")).iter().all(|line| line.rtype == NS));
+    assert!(
+        net.resolver
+            .dump(net.now_ms, &name("com."))
+            .iter()
+            .all(|line| line.rtype == NS)
+    );
 }
 
 #[test]
@@ -185,7 +237,10 @@ fn server_that_refuses_is_passed_over_and_remembered_as_lame() {
     for number in 0..30 {
         net.ask(&format!("n{number}.example.com."), A);
     }
-    assert!(net.queries_to(EXAMPLE_1) <= before + 5, "asked only to see whether it recovered");
+    assert!(
+        net.queries_to(EXAMPLE_1) <= before + 5,
+        "asked only to see whether it recovered"
+    );
 }
 
 #[test]
@@ -193,7 +248,10 @@ fn server_failure_is_passed_over() {
     let mut net = Net::new();
     net.refuse(EXAMPLE_2, ResponseCode::ServFail);
     for number in 0..5 {
-        assert_eq!(net.ask(&format!("n{number}.example.com."), A).rcode, ResponseCode::NXDomain);
+        assert_eq!(
+            net.ask(&format!("n{number}.example.com."), A).rcode,
+            ResponseCode::NXDomain
+        );
     }
 }
 
@@ -203,9 +261,18 @@ fn every_server_refusing_is_no_reachable_authority() {
     net.refuse(EXAMPLE_1, ResponseCode::Refused);
     net.refuse(EXAMPLE_2, ResponseCode::Refused);
     let outcome = net.ask("www.example.com.", A);
-    assert_eq!((outcome.rcode, code(&outcome)), (ResponseCode::ServFail, Some(extended_error::NO_REACHABLE_AUTHORITY)));
+    assert_eq!(
+        (outcome.rcode, code(&outcome)),
+        (
+            ResponseCode::ServFail,
+            Some(extended_error::NO_REACHABLE_AUTHORITY)
+        )
+    );
     let text = outcome.extended_error.unwrap().1;
-    assert!(text.contains("example.com.") && text.contains("192.0.2."), "{text}");
+    assert!(
+        text.contains("example.com.") && text.contains("192.0.2."),
+        "{text}"
+    );
 }
 
 #[test]
@@ -214,8 +281,14 @@ fn every_server_failing_is_a_network_error() {
     net.refuse(EXAMPLE_1, ResponseCode::ServFail);
     net.refuse(EXAMPLE_2, ResponseCode::ServFail);
     let outcome = net.ask("www.example.com.", A);
-    assert_eq!((outcome.rcode, code(&outcome)), (ResponseCode::ServFail, Some(extended_error::NETWORK_ERROR)));
-    assert!(net.queries_to(EXAMPLE_1) <= 2, "once with a part of the name at most, once with all of it");
+    assert_eq!(
+        (outcome.rcode, code(&outcome)),
+        (ResponseCode::ServFail, Some(extended_error::NETWORK_ERROR))
+    );
+    assert!(
+        net.queries_to(EXAMPLE_1) <= 2,
+        "once with a part of the name at most, once with all of it"
+    );
 }
 
 /// A server of `example.com.` that answers everything with these NS records.
@@ -234,7 +307,10 @@ fn referral_upwards_is_lame() {
     let mut net = Net::new();
     refer(&mut net, EXAMPLE_1, ".", "a.root.");
     for number in 0..8 {
-        assert_eq!(net.ask(&format!("n{number}.example.com."), A).rcode, ResponseCode::NXDomain);
+        assert_eq!(
+            net.ask(&format!("n{number}.example.com."), A).rcode,
+            ResponseCode::NXDomain
+        );
     }
 }
 
@@ -262,12 +338,16 @@ fn empty_reply_without_authority_is_lame() {
     net.behave(EXAMPLE_1, |request, zones| {
         let mut reply = respond(zones, &request.message);
         reply.metadata.authoritative = false;
-        (reply.answers, reply.authorities, reply.additionals) = (Vec::new(), Vec::new(), Vec::new());
+        (reply.answers, reply.authorities, reply.additionals) =
+            (Vec::new(), Vec::new(), Vec::new());
         Action::Message(Box::new(reply))
     });
     for number in 0..8 {
         net.add_example(&format!("n{number} A 203.0.113.7"));
-        assert_eq!(addresses(&net.ask(&format!("n{number}.example.com."), A)), ["203.0.113.7"]);
+        assert_eq!(
+            addresses(&net.ask(&format!("n{number}.example.com."), A)),
+            ["203.0.113.7"]
+        );
     }
 }
 
@@ -280,7 +360,11 @@ fn zone_that_moved_is_found_through_its_parent() {
         zone.remove("example.net.", NS);
         zone.add("example NS moved.example\n moved.example A 192.0.2.51");
     });
-    net.zone("192.0.2.51", "example.net.", "@ NS moved\n moved A 192.0.2.51\n new A 203.0.113.81");
+    net.zone(
+        "192.0.2.51",
+        "example.net.",
+        "@ NS moved\n moved A 192.0.2.51\n new A 203.0.113.81",
+    );
     assert_eq!(addresses(&net.ask("new.example.net.", A)), ["203.0.113.81"]);
 }
 
@@ -289,9 +373,16 @@ fn parent_and_child_on_one_server_work() {
     let mut net = Net::new();
     for server in [EXAMPLE_1, EXAMPLE_2] {
         net.add(server, "example.com.", "sub NS ns1");
-        net.zone(server, "sub.example.com.", "@ NS ns1.example.com.\n www A 203.0.113.40");
+        net.zone(
+            server,
+            "sub.example.com.",
+            "@ NS ns1.example.com.\n www A 203.0.113.40",
+        );
     }
-    assert_eq!(addresses(&net.ask("www.sub.example.com.", A)), ["203.0.113.40"]);
+    assert_eq!(
+        addresses(&net.ask("www.sub.example.com.", A)),
+        ["203.0.113.40"]
+    );
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
 }
 
@@ -306,27 +397,54 @@ fn root_is_primed_once_and_its_own_list_is_used() {
     root.add("@ NS b.root.\n b.root. A 198.51.100.2\n net NS ns.net.\n ns.net A 198.51.100.20");
     net.ask("www.example.com.", A);
     net.behave("198.51.100.2", move |request, _| {
-        Action::Message(Box::new(respond(std::slice::from_ref(&root), &request.message)))
+        Action::Message(Box::new(respond(
+            std::slice::from_ref(&root),
+            &request.message,
+        )))
     });
-    assert_eq!(net.asked(ROOT).iter().filter(|asked| *asked == ". NS").count(), 1);
+    assert_eq!(
+        net.asked(ROOT)
+            .iter()
+            .filter(|asked| *asked == ". NS")
+            .count(),
+        1
+    );
     let before = net.queries_to(ROOT);
     assert_eq!(addresses(&net.ask("www.example.net.", A)), ["203.0.113.80"]);
-    assert_eq!((net.queries_to(ROOT), net.queries_to("198.51.100.2")), (before, 1));
+    assert_eq!(
+        (net.queries_to(ROOT), net.queries_to("198.51.100.2")),
+        (before, 1)
+    );
 }
 
 #[test]
 fn servers_at_addresses_that_belong_to_us_are_not_asked() {
     let mut net = Net::new();
-    for (domain, address) in [("a", "127.0.0.1"), ("b", "0.0.0.0"), ("c", "224.0.0.251"), ("d", "255.255.255.255")] {
-        net.add(COM, "com.", &format!("{domain} NS ns.{domain}\n ns.{domain} A {address}"));
-        assert_eq!(net.ask(&format!("www.{domain}.com."), A).rcode, ResponseCode::ServFail);
+    for (domain, address) in [
+        ("a", "127.0.0.1"),
+        ("b", "0.0.0.0"),
+        ("c", "224.0.0.251"),
+        ("d", "255.255.255.255"),
+    ] {
+        net.add(
+            COM,
+            "com.",
+            &format!("{domain} NS ns.{domain}\n ns.{domain} A {address}"),
+        );
+        assert_eq!(
+            net.ask(&format!("www.{domain}.com."), A).rcode,
+            ResponseCode::ServFail
+        );
         assert_eq!(net.queries_to(address), 0);
     }
 }
 
 #[test]
 fn servers_are_asked_over_ipv6_when_that_is_all_there_is() {
-    let mut net = Net::with(Config { use_ipv6: true, ..config() });
+    let mut net = Net::with(Config {
+        use_ipv6: true,
+        ..config()
+    });
     net.add(COM, "com.", "six NS ns.six\n ns.six AAAA 2001:db8::53");
     net.zone("2001:db8::53", "six.com.", "www A 203.0.113.6");
     assert_eq!(addresses(&net.ask("www.six.com.", A)), ["203.0.113.6"]);
@@ -335,7 +453,11 @@ fn servers_are_asked_over_ipv6_when_that_is_all_there_is() {
 #[test]
 fn family_that_is_turned_off_is_never_asked() {
     let mut net = Net::new();
-    net.add(COM, "com.", "six NS ns.six\n ns.six AAAA 2001:db8::53\n ns.six A 192.0.2.53");
+    net.add(
+        COM,
+        "com.",
+        "six NS ns.six\n ns.six AAAA 2001:db8::53\n ns.six A 192.0.2.53",
+    );
     net.zone("192.0.2.53", "six.com.", "www A 203.0.113.6");
     assert_eq!(addresses(&net.ask("www.six.com.", A)), ["203.0.113.6"]);
     assert!(net.log.iter().all(|request| request.server.is_ipv4()));
@@ -355,5 +477,8 @@ fn delegation_with_glue_for_one_server_does_not_wait_for_the_other() {
 #[test]
 fn root_name_is_never_taken_for_a_relative_one() {
     let mut net = Net::new();
-    assert_eq!(net.ask("com", NS).answers[0].name, Name::from_ascii("com.").unwrap());
+    assert_eq!(
+        net.ask("com", NS).answers[0].name,
+        Name::from_ascii("com.").unwrap()
+    );
 }

@@ -20,14 +20,22 @@ fn forged(request: &Request) -> Message {
     reply.metadata.response_code = hickory_proto::op::ResponseCode::NoError;
     reply.metadata.authoritative = true;
     let data = RData::A("203.0.113.66".parse().unwrap());
-    reply.add_answer(Record::from_rdata(request.message.queries[0].name().clone(), 3600, data));
+    reply.add_answer(Record::from_rdata(
+        request.message.queries[0].name().clone(),
+        3600,
+        data,
+    ));
     reply
 }
 
 /// `example.net.` answers as it should, after what the forger sends.
 fn forge(net: &mut Net, forger: impl Fn(&Request) -> Vec<(SocketAddr, Vec<u8>)> + 'static) {
     net.behave(EXAMPLE_NET, move |request, zones| {
-        let mut messages = if request.transport == Transport::Udp { forger(request) } else { Vec::new() };
+        let mut messages = if request.transport == Transport::Udp {
+            forger(request)
+        } else {
+            Vec::new()
+        };
         messages.push((server(), respond(zones, &request.message).to_vec().unwrap()));
         Action::Many(messages)
     });
@@ -54,7 +62,10 @@ fn reply_from_another_address_or_port_is_counted_and_waiting_goes_on() {
     let mut net = Net::new();
     forge(&mut net, |request| {
         let reply = forged(request).to_vec().unwrap();
-        let elsewhere = [SocketAddr::new(address("192.0.2.99"), 53), SocketAddr::new(address(EXAMPLE_NET), 54)];
+        let elsewhere = [
+            SocketAddr::new(address("192.0.2.99"), 53),
+            SocketAddr::new(address(EXAMPLE_NET), 54),
+        ];
         elsewhere.map(|from| (from, reply.clone())).to_vec()
     });
     is_not_fooled(&mut net);
@@ -71,7 +82,9 @@ fn reply_to_another_question_is_counted_and_waiting_goes_on() {
         other_type.queries[0].set_query_type(hickory_proto::rr::RecordType::AAAA);
         let mut none = forged(request);
         none.queries.clear();
-        [other_name, other_type, none].map(|reply| (server(), reply.to_vec().unwrap())).to_vec()
+        [other_name, other_type, none]
+            .map(|reply| (server(), reply.to_vec().unwrap()))
+            .to_vec()
     });
     is_not_fooled(&mut net);
     assert!(net.resolver.statistics().mismatches_question >= 3);
@@ -80,7 +93,13 @@ fn reply_to_another_question_is_counted_and_waiting_goes_on() {
 #[test]
 fn query_that_comes_back_is_no_reply() {
     let mut net = Net::new();
-    forge(&mut net, |request| vec![(server(), request.raw.clone()), (server(), Vec::new()), (server(), vec![0; 11])]);
+    forge(&mut net, |request| {
+        vec![
+            (server(), request.raw.clone()),
+            (server(), Vec::new()),
+            (server(), vec![0; 11]),
+        ]
+    });
     is_not_fooled(&mut net);
     assert!(net.resolver.statistics().malformed >= 3);
 }
@@ -96,7 +115,12 @@ fn reply_in_other_case_is_not_believed_over_udp() {
     });
     is_not_fooled(&mut net);
     assert!(net.resolver.statistics().mismatches_case > 0);
-    assert!(net.log.iter().any(|request| request.transport == Transport::Tcp), "TCP told the truth");
+    assert!(
+        net.log
+            .iter()
+            .any(|request| request.transport == Transport::Tcp),
+        "TCP told the truth"
+    );
 }
 
 /// Answers with the question in lower case, as some servers do.
@@ -112,7 +136,12 @@ fn server_that_folds_case_is_recognised_by_tcp_and_then_asked_in_lower_case() {
     let mut net = Net::new();
     net.behave(EXAMPLE_NET, fold);
     is_not_fooled(&mut net);
-    let tcp = |net: &Net| net.log.iter().filter(|request| request.transport == Transport::Tcp).count();
+    let tcp = |net: &Net| {
+        net.log
+            .iter()
+            .filter(|request| request.transport == Transport::Tcp)
+            .count()
+    };
     let before = tcp(&net);
     for number in 0..10 {
         net.ask(&format!("n{number}.example.net."), A);
@@ -161,7 +190,11 @@ fn late_reply_is_counted_and_harmless() {
 #[test]
 fn reply_to_an_exchange_that_never_was_is_counted_and_harmless() {
     let mut net = Net::new();
-    net.step(Input::Reply { exchange: 77, from: server(), message: &[0; 64] });
+    net.step(Input::Reply {
+        exchange: 77,
+        from: server(),
+        message: &[0; 64],
+    });
     assert_eq!(net.resolver.statistics().replies_unknown, 1);
 }
 
@@ -171,7 +204,11 @@ fn ids_and_case_differ_from_query_to_query_and_from_seed_to_seed() {
     for number in 0..200 {
         net.ask(&format!("a-rather-long-label-{number}.example.net."), A);
     }
-    let mut ids: Vec<u16> = net.log.iter().map(|request| request.message.metadata.id).collect();
+    let mut ids: Vec<u16> = net
+        .log
+        .iter()
+        .map(|request| request.message.metadata.id)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     assert!(ids.len() > 190, "{}", ids.len());
@@ -184,7 +221,10 @@ fn ids_and_case_differ_from_query_to_query_and_from_seed_to_seed() {
 
 #[test]
 fn case_is_left_alone_when_that_is_configured() {
-    let mut net = Net::with(Config { case_randomisation: false, ..config() });
+    let mut net = Net::with(Config {
+        case_randomisation: false,
+        ..config()
+    });
     is_not_fooled(&mut net);
     for request in &net.log {
         assert_eq!(request.message.queries[0].name().to_ascii(), request.qname);
@@ -199,7 +239,10 @@ fn equal_seeds_and_inputs_give_equal_messages_and_reseeding_gives_others() {
             net.resolver.reseed([7; 32]);
         }
         net.ask("www.example.net.", A);
-        net.log.iter().map(|request| request.raw.clone()).collect::<Vec<_>>()
+        net.log
+            .iter()
+            .map(|request| request.raw.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(sent(false), sent(false));
     assert_ne!(sent(false), sent(true));

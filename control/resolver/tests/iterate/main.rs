@@ -1,12 +1,21 @@
 //! Forwarding and iteration against a simulated internet: scripted servers, simulated time.
 
-#![allow(clippy::cast_possible_truncation, reason = "tests build small messages by hand")]
-#![allow(clippy::too_many_lines, reason = "a scenario reads best in one piece")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot build its scenario has failed"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "tests build small messages by hand"
+)]
 
 mod answers;
 mod authority;
 mod caching;
 mod delegations;
 mod forgeries;
+mod forwarding;
+mod limits;
+mod minimising;
 mod net;
 mod transports;

@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
-use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Transport, TransportError};
+use resolver::iterate::{
+    Config, Effect, Input, Outcome, Question, Resolver, Transport, TransportError,
+};
 
 use crate::authority::{Zone, lower, name, respond};
 
 /// A query as a server sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) at_ms: u64,
     pub(crate) server: IpAddr,
     pub(crate) transport: Transport,
     pub(crate) message: Message,
@@ -47,8 +48,15 @@ struct Server {
 }
 
 enum Event {
-    Reply { exchange: u64, from: SocketAddr, message: Vec<u8> },
-    Failed { exchange: u64, reason: TransportError },
+    Reply {
+        exchange: u64,
+        from: SocketAddr,
+        message: Vec<u8>,
+    },
+    Failed {
+        exchange: u64,
+        reason: TransportError,
+    },
 }
 
 /// Servers, clock, resolver and everything in flight.
@@ -79,7 +87,11 @@ pub(crate) const EXAMPLE_NET: &str = "192.0.2.50";
 
 /// The configuration of the tests: one root server, IPv4 alone.
 pub(crate) fn config() -> Config {
-    Config { root_hints: vec![(name("a.root."), vec![address(ROOT)])], use_ipv6: false, ..Config::default() }
+    Config {
+        root_hints: vec![(name("a.root."), vec![address(ROOT)])],
+        use_ipv6: false,
+        ..Config::default()
+    }
 }
 
 impl Net {
@@ -191,7 +203,11 @@ impl Net {
     }
 
     /// Lets a closure decide what a server does.
-    pub(crate) fn behave(&mut self, server: &str, behaviour: impl FnMut(&Request, &[Zone]) -> Action + 'static) {
+    pub(crate) fn behave(
+        &mut self,
+        server: &str,
+        behaviour: impl FnMut(&Request, &[Zone]) -> Action + 'static,
+    ) {
         self.server(server).behaviour = Box::new(behaviour);
     }
 
@@ -207,7 +223,8 @@ impl Net {
     pub(crate) fn refuse(&mut self, server: &str, rcode: ResponseCode) {
         self.behave(server, move |request, zones| {
             let mut reply = respond(zones, &request.message);
-            (reply.answers, reply.authorities, reply.additionals) = (Vec::new(), Vec::new(), Vec::new());
+            (reply.answers, reply.authorities, reply.additionals) =
+                (Vec::new(), Vec::new(), Vec::new());
             reply.metadata.authoritative = false;
             reply.metadata.response_code = rcode;
             Action::Message(Box::new(reply))
@@ -216,11 +233,13 @@ impl Net {
 
     fn server(&mut self, server: &str) -> &mut Server {
         let behaviour = || -> Behaviour { Box::new(|_, _| Action::Serve) };
-        self.servers.entry(address(server)).or_insert_with(|| Server {
-            zones: Vec::new(),
-            delay_ms: 10,
-            behaviour: behaviour(),
-        })
+        self.servers
+            .entry(address(server))
+            .or_insert_with(|| Server {
+                zones: Vec::new(),
+                delay_ms: 10,
+                behaviour: behaviour(),
+            })
     }
 
     /// Asks and runs until the answer.
@@ -248,7 +267,10 @@ impl Net {
     }
 
     pub(crate) fn take(&mut self, ticket: u64) -> Outcome {
-        self.done.remove(&ticket).unwrap_or_else(|| panic!("question {ticket} was not answered")).1
+        self.done
+            .remove(&ticket)
+            .unwrap_or_else(|| panic!("question {ticket} was not answered"))
+            .1
     }
 
     /// Milliseconds at which a question was answered.
@@ -259,10 +281,21 @@ impl Net {
     /// Runs until nothing is under way.
     pub(crate) fn run(&mut self) {
         while self.advance(u64::MAX) {}
-        assert!(self.waiting.is_empty(), "questions without an answer: {:?}", self.waiting);
-        assert!(self.open.is_empty(), "exchanges that nobody ended: {:?}", self.open);
+        assert!(
+            self.waiting.is_empty(),
+            "questions without an answer: {:?}",
+            self.waiting
+        );
+        assert!(
+            self.open.is_empty(),
+            "exchanges that nobody ended: {:?}",
+            self.open
+        );
         let statistics = self.resolver.statistics();
-        assert_eq!((statistics.tasks, statistics.exchanges, statistics.tickets), (0, 0, 0));
+        assert_eq!(
+            (statistics.tasks, statistics.exchanges, statistics.tickets),
+            (0, 0, 0)
+        );
     }
 
     /// Lets time pass, handling what happens meanwhile.
@@ -276,14 +309,27 @@ impl Net {
     fn advance(&mut self, until_ms: u64) -> bool {
         let event_ms = self.events.first_key_value().map(|(key, _)| key.0);
         let tick_ms = self.resolver.next_deadline();
-        let Some(next_ms) = event_ms.into_iter().chain(tick_ms).min().filter(|ms| *ms <= until_ms) else {
+        let Some(next_ms) = event_ms
+            .into_iter()
+            .chain(tick_ms)
+            .min()
+            .filter(|ms| *ms <= until_ms)
+        else {
             return false;
         };
         self.now_ms = self.now_ms.max(next_ms);
         if event_ms == Some(next_ms) {
             match self.events.pop_first().unwrap().1 {
-                Event::Reply { exchange, from, message } => {
-                    self.step(Input::Reply { exchange, from, message: &message });
+                Event::Reply {
+                    exchange,
+                    from,
+                    message,
+                } => {
+                    self.step(Input::Reply {
+                        exchange,
+                        from,
+                        message: &message,
+                    });
                 }
                 Event::Failed { exchange, reason } => {
                     if self.open.remove(&exchange) {
@@ -303,16 +349,31 @@ impl Net {
         self.resolver.step(self.now_ms, input, &mut effects);
         for effect in effects {
             match effect {
-                Effect::Send { exchange, server, transport, message, timeout_ms } => {
+                Effect::Send {
+                    exchange,
+                    server,
+                    transport,
+                    message,
+                    timeout_ms,
+                } => {
                     assert!(timeout_ms > 0);
-                    assert!(self.open.insert(exchange), "exchange {exchange} was used twice");
+                    assert!(
+                        self.open.insert(exchange),
+                        "exchange {exchange} was used twice"
+                    );
                     self.deliver(exchange, server, transport, message);
                 }
                 Effect::Cancel { exchange } => {
-                    assert!(self.open.remove(&exchange), "exchange {exchange} was not open");
+                    assert!(
+                        self.open.remove(&exchange),
+                        "exchange {exchange} was not open"
+                    );
                 }
                 Effect::Done { ticket, outcome } => {
-                    assert!(self.waiting.remove(&ticket), "question {ticket} was answered twice");
+                    assert!(
+                        self.waiting.remove(&ticket),
+                        "question {ticket} was answered twice"
+                    );
                     self.done.insert(ticket, (self.now_ms, outcome));
                 }
             }
@@ -323,7 +384,6 @@ impl Net {
         let message = Message::from_vec(&raw).unwrap();
         let question = &message.queries[0];
         let request = Request {
-            at_ms: self.now_ms,
             server: to.ip(),
             transport,
             qname: lower(question.name()),
@@ -332,40 +392,62 @@ impl Net {
             raw,
         };
         self.log.push(request.clone());
-        let Some(server) = self.servers.get_mut(&to.ip()) else { return };
+        let Some(server) = self.servers.get_mut(&to.ip()) else {
+            return;
+        };
         let delay_ms = server.delay_ms * if transport == Transport::Tcp { 2 } else { 1 };
         let mut events = Vec::new();
-        let mut reply = |from, message| events.push(Event::Reply { exchange, from, message });
+        let mut reply = |from, message| {
+            events.push(Event::Reply {
+                exchange,
+                from,
+                message,
+            })
+        };
         match (server.behaviour)(&request, &server.zones) {
             Action::Serve => reply(to, encode(&respond(&server.zones, &message), &request)),
             Action::Raw(bytes) => reply(to, bytes),
             Action::Message(message) => reply(to, encode(&message, &request)),
-            Action::Many(messages) => messages.into_iter().for_each(|(from, bytes)| reply(from, bytes)),
+            Action::Many(messages) => messages
+                .into_iter()
+                .for_each(|(from, bytes)| reply(from, bytes)),
             Action::Silence => {}
             Action::Fail(reason) => events.push(Event::Failed { exchange, reason }),
         }
         for event in events {
             self.sequence += 1;
-            self.events.insert((self.now_ms + delay_ms, self.sequence), event);
+            self.events
+                .insert((self.now_ms + delay_ms, self.sequence), event);
         }
     }
 
     /// Queries that a server received since the start.
     pub(crate) fn queries_to(&self, server: &str) -> usize {
-        self.log.iter().filter(|request| request.server == address(server)).count()
+        self.log
+            .iter()
+            .filter(|request| request.server == address(server))
+            .count()
     }
 
     /// Names and types asked of a server, in order.
     pub(crate) fn asked(&self, server: &str) -> Vec<String> {
-        let own = self.log.iter().filter(|request| request.server == address(server));
-        own.map(|request| format!("{} {}", request.qname, request.qtype)).collect()
+        let own = self
+            .log
+            .iter()
+            .filter(|request| request.server == address(server));
+        own.map(|request| format!("{} {}", request.qname, request.qtype))
+            .collect()
     }
 }
 
 /// Encodes a reply, cut to what the query allows over UDP (TC, RFC 2181 §9).
 pub(crate) fn encode(reply: &Message, request: &Request) -> Vec<u8> {
     let bytes = reply.to_vec().unwrap();
-    let limit = request.message.edns.as_ref().map_or(512, |edns| usize::from(edns.max_payload()));
+    let limit = request
+        .message
+        .edns
+        .as_ref()
+        .map_or(512, |edns| usize::from(edns.max_payload()));
     if request.transport == Transport::Tcp || bytes.len() <= limit {
         return bytes;
     }
@@ -384,8 +466,12 @@ pub(crate) fn lines(records: &[hickory_proto::rr::Record]) -> Vec<String> {
 
 /// Addresses in the answer, sorted.
 pub(crate) fn addresses(outcome: &Outcome) -> Vec<String> {
-    let mut addresses: Vec<String> =
-        outcome.answers.iter().filter_map(|record| record.data.ip_addr()).map(|ip| ip.to_string()).collect();
+    let mut addresses: Vec<String> = outcome
+        .answers
+        .iter()
+        .filter_map(|record| record.data.ip_addr())
+        .map(|ip| ip.to_string())
+        .collect();
     addresses.sort();
     addresses
 }

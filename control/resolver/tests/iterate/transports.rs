@@ -5,15 +5,23 @@ use hickory_proto::rr::RecordType::{A, TXT};
 use resolver::iterate::{Config, Transport, TransportError, extended_error};
 
 use crate::authority::respond;
-use crate::net::{Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, address, code, config};
+use crate::net::{
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, address, addresses, code, config,
+};
 
-fn both(net: &mut Net, behaviour: impl Fn(&crate::net::Request, &[crate::authority::Zone]) -> Action + Copy + 'static) {
+fn both(
+    net: &mut Net,
+    behaviour: impl Fn(&crate::net::Request, &[crate::authority::Zone]) -> Action + Copy + 'static,
+) {
     net.behave(EXAMPLE_1, behaviour);
     net.behave(EXAMPLE_2, behaviour);
 }
 
 fn tcp_queries(net: &Net) -> usize {
-    net.log.iter().filter(|request| request.transport == Transport::Tcp).count()
+    net.log
+        .iter()
+        .filter(|request| request.transport == Transport::Tcp)
+        .count()
 }
 
 #[test]
@@ -24,7 +32,10 @@ fn truncated_reply_is_fetched_by_tcp() {
     }
     let outcome = net.ask("big.example.com.", TXT);
     assert_eq!(outcome.answers.len(), 12);
-    assert_eq!((tcp_queries(&net), net.resolver.statistics().truncated), (1, 1));
+    assert_eq!(
+        (tcp_queries(&net), net.resolver.statistics().truncated),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -61,7 +72,11 @@ fn lost_query_is_repeated() {
     let mut count = 0;
     net.behave(EXAMPLE_NET, move |_, _| {
         count += 1;
-        if count < 3 { Action::Silence } else { Action::Serve }
+        if count < 3 {
+            Action::Silence
+        } else {
+            Action::Serve
+        }
     });
     assert_eq!(addresses(&net.ask("www.example.net.", A)), ["203.0.113.80"]);
     assert_eq!(net.queries_to(EXAMPLE_NET), 3);
@@ -74,7 +89,11 @@ fn every_second_message_lost_everywhere_still_gets_there() {
         let mut count = 0;
         net.behave(server, move |_, _| {
             count += 1;
-            if count % 2 == 1 { Action::Silence } else { Action::Serve }
+            if count % 2 == 1 {
+                Action::Silence
+            } else {
+                Action::Serve
+            }
         });
     }
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
@@ -85,9 +104,16 @@ fn silent_server_is_left_for_the_other_one() {
     let mut net = Net::new();
     net.silence(EXAMPLE_1);
     for number in 0..10 {
-        assert_eq!(net.ask(&format!("n{number}.example.com."), A).rcode, ResponseCode::NXDomain);
+        assert_eq!(
+            net.ask(&format!("n{number}.example.com."), A).rcode,
+            ResponseCode::NXDomain
+        );
     }
-    assert!(net.queries_to(EXAMPLE_1) <= 4, "{}", net.queries_to(EXAMPLE_1));
+    assert!(
+        net.queries_to(EXAMPLE_1) <= 4,
+        "{}",
+        net.queries_to(EXAMPLE_1)
+    );
 }
 
 #[test]
@@ -118,7 +144,10 @@ fn slow_server_is_waited_for_longer_once_its_round_trip_time_is_known() {
     let mut net = Net::new();
     net.delay(EXAMPLE_NET, 350);
     for number in 0..10 {
-        assert_eq!(net.ask(&format!("n{number}.example.net."), A).rcode, ResponseCode::NXDomain);
+        assert_eq!(
+            net.ask(&format!("n{number}.example.net."), A).rcode,
+            ResponseCode::NXDomain
+        );
     }
     assert_eq!(net.resolver.statistics().timeouts, 0);
 }
@@ -146,8 +175,14 @@ fn server_that_comes_back_is_used_again() {
     }
     net.heal(EXAMPLE_NET);
     net.pass(30_000);
-    assert_eq!(net.ask("again.example.net.", A).rcode, ResponseCode::NXDomain);
-    assert_eq!(net.ask("and-again.example.net.", A).rcode, ResponseCode::NXDomain);
+    assert_eq!(
+        net.ask("again.example.net.", A).rcode,
+        ResponseCode::NXDomain
+    );
+    assert_eq!(
+        net.ask("and-again.example.net.", A).rcode,
+        ResponseCode::NXDomain
+    );
 }
 
 #[test]
@@ -158,14 +193,20 @@ fn every_server_silent_ends_in_time_with_no_reachable_authority() {
     let ticket = net.begin_plain("www.example.com.", A);
     net.run();
     assert!(net.done_at(ticket).unwrap() <= begun_ms + 5_000);
-    assert_eq!(code(&net.take(ticket)), Some(extended_error::NO_REACHABLE_AUTHORITY));
+    assert_eq!(
+        code(&net.take(ticket)),
+        Some(extended_error::NO_REACHABLE_AUTHORITY)
+    );
 }
 
 #[test]
 fn unreachable_network_is_a_network_error() {
     let mut net = Net::new();
     net.behave(ROOT, |_, _| Action::Fail(TransportError::Unreachable));
-    assert_eq!(code(&net.ask("www.example.com.", A)), Some(extended_error::NETWORK_ERROR));
+    assert_eq!(
+        code(&net.ask("www.example.com.", A)),
+        Some(extended_error::NETWORK_ERROR)
+    );
 }
 
 #[test]
@@ -174,17 +215,25 @@ fn lack_of_sockets_is_not_held_against_the_server_nor_remembered() {
     net.behave(ROOT, |_, _| Action::Fail(TransportError::Resources));
     assert_eq!(net.ask("www.example.com.", A).rcode, ResponseCode::ServFail);
     net.heal(ROOT);
-    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2, "at once");
+    assert_eq!(
+        addresses(&net.ask("www.example.com.", A)).len(),
+        2,
+        "at once"
+    );
 }
 
 /// Answers queries with EDNS with a code, without OPT.
-fn without_edns(rcode: ResponseCode, question: bool) -> impl Fn(&crate::net::Request, &[crate::authority::Zone]) -> Action + Copy {
+fn without_edns(
+    rcode: ResponseCode,
+    question: bool,
+) -> impl Fn(&crate::net::Request, &[crate::authority::Zone]) -> Action + Copy {
     move |request, zones| {
         if request.message.edns.is_none() {
             return Action::Serve;
         }
         let mut reply = respond(zones, &request.message);
-        (reply.answers, reply.authorities, reply.additionals) = (Vec::new(), Vec::new(), Vec::new());
+        (reply.answers, reply.authorities, reply.additionals) =
+            (Vec::new(), Vec::new(), Vec::new());
         reply.edns = None;
         reply.metadata.response_code = rcode;
         if !question {
@@ -223,7 +272,8 @@ fn bad_version_leads_to_a_query_without_edns() {
             return Action::Serve;
         }
         let mut reply = respond(zones, &request.message);
-        (reply.answers, reply.authorities, reply.additionals) = (Vec::new(), Vec::new(), Vec::new());
+        (reply.answers, reply.authorities, reply.additionals) =
+            (Vec::new(), Vec::new(), Vec::new());
         reply.metadata.response_code = ResponseCode::BADVERS;
         Action::Message(Box::new(reply))
     });
@@ -252,7 +302,10 @@ fn server_that_fails_with_and_without_edns_is_given_up() {
 
 #[test]
 fn queries_offer_the_configured_payload_and_ask_for_signatures() {
-    let mut net = Net::with(Config { edns_payload_bytes: 1400, ..config() });
+    let mut net = Net::with(Config {
+        edns_payload_bytes: 1400,
+        ..config()
+    });
     net.ask("www.example.com.", A);
     for request in &net.log {
         let edns = request.message.edns.as_ref().unwrap();
@@ -270,7 +323,10 @@ fn unreadable_reply_leads_to_the_other_server() {
         Action::Raw(bytes)
     });
     for number in 0..200 {
-        assert_eq!(net.ask(&format!("n{number}.example.com."), A).rcode, ResponseCode::NXDomain);
+        assert_eq!(
+            net.ask(&format!("n{number}.example.com."), A).rcode,
+            ResponseCode::NXDomain
+        );
     }
     assert!(net.resolver.statistics().malformed > 0);
 }
@@ -283,15 +339,24 @@ fn only_unreadable_replies_are_invalid_data() {
         bytes[7] = bytes[7].wrapping_add(9);
         Action::Raw(bytes)
     });
-    assert_eq!(code(&net.ask("www.example.com.", A)), Some(extended_error::INVALID_DATA));
+    assert_eq!(
+        code(&net.ask("www.example.com.", A)),
+        Some(extended_error::INVALID_DATA)
+    );
 }
 
 #[test]
 fn ports_of_servers_follow_the_configuration() {
-    let mut net = Net::with(Config { port: 5353, ..config() });
+    let mut net = Net::with(Config {
+        port: 5353,
+        ..config()
+    });
     net.behave(ROOT, |request, zones| {
         let reply: Message = respond(zones, &request.message);
-        Action::Many(vec![(std::net::SocketAddr::new(address(ROOT), 5353), reply.to_vec().unwrap())])
+        Action::Many(vec![(
+            std::net::SocketAddr::new(address(ROOT), 5353),
+            reply.to_vec().unwrap(),
+        )])
     });
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
 }
