@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use core::hint::black_box;
 
 use crate::Entry;
 
@@ -39,6 +40,16 @@ impl Ring {
     #[inline]
     pub(crate) fn entry(&self, offset: usize) -> Option<Entry<'_>> {
         Entry::view(self.bytes.get(offset..)?).ok()
+    }
+
+    /// Reads from both cache lines that an entry at `offset` usually takes, and returns its hash.
+    /// Neither load waits for the other.
+    #[inline]
+    pub(crate) fn touch(&self, offset: usize) -> Option<u64> {
+        const LINE_BYTES: usize = 64;
+        black_box(self.bytes.get(offset + LINE_BYTES).copied()); // Keeps a load without a use.
+        let hash = self.bytes.get(offset..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*hash))
     }
 
     /// Offset and entry at the head.

@@ -129,11 +129,16 @@ impl Cache {
         }
     }
 
-    /// Second pass, optional: reads the first line of the entry, likewise overlapping.
+    /// Second pass, optional: reads the first two lines of the entry, likewise overlapping.
     #[inline]
     pub fn touch(&self, slot: &mut Slot, hash: u64) {
-        let entry = slot.candidate.and_then(|place| self.entry(place));
-        slot.confirmed = entry.is_some_and(|entry| entry.hash() == hash);
+        slot.confirmed = slot.candidate.is_some_and(|place| {
+            let ring = match place.queue {
+                Queue::Small => &self.small,
+                Queue::Main => &self.main,
+            };
+            ring.touch(place.offset) == Some(hash)
+        });
     }
 
     /// Last pass: compares in full and judges the age. `slot` must come from [`Cache::locate`]
@@ -147,26 +152,27 @@ impl Cache {
         generations: &impl Generations,
     ) -> Lookup<'_> {
         self.now = self.now.max(now);
-        let Some((position, place)) = self.find(slot.bucket, key) else {
+        let mut candidates = self.index.candidates(slot.bucket, key.hash);
+        let found = candidates.find_map(|(position, place)| {
+            let entry = self.entry(place).filter(|entry| entry.is_for(key))?;
+            let freshness = Freshness::of(&entry, now, generations, self.stale_secs_max);
+            Some((position, place, freshness))
+        });
+        let Some((position, place, freshness)) = found else {
             return Lookup::Miss;
         };
-        let Some(entry) = self.entry(place) else {
-            return Lookup::Miss;
-        };
-        let freshness = Freshness::of(&entry, now, generations, self.stale_secs_max);
         match freshness {
             Freshness::Fresh(_) => self.index.touch(position),
             Freshness::Stale => {}
             Freshness::Dead => {
                 self.remove(position);
                 self.statistics.expirations += 1;
-                return Lookup::Miss;
             }
         }
-        match (self.entry(place), freshness) {
-            (Some(entry), Freshness::Fresh(age_secs)) => Lookup::Fresh(entry, age_secs),
-            (Some(entry), _) => Lookup::Stale(entry),
-            (None, _) => Lookup::Miss,
+        match (freshness, self.entry(place)) {
+            (Freshness::Fresh(age_secs), Some(entry)) => Lookup::Fresh(entry, age_secs),
+            (Freshness::Stale, Some(entry)) => Lookup::Stale(entry),
+            _ => Lookup::Miss,
         }
     }
 

@@ -50,11 +50,6 @@ impl<'a> Cursor<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    #[inline]
-    pub(crate) fn u32(&mut self) -> Result<u32, CursorError> {
-        self.array().map(u32::from_be_bytes)
-    }
-
     /// The next `count` bytes, passed over.
     #[inline]
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], CursorError> {
@@ -100,19 +95,17 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn record(&mut self) -> Result<Record<'a>, CursorError> {
         let is_root = self.skip_name()?;
-        let rtype = self.u16()?;
-        let class = self.u16()?;
-        let ttl_offset = self.offset;
-        let ttl = self.u32()?;
-        let rdata_bytes = self.u16()?;
+        let ttl_offset = self.offset + 4;
+        // The fixed fields as one array: a single check of the length.
+        let [t1, t0, c1, c0, a3, a2, a1, a0, l1, l0] = self.array()?;
         let rdata_offset = self.offset;
-        let rdata = self.take(usize::from(rdata_bytes))?;
+        let rdata = self.take(usize::from(u16::from_be_bytes([l1, l0])))?;
         Ok(Record {
             is_root,
-            rtype,
-            class,
+            rtype: u16::from_be_bytes([t1, t0]),
+            class: u16::from_be_bytes([c1, c0]),
             ttl_offset,
-            ttl,
+            ttl: u32::from_be_bytes([a3, a2, a1, a0]),
             rdata_offset,
             rdata,
         })

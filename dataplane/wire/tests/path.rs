@@ -1,5 +1,8 @@
 //! One query's way through the crate: frame in, answer in the same frame out.
 
+mod support;
+
+use support::Frame;
 use wire::answer::{Age, Answer, write_answer};
 use wire::frame::{Datagram, turn_around};
 use wire::query::Query;
@@ -12,21 +15,9 @@ const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\
 /// `192.0.2.1` as answer with TTL 300, compressed owner.
 const BODY: &[u8] = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x01\x2c\x00\x04\xc0\x00\x02\x01";
 
-fn ipv4_frame(payload: &[u8]) -> Vec<u8> {
-    let udp_bytes = u16::try_from(8 + payload.len()).expect("short payload");
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0];
-    frame.extend((udp_bytes + 20).to_be_bytes());
-    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1]);
-    frame.extend([0xc0, 0x00, 0, 53]);
-    frame.extend(udp_bytes.to_be_bytes());
-    frame.extend([0, 0]);
-    frame.extend(payload);
-    frame
-}
-
 #[test]
 fn query_is_answered_in_its_own_frame() {
-    let mut frame = ipv4_frame(QUERY);
+    let mut frame = Frame::ipv4(QUERY).bytes();
     frame.resize(2048, 0);
     let datagram = Datagram::parse(&frame).unwrap();
     let payload = datagram.payload();
