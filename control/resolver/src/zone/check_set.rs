@@ -195,8 +195,8 @@ fn nsec3_fault(group: &Group<'_>) -> GroupFault {
     })
 }
 
-/// RFC 2181 §10.1, RFC 4034 §3 and §4, RFC 3007 §3.1.1.
-fn may_stand_beside_cname(rtype: u16) -> bool {
+/// Types that an alias may have beside its CNAME record (RFC 2181 §10.1, RFC 4034 §3 and §4, RFC 3007 §3.1.1).
+pub(super) fn may_stand_beside_cname(rtype: u16) -> bool {
     matches!(
         rtype,
         rtype::CNAME | rtype::NSEC | rtype::NSEC3 | rtype::KEY | rtype::NXT

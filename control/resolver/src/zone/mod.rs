@@ -9,6 +9,7 @@ mod file;
 mod records;
 
 mod answer;
+mod beside;
 mod build;
 mod check_set;
 mod compose;
@@ -16,6 +17,7 @@ mod data;
 mod denial;
 mod notes;
 mod nsec3;
+mod resolve;
 mod set;
 mod transfer;
 mod tree;

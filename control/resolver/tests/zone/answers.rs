@@ -134,9 +134,19 @@ fn https_service_at_its_owner_comes_with_the_owners_address() {
         ["service.example. 3600 HTTPS 1 . alpn=\"h2,h3\" port=8443"]
     );
     assert_eq!(reply.additional, ["service.example. 3600 A 192.0.2.80"]);
+}
+
+#[test]
+fn alias_of_a_service_comes_with_the_service_and_its_address() {
+    let reply = plain("service-alias.example.", "HTTPS");
     assert_eq!(
-        plain("service-alias.example.", "HTTPS").additional,
-        ["service.example. 3600 A 192.0.2.80"]
+        reply.answer,
+        ["service-alias.example. 3600 HTTPS 0 service.example."]
+    );
+    let service = "service.example. 3600 HTTPS 1 . alpn=\"h2,h3\" port=8443";
+    assert_eq!(
+        reply.additional,
+        ["service.example. 3600 A 192.0.2.80", service]
     );
 }
 

@@ -2,7 +2,7 @@
 
 use resolver::zone::Kind;
 
-use crate::support::{PLAIN, Reply, ask, ask_signed, ask_with, read, small};
+use crate::support::{NSEC, PLAIN, Reply, ask, ask_signed, ask_with, read, small};
 
 fn plain(name: &str, qtype: &str) -> Reply {
     ask(&read(PLAIN), name, qtype)
@@ -186,10 +186,14 @@ fn alias_that_leads_below_a_delegation_is_answered_with_the_referral_and_reporte
 
 #[test]
 fn referral_of_a_signed_delegation_has_ds_only_for_who_asks() {
-    let zone = read(PLAIN);
+    let zone = read(NSEC);
     let has_ds = |reply: Reply| reply.authority.iter().any(|line| line.contains(" DS "));
     assert!(has_ds(ask_signed(&zone, "x.signed.example.", "A")));
     assert!(!has_ds(ask(&zone, "x.signed.example.", "A")));
+    assert!(
+        !has_ds(ask_signed(&read(PLAIN), "x.signed.example.", "A")),
+        "without a signature it proves nothing"
+    );
 }
 
 #[test]
