@@ -6,6 +6,8 @@
 //! All numbers are little-endian. The bytes may come from another process: [`Entry::parse`]
 //! checks every length and offset, and no method panics on what passed.
 
+use core::ops::Range;
+
 use wire::answer::{Answer, AnswerError, dissect};
 use wire::{HEADER_BYTES, UDP_PAYLOAD_BYTES_MAX};
 
@@ -155,12 +157,13 @@ impl<'a> Entry<'a> {
             return Err(EntryError::Length);
         }
         let bytes = bytes.get(..entry_bytes).ok_or(EntryError::Truncated)?;
+        let part = |range: Range<usize>| bytes.get(range).ok_or(EntryError::Length);
         Ok(Self {
             bytes,
             header,
-            qname: &bytes[ENTRY_HEADER_BYTES..qname_end],
-            ttl_offsets: &bytes[qname_end..offsets_end],
-            body: &bytes[offsets_end..body_end],
+            qname: part(ENTRY_HEADER_BYTES..qname_end)?,
+            ttl_offsets: part(qname_end..offsets_end)?,
+            body: part(offsets_end..body_end)?,
         })
     }
 
@@ -312,7 +315,9 @@ pub fn encode(
     let dissected = dissect(message, &mut ttl_offsets)?;
     let answers_key = dissected.qtype == key.qtype
         && dissected.qclass == key.qclass
-        && message[dissected.qname.clone()].eq_ignore_ascii_case(key.qname);
+        && message
+            .get(dissected.qname.clone())
+            .is_some_and(|qname| qname.eq_ignore_ascii_case(key.qname));
     if !answers_key {
         return Err(EntryError::Question);
     }
@@ -381,11 +386,19 @@ fn write(
     Ok(entry_bytes)
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "offsets are constants of this file"
+)]
 fn put<const N: usize>(header: &mut [u8; ENTRY_HEADER_BYTES], offset: usize, bytes: [u8; N]) {
     header[offset..offset + N].copy_from_slice(&bytes);
 }
 
 #[inline]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "offsets are constants of this file"
+)]
 fn array_at<const N: usize>(header: &[u8; ENTRY_HEADER_BYTES], offset: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&header[offset..offset + N]);

@@ -4,6 +4,11 @@
 //! evicted young: ghosts use only what no living entry needs, first its way, then what is left of
 //! the cache line.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "buckets and ways are scaled or counted to fit"
+)]
+
 use alloc::boxed::Box;
 use alloc::vec;
 

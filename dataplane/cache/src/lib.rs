@@ -6,6 +6,7 @@
 //! share, [`Cache`] finds and replaces entries.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)] // Outside bytes are never indexed; the exceptions say why.
 
 extern crate alloc;
 #[cfg(test)]

@@ -3,6 +3,11 @@
 //! Entries lie whole, one behind the other; the last of a lap leaves a gap at the end if the next
 //! does not fit there. Knows nothing of keys: who is alive is the index's business.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "offsets are those that the log gave out"
+)]
+
 use alloc::boxed::Box;
 use alloc::vec;
 use core::hint::black_box;

@@ -200,13 +200,13 @@ fn compare(workload: Workload, bytes: usize) -> (f64, f64) {
 #[test]
 fn names_in_use_stay_as_well_as_with_sieve() {
     for (label, exponent) in [("zipf 0.9", 0.9), ("zipf 1.0", 1.0)] {
-        for bytes in [256 << 10, 1 << 20, 4 << 20] {
+        for bytes in [128 << 10, 512 << 10, 2 << 20] {
             let workload = Workload {
                 label,
                 exponent,
-                names: 50_000,
+                names: 20_000,
                 scan_per_query: 0,
-                queries: 60_000,
+                queries: 30_000,
             };
             let (sieve, real) = compare(workload, bytes);
             assert!(real > sieve - 0.01, "{label} {bytes}: {real} {sieve}");
@@ -221,11 +221,11 @@ fn names_asked_once_do_not_displace_names_in_use() {
     let calm = Workload {
         label: "zipf 1.0",
         exponent: 1.0,
-        names: 50_000,
+        names: 20_000,
         scan_per_query: 0,
-        queries: 60_000,
+        queries: 30_000,
     };
-    let (_, alone) = compare(calm, 1 << 20);
+    let (_, alone) = compare(calm, 512 << 10);
     for (label, scan_per_query, share_kept) in [
         ("zipf 1.0, scan 50 %", 1, 0.93),
         ("zipf 1.0, scan 90 %", 9, 0.83),
@@ -235,7 +235,7 @@ fn names_asked_once_do_not_displace_names_in_use() {
             scan_per_query,
             ..calm
         };
-        let (sieve, real) = compare(scanned, 1 << 20);
+        let (sieve, real) = compare(scanned, 512 << 10);
         assert!(real > sieve + 0.01, "{label}: {real} {sieve}");
         assert!(real > alone * share_kept, "{label}: {real} {alone}");
     }

@@ -89,6 +89,7 @@ impl Opt {
 
     /// Writes the record to the front of `out`, which holds [`Opt::bytes`] at least.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the caller made room")]
     pub(crate) fn write(&self, out: &mut [u8]) {
         let [size_high, size_low] = UDP_PAYLOAD_BYTES_MAX.to_be_bytes();
         let [type_high, type_low] = code::TYPE_OPT.to_be_bytes();
@@ -125,6 +126,7 @@ impl Opt {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "the caller made room")]
 fn write_option<'a, const N: usize>(
     out: &'a mut [u8],
     option: u16,

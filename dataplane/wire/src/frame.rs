@@ -142,7 +142,9 @@ impl Datagram {
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<Self, FrameError> {
         let (network_start, version) = parse_link(frame)?;
-        let packet = &frame[usize::from(network_start)..];
+        let packet = frame
+            .get(usize::from(network_start)..)
+            .ok_or(FrameError::Truncated)?;
         let payload_bytes = match version {
             IpVersion::V4 => parse_ipv4(packet)?,
             IpVersion::V6 => parse_ipv6(packet)?,
@@ -180,6 +182,7 @@ impl Datagram {
     }
 
     /// `side` is 0 for the source and 1 for the destination.
+    #[expect(clippy::indexing_slicing, reason = "another frame is our own mistake")]
     fn endpoint(&self, frame: &[u8], side: usize) -> SocketAddr {
         let packet = &frame[usize::from(self.network_start)..];
         let address: IpAddr = match self.version {
@@ -193,6 +196,7 @@ impl Datagram {
 
 /// The `N` bytes at `offset` of a frame whose length was checked before.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "another frame is our own mistake")]
 pub(crate) fn array_at<const N: usize>(frame: &[u8], offset: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&frame[offset..offset + N]);

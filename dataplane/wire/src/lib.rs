@@ -5,6 +5,7 @@
 //! [`frame::turn_around`]; an answer from the control plane enters by [`answer::dissect`].
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)] // Outside bytes are never indexed; the exceptions say why.
 
 #[cfg(test)]
 extern crate std;

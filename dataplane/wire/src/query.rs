@@ -203,7 +203,8 @@ impl Query {
 /// The six words of a header (RFC 1035 §4.1.1).
 #[inline]
 pub(crate) fn words(header: &[u8; HEADER_BYTES]) -> [u16; 6] {
-    core::array::from_fn(|index| u16::from_be_bytes([header[index * 2], header[index * 2 + 1]]))
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *header;
+    [[a, b], [c, d], [e, f], [g, h], [i, j], [k, l]].map(u16::from_be_bytes)
 }
 
 /// Type and class follow the name.

@@ -44,6 +44,10 @@ impl Dissected {
     /// # Panics
     /// If given others, shorter ones: our own mistake.
     #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "another message is our own mistake"
+    )]
     pub fn answer<'a>(&self, message: &'a [u8], ttl_offsets: &'a [u8]) -> Answer<'a> {
         Answer {
             flags: self.flags,
@@ -151,12 +155,12 @@ pub fn dissect(message: &[u8], ttl_offsets: &mut [u8]) -> Result<Dissected, Answ
         has_name_servers: false,
         has_authority_soa: false,
     };
-    for section in [ANSWER, AUTHORITY, ADDITIONAL] {
-        for index in 1..=dissected.counts[section] {
+    for (section, count) in dissected.counts.into_iter().enumerate() {
+        for index in 1..=count {
             let start = walk.cursor.offset();
             let record = walk.cursor.record()?;
             if record.rtype == code::TYPE_OPT {
-                let is_last = section == ADDITIONAL && index == dissected.counts[ADDITIONAL];
+                let is_last = section == ADDITIONAL && index == count;
                 if !is_last || !record.is_root {
                     return Err(AnswerError::OptPlace);
                 }

@@ -1,5 +1,10 @@
 //! Writes an answer over its query.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the capacity is asserted and every length kept below it"
+)]
+
 use super::{ANSWER_FLAGS, Age, Answer, Opt, STALE_TTL_SECS};
 use crate::query::Query;
 use crate::{HEADER_BYTES, flag, rcode};

@@ -1,5 +1,10 @@
 //! Headers of replies: turned around in place, or kept as a template for later.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "lengths are checked or asserted before anything is written"
+)]
+
 use super::checksum;
 use super::{
     Datagram, FrameError, HEADERS_BYTES_MAX, IPV4_BYTES, IPV6_BYTES, IpVersion, PROTOCOL_UDP,

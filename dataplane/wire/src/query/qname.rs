@@ -26,15 +26,20 @@ impl Qname {
     #[inline]
     pub(crate) fn parse(&mut self, message: &[u8]) -> Result<usize, QueryError> {
         let length = measure(message)?;
-        let name = &message[..HEADER_BYTES + length];
-        let (words, rest) = name[HEADER_BYTES..].as_chunks::<WORD_BYTES>();
+        let end = HEADER_BYTES + length;
+        let truncated = QueryError::Truncated { offset: end };
+        let head = message.get(..end).ok_or(truncated)?;
+        let (words, rest) = head
+            .get(HEADER_BYTES..)
+            .ok_or(truncated)?
+            .as_chunks::<WORD_BYTES>();
         let (words_out, _) = self.bytes.as_chunks_mut::<WORD_BYTES>();
         for (out, word) in words_out.iter_mut().zip(words) {
             *out = lowercase(u64::from_le_bytes(*word)).to_le_bytes();
         }
         // The rest, without a copy of variable length: the last word of the name, shifted. There
         // always is one, for the header precedes.
-        if let (Some(out), Some(last)) = (words_out.get_mut(words.len()), name.last_chunk()) {
+        if let (Some(out), Some(last)) = (words_out.get_mut(words.len()), head.last_chunk()) {
             let rest_bits = u8::BITS * u32::from(low_byte(rest.len()));
             let last = u64::from_le_bytes(*last);
             let last = last.checked_shr(u64::BITS - rest_bits).unwrap_or(0);
@@ -46,7 +51,10 @@ impl Qname {
 
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        // Always there: 255 bytes at most of 256.
+        self.bytes
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
     }
 }
 
