@@ -4,7 +4,8 @@
 //! hashes its key and touches its line of the index; the second compares and writes. A miss goes
 //! to control and is forgotten here. Start with [`Desk::answer`].
 
-use cache::{Cache, Hasher, Key, Lookup, Slot};
+use cache::{Cache, Entry, Hasher, Key, Lookup, Slot};
+use config::Networks;
 use exchange::{EntryBuffer, Generations, Punt, PuntProducer, PushError, TableReader, Transport};
 use port::{BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, Port};
 use wire::answer::{Age, write_answer, write_error};
@@ -53,6 +54,9 @@ pub struct Sources {
     pub limiter: Limiter,
     /// How long after its TTL an answer may be served while control is silent, seconds.
     pub stale_secs_max: u32,
+    /// Clients that may have resolved data: what control found for one of them must not leak to
+    /// others from a cache.
+    pub allow: Networks,
 }
 
 /// What the batch may count on.
@@ -153,7 +157,7 @@ impl Sources {
         let now = situation.now.seconds();
         let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
         match self.cache.get(item.slot, &key, now, &self.generations) {
-            Lookup::Fresh(entry, age_secs) => {
+            Lookup::Fresh(entry, age_secs) if may_have(&self.allow, &entry, port, *index) => {
                 tally.answers_cache += 1;
                 let age = Age::Fresh(age_secs);
                 port.reply(*index, |room| {
@@ -183,8 +187,9 @@ impl Sources {
         let shared = self
             .table
             .get(key, now, generations, stale_max, &mut scratch);
+        let allow = &self.allow;
         let stale = match shared {
-            Lookup::Fresh(entry, age_secs) => {
+            Lookup::Fresh(entry, age_secs) if may_have(allow, &entry, port, *index) => {
                 tally.answers_table += 1;
                 let age = Age::Fresh(age_secs);
                 port.reply(*index, |room| {
@@ -196,9 +201,11 @@ impl Sources {
             }
             _ if situation.control_alive => Lookup::Miss,
             Lookup::Stale(entry) => Lookup::Stale(entry),
-            Lookup::Miss => self.cache.get(item.slot, key, now, generations),
+            _ => self.cache.get(item.slot, key, now, generations),
         };
-        if let Lookup::Stale(entry) = stale {
+        if let Lookup::Stale(entry) = stale
+            && may_have(allow, &entry, port, *index)
+        {
             tally.answers_stale += 1;
             port.reply(*index, |room| {
                 write_answer(room, query, &entry.answer(), Age::Stale, limit)
@@ -255,4 +262,11 @@ impl Sources {
             Err(_) => tally.drops_punt_full += 1,
         }
     }
+}
+
+/// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow`. Others
+/// are left to control, which refuses them.
+#[inline]
+fn may_have<P: Port>(allow: &Networks, entry: &Entry<'_>, port: &P, index: usize) -> bool {
+    entry.zone() != 0 || allow.contain(port.source(index).client.ip())
 }

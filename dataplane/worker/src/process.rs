@@ -274,6 +274,7 @@ impl Starter<'_> {
             punts: side.punts,
             limiter: Limiter::new(limit.rate, limit.burst, k0 ^ k1.rotate_left(17)),
             stale_secs_max: dataplane.stale_max_secs,
+            allow: self.config.resolver.allow.clone(),
         });
         let events = self
             .events

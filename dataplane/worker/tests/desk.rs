@@ -6,6 +6,7 @@
 mod support;
 
 use cache::{Cache, Hasher};
+use config::Networks;
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta};
 use support::MemoryPort;
 use worker::batch::{Desk, Situation, Sources};
@@ -55,6 +56,7 @@ impl Bench {
             punts: side.punts,
             limiter: Limiter::new(rate, burst, 1),
             stale_secs_max: STALE_SECS,
+            allow: Networks::local(),
         });
         Self {
             desk,
@@ -284,6 +286,33 @@ fn answer_in_the_shared_table_is_given_and_remembered() {
         (bench.tally.answers_table, bench.tally.answers_cache),
         (1, 1)
     );
+}
+
+#[test]
+fn resolved_data_are_given_to_allowed_clients_and_others_are_left_to_control() {
+    let mut bench = Bench::new();
+    let asked = query(1, "resolved.example");
+    let message = response(&asked, 60);
+    let meta = ReplyMeta {
+        zone: 0,
+        ..bench.meta(60, 1)
+    };
+    let fill = Reply::Fill {
+        message: &message,
+        meta,
+    };
+    bench.reply(&fill);
+    bench.port.ask("10.1.2.3:77", &asked);
+    assert_eq!(bench.round(), vec![(77, message)]);
+    bench.port.ask("198.51.100.7:77", &asked);
+    assert_eq!(bench.round(), vec![]);
+    assert!(bench.punted().is_some());
+    bench.pass(100);
+    bench.control_alive = false;
+    for (client, code) in [("10.1.2.3:77", 0), ("198.51.100.7:77", 2)] {
+        bench.port.ask(client, &asked);
+        assert_eq!(rcode(&bench.round()[0].1), code, "{client}, past the TTL");
+    }
 }
 
 #[test]
