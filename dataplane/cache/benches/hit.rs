@@ -159,13 +159,7 @@ fn answer_batch(
     let mut sent_bytes = 0;
     for (pending, frame) in pending.iter().zip(frames) {
         let query = &pending.query;
-        let key = Key {
-            hash: pending.hash,
-            qname: query.qname(),
-            qtype: query.qtype,
-            qclass: query.qclass,
-            flags: query.key_flags(),
-        };
+        let key = Key::with_hash(query, pending.hash);
         if let Lookup::Fresh(entry, age_secs) = cache.get(pending.slot, &key, 1, &Zero) {
             let message = &mut frame[pending.datagram.payload().start..];
             let limit = query.response_limit(1232);

@@ -72,7 +72,6 @@ struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == BUCKET_BYTES);
 
 /// All buckets.
-#[derive(Debug)]
 pub(crate) struct Index {
     buckets: Box<[Bucket]>,
     /// Counts ghosts; wraps, as only differences matter.
@@ -210,6 +209,17 @@ impl Index {
         };
         let way = (0..WAYS).min_by_key(|&way| rank(way)).unwrap_or(0);
         Position { bucket, way }
+    }
+}
+
+impl core::fmt::Debug for Index {
+    /// Without megabytes of buckets.
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Index")
+            .field("buckets", &self.buckets.len())
+            .field("ghost_clock", &self.ghost_clock)
+            .finish()
     }
 }
 

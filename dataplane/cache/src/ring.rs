@@ -14,8 +14,10 @@ use core::hint::black_box;
 
 use crate::Entry;
 
+/// Least size of a page of memory, in bytes.
+const PAGE_BYTES: usize = 4096;
+
 /// One log.
-#[derive(Debug)]
 pub(crate) struct Ring {
     bytes: Box<[u8]>,
     /// Offset of the oldest entry.
@@ -27,10 +29,15 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Allocates the memory; `bytes` is rounded down to a multiple of 8.
+    /// Allocates the memory; `bytes` is rounded down to a multiple of 8. Writes to every page, so
+    /// that the kernel provides it now and not while packets wait.
     pub(crate) fn with_bytes(bytes: usize) -> Self {
+        let mut bytes = vec![0; bytes & !7].into_boxed_slice();
+        for page in bytes.chunks_mut(PAGE_BYTES) {
+            page[0] = 0xff;
+        }
         Self {
-            bytes: vec![0; bytes & !7].into_boxed_slice(),
+            bytes,
             head: 0,
             tail: 0,
             lap_end: None,
@@ -117,6 +124,19 @@ impl Ring {
         let offset = self.tail;
         self.tail += entry_bytes;
         offset
+    }
+}
+
+impl core::fmt::Debug for Ring {
+    /// Without megabytes of entries.
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Ring")
+            .field("bytes", &self.bytes.len())
+            .field("head", &self.head)
+            .field("tail", &self.tail)
+            .field("lap_end", &self.lap_end)
+            .finish()
     }
 }
 
