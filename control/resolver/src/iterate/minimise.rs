@@ -15,7 +15,7 @@ use super::walk::Ending;
 const MINIMISED_MAX: u8 = 10;
 const MINIMISED_ONE_LABEL: u8 = 4;
 /// Messages to one server for a part of a name.
-const ATTEMPTS_PART_MAX: u8 = 2;
+const ATTEMPTS_PART_MAX: u8 = 1;
 
 impl Resolver {
     /// Skips the labels that the cache already knows about (RFC 9156 §3); ends the task if a part

@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) attempts: u8,
     /// It answered badly: no more of it in this step.
     pub(super) dead: bool,
+    /// It lives and is to be asked in another way: it comes before the others.
+    pub(super) again: bool,
     /// The next query goes by TCP (the reply was truncated, or somebody forges replies).
     pub(super) tcp: bool,
     /// The next query goes without EDNS.
@@ -132,6 +134,7 @@ impl Place {
             address,
             attempts: 0,
             dead: false,
+            again: false,
             tcp: false,
             without_edns: false,
             folds: false,
@@ -176,13 +179,12 @@ impl Place {
                 usable.push((index, cost_ms, standing));
             }
         }
-        // A server that must be asked again in another way (TCP, without EDNS) comes first: it lives.
-        let again =
-            |candidate: &Candidate| candidate.tcp || candidate.without_edns || candidate.plain_case;
-        if let Some(&(index, _, standing)) = usable
-            .iter()
-            .find(|(index, ..)| self.candidates.get(*index).is_some_and(again))
-        {
+        let again = |index: usize| {
+            self.candidates
+                .get(index)
+                .is_some_and(|server| server.again)
+        };
+        if let Some(&(index, _, standing)) = usable.iter().find(|(index, ..)| again(*index)) {
             return Choice::Server(index, standing);
         }
         let Some(best_ms) = usable.iter().map(|(_, cost_ms, _)| *cost_ms).min() else {
@@ -203,7 +205,7 @@ impl Place {
     /// been asked so often.
     pub(super) fn renew(&mut self, attempts: u8) {
         for candidate in &mut self.candidates {
-            (candidate.attempts, candidate.dead) = (attempts, false);
+            (candidate.attempts, candidate.dead, candidate.tcp) = (attempts, false, false);
         }
     }
 }
@@ -219,6 +221,7 @@ impl Candidate {
     }
 
     pub(super) fn ask_again(&mut self, again: Again) {
+        self.again = true;
         match again {
             Again::Truncated | Again::Suspicion => self.tcp = true,
             Again::OtherCase => (self.tcp, self.folds) = (true, true),
@@ -227,20 +230,26 @@ impl Candidate {
     }
 
     /// Nothing came back.
-    pub(super) fn lost(&mut self, transport: Transport, reason: TransportError) {
+    pub(super) fn lost(&mut self, transport: Transport, reason: TransportError, attempts_max: u8) {
         self.attempts = self.attempts.saturating_add(1);
+        self.again = false;
         match (transport, reason) {
             (Transport::Tcp, _) if self.folds => {
                 (self.tcp, self.folds, self.plain_case) = (false, false, true);
+                self.again = true;
             }
-            (Transport::Udp, TransportError::Timeout | TransportError::Resources) => {}
+            // The last attempt goes by TCP: something on the way may eat datagrams.
+            (Transport::Udp, TransportError::Timeout) => {
+                self.tcp = self.attempts + 1 >= attempts_max
+            }
+            (Transport::Udp, TransportError::Resources) => {}
             _ => self.dead = true,
         }
     }
 
     /// A useful answer came: the next question starts afresh.
     pub(super) fn answered(&mut self) {
-        (self.attempts, self.tcp, self.folds) = (0, false, false);
+        (self.attempts, self.again, self.tcp, self.folds) = (0, false, false, false);
     }
 }
 

@@ -53,7 +53,11 @@ impl std::fmt::Debug for Resolver {
 impl Resolver {
     /// An empty cache and no resolution. `seed` must be unpredictable.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32]) -> Self {
+        // Without one sub-resolution at a time, and one server remembered, nothing would move.
+        let limits = &mut config.limits;
+        limits.subqueries_parallel_max = limits.subqueries_parallel_max.max(1);
+        limits.servers_max = limits.servers_max.max(1);
         let mut random = Random::new(seed);
         let mut keys = || HashKeys(random.next_u64(), random.next_u64());
         let lifetimes = Lifetimes {
@@ -69,7 +73,7 @@ impl Resolver {
                 .map(|forward| WireName::from_name(&forward.zone))
                 .collect(),
             cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
-            servers: Servers::new(config.limits.servers_max.max(1), keys()),
+            servers: Servers::new(config.limits.servers_max, keys()),
             failures: Failures::new(config.limits.failures_max, keys()),
             tasks: Tasks::new(keys()),
             exchanges: Exchanges::new(keys()),

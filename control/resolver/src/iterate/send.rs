@@ -306,12 +306,12 @@ impl Resolver {
             self.counters.transport_errors += 1;
         }
         let server = exchange.server;
-        // A closed TCP port says nothing of UDP, and our own lack of sockets nothing of the server.
-        if exchange.transport == Transport::Udp && reason != TransportError::Resources {
-            self.servers.on_failure(now_ms, server);
+        if reason == TransportError::Resources {
+            self.servers.on_abandoned(server); // Our own lack of sockets says nothing of it.
         } else {
-            self.servers.on_abandoned(server);
+            self.servers.on_failure(now_ms, server, exchange.transport);
         }
+        let attempts_max = self.config.limits.attempts_max;
         let events_max = self.config.limits.trace_events_max;
         for &task_id in &exchange.tasks {
             let Some(task) = self.tasks.get_mut(task_id) else {
@@ -324,7 +324,7 @@ impl Resolver {
             task.blame.network |=
                 !matches!(reason, TransportError::Timeout | TransportError::Refused);
             if let Some(candidate) = task.candidate(server) {
-                candidate.lost(exchange.transport, reason);
+                candidate.lost(exchange.transport, reason, attempts_max);
             }
             self.queue(task_id);
         }

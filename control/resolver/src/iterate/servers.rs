@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::bounded::{BoundedMap, HashKeys};
+use super::message::Transport;
 use super::name::WireName;
 
 /// Wait for a server that was never measured, in milliseconds.
@@ -159,10 +160,14 @@ impl Servers {
         }
     }
 
-    /// Nothing came, or the network refused.
-    pub(super) fn on_failure(&mut self, now_ms: u64, address: SocketAddr) {
+    /// Nothing came, or the network refused. Over TCP that counts only against a server that is
+    /// silent over UDP too: many have no TCP.
+    pub(super) fn on_failure(&mut self, now_ms: u64, address: SocketAddr, transport: Transport) {
         let server = self.entry(address);
         server.in_flight = server.in_flight.saturating_sub(1);
+        if transport == Transport::Tcp && server.failures == 0 {
+            return;
+        }
         server.failures = server.failures.saturating_add(1);
         if let Some(beyond) = server.failures.checked_sub(DOWN_FAILURES) {
             let pause_ms = (PAUSE_MS_MIN << beyond.min(8)).min(PAUSE_MS_MAX);
@@ -242,13 +247,13 @@ mod tests {
         let mut servers = servers();
         for _ in 0..4 {
             servers.on_send(ADDRESS);
-            servers.on_failure(1_000, ADDRESS);
+            servers.on_failure(1_000, ADDRESS, Transport::Udp);
         }
         assert!(!standing(&mut servers, 1_999).usable);
         assert!(standing(&mut servers, 2_000).usable, "a probe is due");
         servers.on_send(ADDRESS);
         assert!(!standing(&mut servers, 2_000).usable, "one probe at a time");
-        servers.on_failure(2_400, ADDRESS);
+        servers.on_failure(2_400, ADDRESS, Transport::Udp);
         assert!(!standing(&mut servers, 4_399).usable, "the pause doubled");
         assert!(standing(&mut servers, 4_400).usable);
         servers.on_send(ADDRESS);
@@ -258,11 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn failure_over_tcp_counts_only_against_a_server_that_is_silent_anyway() {
+        let mut servers = servers();
+        for _ in 0..9 {
+            servers.on_send(ADDRESS);
+            servers.on_failure(0, ADDRESS, Transport::Tcp);
+        }
+        assert!(standing(&mut servers, 0).usable);
+        for transport in [
+            Transport::Udp,
+            Transport::Tcp,
+            Transport::Tcp,
+            Transport::Tcp,
+        ] {
+            servers.on_send(ADDRESS);
+            servers.on_failure(0, ADDRESS, transport);
+        }
+        assert!(!standing(&mut servers, 0).usable);
+    }
+
+    #[test]
     fn pause_never_exceeds_its_bound() {
         let mut servers = servers();
         for _ in 0..300 {
             servers.on_send(ADDRESS);
-            servers.on_failure(0, ADDRESS);
+            servers.on_failure(0, ADDRESS, Transport::Udp);
         }
         assert!(standing(&mut servers, PAUSE_MS_MAX).usable);
     }

@@ -35,6 +35,10 @@ impl Resolver {
                 self.finish(now_ms, task, ending, effects);
                 continue;
             }
+            assert!(
+                task.exchange.is_some() || !task.waits.is_empty(),
+                "a task waits for something"
+            );
             self.tasks.put_back(task);
             self.untie(id);
         }
@@ -369,7 +373,7 @@ impl Resolver {
             return Some(failure);
         };
         if minimising && !strict {
-            place.renew(self.config.limits.attempts_max.saturating_sub(1));
+            place.renew(self.config.limits.attempts_max.saturating_sub(2));
             self.show_whole(task);
             return None;
         }

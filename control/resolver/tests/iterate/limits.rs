@@ -182,6 +182,40 @@ fn sub_resolutions_at_once_are_bounded() {
 }
 
 #[test]
+fn limits_of_zero_still_answer_every_question() {
+    let mut net = net(|limits| {
+        *limits = Limits {
+            tickets_max: 1,
+            tasks_max: 1,
+            exchanges_max: 1,
+            servers_max: 0,
+            failures_max: 0,
+            wall_ms_max: 1_000,
+            sends_max: 20,
+            subqueries_max: 0,
+            subqueries_zone_max: 0,
+            depth_max: 0,
+            aliases_max: 0,
+            referrals_max: 9,
+            nameservers_max: 1,
+            addresses_max: 1,
+            subqueries_parallel_max: 0,
+            attempts_max: 1,
+            mismatches_max: 0,
+            rrset_records_max: 9,
+            trace_events_max: 0,
+        };
+    });
+    attack(&mut net, 5);
+    assert_eq!(net.ask("x.attack.com.", A).rcode, ResponseCode::ServFail);
+    assert_eq!(
+        net.ask("alias.example.com.", A).rcode,
+        ResponseCode::ServFail
+    );
+    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+}
+
+#[test]
 fn nxns_attack_costs_the_victim_little_and_ends_soon() {
     let mut net = Net::new();
     attack(&mut net, 1_000);

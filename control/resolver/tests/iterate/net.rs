@@ -158,6 +158,20 @@ impl Net {
         net
     }
 
+    /// A root that delegates `example.net.` and nothing else: quick to make.
+    pub(crate) fn small(config: Config) -> Self {
+        let mut net = Self::empty(config);
+        net.zone(
+            ROOT,
+            ".",
+            "@ NS a.root.
+             a.root. A 198.51.100.1
+             example.net. NS ns1.example.net.
+             ns1.example.net. A 192.0.2.50",
+        );
+        net
+    }
+
     pub(crate) fn empty(config: Config) -> Self {
         Self {
             now_ms: 1_000_000,

@@ -67,6 +67,17 @@ fn tcp_refused_after_truncation_leads_to_the_other_server() {
 }
 
 #[test]
+fn server_without_udp_is_reached_by_tcp_in_the_end() {
+    let mut net = Net::new();
+    both(&mut net, |request, _| match request.transport {
+        Transport::Udp => Action::Silence,
+        Transport::Tcp => Action::Serve,
+    });
+    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+    assert_eq!(addresses(&net.ask("ns1.example.com.", A)).len(), 1);
+}
+
+#[test]
 fn lost_query_is_repeated() {
     let mut net = Net::new();
     let mut count = 0;
