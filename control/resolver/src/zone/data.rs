@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_of_rfc_1035_are_compressed_and_later_ones_are_not() {
+    fn types_of_rfc_1035_are_compressed_and_obsolete_and_later_ones_are_not() {
         let shape = |prefix_bytes, names_count| Shape {
             prefix_bytes,
             names_count,
@@ -244,6 +244,8 @@ mod tests {
             (rtype::SOA, shape(0, 2)),
             (12, shape(0, 1)),
             (rtype::MX, shape(2, 1)),
+            (3, Shape::OPAQUE),
+            (14, Shape::OPAQUE),
             (rtype::SRV, Shape::OPAQUE),
             (rtype::DNAME, Shape::OPAQUE),
             (rtype::RRSIG, Shape::OPAQUE),

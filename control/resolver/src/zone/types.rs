@@ -59,7 +59,8 @@ pub(super) enum Field {
 /// What happens to a name inside record data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    /// Lower-cased as RFC 4034 §6.2 says, and compressed in messages: the types of RFC 1035 (RFC 3597 §4).
+    /// Lower-cased as RFC 4034 §6.2 says, and compressed in messages: the types of RFC 1035 (RFC 3597 §4), but for the obsolete
+    /// ones, which readers today need not know.
     Compressed,
     /// Lower-cased, never compressed.
     Lowered,
@@ -120,8 +121,8 @@ const fn layout(rtype: u16, mnemonic: &'static str, fields: &'static [Field]) ->
 static LAYOUTS: &[Layout] = &[
     layout(1, "A", &[Ipv4]),
     layout(2, "NS", &[Name(Compressed)]),
-    layout(3, "MD", &[Name(Compressed)]),
-    layout(4, "MF", &[Name(Compressed)]),
+    layout(3, "MD", &[Name(Lowered)]),
+    layout(4, "MF", &[Name(Lowered)]),
     layout(5, "CNAME", &[Name(Compressed)]),
     layout(
         6,
@@ -136,14 +137,14 @@ static LAYOUTS: &[Layout] = &[
             Seconds,
         ],
     ),
-    layout(7, "MB", &[Name(Compressed)]),
-    layout(8, "MG", &[Name(Compressed)]),
-    layout(9, "MR", &[Name(Compressed)]),
+    layout(7, "MB", &[Name(Lowered)]),
+    layout(8, "MG", &[Name(Lowered)]),
+    layout(9, "MR", &[Name(Lowered)]),
     layout(10, "NULL", &[]),
     layout(11, "WKS", &[]),
     layout(12, "PTR", &[Name(Compressed)]),
     layout(13, "HINFO", &[CharString, CharString]),
-    layout(14, "MINFO", &[Name(Compressed), Name(Compressed)]),
+    layout(14, "MINFO", &[Name(Lowered), Name(Lowered)]),
     layout(15, "MX", &[U16, Name(Compressed)]),
     layout(16, "TXT", &[CharStrings]),
     layout(17, "RP", &[Name(Lowered), Name(Lowered)]),

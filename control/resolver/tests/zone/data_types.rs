@@ -17,7 +17,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Type, text as written, text as shown, data in hexadecimal.
-const CASES: &[(&str, &str, &str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
     ("A", "192.0.2.1", "192.0.2.1", "c0000201"),
     ("NS", "ns", "ns.example.", "026e73076578616d706c6500"),
     ("MD", "a.", "a.", "016100"),

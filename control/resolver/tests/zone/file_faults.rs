@@ -124,132 +124,134 @@ fn faults_of_owner_type_class_and_ttl_name_line_and_column() {
     }
 }
 
+/// Data, and the fault.
+const DATA_FAULTS: &[(&str, &str)] = &[
+    (
+        "a 60 A\n",
+        "f:1:7: the entry ends here, expected an IPv4 address",
+    ),
+    (
+        "a 60 A 192.0.2\n",
+        "f:1:8: found `192.0.2`, expected an IPv4 address",
+    ),
+    (
+        "a 60 A 192.0.2.01\n",
+        "f:1:8: found `192.0.2.01`, expected an IPv4 address",
+    ),
+    (
+        "a 60 A 192.0.2.1 x\n",
+        "f:1:18: found `x`, expected the end of the entry",
+    ),
+    (
+        "a 60 AAAA 2001:db8::g\n",
+        "f:1:11: found `2001:db8::g`, expected an IPv6 address",
+    ),
+    (
+        "a 60 MX ten mail\n",
+        "f:1:9: found `ten`, expected a number from 0 to 65535",
+    ),
+    (
+        "a 60 MX 65536 mail\n",
+        "f:1:9: found `65536`, expected a number from 0 to 65535",
+    ),
+    (
+        "a 60 MX +1 mail\n",
+        "f:1:9: found `+1`, expected a number from 0 to 65535",
+    ),
+    (
+        "a 60 MX 10\n",
+        "f:1:11: the entry ends here, expected a domain name",
+    ),
+    (
+        "a 60 MX (\n 10\n b..c )\n",
+        "f:3:4: empty label, expected a character before the dot",
+    ),
+    (
+        "a 60 MX (\n 10 )\n",
+        "f:2:6: the entry ends here, expected a domain name",
+    ),
+    (
+        "a 60 SOA ns h 1 2 3 4\n",
+        "f:1:22: the entry ends here, expected seconds, or a time such as 1h30m",
+    ),
+    (
+        "a 60 TXT\n",
+        "f:1:9: the entry ends here, expected a string",
+    ),
+    (
+        "a 60 CAA 0 is-sue x\n",
+        "f:1:12: found `is-sue`, expected a tag of letters and digits",
+    ),
+    (
+        "a 60 CAA 256 issue x\n",
+        "f:1:10: found `256`, expected a number from 0 to 255",
+    ),
+    (
+        "a 60 DS 1 13 2 0g\n",
+        "f:1:17: found `g`, expected hexadecimal digits, two a byte",
+    ),
+    (
+        "a 60 DS 1 13 2 012\n",
+        "f:1:16: found `012`, expected hexadecimal digits, two a byte",
+    ),
+    (
+        "a 60 DS 1 FOO 2 00\n",
+        "f:1:11: found `FOO`, expected an algorithm's name, or its number up to 255",
+    ),
+    (
+        "a 60 DNSKEY 256 3 13 a*b=\n",
+        "f:1:23: found `*`, expected base64 with padding",
+    ),
+    (
+        "a 60 DNSKEY 256 3 13 abc\n",
+        "f:1:22: found `abc`, expected base64 with padding",
+    ),
+    (
+        "a 60 NSEC3PARAM 1 0 0 x\n",
+        "f:1:23: found `x`, expected hexadecimal digits, two a byte",
+    ),
+    (
+        "a 60 NSEC3 1 0 0 - w\n",
+        "f:1:20: found `w`, expected base32 digits 0-9 and A-V without padding",
+    ),
+    (
+        "a 60 NSEC b A FOO\n",
+        "f:1:15: unknown type `FOO`, expected a type such as A, or TYPE and a number",
+    ),
+    (
+        "a 60 RRSIG A 13 1 60 20241301000000 0 1 b AA==\n",
+        "f:1:22: found `20241301000000`, expected a time as YYYYMMDDHHmmSS, or seconds since 1970",
+    ),
+    (
+        "a 60 EUI48 00-11-22-33-44\n",
+        "f:1:12: found `00-11-22-33-44`, expected six pairs of hexadecimal digits with `-` between",
+    ),
+    (
+        "a 60 LOC 91 N 0 E 0\n",
+        "f:1:10: found `91`, expected a latitude as degrees, minutes, seconds and N or S",
+    ),
+    (
+        "a 60 LOC 90 0 0.001 N 0 E 0\n",
+        "f:1:10: found `90`, expected a latitude as degrees, minutes, seconds and N or S",
+    ),
+    (
+        "a 60 LOC 1 N 2 E\n",
+        "f:1:17: the entry ends here, expected an altitude in metres",
+    ),
+    (
+        "a 60 LOC 1 N 2 E 0m 1 2 3 4\n",
+        "f:1:27: found `4`, expected the end of the entry",
+    ),
+    (
+        "a 60 CERT FOO 0 0 AA==\n",
+        "f:1:11: found `FOO`, expected a certificate type's name, or its number",
+    ),
+];
+
 #[test]
 fn faults_of_data_name_line_and_column() {
-    let cases = [
-        (
-            "a 60 A\n",
-            "f:1:7: the entry ends here, expected an IPv4 address",
-        ),
-        (
-            "a 60 A 192.0.2\n",
-            "f:1:8: found `192.0.2`, expected an IPv4 address",
-        ),
-        (
-            "a 60 A 192.0.2.01\n",
-            "f:1:8: found `192.0.2.01`, expected an IPv4 address",
-        ),
-        (
-            "a 60 A 192.0.2.1 x\n",
-            "f:1:18: found `x`, expected the end of the entry",
-        ),
-        (
-            "a 60 AAAA 2001:db8::g\n",
-            "f:1:11: found `2001:db8::g`, expected an IPv6 address",
-        ),
-        (
-            "a 60 MX ten mail\n",
-            "f:1:9: found `ten`, expected a number from 0 to 65535",
-        ),
-        (
-            "a 60 MX 65536 mail\n",
-            "f:1:9: found `65536`, expected a number from 0 to 65535",
-        ),
-        (
-            "a 60 MX +1 mail\n",
-            "f:1:9: found `+1`, expected a number from 0 to 65535",
-        ),
-        (
-            "a 60 MX 10\n",
-            "f:1:11: the entry ends here, expected a domain name",
-        ),
-        (
-            "a 60 MX (\n 10\n b..c )\n",
-            "f:3:4: empty label, expected a character before the dot",
-        ),
-        (
-            "a 60 MX (\n 10 )\n",
-            "f:2:6: the entry ends here, expected a domain name",
-        ),
-        (
-            "a 60 SOA ns h 1 2 3 4\n",
-            "f:1:22: the entry ends here, expected seconds, or a time such as 1h30m",
-        ),
-        (
-            "a 60 TXT\n",
-            "f:1:9: the entry ends here, expected a string",
-        ),
-        (
-            "a 60 CAA 0 is-sue x\n",
-            "f:1:12: found `is-sue`, expected a tag of letters and digits",
-        ),
-        (
-            "a 60 CAA 256 issue x\n",
-            "f:1:10: found `256`, expected a number from 0 to 255",
-        ),
-        (
-            "a 60 DS 1 13 2 0g\n",
-            "f:1:17: found `g`, expected hexadecimal digits, two a byte",
-        ),
-        (
-            "a 60 DS 1 13 2 012\n",
-            "f:1:16: found `012`, expected hexadecimal digits, two a byte",
-        ),
-        (
-            "a 60 DS 1 FOO 2 00\n",
-            "f:1:11: found `FOO`, expected an algorithm's name, or its number up to 255",
-        ),
-        (
-            "a 60 DNSKEY 256 3 13 a*b=\n",
-            "f:1:23: found `*`, expected base64 with padding",
-        ),
-        (
-            "a 60 DNSKEY 256 3 13 abc\n",
-            "f:1:22: found `abc`, expected base64 with padding",
-        ),
-        (
-            "a 60 NSEC3PARAM 1 0 0 x\n",
-            "f:1:23: found `x`, expected hexadecimal digits, two a byte",
-        ),
-        (
-            "a 60 NSEC3 1 0 0 - w\n",
-            "f:1:20: found `w`, expected base32 digits 0-9 and A-V without padding",
-        ),
-        (
-            "a 60 NSEC b A FOO\n",
-            "f:1:15: unknown type `FOO`, expected a type such as A, or TYPE and a number",
-        ),
-        (
-            "a 60 RRSIG A 13 1 60 20241301000000 0 1 b AA==\n",
-            "f:1:22: found `20241301000000`, expected a time as YYYYMMDDHHmmSS, or seconds since 1970",
-        ),
-        (
-            "a 60 EUI48 00-11-22-33-44\n",
-            "f:1:12: found `00-11-22-33-44`, expected six pairs of hexadecimal digits with `-` between",
-        ),
-        (
-            "a 60 LOC 91 N 0 E 0\n",
-            "f:1:10: found `91`, expected a latitude as degrees, minutes, seconds and N or S",
-        ),
-        (
-            "a 60 LOC 90 0 0.001 N 0 E 0\n",
-            "f:1:10: found `90`, expected a latitude as degrees, minutes, seconds and N or S",
-        ),
-        (
-            "a 60 LOC 1 N 2 E\n",
-            "f:1:17: the entry ends here, expected an altitude in metres",
-        ),
-        (
-            "a 60 LOC 1 N 2 E 0m 1 2 3 4\n",
-            "f:1:27: found `4`, expected the end of the entry",
-        ),
-        (
-            "a 60 CERT FOO 0 0 AA==\n",
-            "f:1:11: found `FOO`, expected a certificate type's name, or its number",
-        ),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(fault(text), expected, "{text:?}");
+    for (text, expected) in DATA_FAULTS {
+        assert_eq!(fault(text), *expected, "{text:?}");
     }
 }
 
