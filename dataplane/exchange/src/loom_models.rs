@@ -46,7 +46,7 @@ fn ring() -> (Producer<WORDS>, Consumer<WORDS>) {
     let indices = Mapped::project(&ring, |ring| &ring.indices);
     let words = Mapped::project(&ring, |ring| &ring.words[..]);
     let producer = Producer::new(indices.clone(), words.clone());
-    (producer, Consumer::new(indices, words))
+    (producer, Consumer::new(indices, words, 1))
 }
 
 fn pop(consumer: &mut Consumer<WORDS>) -> Option<u64> {

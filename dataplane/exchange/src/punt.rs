@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use crate::mapped::Mapped;
-use crate::region::Claim;
+use crate::region::{Claim, Tenure};
 use crate::ring::{Consumer, Producer, PushError, RingIndices, SLOT_WORDS, SlotError};
 use crate::sync::AtomicU64;
 use crate::words;
@@ -234,6 +234,7 @@ impl PuntProducer {
 pub struct PuntConsumer {
     ring: Consumer<SLOT_WORDS>,
     scratch: Box<[u8; BODY_BYTES]>,
+    tenure: Tenure,
     _claim: Arc<Claim>,
 }
 
@@ -241,35 +242,43 @@ impl PuntConsumer {
     pub(crate) fn new(
         indices: Mapped<RingIndices>,
         words: Mapped<[AtomicU64]>,
+        tenure: Tenure,
         claim: Arc<Claim>,
     ) -> Self {
-        let scratch = Box::new([0; BODY_BYTES]);
         Self {
-            ring: Consumer::new(indices, words),
-            scratch,
+            ring: Consumer::new(indices, words, tenure.token()),
+            scratch: Box::new([0; BODY_BYTES]),
+            tenure,
             _claim: claim,
         }
     }
 
-    /// Takes the oldest punt; None when the ring is empty. It is copied out and counts as consumed
-    /// on return, so that one that kills control is not delivered again. A hostile worker can keep
-    /// the ring full for ever: bound your batch.
+    /// Takes the oldest punt; None when the ring is empty, or another control's. It is copied out
+    /// and counts as consumed on return, so that one that kills control is not delivered again. A
+    /// hostile worker can keep the ring full for ever: bound your batch.
     pub fn pop(&mut self) -> Option<Result<Punt<'_>, SlotError>> {
+        if !self.tenure.holds() {
+            return None;
+        }
         let scratch = &mut self.scratch;
         let copied = self.ring.pop(|body| copy_out(body, FIELD_WORDS, scratch))?;
         Some(copied.and_then(|()| Punt::parse(&self.scratch[..])))
     }
 
     /// Before blocking on the punt eventfd. True: the ring is empty and the next publication
-    /// kicks; block now. False: do not block, pop.
+    /// kicks; block now. False: do not block, pop. Block with a time limit, that of the heartbeat:
+    /// a control that was replaced, but has not noticed yet, may take a kick that was for its
+    /// successor.
     #[must_use = "blocking when this is false loses a wake-up"]
     pub fn prepare_sleep(&mut self) -> bool {
-        self.ring.prepare_sleep()
+        !self.tenure.holds() || self.ring.prepare_sleep()
     }
 
     /// After waking, for whatever reason: no more kicks, please.
     pub fn wake(&mut self) {
-        self.ring.wake();
+        if self.tenure.holds() {
+            self.ring.wake();
+        }
     }
 }
 

@@ -289,6 +289,7 @@ impl Region {
             punts.push(PuntConsumer::new(
                 worker_block.part(|block| &block.punt),
                 self.slice(layout.punt_words(worker)),
+                tenure.clone(),
                 Arc::clone(&claim),
             ));
             replies.push(ReplyProducer::new(
@@ -475,6 +476,11 @@ pub(crate) struct Tenure {
 }
 
 impl Tenure {
+    /// Different for each control, never 0.
+    pub(crate) fn token(&self) -> u64 {
+        self.epoch.max(1)
+    }
+
     #[inline]
     pub(crate) fn holds(&self) -> bool {
         self.control.epoch.0.load(Ordering::Relaxed) == self.epoch

@@ -213,7 +213,7 @@ impl ReplyConsumer {
     ) -> Self {
         let scratch = Box::new([0; BODY_BYTES]);
         Self {
-            ring: Consumer::new(indices, words),
+            ring: Consumer::new(indices, words, 1),
             scratch,
             _claim: claim,
         }

@@ -70,7 +70,7 @@ pub(crate) struct RingIndices {
     pub(crate) tail: Line,
     /// Written by the consumer: slots ever consumed.
     pub(crate) head: Line,
-    /// Set by the consumer before it blocks, cleared by whoever sees it set.
+    /// The consumer's token while it blocks or is about to; cleared by whoever sees it set.
     pub(crate) sleeping: Line,
 }
 
@@ -94,6 +94,8 @@ pub(crate) struct Producer<const WORDS: usize> {
     head_seen: u64,
     /// The process before us may have died between clearing `sleeping` and its kick.
     kick_due: bool,
+    /// Something was not staged since the last publication.
+    refused: bool,
 }
 
 impl<const WORDS: usize> Producer<WORDS> {
@@ -114,6 +116,7 @@ impl<const WORDS: usize> Producer<WORDS> {
             published: tail,
             head_seen: head,
             kick_due: true,
+            refused: false,
         }
     }
 
@@ -121,7 +124,9 @@ impl<const WORDS: usize> Producer<WORDS> {
     /// [`Producer::publish`].
     pub(crate) fn stage(&mut self, write: impl FnOnce(&[AtomicU64])) -> Result<(), PushError> {
         if self.tail.wrapping_sub(self.head_seen) >= self.capacity {
+            self.refused = true;
             self.refresh_head()?;
+            self.refused = false;
         }
         let slot = slot(&self.words, self.tail, self.capacity, WORDS);
         if let Some((sequence, body)) = slot.split_first() {
@@ -148,11 +153,13 @@ impl<const WORDS: usize> Producer<WORDS> {
 
     /// Makes all staged slots visible; true when the consumer sleeps and must be kicked.
     pub(crate) fn publish(&mut self) -> bool {
-        if self.tail == self.published {
-            self.heal();
+        let refused = core::mem::take(&mut self.refused);
+        if self.tail == self.published && !refused {
             return false;
         }
         self.published = self.tail;
+        // After a refusal too: our index may be scribbled over, or the consumer asleep beside a
+        // full ring, after one that died.
         self.indices.tail.0.store(self.tail, Ordering::Release);
         // Either we see the consumer's flag, or the consumer sees our tail (Dekker).
         fence(Ordering::SeqCst);
@@ -163,13 +170,6 @@ impl<const WORDS: usize> Producer<WORDS> {
             self.indices.sleeping.0.store(0, Ordering::Relaxed);
         }
         core::mem::take(&mut self.kick_due) || asleep
-    }
-
-    /// Puts our index right where something else wrote it.
-    fn heal(&self) {
-        if self.indices.tail.0.load(Ordering::Relaxed) != self.published {
-            self.indices.tail.0.store(self.published, Ordering::Release);
-        }
     }
 }
 
@@ -183,11 +183,19 @@ pub(crate) struct Consumer<const WORDS: usize> {
     head: u64,
     /// The producer's index when last read and found valid.
     tail_seen: u64,
+    /// What this consumer writes into `sleeping`; never 0.
+    token: u64,
 }
 
 impl<const WORDS: usize> Consumer<WORDS> {
     /// Takes up where an earlier consumer left off; indices that make no sense empty the ring.
-    pub(crate) fn new(indices: Mapped<RingIndices>, words: Mapped<[AtomicU64]>) -> Self {
+    /// `token` tells this consumer's announcements of sleep from those of the one before.
+    pub(crate) fn new(
+        indices: Mapped<RingIndices>,
+        words: Mapped<[AtomicU64]>,
+        token: u64,
+    ) -> Self {
+        assert!(token != 0);
         let capacity = capacity(&words, WORDS);
         let tail = indices.tail.0.load(Ordering::Acquire);
         let mut head = indices.head.0.load(Ordering::Acquire);
@@ -202,6 +210,7 @@ impl<const WORDS: usize> Consumer<WORDS> {
             capacity,
             head,
             tail_seen: tail,
+            token,
         }
     }
 
@@ -250,7 +259,7 @@ impl<const WORDS: usize> Consumer<WORDS> {
     /// Announces sleep. True: the ring is empty and the next publication kicks; block now.
     /// False: something arrived; pop it.
     pub(crate) fn prepare_sleep(&mut self) -> bool {
-        self.indices.sleeping.0.store(1, Ordering::Relaxed);
+        self.indices.sleeping.0.store(self.token, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let empty = self.indices.tail.0.load(Ordering::Relaxed) == self.head;
         if !empty {
@@ -259,9 +268,14 @@ impl<const WORDS: usize> Consumer<WORDS> {
         empty
     }
 
-    /// Withdraws the announcement.
+    /// Withdraws our announcement; never that of a consumer that came after us.
     pub(crate) fn wake(&mut self) {
-        self.indices.sleeping.0.store(0, Ordering::Relaxed);
+        let _ = self.indices.sleeping.0.compare_exchange(
+            self.token,
+            0,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 }
 

@@ -22,6 +22,7 @@ use exchange::{
 /// Offsets of the shared indices: block of worker 0, after its heartbeat.
 const PUNT_TAIL: u64 = 4096 + 128;
 const PUNT_HEAD: u64 = PUNT_TAIL + 128;
+const PUNT_SLEEPING: u64 = PUNT_HEAD + 128;
 const REPLY_TAIL: u64 = PUNT_TAIL + 384;
 const REPLY_HEAD: u64 = REPLY_TAIL + 128;
 /// First slot of the punt ring.
@@ -253,6 +254,44 @@ fn superseded_control_can_neither_push_nor_publish() {
     assert_eq!(before.replies[0].push(&reply), Err(PushError::Superseded));
     assert!(side.replies.pop().is_none());
     drop(after);
+}
+
+#[test]
+fn superseded_control_takes_neither_punts_nor_the_kicks_of_its_successor() {
+    let region = Region::create(&small()).unwrap();
+    let mut side = region.worker(0).unwrap();
+    let mut push = || {
+        side.punts.push(&punt(&[1], &[])).unwrap();
+        side.punts.publish()
+    };
+    let mut before = region.attach_control().unwrap().control(1).unwrap();
+    assert!(push());
+    assert!(before.punts[0].pop().is_some());
+    assert!(before.punts[0].prepare_sleep());
+    let mut after = region.attach_control().unwrap().control(2).unwrap();
+    assert!(after.punts[0].prepare_sleep());
+    before.punts[0].wake();
+    assert!(push(), "the announcement still stands");
+    assert!(before.punts[0].pop().is_none());
+    assert!(
+        before.punts[0].prepare_sleep(),
+        "nothing to do but to see that it is over"
+    );
+    assert!(after.punts[0].pop().is_some());
+}
+
+#[test]
+fn consumer_asleep_beside_a_full_ring_is_kicked() {
+    let region = Region::create(&small()).unwrap();
+    let mut side = region.worker(0).unwrap();
+    while side.punts.push(&punt(&[1], &[])).is_ok() {}
+    assert!(side.punts.publish());
+    assert!(!side.punts.publish());
+    // As a consumer does that was stopped before it blocked and resumed after it was replaced.
+    set_word(&memory(&region), PUNT_SLEEPING, 1);
+    assert_eq!(side.punts.push(&punt(&[1], &[])), Err(PushError::Full));
+    assert!(side.punts.publish());
+    assert!(!side.punts.publish());
 }
 
 #[test]

@@ -213,3 +213,149 @@ impl Answer {
         Ok(whole.then_some(Self::Granted { epoch, labels }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(epoch: u64, labels: &[Label]) -> String {
+        let descriptors = labels.len();
+        let mut text = Verdict::Granted { epoch, descriptors }.to_string();
+        for label in labels {
+            text.push_str(&label.to_string());
+        }
+        text
+    }
+
+    fn labels() -> Vec<Label> {
+        let worker = WORKERS_MAX - 1;
+        let address = |text: &str| text.parse().unwrap();
+        vec![
+            Label::Memory,
+            Label::Punt { worker: 0 },
+            Label::Reply { worker },
+            Label::Socket {
+                worker,
+                address: address("192.0.2.1:53"),
+            },
+            Label::Socket {
+                worker,
+                address: address("[2001:db8::1]:65535"),
+            },
+            Label::Socket {
+                worker,
+                address: address("[fe80::1234:5678:9abc:def0%4294967295]:53"),
+            },
+        ]
+    }
+
+    #[test]
+    fn answer_reads_as_it_was_written_and_only_when_whole() {
+        let text = answer(u64::MAX, &labels());
+        for length in 0..text.len() {
+            assert_eq!(
+                Answer::parse(&text.as_bytes()[..length]),
+                Ok(None),
+                "length={length}"
+            );
+        }
+        let whole = Answer::Granted {
+            epoch: u64::MAX,
+            labels: labels(),
+        };
+        assert_eq!(Answer::parse(text.as_bytes()), Ok(Some(whole)));
+        for refusal in [Refusal::Uid, Refusal::Hello] {
+            let text = Verdict::Refused(refusal).to_string();
+            assert_eq!(
+                Answer::parse(text.as_bytes()),
+                Ok(Some(Answer::Refused(refusal)))
+            );
+        }
+    }
+
+    #[test]
+    fn longest_line_fits_its_bound() {
+        for label in labels() {
+            assert!(label.to_string().len() <= LINE_BYTES_MAX, "{label}");
+        }
+        let verdict = Verdict::Granted {
+            epoch: u64::MAX,
+            descriptors: DESCRIPTORS_MAX,
+        };
+        assert!(verdict.to_string().len() <= LINE_BYTES_MAX);
+        for role in [Role::Control, Role::Observer] {
+            assert!(hello(role).len() <= HELLO_BYTES_MAX);
+            assert_eq!(parse_hello(hello(role).as_bytes()), Ok(role));
+        }
+    }
+
+    #[test]
+    fn wrong_words_are_refused_by_their_line() {
+        let parse = |text: &str| Answer::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            parse("nexus-handover 2 granted epoch=1 descriptors=0\n"),
+            TextError::Greeting
+        );
+        assert_eq!(
+            parse("nexus-handover 1 granted epoch=-1 descriptors=0\n"),
+            TextError::Header
+        );
+        let many = format!(
+            "nexus-handover 1 granted epoch=1 descriptors={}\n",
+            usize::MAX
+        );
+        assert_eq!(parse(&many), TextError::TooMany(usize::MAX));
+        let head = "nexus-handover 1 granted epoch=1 descriptors=2\n";
+        for line in [
+            "punt 64",
+            "punt",
+            "memory 0",
+            "socket 0",
+            "socket 0 1.2.3.4",
+            "bell 0",
+            "",
+        ] {
+            assert_eq!(
+                parse(&format!("{head}memory\n{line}\n")),
+                TextError::Line(2),
+                "{line}"
+            );
+        }
+        assert_eq!(
+            parse(&format!("{head}memory\nmemory\nmemory\n")),
+            TextError::TooMany(3)
+        );
+        assert_eq!(
+            parse_hello(b"nexus-handover 1 control"),
+            Err(TextError::Header)
+        );
+        assert_eq!(
+            parse_hello(b"nexus-handover 1 root\n"),
+            Err(TextError::Header)
+        );
+        assert_eq!(parse_hello(b"\xff"), Err(TextError::Greeting));
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused() {
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|text: &[u8]| {
+                let _ = parse_hello(text);
+                let mut greeted = answer(1, &labels()).into_bytes();
+                // Anything somewhere in the middle of something good.
+                let at = text
+                    .first()
+                    .map_or(0, |byte| usize::from(*byte) % greeted.len());
+                greeted.splice(
+                    at..(at + text.len()).min(greeted.len()),
+                    text.iter().copied(),
+                );
+                for text in [text, &greeted] {
+                    if let Ok(Some(Answer::Granted { labels, .. })) = Answer::parse(text) {
+                        assert!(labels.len() <= DESCRIPTORS_MAX);
+                    }
+                }
+            });
+    }
+}
