@@ -24,7 +24,7 @@ Exit status 1 when the answer is neither NOERROR nor NXDOMAIN.";
 pub struct Lookup {
     /// Name to ask for; a missing last dot is added.
     name: String,
-    /// Record type, by mnemonic or as TYPE<number>.
+    /// Record type by mnemonic, or by number as in TYPE65.
     #[arg(value_name = "TYPE", default_value = "A")]
     record_type: String,
     /// Resolve past the caches and print each step.
