@@ -1,5 +1,64 @@
-//! The library half of `nexus-control`; `nexus` shares its admin protocol.
-
-#![forbid(unsafe_code)]
+//! `nexus-control`: answers what the workers cannot, from zones and by resolution.
+//!
+//! Two threads matter. The front thread (`front.rs`) owns the shared memory and the kernel UDP
+//! sockets and answers from zones at once. The control runtime owns the resolver (`engine.rs`),
+//! TCP, metrics and the command line's socket. `responder.rs` decides for both what becomes of a
+//! query. Never touches a packet ring. Start at [`start::prepare`]; `nexus` shares [`admin`].
 
 pub mod admin;
+
+pub mod start;
+
+mod front;
+
+mod responder;
+
+mod chaos;
+
+mod zones;
+
+mod punts;
+
+mod generations;
+
+mod attach;
+
+mod bell;
+
+mod kernel_udp;
+
+mod datagram;
+
+mod question;
+
+mod finish;
+
+mod engine;
+
+mod compose;
+
+mod upstream;
+
+mod hints;
+
+mod listen_tcp;
+
+mod connections;
+
+mod control;
+
+mod admin_server;
+
+mod lookup;
+
+mod table_page;
+
+mod http;
+
+mod metrics;
+
+mod counters;
+
+mod service;
+
+mod clock;

@@ -1,0 +1,28 @@
+//! CLOCK_MONOTONIC, the one clock that both planes and the resolver count by.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Milliseconds of CLOCK_MONOTONIC.
+#[must_use]
+pub(crate) fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}
+
+/// Microseconds of CLOCK_MONOTONIC.
+#[must_use]
+pub(crate) fn now_us() -> u64 {
+    now_ns() / 1_000
+}
+
+/// Whole seconds of CLOCK_MONOTONIC, as cache entries count them.
+#[must_use]
+pub(crate) fn now_secs() -> u32 {
+    // 136 years of uptime.
+    u32::try_from(now_ms() / 1_000).unwrap_or(u32::MAX)
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
+    secs * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}

@@ -1,0 +1,95 @@
+//! From the resolver's outcome to a response in wire form.
+
+use hickory_proto::ProtoError;
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{DNSClass, Name, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use resolver::iterate::Outcome;
+
+use crate::question::{Asked, Resolved};
+
+/// EXTENDED-ERROR (RFC 8914 §2).
+const OPTION_EXTENDED_ERROR: u16 = 15;
+
+/// Makes one whole response of `outcome`, behind the alias records of an own zone if there are any.
+/// What cannot be written (it never should) becomes SERVFAIL.
+pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Resolved {
+    let ttl_secs = outcome.ttl_secs;
+    let trace = outcome.trace.clone().unwrap_or_default();
+    match message(asked, outcome).and_then(|message| message.to_vec()) {
+        Ok(message) => Resolved {
+            message,
+            ttl_secs,
+            from_cache,
+            trace,
+        },
+        Err(error) => {
+            tracing::error!(%error, "a resolved answer cannot be written");
+            failure(asked, ResponseCode::ServFail, None)
+        }
+    }
+}
+
+/// A response without records, never cached.
+pub(crate) fn failure(asked: &Asked, rcode: ResponseCode, extended_error: Option<u16>) -> Resolved {
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.metadata.response_code = rcode;
+    message.metadata.recursion_available = true;
+    if let Ok(question) = question(asked) {
+        message.add_query(question);
+    }
+    if let Some(code) = extended_error {
+        set_extended_error(&mut message, code);
+    }
+    Resolved {
+        message: message.to_vec().unwrap_or_default(),
+        ttl_secs: 0,
+        from_cache: false,
+        trace: Vec::new(),
+    }
+}
+
+fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.add_query(question(asked)?);
+    message.metadata.response_code = outcome.rcode;
+    message.metadata.recursion_available = true;
+    message.metadata.authentic_data = outcome.authentic;
+    if let Some(alias) = &asked.alias {
+        // AA belongs to the first name of the chain (RFC 1035 §4.1.1), and that is ours.
+        message.metadata.authoritative = true;
+        message.metadata.authentic_data = false;
+        message.insert_answers(Message::from_vec(&alias.response)?.answers);
+    }
+    message.answers.extend(outcome.answers);
+    message.insert_authorities(outcome.authority);
+    message.insert_additionals(outcome.additional);
+    let rcode_high = u16::from(outcome.rcode) >> 4;
+    if let Some((code, _)) = outcome.extended_error {
+        set_extended_error(&mut message, code);
+    } else if rcode_high != 0 {
+        message.set_edns(Edns::new());
+    }
+    if let Some(edns) = &mut message.edns {
+        edns.set_rcode_high(u8::try_from(rcode_high).unwrap_or(0));
+    }
+    Ok(message)
+}
+
+/// The code alone: texts would have to be told apart for every client that shares the answer.
+fn set_extended_error(message: &mut Message, code: u16) {
+    let mut edns = Edns::new();
+    edns.options_mut().insert(EdnsOption::Unknown(
+        OPTION_EXTENDED_ERROR,
+        code.to_be_bytes().to_vec(),
+    ));
+    message.set_edns(edns);
+}
+
+fn question(asked: &Asked) -> Result<Query, ProtoError> {
+    let name = Name::read(&mut BinDecoder::new(asked.query.qname()))?;
+    let mut question = Query::query(name, RecordType::from(asked.query.qtype));
+    question.set_query_class(DNSClass::from(asked.query.qclass));
+    Ok(question)
+}

@@ -1,0 +1,348 @@
+//! What the command line and the metrics see and may do.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use config::Config;
+use exchange::Region;
+use hickory_proto::rr::Name;
+use tokio::sync::oneshot;
+
+use crate::admin::{
+    CachePage, ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode,
+    ResolverStatus, Response, Stats, Status, UpstreamStatus, ZoneReloaded,
+};
+use crate::clock;
+use crate::counters::Counters;
+use crate::engine::EngineHandle;
+use crate::front::{self, FrontSender};
+use crate::lookup::Lookups;
+use crate::metrics::{Snapshot, resolver_rows};
+use crate::table_page::page;
+use crate::zones::Zones;
+
+/// The front thread makes a round at least every 50 ms; silent for longer than this, it hangs.
+const FRONT_SILENT_MS: u64 = 5_000;
+
+/// What the front thread shows to everybody else.
+#[derive(Debug)]
+pub(crate) struct FrontState {
+    /// The dataplane's memory, while attached.
+    pub(crate) region: ArcSwapOption<Region>,
+    /// Last round, milliseconds of CLOCK_MONOTONIC.
+    pub(crate) alive_ms: AtomicU64,
+}
+
+impl FrontState {
+    /// Before the first round: `now_ms` counts as one.
+    pub(crate) fn new(now_ms: u64) -> Self {
+        Self {
+            region: ArcSwapOption::empty(),
+            alive_ms: AtomicU64::new(now_ms),
+        }
+    }
+}
+
+/// Everything that can be asked of the running control. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Control(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) config_path: Option<PathBuf>,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) started_ms: u64,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) zones: Arc<Zones>,
+    pub(crate) engine: EngineHandle,
+    pub(crate) front: FrontSender,
+    pub(crate) state: Arc<FrontState>,
+    pub(crate) lookups: Lookups,
+}
+
+impl Control {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Carries out one request of the command line.
+    pub(crate) async fn carry_out(&self, request: Request) -> Result<Response, Failure> {
+        match request {
+            Request::Status {} => Ok(Response::Status(Box::new(self.status().await))),
+            Request::Stats {} => Ok(Response::Stats(Box::new(self.stats().await))),
+            Request::Lookup {
+                name,
+                record_type,
+                trace,
+            } => {
+                let lookup = self.0.lookups.look_up(&name, &record_type, trace).await?;
+                Ok(Response::Lookup(Box::new(lookup)))
+            }
+            Request::CacheDump { name, cursor } => self.dump(name, cursor),
+            Request::CacheFlush { name, subtree } => self.flush(name, subtree).await,
+            Request::ZoneList {} => Ok(Response::Zones {
+                zones: self.zone_status(),
+            }),
+            Request::ZoneReload { name } => self.reload_zones(name).await,
+            Request::Reload {} => Ok(Response::ZonesReloaded {
+                zones: self.reload().await?,
+            }),
+            Request::Metrics {} => Ok(Response::Metrics {
+                text: self.metrics().await,
+            }),
+        }
+    }
+
+    /// Whether the front thread makes its rounds.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let alive_ms = self.0.state.alive_ms.load(Ordering::Relaxed);
+        clock::now_ms().saturating_sub(alive_ms) < FRONT_SILENT_MS
+    }
+
+    /// Every metric in text form.
+    pub(crate) async fn metrics(&self) -> String {
+        let snapshot = Snapshot {
+            counters: Arc::clone(&self.0.counters),
+            engine: self.0.engine.statistics().await,
+            region: self.region(),
+        };
+        snapshot.to_text()
+    }
+
+    /// Reads the configuration and every zone file again.
+    pub(crate) async fn reload(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+        let control = self.clone();
+        let reloaded = tokio::task::spawn_blocking(move || control.reload_blocking()).await;
+        let results = reloaded.map_err(|error| internal(&error))??;
+        self.tell_front();
+        Ok(results)
+    }
+
+    fn reload_blocking(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+        let inner = &self.0;
+        let fresh = Config::load_or_default(inner.config_path.as_deref())
+            .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+        if (Config {
+            zones: Vec::new(),
+            ..fresh.clone()
+        }) != (Config {
+            zones: Vec::new(),
+            ..inner.config.clone()
+        }) {
+            tracing::warn!("changes outside of `zones` take effect at the next start");
+        }
+        let results = inner.zones.reconfigure(fresh.zones);
+        log(&results);
+        Ok(results)
+    }
+
+    async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {
+        let name = name.map(|name| absolute(&name));
+        let zones = Arc::clone(&self.0.zones);
+        let asked = name.clone();
+        let reloaded = tokio::task::spawn_blocking(move || zones.reload(asked.as_deref())).await;
+        let results = reloaded.map_err(|error| internal(&error))?.ok_or_else(|| {
+            let name = name.unwrap_or_default();
+            Failure::new(
+                FailureCode::NotFound,
+                format!("no zone {name} is configured"),
+            )
+        })?;
+        log(&results);
+        self.tell_front();
+        Ok(Response::ZonesReloaded { zones: results })
+    }
+
+    /// Generations are raised after the new data are in service, so that no answer from the old
+    /// ones carries a new number.
+    fn tell_front(&self) {
+        if let Err(error) = self.0.front.request(front::Request::ZonesChanged) {
+            tracing::error!(%error, "the front thread does not take a reload");
+        }
+    }
+
+    fn region(&self) -> Option<Region> {
+        self.0
+            .state
+            .region
+            .load()
+            .as_ref()
+            .map(|region| Region::clone(region))
+    }
+
+    fn zone_status(&self) -> Vec<crate::admin::ZoneStatus> {
+        let generations = self.region().map(|region| region.generations());
+        self.0.zones.status(|number| {
+            generations
+                .as_ref()
+                .map_or(0, |generations| generations.generation(number))
+        })
+    }
+
+    async fn status(&self) -> Status {
+        let inner = &self.0;
+        let engine = inner.engine.statistics().await;
+        let now_ms = clock::now_ms();
+        let forward = &inner.config.resolver.forward;
+        let mode = if forward.is_empty() {
+            ResolverMode::Recurse
+        } else {
+            ResolverMode::Forward
+        };
+        Status {
+            control: ControlStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                uptime_secs: now_ms.saturating_sub(inner.started_ms) / 1_000,
+                listen: inner.listen.clone(),
+                serving_udp: inner.counters.serving_udp.get() != 0,
+                zones: inner.counters.zones.get(),
+                resolver: ResolverStatus {
+                    mode,
+                    queries_in_flight: engine.questions,
+                    upstreams: upstreams(forward),
+                },
+            },
+            dataplane: self.region().and_then(|region| {
+                let interface = inner.config.dataplane.interface.as_deref().unwrap_or("");
+                DataplaneStatus::read(&region, interface, now_ms)
+            }),
+        }
+    }
+
+    async fn stats(&self) -> Stats {
+        let now_ms = clock::now_ms();
+        let mut stats = match self.region() {
+            Some(region) => Stats::read(&region, now_ms),
+            None => Stats {
+                taken_at_ms: now_ms,
+                workers: Vec::new(),
+                control: BTreeMap::new(),
+            },
+        };
+        for (row, value) in self.0.counters.rows() {
+            let labels: Vec<_> = row
+                .labels
+                .iter()
+                .map(|(name, text)| format!("{name}=\"{text}\""))
+                .collect();
+            let name = match labels.is_empty() {
+                true => row.metric.to_owned(),
+                false => format!("{}{{{}}}", row.metric, labels.join(",")),
+            };
+            stats.control.insert(name, value);
+        }
+        let engine = self.0.engine.statistics().await;
+        for (metric, _, _, value) in resolver_rows(&engine) {
+            stats.control.insert(metric.to_owned(), value);
+        }
+        stats
+    }
+
+    fn dump(&self, name: Option<String>, cursor: u64) -> Result<Response, Failure> {
+        let region = self.region().ok_or_else(unattached)?;
+        let qname = name.map(|name| wire_name(&name)).transpose()?;
+        let page: CachePage = page(&region, qname.as_deref(), cursor);
+        Ok(Response::CachePage(page))
+    }
+
+    async fn flush(&self, name: Option<String>, subtree: bool) -> Result<Response, Failure> {
+        let parsed = name.as_deref().map(parse_name).transpose()?;
+        let qname = name.as_deref().map(wire_name).transpose()?;
+        let (done, entries) = oneshot::channel();
+        // The resolver first: what it finds from now on is fresh.
+        let records = self
+            .0
+            .engine
+            .flush(parsed.map(|name| (name, subtree)))
+            .await;
+        let request = front::Request::Flush {
+            name: qname.map(|qname| (qname, subtree)),
+            done,
+        };
+        self.0
+            .front
+            .request(request)
+            .map_err(|_| Failure::new(FailureCode::Unavailable, "the front thread is busy"))?;
+        let entries = entries.await.map_err(|error| internal(&error))?;
+        tracing::info!(records, entries, "caches flushed");
+        Ok(Response::CacheFlushed {
+            entries: entries + records as u64,
+        })
+    }
+}
+
+/// The resolver chooses among them by itself and does not yet say which are well.
+fn upstreams(forward: &[config::Upstream]) -> Vec<UpstreamStatus> {
+    forward
+        .iter()
+        .map(|upstream| UpstreamStatus {
+            address: upstream.0,
+            healthy: true,
+            round_trip_us: None,
+        })
+        .collect()
+}
+
+fn log(results: &[ZoneReloaded]) {
+    for result in results {
+        match &result.error {
+            Some(error) => {
+                tracing::error!(zone = result.name, "{error}; the old data stay in service")
+            }
+            None => tracing::info!(
+                zone = result.name,
+                serial = result.serial,
+                changed = result.changed,
+                "zone read"
+            ),
+        }
+    }
+}
+
+/// Lower case, with the final dot.
+fn absolute(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    if name.ends_with('.') {
+        name
+    } else {
+        name + "."
+    }
+}
+
+/// A name as it is typed; one without a final dot is absolute all the same.
+pub(crate) fn parse_name(text: &str) -> Result<Name, Failure> {
+    let mut name = Name::from_ascii(text).map_err(|error| {
+        Failure::new(
+            FailureCode::BadRequest,
+            format!("`{text}` is no domain name: {error}"),
+        )
+    })?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// Wire form, lower case.
+fn wire_name(text: impl AsRef<str>) -> Result<Vec<u8>, Failure> {
+    let name = parse_name(text.as_ref())?.to_lowercase();
+    let mut wire = Vec::new();
+    for label in name.iter() {
+        wire.push(u8::try_from(label.len()).unwrap_or(0));
+        wire.extend_from_slice(label);
+    }
+    wire.push(0);
+    Ok(wire)
+}
+
+pub(crate) fn internal(error: &dyn std::error::Error) -> Failure {
+    Failure::new(FailureCode::Internal, error.to_string())
+}
+
+fn unattached() -> Failure {
+    Failure::new(FailureCode::Unavailable, "no dataplane is attached")
+}

@@ -1,0 +1,165 @@
+//! What control counts itself. One table gives field, metric, labels and help.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counter or gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only grows.
+    Counter,
+    /// The latest value of something.
+    Gauge,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Description {
+    /// Prometheus metric. Rows that share one differ in labels and stand together.
+    pub metric: &'static str,
+    /// Label names and values.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// One sentence.
+    pub help: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+}
+
+/// One number, shared by all threads of control.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Adds `count`.
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    #[must_use]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($field:ident: $kind:ident $metric:literal {$($label:ident = $value:literal),*} $help:literal;)*) => {
+        /// Everything that control counts itself.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(#[doc = $help] pub $field: Counter,)*
+        }
+
+        /// Every counter, in the order of its metric.
+        pub(crate) const COUNTERS: &[Description] = &[
+            $(Description {
+                metric: $metric,
+                labels: &[$((stringify!($label), $value)),*],
+                help: $help,
+                kind: Kind::$kind,
+            },)*
+        ];
+
+        /// Field names, so that a test can look for who writes each.
+        #[cfg(test)]
+        const FIELDS: &[&str] = &[$(stringify!($field)),*];
+
+        impl Counters {
+            /// Every row of the table with its value now, in the order of [`COUNTERS`].
+            pub(crate) fn rows(&self) -> impl Iterator<Item = (&'static Description, u64)> {
+                COUNTERS.iter().zip([$(self.$field.get()),*])
+            }
+        }
+    };
+}
+
+counters! {
+    queries_punt: Counter "nexus_control_queries_total" {transport = "punt"} "Queries that reached control, by how they came.";
+    queries_udp: Counter "nexus_control_queries_total" {transport = "udp"} "Queries that reached control, by how they came.";
+    queries_tcp: Counter "nexus_control_queries_total" {transport = "tcp"} "Queries that reached control, by how they came.";
+
+    answers_zone: Counter "nexus_control_answers_total" {source = "zone"} "Answers that control made, by where they came from.";
+    answers_resolver: Counter "nexus_control_answers_total" {source = "resolver"} "Answers that control made, by where they came from.";
+    answers_policy: Counter "nexus_control_answers_total" {source = "policy"} "Answers that control made, by where they came from.";
+    answers_malformed: Counter "nexus_control_answers_total" {source = "malformed"} "Answers that control made, by where they came from.";
+    answers_overload: Counter "nexus_control_answers_total" {source = "overload"} "Answers that control made, by where they came from.";
+
+    drops_silent: Counter "nexus_control_drops_total" {reason = "silent"} "Messages that control did not answer, by reason.";
+    drops_slot: Counter "nexus_control_drops_total" {reason = "slot"} "Messages that control did not answer, by reason.";
+    drops_late: Counter "nexus_control_drops_total" {reason = "late"} "Messages that control did not answer, by reason.";
+    drops_reply_ring: Counter "nexus_control_drops_total" {reason = "reply_ring"} "Messages that control did not answer, by reason.";
+    drops_send: Counter "nexus_control_drops_total" {reason = "send"} "Messages that control did not answer, by reason.";
+
+    table_insertions: Counter "nexus_control_table_insertions_total" {} "Answers put into the shared table.";
+    attachments: Counter "nexus_control_attachments_total" {} "Times control attached to a dataplane.";
+    attached: Gauge "nexus_control_attached" {} "1 while control is attached to a dataplane.";
+    serving_udp: Gauge "nexus_control_serving_udp" {} "1 while control reads UDP queries from kernel sockets.";
+
+    tcp_accepted: Counter "nexus_control_tcp_connections_total" {outcome = "accepted"} "TCP connections from clients, by outcome.";
+    tcp_refused: Counter "nexus_control_tcp_connections_total" {outcome = "refused"} "TCP connections from clients, by outcome.";
+    tcp_open: Gauge "nexus_control_tcp_open_connections" {} "TCP connections from clients that are open.";
+    tcp_timeouts: Counter "nexus_control_tcp_timeouts_total" {} "TCP connections closed because nothing moved on them.";
+    transfers: Counter "nexus_control_transfers_total" {outcome = "served"} "Zone transfers, by outcome.";
+    transfers_refused: Counter "nexus_control_transfers_total" {outcome = "refused"} "Zone transfers, by outcome.";
+
+    zones: Gauge "nexus_control_zones" {} "Zones in service.";
+    reloads: Counter "nexus_control_zone_reloads_total" {outcome = "changed"} "Zone files read again, by outcome.";
+    reloads_unchanged: Counter "nexus_control_zone_reloads_total" {outcome = "unchanged"} "Zone files read again, by outcome.";
+    reloads_failed: Counter "nexus_control_zone_reloads_total" {outcome = "failed"} "Zone files read again, by outcome.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_writer_outside_of_tests() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let mut code = String::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+                // Calls may be broken over lines.
+                code.extend(text[..end].split_whitespace());
+            }
+        }
+        for field in FIELDS {
+            let written = ["increment(", "add(", "set("]
+                .iter()
+                .any(|verb| code.contains(&format!("counters.{field}.{verb}")));
+            assert!(written, "nothing writes {field}");
+        }
+    }
+
+    #[test]
+    fn rows_of_one_metric_stand_together_with_one_help_and_different_labels() {
+        let mut seen = Vec::new();
+        for group in COUNTERS.chunk_by(|one, next| one.metric == next.metric) {
+            assert!(
+                !seen.contains(&group[0].metric),
+                "{} is split",
+                group[0].metric
+            );
+            seen.push(group[0].metric);
+            for (index, row) in group.iter().enumerate() {
+                assert_eq!((row.help, row.kind), (group[0].help, group[0].kind));
+                assert!(
+                    group[..index]
+                        .iter()
+                        .all(|other| other.labels != row.labels)
+                );
+            }
+        }
+    }
+}

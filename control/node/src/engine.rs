@@ -1,0 +1,330 @@
+//! Drives the resolver: questions, replies and time in; sockets and answers out.
+//!
+//! Owns the only [`Resolver`]. Runs as one task of the control runtime; everybody else holds an
+//! [`EngineHandle`]. Equal questions are joined inside the resolver.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::Name;
+use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Statistics};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::compose::{compose, failure};
+use crate::front::FrontSender;
+use crate::question::{Asked, Finished, Origin, Resolved};
+use crate::upstream::{Event, Outgoing, Upstreams};
+
+/// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
+const COMMANDS_MAX: usize = 8192;
+/// Replies from servers that wait; their sockets wait with them.
+const EVENTS_MAX: usize = 4096;
+/// Commands taken at once.
+const BATCH_MAX: usize = 64;
+/// A timer that is not due: long enough to cost nothing.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// INFO-CODE "Not Authoritative" (RFC 8914 §4.21).
+const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
+
+/// What others want of the engine.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Ask(Box<Asked>),
+    Statistics(oneshot::Sender<EngineStatistics>),
+    Flush {
+        name: Option<(Name, bool)>,
+        done: oneshot::Sender<usize>,
+    },
+}
+
+/// Numbers of the engine at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EngineStatistics {
+    /// The resolver's own.
+    pub resolver: Statistics,
+    /// Sockets open towards servers.
+    pub upstream_sockets: u64,
+    /// Questions that wait for an answer.
+    pub questions: u64,
+}
+
+/// The engine is gone or has too much to do.
+#[derive(Debug)]
+pub(crate) struct Overloaded(
+    /// What could not be asked.
+    pub Box<Asked>,
+);
+
+/// The way to the engine, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl EngineHandle {
+    /// Asks without waiting; the answer goes to the question's origin.
+    ///
+    /// # Errors
+    /// Gives the question back if too many wait already.
+    pub(crate) fn ask(&self, asked: Box<Asked>) -> Result<(), Overloaded> {
+        self.commands
+            .try_send(Command::Ask(asked))
+            .map_err(|error| match error.into_inner() {
+                Command::Ask(asked) => Overloaded(asked),
+                Command::Statistics(_) | Command::Flush { .. } => {
+                    unreachable!("what comes back is what was sent")
+                }
+            })
+    }
+
+    /// Numbers of this moment; zeros if the engine is gone.
+    pub(crate) async fn statistics(&self) -> EngineStatistics {
+        let (done, result) = oneshot::channel();
+        if self.commands.send(Command::Statistics(done)).await.is_err() {
+            return EngineStatistics::default();
+        }
+        result.await.unwrap_or_default()
+    }
+
+    /// Forgets what was resolved: everything, a name, or a name and all below it. Returns how
+    /// many record sets went.
+    pub(crate) async fn flush(&self, name: Option<(Name, bool)>) -> usize {
+        let (done, result) = oneshot::channel();
+        if self
+            .commands
+            .send(Command::Flush { name, done })
+            .await
+            .is_err()
+        {
+            return 0;
+        }
+        result.await.unwrap_or(0)
+    }
+}
+
+/// The resolver with its sockets and the questions that wait.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    resolver: Resolver,
+    upstreams: Upstreams,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Receiver<Event>,
+    front: FrontSender,
+    waiting: HashMap<u64, Box<Asked>>,
+    next_ticket: u64,
+    /// While a question is being put: the resolver's cache hits before it.
+    hits_before: Option<u64>,
+    effects: Vec<Effect>,
+}
+
+impl Engine {
+    /// An engine with an empty cache. `seed` must be unpredictable.
+    #[must_use]
+    pub(crate) fn new(
+        config: Config,
+        seed: [u8; 32],
+        upstream_sockets_max: usize,
+        front: FrontSender,
+    ) -> (Self, EngineHandle) {
+        let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let engine = Self {
+            resolver: Resolver::new(config, seed),
+            upstreams: Upstreams::new(upstream_sockets_max, events_in),
+            commands,
+            events,
+            front,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            hits_before: None,
+            effects: Vec::new(),
+        };
+        (
+            engine,
+            EngineHandle {
+                commands: commands_in,
+            },
+        )
+    }
+
+    /// Runs until every handle is gone.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let timer = tokio::time::sleep(IDLE);
+        tokio::pin!(timer);
+        loop {
+            timer.as_mut().reset(self.deadline());
+            tokio::select! {
+                biased;
+                () = &mut timer => self.step(Input::Tick),
+                Some(event) = self.events.recv() => self.on_event(event),
+                count = self.commands.recv_many(&mut batch, BATCH_MAX) => {
+                    if count == 0 {
+                        return;
+                    }
+                    for command in batch.drain(..) {
+                        self.on_command(command);
+                    }
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let wait = match self.resolver.next_deadline() {
+            Some(at_ms) => Duration::from_millis(at_ms.saturating_sub(clock::now_ms())),
+            None => IDLE,
+        };
+        Instant::now() + wait
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Reply {
+                exchange,
+                from,
+                message,
+            } => {
+                self.step(Input::Reply {
+                    exchange,
+                    from,
+                    message: &message,
+                });
+            }
+            Event::Failed { exchange, reason } => {
+                self.upstreams.end(exchange);
+                self.step(Input::Failed { exchange, reason });
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Ask(asked) => self.on_ask(asked),
+            Command::Statistics(done) => {
+                let _ = done.send(EngineStatistics {
+                    resolver: self.resolver.statistics(),
+                    upstream_sockets: self.upstreams.count() as u64,
+                    questions: self.waiting.len() as u64,
+                });
+            }
+            Command::Flush { name, done } => {
+                let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
+                let _ = done.send(self.resolver.flush(name));
+            }
+        }
+    }
+
+    fn on_ask(&mut self, asked: Box<Asked>) {
+        let Some(question) = question(&asked) else {
+            let resolved = failure(&asked, ResponseCode::ServFail, None);
+            return self.deliver(asked, resolved);
+        };
+        if asked.cache_only {
+            let resolved = match self.resolver.lookup_cache(clock::now_ms(), &question) {
+                Some(outcome) => compose(&asked, outcome, true),
+                // What is not here is not looked up for a client that did not ask us to.
+                None => failure(
+                    &asked,
+                    ResponseCode::Refused,
+                    Some(EXTENDED_ERROR_NOT_AUTHORITATIVE),
+                ),
+            };
+            return self.deliver(asked, resolved);
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, asked);
+        self.hits_before = Some(self.resolver.statistics().cache_hits);
+        self.step(Input::Ask { ticket, question });
+        self.hits_before = None;
+    }
+
+    /// One step of the resolver, and everything that follows from it.
+    fn step(&mut self, input: Input<'_>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.resolver.step(clock::now_ms(), input, &mut effects);
+        // A failed send is an input again: bounded, since each costs the resolver one attempt.
+        let mut failed = Vec::new();
+        loop {
+            for effect in effects.drain(..) {
+                self.perform(effect, &mut failed);
+            }
+            let Some(input) = failed.pop() else { break };
+            self.resolver.step(clock::now_ms(), input, &mut effects);
+        }
+        self.effects = effects;
+    }
+
+    fn perform(&mut self, effect: Effect, failed: &mut Vec<Input<'static>>) {
+        match effect {
+            Effect::Send {
+                exchange,
+                server,
+                transport,
+                message,
+                timeout_ms,
+            } => {
+                let outgoing = Outgoing {
+                    exchange,
+                    server,
+                    transport,
+                    message,
+                    timeout_ms,
+                };
+                if let Err(reason) = self.upstreams.send(outgoing) {
+                    failed.push(Input::Failed { exchange, reason });
+                }
+            }
+            Effect::Cancel { exchange } => self.upstreams.end(exchange),
+            Effect::Done { ticket, outcome } => self.on_done(ticket, outcome),
+        }
+    }
+
+    fn on_done(&mut self, ticket: u64, outcome: Outcome) {
+        if let Some(asked) = self.waiting.remove(&ticket) {
+            let hits = self.resolver.statistics().cache_hits;
+            let from_cache = self.hits_before.is_some_and(|before| hits > before);
+            let resolved = compose(&asked, outcome, from_cache);
+            self.deliver(asked, resolved);
+        }
+    }
+
+    fn deliver(&self, asked: Box<Asked>, resolved: Resolved) {
+        let finished = Box::new(Finished {
+            asked: *asked,
+            resolved,
+        });
+        // Whoever asked may be gone: then nobody waits for the answer.
+        match &finished.asked.origin {
+            Origin::Front(_) => self.front.send(finished),
+            Origin::Channel(channel) => {
+                let channel = channel.clone();
+                let _ = channel.try_send(finished);
+            }
+        }
+    }
+}
+
+/// What the resolver is to find: the name asked for, or the name that an own zone's alias leads to.
+fn question(asked: &Asked) -> Option<Question> {
+    let query = &asked.query;
+    let qname = asked
+        .alias
+        .as_ref()
+        .map_or(query.qname(), |alias| &alias.target);
+    let mut question = Question::from_wire(
+        qname,
+        query.qtype,
+        query.qclass,
+        query.checking_disabled(),
+        query.dnssec_ok(),
+    )
+    .ok()?;
+    question.trace = asked.trace;
+    Some(question)
+}

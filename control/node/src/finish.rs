@@ -1,0 +1,67 @@
+//! Writes what the resolver found over the query that asked for it.
+
+use wire::answer::{Age, dissect, write_answer, write_error};
+use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
+
+use crate::question::Finished;
+use crate::responder::Via;
+
+/// TTL offsets of the most records that fit a message: eleven bytes each at least.
+const TTL_OFFSETS_BYTES: usize = 2 * 65_536 / 11;
+
+/// What was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// Length of the message.
+    pub(crate) bytes: usize,
+    /// All of it is there: no TC, no record left out.
+    pub(crate) whole: bool,
+}
+
+/// Scratch for taking answers apart.
+#[derive(Debug)]
+pub(crate) struct Finisher {
+    ttl_offsets: Box<[u8]>,
+}
+
+impl Default for Finisher {
+    fn default() -> Self {
+        Self {
+            ttl_offsets: vec![0; TTL_OFFSETS_BYTES].into_boxed_slice(),
+        }
+    }
+}
+
+impl Finisher {
+    /// Writes the answer for this client into `out`, which has room for the query at least.
+    pub(crate) fn write(&mut self, finished: &Finished, out: &mut [u8], via: Via) -> Written {
+        let (asked, resolved) = (&finished.asked, &finished.resolved);
+        let (query, query_bytes) = (&asked.query, asked.message.len());
+        out[..query_bytes].copy_from_slice(&asked.message);
+        let limit = match via {
+            Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
+            Via::Tcp => u16::MAX,
+        };
+        match dissect(&resolved.message, &mut self.ttl_offsets) {
+            Ok(dissected) => {
+                let answer = dissected.answer(&resolved.message, &self.ttl_offsets);
+                let bytes = write_answer(out, query, &answer, Age::Fresh(0), limit);
+                let additional = u16::from_be_bytes([out[10], out[11]]);
+                let opt = u16::from(query.edns.is_some());
+                let cut = u16::from_be_bytes([out[2], out[3]]) & flag::TC != 0;
+                Written {
+                    bytes,
+                    whole: !cut && additional == answer.counts[2].saturating_add(opt),
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a resolved answer cannot be read back");
+                let bytes = write_error(out, query_bytes, Some(query), rcode::SERVFAIL, None);
+                Written {
+                    bytes,
+                    whole: false,
+                }
+            }
+        }
+    }
+}

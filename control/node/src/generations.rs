@@ -1,0 +1,141 @@
+//! Which state of which zone the workers' answers come from, told by generation numbers.
+//!
+//! A small file beside the command line's socket remembers over a restart what a dataplane was
+//! told, so that a control that comes back with the same zones kills no answer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use exchange::{BumpError, DataplaneStatus, GenerationsWriter};
+use serde::{Deserialize, Serialize};
+
+use crate::zones::ZoneTable;
+
+/// Zones by number: name and digest of the data.
+type Zones = BTreeMap<u32, (String, u64)>;
+
+/// The file. Losing it costs cached answers, never correctness.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    /// Of the dataplane: no other has these two.
+    pid: u32,
+    started_ms: u64,
+    zones: Zones,
+}
+
+impl State {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    fn read(&self) -> Option<Content> {
+        serde_json::from_slice(&std::fs::read(&self.path).ok()?).ok()
+    }
+
+    fn write(&self, content: &Content) {
+        let written = serde_json::to_vec(content)
+            .map_err(std::io::Error::from)
+            .and_then(|text| {
+                let beside = self.path.with_extension("new");
+                std::fs::write(&beside, text)?;
+                std::fs::rename(&beside, &self.path)
+            });
+        if let Err(error) = written {
+            tracing::debug!(path = %self.path.display(), %error, "cannot remember the zones' generations");
+        }
+    }
+
+    fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What the dataplane was told.
+#[derive(Debug)]
+pub(crate) struct Published {
+    state: State,
+    dataplane: (u32, u64),
+    zones: Option<Zones>,
+}
+
+impl Published {
+    pub(crate) fn new(state: State) -> Self {
+        Self {
+            state,
+            dataplane: (0, 0),
+            zones: None,
+        }
+    }
+
+    /// A dataplane came: one that we know keeps its answers of zones that did not change.
+    pub(crate) fn on_attached(
+        &mut self,
+        dataplane: &DataplaneStatus,
+        zones: &ZoneTable,
+        generations: &mut GenerationsWriter,
+    ) {
+        self.dataplane = (dataplane.pid, dataplane.started_ms);
+        self.zones = self
+            .state
+            .read()
+            .filter(|content| (content.pid, content.started_ms) == self.dataplane)
+            .map(|content| content.zones);
+        self.on_changed(zones, generations);
+    }
+
+    /// Raises the generations of what changed since the last time.
+    pub(crate) fn on_changed(&mut self, zones: &ZoneTable, generations: &mut GenerationsWriter) {
+        let now: Zones = zones
+            .iter()
+            .map(|zone| (zone.number, (zone.name.clone(), zone.digest)))
+            .collect();
+        if self.zones.as_ref() == Some(&now) {
+            return;
+        }
+        // Should we be killed in between, the next control must not trust what the file says.
+        self.state.remove();
+        let result = match &self.zones {
+            Some(before) if same_names(before, &now) => now
+                .iter()
+                .filter(|(number, zone)| before.get(number) != Some(zone))
+                .try_for_each(|(number, _)| generations.bump(*number).map(drop)),
+            // Which names are ours has changed: resolved answers may be wrong too.
+            _ => generations
+                .bump_zones()
+                .and_then(|()| generations.bump(0).map(drop)),
+        };
+        match result {
+            Ok(()) => {
+                let (pid, started_ms) = self.dataplane;
+                self.state.write(&Content {
+                    pid,
+                    started_ms,
+                    zones: now.clone(),
+                });
+                self.zones = Some(now);
+            }
+            // The front thread learns of it by the connection.
+            Err(BumpError::Superseded) => {}
+            Err(error @ BumpError::Zone { .. }) => {
+                tracing::error!(%error, "more zones than the dataplane can tell apart: raise dataplane.zones_max and restart it");
+                self.zones = None;
+            }
+        }
+    }
+}
+
+fn same_names(before: &Zones, now: &Zones) -> bool {
+    let names = |zones: &Zones| -> Vec<_> {
+        zones
+            .iter()
+            .map(|(number, (name, _))| (*number, name.clone()))
+            .collect()
+    };
+    names(before) == names(now)
+}

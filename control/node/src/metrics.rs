@@ -1,0 +1,466 @@
+//! Everything that is counted, in Prometheus text form, read at the moment of the scrape.
+//!
+//! Workers count in shared memory, control in [`Counters`], the resolver in its own statistics:
+//! nothing is counted twice and a packet pays for no metric.
+
+use std::fmt;
+use std::sync::Arc;
+
+use exchange::{CounterKind, HistogramValues, LATENCY_BUCKETS, Region, bucket_end_ns};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::clock;
+use crate::counters::{Counters, Kind};
+use crate::engine::EngineStatistics;
+
+/// Everything that a scrape reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Control's own.
+    pub counters: Arc<Counters>,
+    /// The engine's, of this moment.
+    pub engine: EngineStatistics,
+    /// The dataplane's memory, if attached.
+    pub region: Option<Region>,
+}
+
+/// One value of a metric.
+struct Sample {
+    labels: Vec<(&'static str, String)>,
+    value: u64,
+}
+
+impl Snapshot {
+    /// The whole exposition.
+    #[must_use]
+    pub(crate) fn to_text(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.clone()));
+        let mut out = String::new();
+        match text::encode(&mut out, &registry) {
+            Ok(()) => out,
+            Err(fmt::Error) => unreachable!("writing to a string does not fail"),
+        }
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_control(&mut encoder)?;
+        self.encode_resolver(&mut encoder)?;
+        match &self.region {
+            Some(region) => encode_dataplane(region, &mut encoder),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Snapshot {
+    fn encode_control(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows: Vec<_> = self.counters.rows().collect();
+        for group in rows.chunk_by(|one, next| one.0.metric == next.0.metric) {
+            let Some((first, _)) = group.first() else {
+                continue;
+            };
+            let samples: Vec<_> = group
+                .iter()
+                .map(|(row, value)| Sample {
+                    labels: row
+                        .labels
+                        .iter()
+                        .map(|(name, text)| (*name, (*text).to_owned()))
+                        .collect(),
+                    value: *value,
+                })
+                .collect();
+            write(encoder, first.metric, first.help, first.kind, &samples)?;
+        }
+        Ok(())
+    }
+
+    fn encode_resolver(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (metric, help, kind, value) in resolver_rows(&self.engine) {
+            write(
+                encoder,
+                metric,
+                help,
+                kind,
+                &[Sample {
+                    labels: Vec::new(),
+                    value,
+                }],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_dataplane(region: &Region, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let workers: Vec<_> = (0..region.workers())
+        .filter_map(|worker| Some((worker, region.counters(worker).ok()?)))
+        .collect();
+    for group in exchange::COUNTERS.chunk_by(|one, next| one.metric == next.metric) {
+        let Some(first) = group.first() else { continue };
+        let mut samples = Vec::new();
+        for (worker, values) in &workers {
+            for (row, value) in values.rows().filter(|(row, _)| row.metric == first.metric) {
+                let mut labels = vec![("worker", worker.to_string())];
+                labels.extend(
+                    row.labels
+                        .iter()
+                        .map(|(name, text)| (*name, (*text).to_owned())),
+                );
+                samples.push(Sample { labels, value });
+            }
+        }
+        let kind = match first.kind {
+            CounterKind::Counter => Kind::Counter,
+            CounterKind::Gauge => Kind::Gauge,
+        };
+        write(encoder, first.metric, first.help, kind, &samples)?;
+    }
+    let mut latency = HistogramValues::default();
+    for worker in 0..region.workers() {
+        if let Ok(values) = region.latency(worker) {
+            latency.add(&values);
+        }
+    }
+    write_latency(encoder, &latency)?;
+    write_state(encoder, region)
+}
+
+fn write_latency(encoder: &mut DescriptorEncoder<'_>, latency: &HistogramValues) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "nexus_worker_latency_seconds",
+        "Time from the receipt of a batch to its sending.",
+        None,
+        MetricType::Histogram,
+    )?;
+    // Every fourth bound, a power of two: the finer ones are for `nexus stats`.
+    let mut buckets = Vec::with_capacity(LATENCY_BUCKETS / 4);
+    for (index, counts) in latency.buckets.chunks(4).enumerate() {
+        let is_last = (index + 1) * 4 >= LATENCY_BUCKETS;
+        let bound = if is_last {
+            f64::MAX
+        } else {
+            seconds(bucket_end_ns(index * 4 + 3))
+        };
+        buckets.push((
+            bound,
+            counts
+                .iter()
+                .fold(0, |sum: u64, count| sum.saturating_add(*count)),
+        ));
+    }
+    let sum = seconds(latency.sum_ns);
+    metric.encode_histogram::<[(&str, &str); 0]>(sum, latency.packets(), &buckets, None)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric for people")]
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn write_state(encoder: &mut DescriptorEncoder<'_>, region: &Region) -> fmt::Result {
+    let now_ms = clock::now_ms();
+    let status = region.dataplane_status().unwrap_or_default();
+    write(
+        encoder,
+        "nexus_mode",
+        "1 for the mode in which packets reach the workers.",
+        Kind::Gauge,
+        &[Sample {
+            labels: vec![
+                ("mode", status.mode.name().to_owned()),
+                ("reason", status.reason),
+            ],
+            value: 1,
+        }],
+    )?;
+    let ages: Vec<_> = (0..region.workers())
+        .filter_map(|worker| {
+            let value = now_ms.saturating_sub(region.worker_heartbeat_ms(worker).ok()?);
+            Some(Sample {
+                labels: vec![("worker", worker.to_string())],
+                value,
+            })
+        })
+        .collect();
+    let help = "Milliseconds since a worker's last sign of life.";
+    write(
+        encoder,
+        "nexus_worker_heartbeat_age_milliseconds",
+        help,
+        Kind::Gauge,
+        &ages,
+    )
+}
+
+/// One metric with all its samples. The encoder adds `_total` to counters itself.
+fn write(
+    encoder: &mut DescriptorEncoder<'_>,
+    metric: &str,
+    help: &str,
+    kind: Kind,
+    samples: &[Sample],
+) -> fmt::Result {
+    let (name, metric_type) = match kind {
+        Kind::Counter => (
+            metric.strip_suffix("_total").unwrap_or(metric),
+            MetricType::Counter,
+        ),
+        Kind::Gauge => (metric, MetricType::Gauge),
+    };
+    let mut metric = encoder.encode_descriptor(name, help, None, metric_type)?;
+    for sample in samples {
+        if sample.labels.is_empty() {
+            write_value(metric, kind, sample.value)?;
+            return Ok(());
+        }
+        write_value(metric.encode_family(&sample.labels)?, kind, sample.value)?;
+    }
+    Ok(())
+}
+
+fn write_value(encoder: MetricEncoder<'_>, kind: Kind, value: u64) -> fmt::Result {
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(encoder),
+        Kind::Gauge => ConstGauge::new(value).encode(encoder),
+    }
+}
+
+/// Metric, help, kind, and where the value comes from.
+type Row = (
+    &'static str,
+    &'static str,
+    Kind,
+    fn(&EngineStatistics) -> u64,
+);
+
+/// The engine's numbers by metric.
+const ENGINE_ROWS: &[Row] = &[
+    (
+        "nexus_resolver_questions_total",
+        "Questions asked of the resolver.",
+        Kind::Counter,
+        |engine| engine.resolver.questions,
+    ),
+    (
+        "nexus_resolver_cache_hits_total",
+        "Questions answered from the resolver's cache at once.",
+        Kind::Counter,
+        |engine| engine.resolver.cache_hits,
+    ),
+    (
+        "nexus_resolver_coalesced_total",
+        "Questions that joined a resolution under way.",
+        Kind::Counter,
+        |engine| engine.resolver.coalesced,
+    ),
+    (
+        "nexus_resolver_rejected_total",
+        "Questions turned away since a table was full.",
+        Kind::Counter,
+        |engine| engine.resolver.rejected,
+    ),
+    (
+        "nexus_resolver_stale_answers_total",
+        "Answers with data past its TTL (RFC 8767).",
+        Kind::Counter,
+        |engine| engine.resolver.stale_answers,
+    ),
+    (
+        "nexus_resolver_failures_total",
+        "Questions that ended in SERVFAIL.",
+        Kind::Counter,
+        |engine| engine.resolver.failures,
+    ),
+    (
+        "nexus_resolver_cached_failures_total",
+        "Questions answered from the failure cache (RFC 9520).",
+        Kind::Counter,
+        |engine| engine.resolver.cached_failures,
+    ),
+    (
+        "nexus_resolver_sent_udp_total",
+        "Messages sent to servers over UDP.",
+        Kind::Counter,
+        |engine| engine.resolver.sends_udp,
+    ),
+    (
+        "nexus_resolver_sent_tcp_total",
+        "Messages sent to servers over TCP.",
+        Kind::Counter,
+        |engine| engine.resolver.sends_tcp,
+    ),
+    (
+        "nexus_resolver_replies_total",
+        "Replies accepted.",
+        Kind::Counter,
+        |engine| engine.resolver.replies,
+    ),
+    (
+        "nexus_resolver_unknown_replies_total",
+        "Replies to no exchange: late, or made up.",
+        Kind::Counter,
+        |engine| engine.resolver.replies_unknown,
+    ),
+    (
+        "nexus_resolver_address_mismatches_total",
+        "Replies from another address than the one asked.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_address,
+    ),
+    (
+        "nexus_resolver_id_mismatches_total",
+        "Replies with another id.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_id,
+    ),
+    (
+        "nexus_resolver_question_mismatches_total",
+        "Replies to another question.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_question,
+    ),
+    (
+        "nexus_resolver_case_mismatches_total",
+        "Replies whose name came back in other case.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_case,
+    ),
+    (
+        "nexus_resolver_malformed_replies_total",
+        "Replies that could not be read.",
+        Kind::Counter,
+        |engine| engine.resolver.malformed,
+    ),
+    (
+        "nexus_resolver_timeouts_total",
+        "Exchanges without a reply in time.",
+        Kind::Counter,
+        |engine| engine.resolver.timeouts,
+    ),
+    (
+        "nexus_resolver_transport_errors_total",
+        "Exchanges that failed in another way.",
+        Kind::Counter,
+        |engine| engine.resolver.transport_errors,
+    ),
+    (
+        "nexus_resolver_truncated_replies_total",
+        "Replies with TC over UDP.",
+        Kind::Counter,
+        |engine| engine.resolver.truncated,
+    ),
+    (
+        "nexus_resolver_lame_replies_total",
+        "Replies of servers that do not serve the zone.",
+        Kind::Counter,
+        |engine| engine.resolver.lame,
+    ),
+    (
+        "nexus_resolver_edns_fallbacks_total",
+        "Queries repeated without EDNS.",
+        Kind::Counter,
+        |engine| engine.resolver.edns_fallbacks,
+    ),
+    (
+        "nexus_resolver_minimisation_fallbacks_total",
+        "Queries repeated with the whole name (RFC 9156).",
+        Kind::Counter,
+        |engine| engine.resolver.minimisation_fallbacks,
+    ),
+    (
+        "nexus_resolver_subqueries_total",
+        "Resolutions of name servers' addresses started.",
+        Kind::Counter,
+        |engine| engine.resolver.subqueries,
+    ),
+    (
+        "nexus_resolver_limited_total",
+        "Resolutions stopped by a limit of work.",
+        Kind::Counter,
+        |engine| engine.resolver.limited,
+    ),
+    (
+        "nexus_resolver_cache_insertions_total",
+        "RRsets put into the resolver's cache.",
+        Kind::Counter,
+        |engine| engine.resolver.cache_insertions,
+    ),
+    (
+        "nexus_resolver_cache_evictions_total",
+        "RRsets removed from the resolver's cache for room.",
+        Kind::Counter,
+        |engine| engine.resolver.cache_evictions,
+    ),
+    (
+        "nexus_resolver_waiting_questions",
+        "Questions that wait inside the resolver.",
+        Kind::Gauge,
+        |engine| engine.resolver.tickets,
+    ),
+    (
+        "nexus_resolver_tasks",
+        "Resolutions under way.",
+        Kind::Gauge,
+        |engine| engine.resolver.tasks,
+    ),
+    (
+        "nexus_resolver_exchanges",
+        "Messages to servers in flight.",
+        Kind::Gauge,
+        |engine| engine.resolver.exchanges,
+    ),
+    (
+        "nexus_resolver_servers",
+        "Servers remembered.",
+        Kind::Gauge,
+        |engine| engine.resolver.servers,
+    ),
+    (
+        "nexus_resolver_cache_entries",
+        "RRsets in the resolver's cache.",
+        Kind::Gauge,
+        |engine| engine.resolver.cache_entries,
+    ),
+    (
+        "nexus_resolver_cache_bytes",
+        "Bytes that the resolver's cache holds.",
+        Kind::Gauge,
+        |engine| engine.resolver.cache_bytes,
+    ),
+    (
+        "nexus_resolver_failure_entries",
+        "Failures remembered.",
+        Kind::Gauge,
+        |engine| engine.resolver.failures_cached,
+    ),
+    (
+        "nexus_resolver_upstream_sockets",
+        "Sockets open towards servers.",
+        Kind::Gauge,
+        |engine| engine.upstream_sockets,
+    ),
+    (
+        "nexus_resolver_open_questions",
+        "Clients' questions that wait for an answer.",
+        Kind::Gauge,
+        |engine| engine.questions,
+    ),
+];
+
+/// The engine's numbers by metric: name, help, kind, value.
+pub(crate) fn resolver_rows(
+    engine: &EngineStatistics,
+) -> impl Iterator<Item = (&'static str, &'static str, Kind, u64)> {
+    ENGINE_ROWS
+        .iter()
+        .map(|(metric, help, kind, value)| (*metric, *help, *kind, value(engine)))
+}

@@ -1,0 +1,478 @@
+//! Control's side of the shared memory: punts in, replies and table entries out.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Key};
+use exchange::handover::{Attached, Connection, SharedSocket};
+use exchange::{
+    ClaimError, ControlSide, HEADERS_BYTES_MAX, PushError, Region, Reply, ReplyMeta, WorkerEvents,
+};
+use wire::UDP_PAYLOAD_BYTES_MAX;
+
+use crate::clock;
+use crate::counters::Counters;
+use crate::engine::EngineHandle;
+use crate::finish::Finisher;
+use crate::front::{BATCH_MAX, FrontOrigin};
+use crate::generations::{Published, State};
+use crate::question::{Finished, Origin};
+use crate::responder::{Keep, Responder, Verdict, Via};
+use crate::zones::ZoneTable;
+
+/// Room for the largest query of a punt and for the answer.
+const BUFFER_BYTES: usize = exchange::MESSAGE_BYTES_MAX;
+const _: () = assert!(BUFFER_BYTES >= UDP_PAYLOAD_BYTES_MAX as usize);
+/// Punts that waited longer are from before we came: their clients have asked again.
+const PUNT_AGE_US_MAX: u64 = 5_000_000;
+
+/// A worker's reply header template, to be returned with the reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Template {
+    bytes: [u8; HEADERS_BYTES_MAX],
+    length: u8,
+}
+
+impl Template {
+    fn new(headers: &[u8]) -> Self {
+        let mut bytes = [0; HEADERS_BYTES_MAX];
+        bytes[..headers.len()].copy_from_slice(headers);
+        Self {
+            bytes,
+            length: u8::try_from(headers.len()).unwrap_or(0),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+/// The worker and its template.
+#[derive(Debug)]
+pub(crate) struct PuntOrigin {
+    /// Number of the attachment: an answer for memory that is gone goes nowhere.
+    attachment: u64,
+    worker: usize,
+    template: Template,
+}
+
+/// The dataplane that we are attached to, if any.
+#[derive(Debug)]
+pub(crate) struct Punts {
+    attachment: Option<Attachment>,
+    attachments: u64,
+    engine: EngineHandle,
+    counters: Arc<Counters>,
+    published: Published,
+    buffer: Box<[u8; BUFFER_BYTES]>,
+    entry: Box<[u8; ENTRY_BYTES_MAX]>,
+    finisher: Finisher,
+}
+
+#[derive(Debug)]
+struct Attachment {
+    number: u64,
+    epoch: u64,
+    region: Region,
+    side: ControlSide,
+    events: Vec<WorkerEvents>,
+    /// Workers with replies that are not yet published.
+    unpublished: Vec<bool>,
+    connection: Connection,
+    hasher: Hasher,
+}
+
+impl Punts {
+    /// Not attached. `state` remembers over a restart which zones the dataplane was told of.
+    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, state: State) -> Self {
+        Self {
+            attachment: None,
+            attachments: 0,
+            engine,
+            counters,
+            published: Published::new(state),
+            buffer: Box::new([0; BUFFER_BYTES]),
+            entry: Box::new([0; ENTRY_BYTES_MAX]),
+            finisher: Finisher::default(),
+        }
+    }
+
+    /// Takes over the memory. Returns the sockets that came with it.
+    ///
+    /// # Errors
+    /// If this process holds it already.
+    pub(crate) fn attach(
+        &mut self,
+        attached: Attached,
+        zones: &ZoneTable,
+        now_ms: u64,
+    ) -> Result<Vec<SharedSocket>, ClaimError> {
+        self.attachment = None;
+        let Attached {
+            region,
+            events,
+            sockets,
+            connection,
+        } = attached;
+        let mut side = region.control(now_ms)?;
+        let status = region.dataplane_status().unwrap_or_default();
+        self.published
+            .on_attached(&status, zones, &mut side.generations);
+        self.attachments += 1;
+        let (k0, k1) = region.hash_keys();
+        tracing::info!(
+            pid = status.pid,
+            mode = status.mode.name(),
+            reason = status.reason,
+            workers = region.workers(),
+            sockets = sockets.len(),
+            "attached to the dataplane"
+        );
+        self.attachment = Some(Attachment {
+            number: self.attachments,
+            epoch: region.control_status().epoch,
+            unpublished: vec![false; events.len()],
+            region,
+            side,
+            events,
+            connection,
+            hasher: Hasher::new(k0, k1),
+        });
+        self.counters.attachments.increment();
+        self.counters.attached.set(1);
+        Ok(sockets)
+    }
+
+    /// The memory, if attached.
+    pub(crate) fn region(&self) -> Option<&Region> {
+        self.attachment
+            .as_ref()
+            .map(|attachment| &attachment.region)
+    }
+
+    /// Sign of life. `Some` if the dataplane was lost just now: with its memory, if another
+    /// control has taken our place there.
+    pub(crate) fn tend(&mut self, now_ms: u64) -> Option<Option<Region>> {
+        let attachment = self.attachment.as_ref()?;
+        if attachment.connection.is_open() {
+            attachment.side.heartbeat.beat(now_ms);
+            return None;
+        }
+        let superseded = attachment.region.control_status().epoch != attachment.epoch;
+        if superseded {
+            tracing::error!("another nexus-control has taken over the dataplane");
+        } else {
+            tracing::warn!("the dataplane is gone");
+        }
+        let region = self.attachment.take().map(|attachment| attachment.region);
+        self.counters.attached.set(0);
+        Some(region.filter(|_| superseded))
+    }
+
+    /// Answers a batch of punts from every worker.
+    pub(crate) fn serve(&mut self, responder: &mut Responder, now_ms: u64) -> usize {
+        let workers = self
+            .attachment
+            .as_ref()
+            .map_or(0, |attachment| attachment.events.len());
+        let mut count = 0;
+        for worker in 0..workers {
+            let mut taken = 0;
+            while taken < BATCH_MAX && self.serve_one(worker, responder, now_ms) {
+                taken += 1;
+            }
+            count += taken;
+        }
+        if count > 0 {
+            self.publish();
+        }
+        count
+    }
+
+    /// Takes one punt of `worker`. False if there was none.
+    fn serve_one(&mut self, worker: usize, responder: &mut Responder, now_ms: u64) -> bool {
+        let Some(attachment) = &mut self.attachment else {
+            return false;
+        };
+        let punt = match attachment.side.punts[worker].pop() {
+            None => return false,
+            Some(Ok(punt)) => punt,
+            Some(Err(error)) => {
+                tracing::debug!(worker, %error, "a punt that does not parse");
+                self.counters.drops_slot.increment();
+                return true;
+            }
+        };
+        self.counters.queries_punt.increment();
+        if now_ms
+            .saturating_mul(1_000)
+            .saturating_sub(punt.received_us)
+            > PUNT_AGE_US_MAX
+        {
+            self.counters.drops_late.increment();
+            return true;
+        }
+        let (client, bytes) = (punt.client.ip(), punt.message.len());
+        self.buffer[..bytes].copy_from_slice(punt.message);
+        let template = Template::new(punt.headers);
+        match responder.respond(&mut self.buffer[..], bytes, client, Via::Udp) {
+            Verdict::Silent => {}
+            Verdict::Answer { bytes, keep } => {
+                let reply = self.reply(worker, &template, bytes, keep.as_ref());
+                if let (true, Some(keep), Some(query)) =
+                    (reply, keep.filter(|keep| keep.table), responder.query())
+                {
+                    self.insert(Source::Buffer(bytes), &keep, query);
+                }
+            }
+            Verdict::Resolve(resolve) => {
+                let number = attachment.number;
+                let origin = PuntOrigin {
+                    attachment: number,
+                    worker,
+                    template,
+                };
+                let origin = Origin::Front(FrontOrigin::Punt(origin));
+                let asked = resolve.into_asked(&self.buffer[..bytes], origin);
+                if let Err(overloaded) = self.engine.ask(asked) {
+                    let query = &overloaded.0.query;
+                    let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
+                    self.reply(worker, &template, bytes, None);
+                }
+            }
+            Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
+        }
+        true
+    }
+
+    /// Sends an answer of the engine, and keeps it for all workers.
+    pub(crate) fn deliver(&mut self, origin: &PuntOrigin, finished: &Finished) {
+        let attachment = self.attachment.as_ref().map(|attachment| attachment.number);
+        if attachment != Some(origin.attachment) {
+            self.counters.drops_late.increment();
+            return;
+        }
+        let written = self
+            .finisher
+            .write(finished, &mut self.buffer[..], Via::Udp);
+        let (asked, resolved) = (&finished.asked, &finished.resolved);
+        let keep = (resolved.ttl_secs > 0 && !asked.cache_only).then(|| Keep {
+            zone: asked.alias.as_ref().map_or(0, |alias| alias.zone),
+            generation: asked.generation,
+            ttl_secs: resolved.ttl_secs,
+            key_flags: asked.query.key_flags(),
+            table: true,
+        });
+        // A worker keeps what it is sent: not what was cut to fit this client.
+        let whole = keep.filter(|_| written.whole);
+        self.reply(
+            origin.worker,
+            &origin.template,
+            written.bytes,
+            whole.as_ref(),
+        );
+        self.counters.answers_resolver.increment();
+        if let Some(keep) = keep {
+            self.insert(Source::Message(&resolved.message), &keep, &asked.query);
+        }
+    }
+
+    /// Puts the message at the front of the buffer into a worker's reply ring. False if there is
+    /// no room.
+    fn reply(
+        &mut self,
+        worker: usize,
+        template: &Template,
+        bytes: usize,
+        keep: Option<&Keep>,
+    ) -> bool {
+        let Some(attachment) = &mut self.attachment else {
+            return false;
+        };
+        let (headers, message) = (template.as_slice(), &self.buffer[..bytes]);
+        let reply = match keep {
+            Some(keep) => Reply::Answer {
+                headers,
+                message,
+                meta: keep.reply_meta(),
+            },
+            None => Reply::AnswerUncached { headers, message },
+        };
+        match attachment.side.replies[worker].push(&reply) {
+            Ok(()) => attachment.unpublished[worker] = true,
+            Err(PushError::Superseded) => return false,
+            Err(error) => {
+                tracing::debug!(worker, %error, "a reply that finds no room");
+                self.counters.drops_reply_ring.increment();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts an answer into the shared table.
+    fn insert(&mut self, source: Source<'_>, keep: &Keep, query: &wire::query::Query) {
+        let Some(attachment) = &mut self.attachment else {
+            return;
+        };
+        let message = match source {
+            Source::Buffer(bytes) => &self.buffer[..bytes],
+            Source::Message(message) => message,
+        };
+        let key: Key<'_> = attachment.hasher.key(query);
+        // What does not fit an entry (long, for EDNS sizes above ours) is just not kept.
+        let encoded = cache::encode(message, &key, &keep.entry_meta(), &mut self.entry[..]);
+        let entry = encoded
+            .ok()
+            .and_then(|bytes| Entry::parse(&self.entry[..bytes]).ok());
+        if let Some(entry) = entry
+            && attachment
+                .side
+                .table
+                .insert(&entry, clock::now_secs())
+                .is_ok()
+        {
+            self.counters.table_insertions.increment();
+        }
+    }
+
+    /// Shows the workers what they were sent.
+    pub(crate) fn publish(&mut self) {
+        let Some(attachment) = &mut self.attachment else {
+            return;
+        };
+        for (worker, unpublished) in attachment.unpublished.iter_mut().enumerate() {
+            if std::mem::take(unpublished) && attachment.side.replies[worker].publish() {
+                attachment.events[worker].reply.kick();
+            }
+        }
+    }
+
+    /// Tells the workers of zones that changed: one store each, and every older answer is dead.
+    pub(crate) fn on_zones_changed(&mut self, zones: &ZoneTable) {
+        if let Some(attachment) = &mut self.attachment {
+            self.published
+                .on_changed(zones, &mut attachment.side.generations);
+        }
+    }
+
+    /// Forgets a name (with all below it if true), or everything, in the table and in every
+    /// worker. Returns the entries that left the table.
+    pub(crate) fn flush(&mut self, name: Option<(&[u8], bool)>) -> u64 {
+        let Some(attachment) = &mut self.attachment else {
+            return 0;
+        };
+        let (qname, subtree) = name.unwrap_or((&[0], true));
+        let removed = attachment
+            .side
+            .table
+            .remove_where(|entry| is_under(entry.qname(), qname, subtree));
+        for (worker, replies) in attachment.side.replies.iter_mut().enumerate() {
+            match replies.push(&Reply::Flush { qname, subtree }) {
+                Ok(()) => attachment.unpublished[worker] = true,
+                Err(error) => tracing::warn!(worker, %error, "a flush that finds no room"),
+            }
+        }
+        removed.map_or(0, |count| count as u64)
+    }
+
+    /// Announces sleep to every worker. False: there is work.
+    pub(crate) fn prepare_sleep(&mut self) -> bool {
+        let Some(attachment) = &mut self.attachment else {
+            return true;
+        };
+        attachment
+            .side
+            .punts
+            .iter_mut()
+            .all(exchange::PuntConsumer::prepare_sleep)
+    }
+
+    /// After waking.
+    pub(crate) fn wake(&mut self) {
+        let Some(attachment) = &mut self.attachment else {
+            return;
+        };
+        for (punts, events) in attachment.side.punts.iter_mut().zip(&attachment.events) {
+            punts.wake();
+            events.punt.drain();
+        }
+    }
+
+    /// What to wait for.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.attachment.iter().flat_map(|attachment| {
+            let punts = attachment.events.iter().map(|events| events.punt.as_fd());
+            punts.chain(std::iter::once(attachment.connection.as_fd()))
+        })
+    }
+
+    /// Lets go in order: what was pushed is shown.
+    pub(crate) fn leave(&mut self) {
+        self.publish();
+        self.attachment = None;
+        self.counters.attached.set(0);
+    }
+}
+
+/// Where a message to keep lies.
+enum Source<'a> {
+    /// At the front of the buffer.
+    Buffer(usize),
+    Message(&'a [u8]),
+}
+
+impl Keep {
+    fn reply_meta(&self) -> ReplyMeta {
+        ReplyMeta {
+            zone: self.zone,
+            generation: self.generation,
+            stored_at: clock::now_secs(),
+            ttl: self.ttl_secs,
+            key_flags: self.key_flags,
+        }
+    }
+
+    fn entry_meta(&self) -> EntryMeta {
+        EntryMeta {
+            stored_at: clock::now_secs(),
+            ttl: self.ttl_secs,
+            zone: self.zone,
+            generation: self.generation,
+        }
+    }
+}
+
+/// Whether `name` is `parent`, or below it if `subtree`. Both in wire form, lower case.
+pub(crate) fn is_under(name: &[u8], parent: &[u8], subtree: bool) -> bool {
+    let mut rest = name;
+    loop {
+        if rest == parent {
+            return true;
+        }
+        match rest.split_first() {
+            Some((&length, labels)) if subtree && length > 0 => {
+                rest = labels.get(usize::from(length)..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_and_with_subtree_what_is_below_it_match() {
+        let (name, parent) = (b"\x03www\x07example\0", b"\x07example\0");
+        assert!(is_under(name, name, false));
+        assert!(!is_under(name, parent, false));
+        assert!(is_under(name, parent, true));
+        assert!(is_under(name, &[0], true));
+        assert!(!is_under(parent, name, true));
+        assert!(!is_under(b"\x0awwwexample\0", parent, true));
+        assert!(!is_under(b"\x3f", &[0], true));
+    }
+}

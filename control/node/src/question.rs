@@ -1,0 +1,71 @@
+//! A client's query on its way to the resolver and back.
+
+use resolver::iterate::TraceEvent;
+use tokio::sync::mpsc;
+use wire::query::Query;
+
+use crate::front::FrontOrigin;
+
+/// A query that zones and policy did not answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The query as parsed.
+    pub query: Query,
+    /// The query's own bytes: id, spelling of the name, EDNS.
+    pub message: Box<[u8]>,
+    /// A whole response from an own zone that ends in an alias out of it. The question to resolve
+    /// is then `target`, and the resolver's records go behind these.
+    pub alias: Option<Alias>,
+    /// Answer from the cache or not at all (a query without RD).
+    pub cache_only: bool,
+    /// Report every step.
+    pub trace: bool,
+    /// Generation of the zone (0: resolved data) when the query came, so that an answer that was
+    /// overtaken by a change is born dead.
+    pub generation: u32,
+    /// Where the answer goes.
+    pub origin: Origin,
+}
+
+/// The part of an answer that an own zone gave.
+#[derive(Debug)]
+pub(crate) struct Alias {
+    /// The zone's response in wire form.
+    pub response: Vec<u8>,
+    /// Name to go on with, in wire form.
+    pub target: Vec<u8>,
+    /// Number of the zone.
+    pub zone: u32,
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// To the front thread: a worker's punt or a datagram.
+    Front(FrontOrigin),
+    /// To a TCP connection or the command line. There is always room: each holds back further
+    /// questions until there is.
+    Channel(mpsc::Sender<Box<Finished>>),
+}
+
+/// A query with what the resolver made of it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// What was asked.
+    pub asked: Asked,
+    /// What came of it.
+    pub resolved: Resolved,
+}
+
+/// The resolver's answer in wire form.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// A whole response to the question, id 0, an OPT record last if it carries an extended error.
+    pub message: Vec<u8>,
+    /// Seconds for which it may be cached as a whole; 0 means not at all.
+    pub ttl_secs: u32,
+    /// No server was asked for it.
+    pub from_cache: bool,
+    /// The steps, if they were asked for.
+    pub trace: Vec<TraceEvent>,
+}

@@ -1,0 +1,451 @@
+//! One decision for every way a query can come: answer it now, have it resolved, or stay silent.
+//!
+//! Zones answer everybody; recursion is for the clients of `resolver.allow`. Writes answers over
+//! the query, allocates nothing for them, and touches no socket.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::Networks;
+use resolver::zone::{Kind, Transfer};
+use wire::answer::write_error;
+use wire::query::{Query, QueryError};
+use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
+
+use crate::chaos::Chaos;
+use crate::counters::Counters;
+use crate::question::{Alias, Asked, Origin};
+use crate::zones::{CachedTable, ServedZone, ZoneTable};
+
+/// INFO-CODE "Prohibited" (RFC 8914 §4.19).
+const EXTENDED_ERROR_PROHIBITED: u16 = 18;
+/// INFO-CODE "Not Ready" (RFC 8914 §4.15).
+const EXTENDED_ERROR_NOT_READY: u16 = 14;
+/// INFO-CODE "Not Authoritative" (RFC 8914 §4.21).
+const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
+
+const CLASS_IN: u16 = 1;
+const CLASS_CHAOS: u16 = 3;
+const TYPE_SOA: u16 = 6;
+const TYPE_IXFR: u16 = 251;
+const TYPE_AXFR: u16 = 252;
+
+/// Longest time for which an answer from a zone is kept; its records may say less. In seconds.
+const ZONE_TTL_SECS_MAX: u32 = 86_400;
+
+/// How a query came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// In one datagram.
+    Udp,
+    /// On a connection.
+    Tcp,
+}
+
+/// What to do with a query.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Silent,
+    /// Send the front of the buffer.
+    Answer {
+        /// Length of the message.
+        bytes: usize,
+        /// How workers may keep it, if they may.
+        keep: Option<Keep>,
+    },
+    /// Have it resolved.
+    Resolve(Box<Resolve>),
+    /// Send a whole zone. Only for [`Via::Tcp`].
+    Transfer(Box<Transfer>),
+}
+
+/// How an answer may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// Number of the zone; 0 for resolved data.
+    pub zone: u32,
+    /// Generation of the zone when the query came.
+    pub generation: u32,
+    /// Longest time to keep it, in seconds.
+    pub ttl_secs: u32,
+    /// Flags of the query that it depends on.
+    pub key_flags: u8,
+    /// Worth a place in the shared table.
+    pub table: bool,
+}
+
+/// A query for the engine.
+#[derive(Debug)]
+pub(crate) struct Resolve {
+    query: Query,
+    alias: Option<Alias>,
+    cache_only: bool,
+    generation: u32,
+}
+
+impl Resolve {
+    /// Adds what only the caller knows: the query's bytes, and where the answer goes.
+    #[must_use]
+    pub(crate) fn into_asked(self, message: &[u8], origin: Origin) -> Box<Asked> {
+        Box::new(Asked {
+            query: self.query,
+            message: message.into(),
+            alias: self.alias,
+            cache_only: self.cache_only,
+            trace: false,
+            generation: self.generation,
+            origin,
+        })
+    }
+}
+
+/// Zone generations of the dataplane that we are attached to.
+#[derive(Clone, Debug)]
+struct Generations {
+    generations: exchange::Generations,
+    zones_max: u32,
+}
+
+/// Policy and zones. Each thread and each connection has its own; what is large is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Responder {
+    zones: CachedTable,
+    policy: Arc<Policy>,
+    counters: Arc<Counters>,
+    generations: Option<Generations>,
+    query: Option<Query>,
+}
+
+/// What the configuration says about clients.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// Who may have names resolved.
+    pub allow: Networks,
+    /// Texts of class CHAOS.
+    pub chaos: Chaos,
+}
+
+impl Responder {
+    /// Answers from `zones` by `policy`.
+    #[must_use]
+    pub(crate) fn new(zones: CachedTable, policy: Arc<Policy>, counters: Arc<Counters>) -> Self {
+        Self {
+            zones,
+            policy,
+            counters,
+            generations: None,
+            query: None,
+        }
+    }
+
+    /// Where generations of answers come from: the dataplane that we are attached to.
+    pub(crate) fn set_generations(&mut self, region: Option<&exchange::Region>) {
+        self.generations = region.map(|region| Generations {
+            generations: region.generations(),
+            zones_max: region.config().zones_max,
+        });
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The zones in service.
+    pub(crate) fn zones(&mut self) -> &ZoneTable {
+        self.zones.load()
+    }
+
+    /// The query of the last answer.
+    pub(crate) fn query(&self) -> Option<&Query> {
+        self.query.as_ref()
+    }
+
+    /// Decides. `buffer` starts with the query, of `query_bytes`, and is the room for the answer.
+    pub(crate) fn respond(
+        &mut self,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+        via: Via,
+    ) -> Verdict {
+        self.query = None;
+        match Query::parse(&buffer[..query_bytes]) {
+            Ok(query) => {
+                let verdict = self.decide(&query, buffer, query_bytes, client, via);
+                match verdict {
+                    Decision::Answer { bytes, keep } => {
+                        self.query = Some(query);
+                        Verdict::Answer { bytes, keep }
+                    }
+                    Decision::Resolve {
+                        alias,
+                        cache_only,
+                        zone,
+                    } => {
+                        let generation = self.generation(zone).unwrap_or(0);
+                        Verdict::Resolve(Box::new(Resolve {
+                            query,
+                            alias,
+                            cache_only,
+                            generation,
+                        }))
+                    }
+                    Decision::Transfer(transfer) => Verdict::Transfer(transfer),
+                }
+            }
+            Err(error) => self.malformed(buffer, query_bytes, error),
+        }
+    }
+
+    /// SERVFAIL for a query that nobody has time for. The query is still at the front of `buffer`.
+    pub(crate) fn overloaded(&self, buffer: &mut [u8], query_bytes: usize, query: &Query) -> usize {
+        self.counters.answers_overload.increment();
+        write_error(
+            buffer,
+            query_bytes,
+            Some(query),
+            rcode::SERVFAIL,
+            Some(EXTENDED_ERROR_NOT_READY),
+        )
+    }
+
+    fn malformed(&self, buffer: &mut [u8], query_bytes: usize, error: QueryError) -> Verdict {
+        let Some(rcode) = error.rcode() else {
+            self.counters.drops_silent.increment();
+            return Verdict::Silent;
+        };
+        self.counters.answers_malformed.increment();
+        let bytes = write_error(buffer, query_bytes, None, rcode, None);
+        Verdict::Answer { bytes, keep: None }
+    }
+
+    fn decide(
+        &mut self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+        via: Via,
+    ) -> Decision {
+        match query.qclass {
+            CLASS_IN => {}
+            CLASS_CHAOS => {
+                self.counters.answers_policy.increment();
+                let bytes = self.policy.chaos.answer(query, buffer, query_bytes);
+                return Decision::Answer { bytes, keep: None };
+            }
+            _ => return self.refuse(query, buffer, query_bytes, None),
+        }
+        if matches!(query.qtype, TYPE_AXFR | TYPE_IXFR) {
+            return self.decide_transfer(query, buffer, query_bytes, client, via);
+        }
+        let may_recurse = query.recursion_desired() && self.policy.allow.contain(client);
+        // Before the zone is looked at: an answer from data that change meanwhile is born dead.
+        let generations = self.generations.clone();
+        let Some(served) = self.zones.load().find(query.qname(), query.qtype) else {
+            return self.decide_foreign(query, buffer, query_bytes, client);
+        };
+        let generation = generations
+            .as_ref()
+            .and_then(|generations| generations.of(served.number));
+        let answer = ZoneAnswer::write(served, query, buffer, via);
+        if let (true, Some(target)) = (may_recurse, answer.target) {
+            let alias = Alias {
+                response: buffer[..answer.bytes].to_vec(),
+                target: target.as_bytes().to_vec(),
+                zone: served.number,
+            };
+            let zone = served.number;
+            return Decision::Resolve {
+                alias: Some(alias),
+                cache_only: false,
+                zone,
+            };
+        }
+        if may_recurse && answer.kind == Kind::Referral {
+            return Decision::Resolve {
+                alias: None,
+                cache_only: false,
+                zone: 0,
+            };
+        }
+        self.counters.answers_zone.increment();
+        // What another client would have had resolved must not be kept for both.
+        let depends_on_client =
+            query.recursion_desired() && (answer.target.is_some() || answer.kind == Kind::Referral);
+        let keep = generation
+            .filter(|_| answer.whole && !depends_on_client)
+            .map(|generation| Keep {
+                zone: served.number,
+                generation,
+                ttl_secs: ZONE_TTL_SECS_MAX,
+                key_flags: query.key_flags(),
+                // Cheaper to find again than to make room for: names that do not exist are endless.
+                table: matches!(answer.kind, Kind::Answer | Kind::Referral | Kind::Alias),
+            });
+        Decision::Answer {
+            bytes: answer.bytes,
+            keep,
+        }
+    }
+
+    /// A name of no zone of ours.
+    fn decide_foreign(
+        &self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+    ) -> Decision {
+        if !self.policy.allow.contain(client) {
+            let code = if query.recursion_desired() {
+                EXTENDED_ERROR_PROHIBITED
+            } else {
+                EXTENDED_ERROR_NOT_AUTHORITATIVE
+            };
+            return self.refuse(query, buffer, query_bytes, Some(code));
+        }
+        Decision::Resolve {
+            alias: None,
+            cache_only: !query.recursion_desired(),
+            zone: 0,
+        }
+    }
+
+    fn decide_transfer(
+        &mut self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+        via: Via,
+    ) -> Decision {
+        let served = self.zones.load().find_apex(query.qname()).cloned();
+        let Some(served) = served.filter(|served| served.allow_transfer.contain(client)) else {
+            self.counters.transfers_refused.increment();
+            return self.refuse(query, buffer, query_bytes, Some(EXTENDED_ERROR_PROHIBITED));
+        };
+        match (query.qtype, via) {
+            (_, Via::Tcp) => {
+                self.counters.transfers.increment();
+                Decision::Transfer(Box::new(Transfer::new(
+                    served.zone,
+                    query,
+                    &buffer[..query_bytes],
+                )))
+            }
+            (TYPE_IXFR, Via::Udp) => {
+                // RFC 1995 §2: the SOA alone says "come back by TCP".
+                let mut soa = query.clone();
+                soa.qtype = TYPE_SOA;
+                let bytes = ZoneAnswer::write(&served, &soa, buffer, via).bytes;
+                Decision::Answer { bytes, keep: None }
+            }
+            // RFC 5936 §4.2: AXFR is not defined over UDP.
+            (_, Via::Udp) => {
+                self.counters.answers_malformed.increment();
+                let bytes = write_error(buffer, query_bytes, Some(query), rcode::FORMERR, None);
+                Decision::Answer { bytes, keep: None }
+            }
+        }
+    }
+
+    fn refuse(
+        &self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        code: Option<u16>,
+    ) -> Decision {
+        self.counters.answers_policy.increment();
+        let bytes = write_error(buffer, query_bytes, Some(query), rcode::REFUSED, code);
+        Decision::Answer { bytes, keep: None }
+    }
+
+    fn generation(&self, zone: u32) -> Option<u32> {
+        self.generations
+            .as_ref()
+            .and_then(|generations| generations.of(zone))
+    }
+}
+
+impl Generations {
+    /// `None` for a zone that this dataplane has no number for: its answers are not kept.
+    fn of(&self, zone: u32) -> Option<u32> {
+        (zone < self.zones_max).then(|| self.generations.generation(zone))
+    }
+}
+
+enum Decision {
+    Answer {
+        bytes: usize,
+        keep: Option<Keep>,
+    },
+    Resolve {
+        alias: Option<Alias>,
+        cache_only: bool,
+        zone: u32,
+    },
+    Transfer(Box<Transfer>),
+}
+
+/// OPT without options (RFC 6891 §6.1.2).
+const OPT_BYTES: usize = 11;
+const TYPE_OPT: u16 = 41;
+
+/// A zone's answer as it was written.
+struct ZoneAnswer {
+    kind: Kind,
+    target: Option<resolver::zone::NameBuffer>,
+    bytes: usize,
+    /// Nothing was left out for lack of room.
+    whole: bool,
+}
+
+impl ZoneAnswer {
+    fn write(served: &ServedZone, query: &Query, buffer: &mut [u8], via: Via) -> Self {
+        let limit = match via {
+            Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
+            Via::Tcp => u16::MAX,
+        };
+        let limit = usize::from(limit).min(buffer.len());
+        let opt_bytes = if query.edns.is_some() { OPT_BYTES } else { 0 };
+        let outcome = served.zone.answer(query, buffer, limit - opt_bytes);
+        let mut bytes = outcome.total_bytes;
+        // RA: there is a resolver here, whoever may use it.
+        let flags = outcome.flags | flag::RA;
+        buffer[2..4].copy_from_slice(&flags.to_be_bytes());
+        if query.edns.is_some() {
+            let opt = opt(query.dnssec_ok());
+            buffer[bytes..bytes + OPT_BYTES].copy_from_slice(&opt);
+            bytes += OPT_BYTES;
+            let additional = outcome.counts[2].saturating_add(1);
+            buffer[10..12].copy_from_slice(&additional.to_be_bytes());
+        }
+        Self {
+            kind: outcome.kind,
+            target: outcome.target,
+            bytes,
+            whole: outcome.kind != Kind::Truncated,
+        }
+    }
+}
+
+fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
+    let ([type_high, type_low], [size_high, size_low]) =
+        (TYPE_OPT.to_be_bytes(), UDP_PAYLOAD_BYTES_MAX.to_be_bytes());
+    [
+        0,
+        type_high,
+        type_low,
+        size_high,
+        size_low,
+        0,
+        0,
+        u8::from(dnssec_ok) << 7,
+        0,
+        0,
+        0,
+    ]
+}

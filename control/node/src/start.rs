@@ -1,0 +1,459 @@
+//! From the configuration to a running control, and down again.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use config::{Config, Dnssec, RootHints};
+use resolver::iterate;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+
+use crate::admin_server::AdminServer;
+use crate::attach::{Attacher, Running};
+use crate::chaos::Chaos;
+use crate::clock;
+use crate::connections::Connections;
+use crate::control::{Control, FrontState, Inner};
+use crate::counters::Counters;
+use crate::engine::{Engine, EngineHandle};
+use crate::front::{self, Front, FrontSender};
+use crate::generations::State;
+use crate::hints::read_hints;
+use crate::kernel_udp::KernelUdp;
+use crate::listen_tcp::TcpService;
+use crate::lookup::Lookups;
+use crate::punts::Punts;
+use crate::responder::{Policy, Responder};
+use crate::zones::{ZoneLoadError, Zones};
+
+/// Connections that the kernel holds for us until we accept.
+const TCP_BACKLOG: i32 = 1024;
+
+/// Why control does not start. Every one of these is for the operator to mend: exit status 2.
+#[derive(Debug)]
+pub enum StartError {
+    /// A zone cannot be served.
+    Zone {
+        /// Apex of the zone.
+        name: String,
+        /// File, line, column and what was expected.
+        message: String,
+    },
+    /// The root hints cannot be used.
+    Hints {
+        /// The file.
+        path: PathBuf,
+        /// The line and what was expected.
+        message: String,
+    },
+    /// A socket cannot be opened.
+    Bind {
+        /// For what.
+        what: &'static str,
+        /// Where.
+        place: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The kernel has no thread, descriptor or randomness for us.
+    Resources(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zone { name, message } => write!(out, "zone {name}: {message}"),
+            Self::Hints { path, message } => write!(out, "{}:{message}", path.display()),
+            Self::Bind { what, place, error } => {
+                write!(out, "cannot open {what} on {place}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => out.write_str(
+                        "; another program serves there: stop it, or choose other addresses or another port",
+                    ),
+                    io::ErrorKind::PermissionDenied => out.write_str(
+                        "; run as root or with CAP_NET_BIND_SERVICE, or choose another port or path",
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            Self::Resources(error) => write!(out, "the system refuses what control needs: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A control whose every socket is open, but which serves nobody yet.
+#[derive(Debug)]
+pub struct Prepared {
+    runtime: tokio::runtime::Runtime,
+    tasks: Tasks,
+    front: Front,
+    front_sender: FrontSender,
+    attacher: Attacher,
+    found: Option<exchange::handover::Attached>,
+    stop_front: Arc<AtomicBool>,
+}
+
+/// What runs on the runtime.
+#[derive(Debug)]
+struct Tasks {
+    engine: Engine,
+    control: Control,
+    admin: AdminServer,
+    http: std::net::TcpListener,
+    tcp: Vec<std::net::TcpListener>,
+    tcp_service: TcpService,
+}
+
+/// Opens everything.
+///
+/// # Errors
+/// What the operator has to mend.
+pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared, StartError> {
+    let counters = Arc::new(Counters::default());
+    let zones = Zones::load(config.zones.clone(), Arc::clone(&counters))
+        .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
+    let zones = Arc::new(zones);
+    let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
+    let (engine, handle) = engine(config, front_sender.clone())?;
+    let policy = Policy {
+        allow: config.resolver.allow.clone(),
+        chaos: chaos(config),
+    };
+    let responder = Responder::new(zones.cached(), Arc::new(policy), Arc::clone(&counters));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Resources)?;
+    let attacher = Attacher::new(config.dataplane.socket.clone());
+    let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
+
+    let state = Arc::new(FrontState::new(clock::now_ms()));
+    let stop_front = Arc::new(AtomicBool::new(false));
+    let generations = State::new(config.api.socket.with_extension("zones"));
+    let front = Front::new(
+        inbox,
+        responder.clone(),
+        Punts::new(handle.clone(), Arc::clone(&counters), generations),
+        sockets.kernel,
+        attacher.attaching(),
+        Arc::clone(&state),
+        Arc::clone(&stop_front),
+    );
+    let tcp_service = tcp_service(config, responder, handle.clone(), &counters);
+    let lookups = lookups(config, &zones, handle.clone());
+    let control = Control::new(Inner {
+        config: config.clone(),
+        config_path,
+        listen: sockets.listen,
+        started_ms: clock::now_ms(),
+        counters,
+        zones,
+        engine: handle,
+        front: front_sender.clone(),
+        state,
+        lookups,
+    });
+    let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
+    let tasks = Tasks {
+        engine,
+        control,
+        admin,
+        http,
+        tcp,
+        tcp_service,
+    };
+    Ok(Prepared {
+        runtime,
+        tasks,
+        front,
+        front_sender,
+        attacher,
+        found: sockets.found,
+        stop_front,
+    })
+}
+
+/// Every socket of the start.
+struct Sockets {
+    listen: Vec<SocketAddr>,
+    found: Option<exchange::handover::Attached>,
+    kernel: KernelUdp,
+    tcp: Vec<std::net::TcpListener>,
+    http: std::net::TcpListener,
+    admin: AdminServer,
+}
+
+impl Sockets {
+    /// TCP first: unlike UDP it tells of every other program that holds the port. The dataplane is
+    /// looked for before UDP, since in socket mode it brings the sockets.
+    fn open(
+        config: &Config,
+        attacher: &Attacher,
+        engine: &EngineHandle,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, StartError> {
+        let port = config.dataplane.ports.dns;
+        let listen: Vec<SocketAddr> = config
+            .resolver
+            .listen
+            .iter()
+            .map(|address| (*address, port).into())
+            .collect();
+        let tcp = bind_tcp(&listen)?;
+        let api = config.api.listen;
+        let http = std::net::TcpListener::bind(api)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| bind_error("metrics (api.listen)", api, error))?;
+        let path = &config.api.socket;
+        let admin = AdminServer::bind(path).map_err(|error| {
+            bind_error(
+                "the command line's socket (api.socket)",
+                path.display(),
+                error,
+            )
+        })?;
+        let found = attacher.try_now();
+        let has_sockets = found
+            .as_ref()
+            .is_some_and(|attached| !attached.sockets.is_empty());
+        let (mode, engine) = (config.dataplane.mode, engine.clone());
+        let counters = Arc::clone(counters);
+        let kernel = KernelUdp::new(listen.clone(), mode, engine, counters, has_sockets)
+            .map_err(|(address, error)| bind_error("UDP", address, error))?;
+        Ok(Self {
+            listen,
+            found,
+            kernel,
+            tcp,
+            http,
+            admin,
+        })
+    }
+}
+
+impl Prepared {
+    /// Serves until a signal says stop, and ends in order.
+    ///
+    /// # Errors
+    /// The system has no thread for us, or a socket cannot be registered.
+    pub fn run(self) -> Result<(), StartError> {
+        let Self {
+            runtime,
+            tasks,
+            mut front,
+            front_sender,
+            attacher,
+            found,
+            stop_front,
+        } = self;
+        front.begin(found);
+        let attaching = attacher
+            .start(front_sender.clone())
+            .map_err(StartError::Resources)?;
+        let thread = std::thread::Builder::new()
+            .name("nexus-front".to_owned())
+            .spawn(move || front.run())
+            .map_err(StartError::Resources)?;
+        let result = runtime.block_on(tasks.run());
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        stop_threads(&front_sender, &stop_front, attaching, thread);
+        result.map_err(StartError::Resources)
+    }
+}
+
+fn stop_threads(
+    front: &FrontSender,
+    stop: &AtomicBool,
+    attaching: Running,
+    thread: JoinHandle<()>,
+) {
+    stop.store(true, Ordering::Relaxed);
+    front.ring();
+    if thread.join().is_err() {
+        tracing::error!("the front thread has panicked");
+    }
+    attaching.stop();
+}
+
+impl Tasks {
+    async fn run(self) -> io::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(self.engine.run());
+        for listener in self.tcp {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(self.tcp_service.clone().run(listener, stopped.clone()));
+        }
+        let http = tokio::net::TcpListener::from_std(self.http)?;
+        tokio::spawn(crate::http::serve(
+            http,
+            self.control.clone(),
+            stopped.clone(),
+        ));
+        let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
+        crate::service::run(&self.control).await?;
+        let _ = stop.send(true);
+        // So that the socket's file is gone when we are.
+        if let Ok(Err(error)) = admin.await {
+            tracing::error!(%error, "the admin socket");
+        }
+        Ok(())
+    }
+}
+
+fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
+    let mut seed = [0; 32];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    let filled = rustix::rand::getrandom(&mut seed[..], flags)
+        .map_err(|error| StartError::Resources(error.into()))?;
+    if filled != seed.len() {
+        return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
+    }
+    if config.resolver.dnssec == Dnssec::Validate {
+        tracing::warn!(
+            "resolver.dnssec is `validate`, but this version does not validate yet: answers are passed on unchecked and without AD"
+        );
+    }
+    let sockets_max = config.resolver.upstream_sockets_max as usize;
+    Ok(Engine::new(
+        resolver_config(config)?,
+        seed,
+        sockets_max,
+        front,
+    ))
+}
+
+/// What the resolver needs to know, out of the configuration.
+fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
+    let from = &config.resolver;
+    let mut to = iterate::Config::default();
+    if !from.forward.is_empty() {
+        to.forward = vec![iterate::Forward {
+            zone: hickory_proto::rr::Name::root(),
+            servers: from.forward.iter().map(|upstream| upstream.0).collect(),
+            fallback: false,
+        }];
+    }
+    if let RootHints::File(path) = &from.root_hints {
+        to.root_hints = read_hints(path).map_err(|error| StartError::Hints {
+            path: path.clone(),
+            message: error.to_string(),
+        })?;
+        // Roots on this host are a laboratory, and so are the servers that they name.
+        to.ask_loopback = to
+            .root_hints
+            .iter()
+            .flat_map(|(_, addresses)| addresses)
+            .any(std::net::IpAddr::is_loopback);
+    }
+    to.cache_bytes_max = usize::try_from(from.cache_bytes).unwrap_or(usize::MAX);
+    to.ttl_min_secs = from.ttl.min_secs;
+    to.ttl_max_secs = from.ttl.max_secs;
+    to.negative_ttl_max_secs = from.ttl.negative_max_secs;
+    to.stale_max_secs = config.dataplane.stale_max_secs;
+    to.qname_minimisation = match from.qname_minimisation {
+        config::QnameMinimisation::Off => iterate::QnameMinimisation::Off,
+        config::QnameMinimisation::Relaxed => iterate::QnameMinimisation::Relaxed,
+        config::QnameMinimisation::Strict => iterate::QnameMinimisation::Strict,
+    };
+    to.case_randomisation = from.case_randomisation;
+    to.limits.tickets_max = from.questions_max as usize;
+    to.limits.tasks_max = to.limits.tasks_max.max(from.questions_max as usize);
+    to.limits.exchanges_max = from.upstream_sockets_max as usize;
+    to.limits.wall_ms_max = from.timeouts.question_ms;
+    Ok(to)
+}
+
+fn chaos(config: &Config) -> Chaos {
+    let host = || {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let version = || concat!("Nexus ", env!("CARGO_PKG_VERSION")).to_owned();
+    let from = &config.resolver;
+    Chaos::new(
+        from.identity.clone().unwrap_or_else(host),
+        from.version.clone().unwrap_or_else(version),
+    )
+}
+
+fn tcp_service(
+    config: &Config,
+    responder: Responder,
+    engine: EngineHandle,
+    counters: &Arc<Counters>,
+) -> TcpService {
+    let tcp = &config.resolver.tcp;
+    let connections = Connections::new(
+        tcp.connections_max as usize,
+        tcp.connections_per_client_max as usize,
+        Arc::clone(counters),
+    );
+    TcpService {
+        responder,
+        engine,
+        connections: Arc::new(connections),
+        questions_max: tcp.questions_per_connection_max as usize,
+        idle: Duration::from_millis(u64::from(tcp.idle_ms)),
+        counters: Arc::clone(counters),
+    }
+}
+
+fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
+    let mut allow = config::Networks::default();
+    allow
+        .add("any")
+        .unwrap_or_else(|error| unreachable!("a word of the configuration: {error}"));
+    let policy = Policy {
+        allow,
+        chaos: chaos(config),
+    };
+    Lookups {
+        // Counters of its own: the command line's questions are no client's.
+        responder: Responder::new(zones.cached(), Arc::new(policy), Arc::default()),
+        engine,
+        question_ms: config.resolver.timeouts.question_ms,
+        forwarding: !config.resolver.forward.is_empty(),
+    }
+}
+
+fn bind_tcp(listen: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, StartError> {
+    listen
+        .iter()
+        .map(|address| listen_tcp(*address).map_err(|error| bind_error("TCP", address, error)))
+        .collect()
+}
+
+fn listen_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of the process before, in TIME_WAIT, must not keep us out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(TCP_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn bind_error(what: &'static str, place: impl fmt::Display, error: io::Error) -> StartError {
+    StartError::Bind {
+        what,
+        place: place.to_string(),
+        error,
+    }
+}

@@ -1,0 +1,321 @@
+//! The zones in service: read from their files, replaced whole, found by name.
+//!
+//! Readers hold a snapshot; a reload builds the next one beside it. A file that cannot be used
+//! leaves the data of the time before in service.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use config::Networks;
+use resolver::zone::{NAME_BYTES_MAX, Note, Zone, ZoneSet};
+
+use crate::admin::{ZoneReloaded, ZoneStatus};
+use crate::clock;
+use crate::counters::Counters;
+
+/// Longest zone file that is read, in bytes.
+const ZONE_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Remarks on one zone that are logged one by one.
+const NOTES_LOGGED_MAX: usize = 10;
+
+/// One zone with what control knows about it.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedZone {
+    /// Number in the dataplane's memory, from 1.
+    pub number: u32,
+    /// Apex in presentation form, lower case.
+    pub name: String,
+    /// The data.
+    pub zone: Arc<Zone>,
+    /// Of the text that the data came from.
+    pub digest: u64,
+    /// Who may copy it.
+    pub allow_transfer: Networks,
+    /// When the data were read, milliseconds of CLOCK_MONOTONIC.
+    pub loaded_ms: u64,
+}
+
+/// A snapshot of all zones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ZoneTable {
+    set: ZoneSet,
+    /// By number.
+    served: BTreeMap<u32, ServedZone>,
+}
+
+/// One thread's way to the snapshot, without a lock or a shared count a query.
+pub(crate) type CachedTable = arc_swap::Cache<Arc<ArcSwap<ZoneTable>>, Arc<ZoneTable>>;
+
+impl ZoneTable {
+    /// The zone that answers for `qname` (wire form, lower case).
+    #[must_use]
+    pub(crate) fn find(&self, qname: &[u8], qtype: u16) -> Option<&ServedZone> {
+        self.served.get(&self.set.find(qname, qtype)?.0)
+    }
+
+    /// The zone of exactly this apex (wire form, lower case).
+    #[must_use]
+    pub(crate) fn find_apex(&self, apex: &[u8]) -> Option<&ServedZone> {
+        self.served.get(&self.set.get(apex)?.0)
+    }
+
+    /// All of them, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedZone> {
+        self.served.values()
+    }
+
+    fn insert(&mut self, mut served: ServedZone) {
+        served.number = self.set.insert(Arc::clone(&served.zone)).index;
+        self.served.insert(served.number, served);
+    }
+
+    fn remove(&mut self, served: &ServedZone) {
+        self.set.remove(served.zone.apex());
+        self.served.remove(&served.number);
+    }
+}
+
+/// A zone file that cannot be used: `file:line:column: …`, or why it cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("zone {name}: {message}")]
+pub(crate) struct ZoneLoadError {
+    /// Apex of the zone.
+    pub name: String,
+    /// File, line, column and what was expected.
+    pub message: String,
+}
+
+/// What the last attempt on each zone came to.
+#[derive(Debug, Default)]
+struct Ledger {
+    configured: Vec<config::Zone>,
+    errors: BTreeMap<String, String>,
+}
+
+/// The zones and their files.
+#[derive(Debug)]
+pub(crate) struct Zones {
+    table: Arc<ArcSwap<ZoneTable>>,
+    /// Also keeps two reloads apart.
+    ledger: Mutex<Ledger>,
+    counters: Arc<Counters>,
+}
+
+impl Zones {
+    /// Reads every zone.
+    ///
+    /// # Errors
+    /// The first zone that cannot be served.
+    pub(crate) fn load(
+        configured: Vec<config::Zone>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, ZoneLoadError> {
+        let zones = Self {
+            table: Arc::default(),
+            ledger: Mutex::default(),
+            counters,
+        };
+        let results = zones.replace(configured, None);
+        match results
+            .into_iter()
+            .find_map(|result| Some((result.name, result.error?)))
+        {
+            Some((name, message)) => Err(ZoneLoadError { name, message }),
+            None => Ok(zones),
+        }
+    }
+
+    /// A way to the snapshot for one thread.
+    #[must_use]
+    pub(crate) fn cached(&self) -> CachedTable {
+        arc_swap::Cache::new(Arc::clone(&self.table))
+    }
+
+    /// Reads the files of the zones that are configured, all or one of them, again.
+    /// `None` if there is no such zone.
+    pub(crate) fn reload(&self, only: Option<&str>) -> Option<Vec<ZoneReloaded>> {
+        let configured = self.ledger().configured.clone();
+        if let Some(only) = only
+            && !configured.iter().any(|zone| zone.name == only)
+        {
+            return None;
+        }
+        Some(self.replace(configured, only))
+    }
+
+    /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
+    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Vec<ZoneReloaded> {
+        self.replace(configured, None)
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Builds the next snapshot; of `only`, if given, the others stay as they are.
+    fn replace(&self, configured: Vec<config::Zone>, only: Option<&str>) -> Vec<ZoneReloaded> {
+        let mut ledger = self.ledger();
+        let before = self.table.load_full();
+        let mut next = ZoneTable::clone(&before);
+        let gone = before
+            .iter()
+            .filter(|served| !configured.iter().any(|zone| zone.name == served.name));
+        gone.for_each(|served| next.remove(served));
+        let mut results = Vec::new();
+        for zone in configured
+            .iter()
+            .filter(|zone| only.is_none_or(|only| only == zone.name))
+        {
+            let old = before.iter().find(|served| served.name == zone.name);
+            let (served, result) = self.reread(zone, old);
+            match &result.error {
+                Some(error) => ledger.errors.insert(zone.name.clone(), error.clone()),
+                None => ledger.errors.remove(&zone.name),
+            };
+            served.into_iter().for_each(|served| next.insert(served));
+            results.push(result);
+        }
+        ledger
+            .errors
+            .retain(|name, _| configured.iter().any(|zone| zone.name == *name));
+        ledger.configured = configured;
+        self.counters.zones.set(next.served.len() as u64);
+        self.table.store(Arc::new(next));
+        results
+    }
+
+    /// Reads one zone. What is served afterwards, and what to say about it.
+    fn reread(
+        &self,
+        zone: &config::Zone,
+        old: Option<&ServedZone>,
+    ) -> (Option<ServedZone>, ZoneReloaded) {
+        let mut result = ZoneReloaded {
+            name: zone.name.clone(),
+            serial_before: old.map(|served| served.zone.serial()),
+            serial: None,
+            changed: false,
+            error: None,
+        };
+        let served = match read(zone) {
+            Ok((data, digest)) => {
+                let same = old.filter(|old| old.digest == digest);
+                result.changed = same.is_none();
+                match same {
+                    Some(_) => self.counters.reloads_unchanged.increment(),
+                    None => self.counters.reloads.increment(),
+                }
+                Some(ServedZone {
+                    number: 0,
+                    name: zone.name.clone(),
+                    zone: same.map_or(Arc::new(data), |same| Arc::clone(&same.zone)),
+                    digest,
+                    allow_transfer: zone.allow_transfer.clone(),
+                    loaded_ms: clock::now_ms(),
+                })
+            }
+            Err(message) => {
+                self.counters.reloads_failed.increment();
+                result.error = Some(message);
+                old.cloned()
+            }
+        };
+        result.serial = served.as_ref().map(|served| served.zone.serial());
+        (served, result)
+    }
+
+    /// Every configured zone, sorted by name. `generation` looks a zone's number up.
+    pub(crate) fn status(&self, generation: impl Fn(u32) -> u32) -> Vec<ZoneStatus> {
+        let ledger = self.ledger();
+        let table = self.table.load_full();
+        let now_ms = clock::now_ms();
+        let mut zones: Vec<_> = ledger
+            .configured
+            .iter()
+            .map(|zone| {
+                let served = table.iter().find(|served| served.name == zone.name);
+                ZoneStatus {
+                    name: zone.name.clone(),
+                    file: zone.file.display().to_string(),
+                    serial: served.map(|served| served.zone.serial()),
+                    records: served.map_or(0, |served| served.zone.counts().records as u64),
+                    generation: served.map_or(0, |served| generation(served.number)),
+                    signed: served.is_some_and(|served| served.zone.is_signed()),
+                    loaded_secs_ago: served
+                        .map_or(0, |served| now_ms.saturating_sub(served.loaded_ms) / 1_000),
+                    error: ledger.errors.get(&zone.name).cloned(),
+                }
+            })
+            .collect();
+        zones.sort_by(|one, other| one.name.cmp(&other.name));
+        zones
+    }
+}
+
+/// Reads one zone and logs what is odd about it. The error names file, line and column.
+fn read(zone: &config::Zone) -> Result<(Zone, u64), String> {
+    let apex = apex(&zone.name).ok_or_else(|| format!("{} is no domain name", zone.name))?;
+    let file = zone.file.display().to_string();
+    let text = read_file(&zone.file).map_err(|error| format!("{file}: {error}"))?;
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    // Every include is relative to the folder of the zone's own file, however deep it stands.
+    let folder = zone.file.parent().unwrap_or(Path::new(""));
+    let mut loader = |_: &str, path: &str| {
+        let text = read_file(&folder.join(path))?;
+        text.hash(&mut hasher);
+        Ok(text)
+    };
+    let (data, notes) =
+        Zone::read(&apex, &text, &file, &mut loader).map_err(|error| error.to_string())?;
+    log(&zone.name, &notes);
+    Ok((data, hasher.finish()))
+}
+
+fn log(name: &str, notes: &[Note]) {
+    for note in notes.iter().take(NOTES_LOGGED_MAX) {
+        tracing::warn!(zone = name, "{note}");
+    }
+    if notes.len() > NOTES_LOGGED_MAX {
+        tracing::warn!(
+            zone = name,
+            more = notes.len() - NOTES_LOGGED_MAX,
+            "further remarks left out"
+        );
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+    let mut text = Vec::new();
+    file.take(ZONE_FILE_BYTES_MAX + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > ZONE_FILE_BYTES_MAX {
+        return Err(format!("is longer than {ZONE_FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}
+
+/// Wire form of a name as the configuration gives it: plain labels, final dot.
+fn apex(name: &str) -> Option<Vec<u8>> {
+    let mut wire = Vec::new();
+    for label in name
+        .trim_end_matches('.')
+        .split('.')
+        .filter(|label| !label.is_empty())
+    {
+        wire.push(
+            u8::try_from(label.len())
+                .ok()
+                .filter(|length| *length < 64)?,
+        );
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    (wire.len() <= NAME_BYTES_MAX).then_some(wire)
+}

@@ -1,0 +1,22 @@
+//! The real `nexus-control` on loopback: clients, servers, operators and a dataplane, all scripted.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod common;
+
+mod serving;
+
+mod transferring;
+
+mod reloading;
+
+mod refusing_to_start;
+
+mod resolving;
+
+mod observing;
+
+mod punting;

@@ -1,0 +1,180 @@
+//! Status, statistics and metrics tell what happens.
+
+use hickory_proto::rr::RecordType;
+use node::admin::{FailureCode, Reply, Request, ResolverMode, Response};
+
+use crate::common::{Node, query};
+
+const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
+
+fn metric(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    line.parse().ok()
+}
+
+#[test]
+fn metrics_follow_what_was_asked() {
+    let node = Node::start(ZONES);
+    node.ask(&query("www.example.com.", RecordType::A));
+    node.tcp().ask(&query("www.example.com.", RecordType::A));
+    let (head, text) = node.http("/metrics");
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.contains("openmetrics-text"),
+        "{head}"
+    );
+    for (name, value) in [
+        ("nexus_control_queries_total{transport=\"udp\"}", 1),
+        ("nexus_control_queries_total{transport=\"tcp\"}", 1),
+        ("nexus_control_answers_total{source=\"zone\"}", 2),
+        (
+            "nexus_control_tcp_connections_total{outcome=\"accepted\"}",
+            1,
+        ),
+        ("nexus_control_zones", 1),
+        ("nexus_control_serving_udp", 1),
+        ("nexus_control_attached", 0),
+        ("nexus_resolver_questions_total", 0),
+    ] {
+        assert_eq!(metric(&text, name), Some(value), "{name}\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    let Response::Metrics { text: same } = node.admin_ok(&Request::Metrics {}) else {
+        panic!()
+    };
+    assert_eq!(same.lines().count(), text.lines().count());
+}
+
+#[test]
+fn no_metric_is_described_twice_or_without_a_value() {
+    let node = Node::start(ZONES);
+    let (_, text) = node.http("/metrics");
+    let mut names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    assert!(names.len() > 40);
+    for name in &names {
+        let has_value = text.lines().any(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with([' ', '{', '_']))
+        });
+        assert!(has_value, "{name} has no value");
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn health_is_well_while_the_front_thread_runs() {
+    let node = Node::start("");
+    let (head, body) = node.http("/health");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(body, "ok\n");
+    assert!(node.http("/other").0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn status_and_stats_describe_a_control_without_a_dataplane() {
+    let node = Node::start(&format!("{ZONES}\nresolver, forward: [192.0.2.1]"));
+    node.ask(&query("www.example.com.", RecordType::A));
+    let Response::Status(status) = node.admin_ok(&Request::Status {}) else {
+        panic!()
+    };
+    assert_eq!(status.control.pid, node.pid());
+    assert_eq!(status.control.listen, [node.dns()]);
+    assert_eq!(status.control.resolver.mode, ResolverMode::Forward);
+    assert!(status.control.serving_udp && status.dataplane.is_none());
+    assert_eq!(status.control.zones, 1);
+    let Response::Stats(stats) = node.admin_ok(&Request::Stats {}) else {
+        panic!()
+    };
+    assert_eq!(
+        stats
+            .control
+            .get("nexus_control_queries_total{transport=\"udp\"}"),
+        Some(&1)
+    );
+    assert!(stats.workers.is_empty());
+}
+
+#[test]
+fn a_request_that_cannot_be_met_is_told_why() {
+    let node = Node::start("");
+    for (request, code) in [
+        (
+            Request::CacheDump {
+                name: None,
+                cursor: 0,
+            },
+            FailureCode::Unavailable,
+        ),
+        (
+            Request::CacheFlush {
+                name: Some("a..b".into()),
+                subtree: false,
+            },
+            FailureCode::BadRequest,
+        ),
+        (
+            Request::Lookup {
+                name: "a.".into(),
+                record_type: "NONE".into(),
+                trace: false,
+            },
+            FailureCode::BadRequest,
+        ),
+        (
+            Request::Lookup {
+                name: "a.".into(),
+                record_type: "AXFR".into(),
+                trace: false,
+            },
+            FailureCode::BadRequest,
+        ),
+    ] {
+        let reply = node.admin(&request);
+        assert!(
+            matches!(&reply, Reply::Error(failure) if failure.code == code),
+            "{request:?}: {reply:?}"
+        );
+    }
+}
+
+#[test]
+fn the_command_lines_socket_is_for_owner_and_group() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = Node::start("");
+    let mode = std::fs::metadata(node.path("control.sock"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o660);
+}
+
+#[test]
+fn garbage_on_the_admin_socket_is_answered_and_the_next_command_works() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let node = Node::start("");
+    for bytes in [
+        &b"nonsense\n"[..],
+        &[b'x'; 5000],
+        b"{\"request\":\"status\",\"x\":1}\n",
+        &[0xff, b'\n'],
+    ] {
+        let mut stream = UnixStream::connect(node.path("control.sock")).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut reply = String::new();
+        let _ = stream.read_to_string(&mut reply);
+        assert!(reply.starts_with("{\"error\":"), "{reply}");
+    }
+    assert!(matches!(
+        node.admin_ok(&Request::Status {}),
+        Response::Status(_)
+    ));
+}

@@ -1,0 +1,658 @@
+//! The shared memory from the other side: a scripted dataplane with one worker.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cache::{Hasher, Lookup};
+use exchange::handover::{Event, Offer, Server, SharedSocket};
+use exchange::{
+    EntryBuffer, Mode, Punt, PushError, Region, RegionConfig, Reply, ReplyMeta, StatusWriter,
+    Transport, WorkerEvents, WorkerSide,
+};
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use node::admin::{Request, Response};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
+use wire::query::Query;
+
+use crate::common::{Node, PATIENCE, ZONE, data, query, rcode, wait_until, with_edns};
+use crate::resolving::Upstream;
+
+const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
+const TEMPLATE: &[u8] = b"the worker's headers";
+const SLOTS: u32 = 64;
+
+fn now_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap() * 1_000_000 + u64::try_from(now.tv_nsec).unwrap() / 1_000
+}
+
+/// What came back for a punt.
+#[derive(Debug)]
+struct Returned {
+    message: Message,
+    bytes: Vec<u8>,
+    /// `None` if the worker must forget it.
+    meta: Option<ReplyMeta>,
+}
+
+/// A dataplane that a test plays.
+struct Dataplane {
+    region: Region,
+    worker: WorkerSide,
+    events: WorkerEvents,
+    attached: mpsc::Receiver<Event>,
+    stop: Arc<AtomicBool>,
+    server: Option<JoinHandle<()>>,
+    _status: StatusWriter,
+}
+
+impl Dataplane {
+    fn start(path: &Path, sockets: Vec<SharedSocket>) -> Self {
+        let config = RegionConfig {
+            workers: 1,
+            punt_slots: SLOTS,
+            reply_slots: SLOTS,
+            table_buckets: 64,
+            zones_max: 16,
+        };
+        let region = Region::create(&config).unwrap();
+        let mut status = region.status_writer(now_us() / 1_000).unwrap();
+        status.set(
+            if sockets.is_empty() {
+                Mode::Copy
+            } else {
+                Mode::Socket
+            },
+            "scripted",
+        );
+        let worker = region.worker(0).unwrap();
+        worker.heartbeat.beat(now_us() / 1_000);
+        let events = WorkerEvents::new().unwrap();
+        let offer = Offer {
+            region: region.clone(),
+            events: vec![events.try_clone().unwrap()],
+            sockets,
+        };
+        let mut server = Server::bind(path, offer, &[]).unwrap();
+        let (sender, attached) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let server = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Some(event) = server.serve(Duration::from_millis(20)).unwrap() {
+                    let _ = sender.send(event);
+                }
+            }
+        });
+        Self {
+            region,
+            worker,
+            events,
+            attached,
+            stop,
+            server: Some(server),
+            _status: status,
+        }
+    }
+
+    /// Waits until control has attached, and its zones' generations are settled.
+    fn wait_for_control(&self) {
+        loop {
+            let event = self
+                .attached
+                .recv_timeout(PATIENCE)
+                .expect("control did not attach");
+            if let Event::ControlAttached { .. } = event {
+                return;
+            }
+        }
+    }
+
+    fn push(&mut self, message: &[u8]) {
+        let punt = Punt {
+            transport: Transport::Udp,
+            client: SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)),
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
+            received_us: now_us(),
+            headers: TEMPLATE,
+            message,
+        };
+        let punts = &mut self.worker.punts;
+        wait_until("there is room for a punt", || {
+            punts.push(&punt) != Err(PushError::Full)
+        });
+        if self.worker.punts.publish() {
+            self.events.punt.kick();
+        }
+    }
+
+    /// The next thing from control, copied by `read`.
+    fn next<R>(&mut self, read: impl Fn(&Reply<'_>) -> R) -> R {
+        loop {
+            if let Some(reply) = self.worker.replies.pop() {
+                return read(&reply.unwrap());
+            }
+            if self.worker.replies.prepare_sleep() {
+                let timeout = Timespec {
+                    tv_sec: 20,
+                    tv_nsec: 0,
+                };
+                let mut bells = [PollFd::from_borrowed_fd(
+                    self.events.reply.as_fd(),
+                    PollFlags::IN,
+                )];
+                assert_eq!(
+                    poll(&mut bells, Some(&timeout)).unwrap(),
+                    1,
+                    "no reply came"
+                );
+                self.events.reply.drain();
+            }
+            self.worker.replies.wake();
+        }
+    }
+
+    fn ask(&mut self, question: &Message) -> Returned {
+        self.push(&question.to_vec().unwrap());
+        let returned = self.returned();
+        assert_eq!(returned.message.metadata.id, question.metadata.id);
+        returned
+    }
+
+    fn returned(&mut self) -> Returned {
+        self.next(|reply| {
+            let (headers, message, meta) = match *reply {
+                Reply::Answer {
+                    headers,
+                    message,
+                    meta,
+                } => (headers, message, Some(meta)),
+                Reply::AnswerUncached { headers, message } => (headers, message, None),
+                _ => panic!("{reply:?}"),
+            };
+            assert_eq!(headers, TEMPLATE);
+            Returned {
+                message: Message::from_vec(message).unwrap(),
+                bytes: message.to_vec(),
+                meta,
+            }
+        })
+    }
+
+    /// Whether the shared table answers a question.
+    fn table_has(&self, question: &Message) -> bool {
+        let bytes = question.to_vec().unwrap();
+        let query = Query::parse(&bytes).unwrap();
+        let (k0, k1) = self.region.hash_keys();
+        let key = Hasher::new(k0, k1).key(&query);
+        let mut scratch = [0; size_of::<EntryBuffer>()];
+        let now_secs = u32::try_from(now_us() / 1_000_000).unwrap();
+        let generations = self.region.generations();
+        matches!(
+            self.region
+                .table()
+                .get(&key, now_secs, &generations, 0, &mut scratch),
+            Lookup::Fresh(..)
+        )
+    }
+
+    fn generation(&self, zone: u32) -> u32 {
+        self.region.generations().generation(zone)
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
+    }
+}
+
+/// Both planes, attached.
+fn both(sections: &str) -> (Node, Dataplane) {
+    let mut node = Node::new(sections);
+    let dataplane = Dataplane::start(&node.path("dataplane.sock"), Vec::new());
+    node.spawn();
+    dataplane.wait_for_control();
+    (node, dataplane)
+}
+
+#[test]
+fn a_punt_of_a_zone_comes_back_ready_to_send_and_to_keep() {
+    let (_node, mut dataplane) = both(ZONES);
+    let question = with_edns(query("wWw.example.com.", RecordType::A), 4096);
+    let returned = dataplane.ask(&question);
+    assert_eq!(data(&returned.message), ["192.0.2.1"]);
+    assert_eq!(returned.message.queries, question.queries);
+    assert!(returned.message.edns.is_some());
+    let meta = returned.meta.unwrap();
+    assert_eq!(
+        (meta.zone, meta.generation, meta.key_flags),
+        (1, dataplane.generation(1), 1)
+    );
+    assert!(dataplane.table_has(&question));
+}
+
+#[test]
+fn what_does_not_exist_is_kept_by_the_worker_but_not_in_the_table() {
+    let (_node, mut dataplane) = both(ZONES);
+    for (question, code) in [
+        (
+            query("no.example.com.", RecordType::A),
+            ResponseCode::NXDomain,
+        ),
+        (
+            query("www.example.com.", RecordType::AAAA),
+            ResponseCode::NoError,
+        ),
+    ] {
+        let returned = dataplane.ask(&question);
+        assert_eq!(rcode(&returned.message), code);
+        assert_eq!(returned.meta.unwrap().zone, 1);
+        assert!(!dataplane.table_has(&question));
+    }
+}
+
+#[test]
+fn what_depends_on_the_client_or_is_cut_is_not_kept() {
+    let (_node, mut dataplane) = both(&format!("{ZONES}\nresolver, allow: []"));
+    let questions = [
+        query("www.example.net.", RecordType::A),
+        query("out.example.com.", RecordType::A),
+        query("a.sub.example.com.", RecordType::A),
+        query("big.example.com.", RecordType::TXT),
+    ];
+    for question in &questions {
+        let returned = dataplane.ask(question);
+        assert!(returned.meta.is_none(), "{returned:?}");
+        assert!(!dataplane.table_has(question));
+    }
+}
+
+#[test]
+fn a_resolved_answer_is_kept_as_resolved_data() {
+    let upstream = Upstream::start();
+    let (_node, mut dataplane) = both(&upstream.forward());
+    let question = with_edns(query("www.example.net.", RecordType::A), 1232);
+    dataplane.push(&question.to_vec().unwrap());
+    upstream.next().answer_a([198, 51, 100, 1]);
+    let returned = dataplane.returned();
+    assert_eq!(data(&returned.message), ["198.51.100.1"]);
+    let meta = returned.meta.unwrap();
+    assert_eq!((meta.zone, meta.generation), (0, dataplane.generation(0)));
+    assert!((1..=300).contains(&meta.ttl));
+    // The reply is pushed first, then the table is written.
+    wait_until("the table has it", || dataplane.table_has(&question));
+}
+
+#[test]
+fn malformed_punts_get_an_error_or_silence_and_never_harm() {
+    let (_node, mut dataplane) = both(ZONES);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let good = query("www.example.com.", RecordType::A);
+    let bytes = good.to_vec().unwrap();
+    for round in 0..2_000_usize {
+        let mut message = bytes.clone();
+        for _ in 0..=round % 4 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let at = usize::try_from(state >> 33).unwrap() % message.len();
+            message[at] = state.to_le_bytes()[7];
+        }
+        message.truncate(message.len() - round % 3 * 7);
+        dataplane.push(&message);
+        // A good one behind: whatever the bad one got, this one is answered.
+        dataplane.push(&bytes);
+        while dataplane.next(|reply| match reply {
+            Reply::Answer { message, .. } => message.len() != bytes.len() + 16,
+            _ => true,
+        }) {}
+    }
+}
+
+#[test]
+fn a_reload_makes_every_older_answer_of_the_zone_dead() {
+    let (node, mut dataplane) = both(ZONES);
+    let question = query("www.example.com.", RecordType::A);
+    let before = dataplane.ask(&question).meta.unwrap();
+    assert!(dataplane.table_has(&question));
+    let resolved = dataplane.generation(0);
+    node.write(
+        "example.com.zone",
+        &ZONE.replace("192.0.2.1\n", "192.0.2.2\n"),
+    );
+    node.admin_ok(&Request::Reload {});
+    wait_until("the generation is raised", || {
+        dataplane.generation(1) != before.generation
+    });
+    assert!(!dataplane.table_has(&question));
+    let after = dataplane.ask(&question);
+    assert_eq!(data(&after.message), ["192.0.2.2"]);
+    assert_eq!(after.meta.unwrap().generation, dataplane.generation(1));
+    assert_eq!(dataplane.generation(0), resolved);
+    // Nothing changed: nothing dies.
+    let generation = dataplane.generation(1);
+    node.admin_ok(&Request::Reload {});
+    dataplane.ask(&question);
+    assert_eq!(dataplane.generation(1), generation);
+}
+
+#[test]
+fn a_new_zone_makes_resolved_answers_dead_too() {
+    let (node, mut dataplane) = both(ZONES);
+    let before = (dataplane.generation(0), dataplane.generation(1));
+    node.write(
+        "example.net.zone",
+        &ZONE.replace("example.com.", "example.net."),
+    );
+    node.configure(
+        "zones: [{name: example.com., file: example.com.zone}, {name: example.net., file: example.net.zone}]",
+    );
+    node.admin_ok(&Request::Reload {});
+    wait_until("both generations are raised", || {
+        dataplane.generation(0) != before.0 && dataplane.generation(1) != before.1
+    });
+    let question = query("www.example.net.", RecordType::A);
+    assert_eq!(dataplane.ask(&question).meta.unwrap().zone, 2);
+}
+
+#[test]
+fn a_control_that_was_killed_comes_back_and_kills_no_answer_of_a_zone_that_is_the_same() {
+    let (mut node, mut dataplane) = both(ZONES);
+    let question = query("www.example.com.", RecordType::A);
+    let before = dataplane.ask(&question).meta.unwrap();
+    node.kill();
+    dataplane.push(&question.to_vec().unwrap());
+    node.spawn();
+    dataplane.wait_for_control();
+    // What waited in the ring is answered.
+    assert_eq!(data(&dataplane.returned().message), ["192.0.2.1"]);
+    assert_eq!(dataplane.generation(1), before.generation);
+    assert!(dataplane.table_has(&question));
+    // With another zone file it is another matter.
+    node.kill();
+    node.write(
+        "example.com.zone",
+        &ZONE.replace("192.0.2.1\n", "192.0.2.2\n"),
+    );
+    node.spawn();
+    dataplane.wait_for_control();
+    assert_eq!(data(&dataplane.ask(&question).message), ["192.0.2.2"]);
+    assert_ne!(dataplane.generation(1), before.generation);
+}
+
+#[test]
+fn a_new_dataplane_is_found_without_a_manual_step() {
+    let (node, dataplane) = both(ZONES);
+    drop(dataplane);
+    let path = node.path("dataplane.sock");
+    let mut second = Dataplane::start(&path, Vec::new());
+    second.wait_for_control();
+    assert_eq!(
+        data(
+            &second
+                .ask(&query("www.example.com.", RecordType::A))
+                .message
+        ),
+        ["192.0.2.1"]
+    );
+    let Response::Status(status) = node.admin_ok(&Request::Status {}) else {
+        panic!()
+    };
+    assert_eq!(status.dataplane.unwrap().mode, "copy");
+    // The kernel's sockets are served all the while.
+    assert_eq!(
+        data(&node.ask(&query("www.example.com.", RecordType::A))),
+        ["192.0.2.1"]
+    );
+}
+
+#[test]
+fn a_control_that_lost_its_place_leaves_it_to_the_other() {
+    let (first, dataplane) = both(ZONES);
+    let mut second = Node::new(ZONES);
+    let text = std::fs::read_to_string(second.path("nexus.yaml")).unwrap();
+    let own = second.path("dataplane.sock").display().to_string();
+    second.write(
+        "nexus.yaml",
+        &text.replace(&own, &first.path("dataplane.sock").display().to_string()),
+    );
+    second.spawn();
+    dataplane.wait_for_control();
+    let epoch = dataplane.region.control_status().epoch;
+    // Many of the first one's attempts later, the second still holds the memory.
+    let (mut beats, mut last) = (0, 0);
+    wait_until("the second beats", || {
+        let beat = dataplane.region.control_heartbeat_ms();
+        beats += u32::from(beat != last);
+        last = beat;
+        beats >= 10
+    });
+    assert_eq!(dataplane.region.control_status().epoch, epoch);
+    wait_until("the second says who it is", || {
+        dataplane.region.control_status().pid == second.pid()
+    });
+    // When the second is gone, the first takes over again.
+    second.kill();
+    dataplane.wait_for_control();
+    wait_until("the first says who it is", || {
+        dataplane.region.control_status().pid == first.pid()
+    });
+}
+
+#[test]
+fn a_worker_that_takes_no_replies_does_not_stop_control() {
+    let (node, mut dataplane) = both(ZONES);
+    let question = query("www.example.com.", RecordType::A);
+    let bytes = question.to_vec().unwrap();
+    for _ in 0..4 {
+        for _ in 0..SLOTS / 2 {
+            dataplane.push(&bytes);
+        }
+        assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
+    }
+    // Half of them find room.
+    let dropped = "nexus_control_drops_total{reason=\"reply_ring\"}";
+    wait_until("the others are counted", || {
+        node.metric(dropped) == Some(u64::from(SLOTS))
+    });
+    for _ in 0..SLOTS {
+        dataplane.returned();
+    }
+    assert_eq!(data(&dataplane.ask(&question).message), ["192.0.2.1"]);
+}
+
+#[test]
+fn a_flush_empties_the_table_and_reaches_the_worker() {
+    let (node, mut dataplane) = both(ZONES);
+    let question = query("www.example.com.", RecordType::A);
+    dataplane.ask(&question);
+    let Response::CachePage(page) = node.admin_ok(&Request::CacheDump {
+        name: None,
+        cursor: 0,
+    }) else {
+        panic!()
+    };
+    assert_eq!(page.entries.len(), 1);
+    let entry = &page.entries[0];
+    assert_eq!(
+        (entry.name.as_str(), entry.record_type.as_str()),
+        ("www.example.com.", "A")
+    );
+    assert_eq!(
+        (entry.zone, entry.dead, entry.flags.as_slice()),
+        (1, false, &["rd".to_owned()][..])
+    );
+    let flush = Request::CacheFlush {
+        name: Some("Example.COM".into()),
+        subtree: true,
+    };
+    assert!(matches!(
+        node.admin_ok(&flush),
+        Response::CacheFlushed { entries: 1 }
+    ));
+    let (qname, subtree) = dataplane.next(|reply| match reply {
+        Reply::Flush { qname, subtree } => (qname.to_vec(), *subtree),
+        _ => panic!("{reply:?}"),
+    });
+    assert_eq!(
+        (qname.as_slice(), subtree),
+        (&b"\x07example\x03com\0"[..], true)
+    );
+    assert!(!dataplane.table_has(&question));
+}
+
+#[test]
+fn a_dump_of_many_pages_shows_each_entry_once() {
+    let (node, mut dataplane) = both(ZONES);
+    let mut names = Vec::new();
+    for index in 0..300 {
+        let name = format!("n{index}.wild.example.com.");
+        dataplane.ask(&query(&name, RecordType::A));
+        names.push(name);
+    }
+    let (mut seen, mut cursor) = (Vec::new(), 0);
+    loop {
+        let Response::CachePage(page) = node.admin_ok(&Request::CacheDump { name: None, cursor })
+        else {
+            panic!()
+        };
+        seen.extend(page.entries.into_iter().map(|entry| entry.name));
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    names.retain(|name| dataplane.table_has(&query(name, RecordType::A)));
+    names.sort();
+    seen.sort();
+    assert_eq!(seen, names);
+}
+
+/// So that a failure ends the scope's threads too.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A UDP socket as a socket-mode dataplane makes it.
+fn shared(address: SocketAddr) -> SharedSocket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    SharedSocket {
+        worker: 0,
+        address,
+        socket: socket.into(),
+    }
+}
+
+#[test]
+fn a_shared_socket_is_read_only_while_its_worker_is_silent() {
+    let mut node = Node::new(&format!("{ZONES}\ndataplane, mode: socket"));
+    let ours = shared(node.dns());
+    let worker_socket = UdpSocket::from(ours.socket.try_clone().unwrap());
+    worker_socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let dataplane = Dataplane::start(&node.path("dataplane.sock"), vec![ours]);
+    node.spawn();
+    dataplane.wait_for_control();
+    let question = query("www.example.com.", RecordType::A);
+    let client = UdpSocket::bind((node.address, 0)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (stop, beating) = (AtomicBool::new(false), &dataplane.worker.heartbeat);
+    thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                beating.beat(now_us() / 1_000);
+                thread::yield_now();
+            }
+        });
+        // The worker lives: what comes is the worker's to take.
+        client
+            .send_to(&question.to_vec().unwrap(), node.dns())
+            .unwrap();
+        let mut buffer = [0; 512];
+        let (bytes, _) = worker_socket.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..bytes], question.to_vec().unwrap());
+    });
+    // It falls silent: control answers. Then it is gone, and control still answers.
+    assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
+    drop(worker_socket);
+    drop(dataplane);
+    assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
+}
+
+#[test]
+fn own_sockets_give_way_to_those_of_a_dataplane_in_socket_mode() {
+    let node = Node::start(ZONES);
+    let question = query("www.example.com.", RecordType::A);
+    assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
+    let ours = shared(node.dns());
+    let worker_socket = UdpSocket::from(ours.socket.try_clone().unwrap());
+    worker_socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let dataplane = Dataplane::start(&node.path("dataplane.sock"), vec![ours]);
+    dataplane.wait_for_control();
+    let stop = AtomicBool::new(false);
+    let beating = &dataplane.worker.heartbeat;
+    thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                beating.beat(now_us() / 1_000);
+                thread::yield_now();
+            }
+        });
+        wait_until("control stops reading", || {
+            node.metric("nexus_control_serving_udp") == Some(0)
+        });
+        // From many ports, so that some would be hashed to a socket of control's.
+        for _ in 0..32 {
+            let client = UdpSocket::bind((node.address, 0)).unwrap();
+            client
+                .send_to(&question.to_vec().unwrap(), node.dns())
+                .unwrap();
+            worker_socket.recv_from(&mut [0; 512]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn without_a_dataplane_socket_mode_serves_after_a_while() {
+    let mut node = Node::new(&format!("{ZONES}\ndataplane, mode: socket"));
+    node.spawn();
+    wait_until("control reads UDP", || {
+        node.metric("nexus_control_serving_udp") == Some(1)
+    });
+    assert_eq!(
+        data(&node.ask(&query("www.example.com.", RecordType::A))),
+        ["192.0.2.1"]
+    );
+}
+
+#[test]
+fn the_bytes_of_an_answer_are_those_that_the_kernel_path_sends() {
+    let (node, mut dataplane) = both(ZONES);
+    for name in ["www.example.com.", "no.example.com.", "a.sub.example.com."] {
+        let mut question = with_edns(query(name, RecordType::A), 1232);
+        question.metadata.recursion_desired = false;
+        let name = Name::from_ascii(name).unwrap();
+        let punted = dataplane.ask(&question);
+        assert_eq!(punted.message, node.ask(&question), "{name}");
+        assert!(punted.bytes.len() <= 1232);
+    }
+}

@@ -1,0 +1,107 @@
+//! Zones go out to those who may have them.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use crate::common::{Node, data, query, rcode};
+
+fn zones(acl: &str) -> String {
+    format!("zones: [{{name: example.com., file: example.com.zone, allow_transfer: [{acl}]}}]")
+}
+
+#[test]
+fn a_transfer_begins_and_ends_with_the_soa_and_holds_everything() {
+    let node = Node::start(&zones("127.0.0.0/8"));
+    for rtype in [RecordType::AXFR, RecordType::IXFR] {
+        let mut tcp = node.tcp();
+        tcp.send(&query("example.com.", rtype));
+        let mut records = Vec::new();
+        while records
+            .iter()
+            .filter(|rtype| **rtype == RecordType::SOA)
+            .count()
+            < 2
+        {
+            let message = tcp.receive();
+            assert_eq!(rcode(&message), ResponseCode::NoError);
+            records.extend(
+                message
+                    .answers
+                    .iter()
+                    .map(hickory_proto::rr::Record::record_type),
+            );
+        }
+        assert_eq!(records.len(), 10, "{rtype}");
+        assert_eq!(
+            (records.first(), records.last()),
+            (Some(&RecordType::SOA), Some(&RecordType::SOA))
+        );
+        // The connection is good for more.
+        assert_eq!(
+            data(&tcp.ask(&query("www.example.com.", RecordType::A))),
+            ["192.0.2.1"]
+        );
+    }
+}
+
+#[test]
+fn a_large_transfer_takes_many_messages_and_none_is_lost() {
+    let mut node = Node::new(&zones("127.0.0.0/8"));
+    let mut zone =
+        String::from("@ 60 SOA ns hostmaster 1 3600 600 86400 60\n@ 60 NS ns\nns 60 A 192.0.2.1\n");
+    for index in 0..20_000 {
+        zone.push_str(&format!(
+            "host{index} 60 A 198.51.{}.{}\n",
+            index / 256 % 256,
+            index % 256
+        ));
+    }
+    node.write("example.com.zone", &zone);
+    node.spawn();
+    let mut tcp = node.tcp();
+    tcp.send(&query("example.com.", RecordType::AXFR));
+    let (mut records, mut soas, mut messages) = (0, 0, 0);
+    while soas < 2 {
+        let message = tcp.receive();
+        messages += 1;
+        records += message.answers.len();
+        soas += message
+            .answers
+            .iter()
+            .filter(|record| record.record_type() == RecordType::SOA)
+            .count();
+    }
+    assert_eq!(records, 20_004);
+    assert!(messages > 10);
+}
+
+#[test]
+fn a_transfer_is_refused_to_everybody_who_is_not_listed() {
+    for acl in ["", "192.0.2.0/24"] {
+        let node = Node::start(&zones(acl));
+        let mut tcp = node.tcp();
+        for (name, rtype) in [
+            ("example.com.", RecordType::AXFR),
+            ("example.com.", RecordType::IXFR),
+            ("www.example.com.", RecordType::AXFR),
+            ("example.net.", RecordType::AXFR),
+        ] {
+            let answer = tcp.ask(&query(name, rtype));
+            assert_eq!(
+                (rcode(&answer), answer.answers.len()),
+                (ResponseCode::Refused, 0)
+            );
+        }
+    }
+}
+
+#[test]
+fn over_udp_a_transfer_is_a_mistake_and_an_incremental_one_gets_the_soa() {
+    let node = Node::start(&zones("127.0.0.0/8"));
+    let full = node.ask(&query("example.com.", RecordType::AXFR));
+    assert_eq!(rcode(&full), ResponseCode::FormErr);
+    let incremental = node.ask(&query("example.com.", RecordType::IXFR));
+    assert_eq!(rcode(&incremental), ResponseCode::NoError);
+    assert_eq!(incremental.answers.len(), 1);
+    assert_eq!(incremental.answers[0].record_type(), RecordType::SOA);
+}
