@@ -1,7 +1,7 @@
 //! The life of one batch: parse all, look all up, answer or punt.
 //!
-//! Two passes, so that the memory latencies of a batch overlap: the first parses every packet,
-//! hashes its key and touches its line of the index; the second compares and writes. A miss goes
+//! Each step runs over the whole batch before the next, so that memory latencies overlap: frames,
+//! queries, keys and their index lines, entries, and only then comparing and writing. A miss goes
 //! to control and is forgotten here. Start with [`Desk::answer`].
 
 use cache::{Cache, Entry, Hasher, Key, Lookup, Slot};
@@ -90,50 +90,72 @@ impl Desk {
         tally: &mut Tally,
     ) {
         tally.packets_received += count as u64;
-        let mut pending_count = 0;
-        for index in 0..count {
-            let Some(place) = self.pending.get_mut(pending_count) else {
-                break; // A port never returns more than a batch.
-            };
-            place.index = index;
-            pending_count += usize::from(self.sources.parse(port, place, tally));
-        }
-        let pending = self.pending.get_mut(..pending_count).unwrap_or_default();
+        let opened = self.open(port, count, tally);
+        let parsed = self.parse(port, opened, tally);
+        let Self { sources, pending } = self;
+        let pending = pending.get_mut(..parsed).unwrap_or_default();
         for item in &mut *pending {
-            self.sources.cache.touch(&mut item.slot, item.hash);
+            item.hash = sources.hasher.key(&item.query).hash;
+            item.slot = sources.cache.locate(item.hash);
+        }
+        for item in &mut *pending {
+            sources.cache.touch(&mut item.slot, item.hash);
         }
         for item in pending {
-            self.sources.look_up(port, item, situation, tally);
+            sources.look_up(port, item, situation, tally);
         }
+    }
+
+    /// Finds the DNS messages; what has none is dropped and counted. Returns how many have one.
+    fn open<P: Port>(&mut self, port: &mut P, count: usize, tally: &mut Tally) -> usize {
+        let mut opened = 0;
+        for index in 0..count {
+            let Some(place) = self.pending.get_mut(opened) else {
+                break; // A port never returns more than a batch.
+            };
+            if port.open(index).is_ok() {
+                place.index = index;
+                opened += 1;
+            } else {
+                tally.drops_frame += 1;
+            }
+        }
+        opened
+    }
+
+    /// Parses the first `opened` messages and moves the well-formed queries to the front; others
+    /// get an error response or silence. Returns how many queries there are.
+    fn parse<P: Port>(&mut self, port: &mut P, opened: usize, tally: &mut Tally) -> usize {
+        let mut parsed = 0;
+        for position in 0..opened {
+            let index = self.pending.get(position).map_or(0, |item| item.index);
+            let Some(place) = self.pending.get_mut(parsed) else {
+                break;
+            };
+            tally.receive_bytes += port.packet_bytes(index) as u64;
+            let message = port.message(index);
+            match place.query.parse_into(message) {
+                Ok(()) => {
+                    place.index = index;
+                    parsed += 1;
+                }
+                Err(error) => {
+                    let query_bytes = message.len();
+                    if let Some(code) = tally.refuse(error) {
+                        port.reply(index, |room| {
+                            write_error(room, query_bytes, None, code, None)
+                        });
+                    }
+                }
+            }
+        }
+        tally.queries += parsed as u64;
+        parsed
     }
 }
 
 impl Sources {
-    /// First pass: a packet becomes a pending query (true), an error response, or a counted drop.
-    fn parse<P: Port>(&mut self, port: &mut P, place: &mut Pending, tally: &mut Tally) -> bool {
-        let index = place.index;
-        if port.open(index).is_err() {
-            tally.drops_frame += 1;
-            return false;
-        }
-        tally.receive_bytes += port.packet_bytes(index) as u64;
-        let message = port.message(index);
-        if let Err(error) = place.query.parse_into(message) {
-            let query_bytes = message.len();
-            if let Some(code) = tally.refuse(error) {
-                port.reply(index, |room| {
-                    write_error(room, query_bytes, None, code, None)
-                });
-            }
-            return false;
-        }
-        tally.queries += 1;
-        place.hash = self.hasher.key(&place.query).hash;
-        place.slot = self.cache.locate(place.hash);
-        true
-    }
-
-    /// Second pass: own cache, shared table, control.
+    /// The own cache first, then everything else.
     fn look_up<P: Port>(
         &mut self,
         port: &mut P,
@@ -147,13 +169,7 @@ impl Sources {
             self.punt(port, item, situation, tally);
             return;
         }
-        let key = Key {
-            hash: item.hash,
-            qname: query.qname(),
-            qtype: query.qtype,
-            qclass: query.qclass,
-            flags: query.key_flags(),
-        };
+        let key = Key::with_hash(query, item.hash);
         let now = situation.now.seconds();
         let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
         match self.cache.get(item.slot, &key, now, &self.generations) {
