@@ -28,14 +28,14 @@ pub struct Dataplane {
     pub cores: Cores,
     /// Memory of each worker's answer cache.
     #[serde(
-        deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
+        deserialize_with = "size::size::<{ 64 << 10 }, { 32 << 30 }, _>",
         serialize_with = "size::write"
     )]
     #[schemars(schema_with = "size::schema")]
     pub cache_bytes: u64,
     /// Memory of the answer table that control shares with all workers.
     #[serde(
-        deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
+        deserialize_with = "size::size::<{ 64 << 10 }, { 32 << 30 }, _>",
         serialize_with = "size::write"
     )]
     #[schemars(schema_with = "size::schema")]

@@ -132,7 +132,7 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
     (
         "dataplane: {cache_bytes: 1KiB}",
         (1, "dataplane.cache_bytes"),
-        "from 64KiB to 64GiB",
+        "from 64KiB to 32GiB",
     ),
     (
         "dataplane:\n  queues: [0, 0]",
