@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{CNAME, NS};
 use hickory_proto::rr::{RData, Record, RecordType};
 use resolver::iterate::{
@@ -65,10 +65,25 @@ fn misbehave(chance: &mut Chance, trouble: usize, request: &Request, zones: &[Zo
         return Action::Serve;
     }
     let mut reply = respond(zones, &request.message);
-    let from = std::net::SocketAddr::new(request.server, 53);
-    match chance.below(14) {
-        0 | 1 => return Action::Silence,
-        2 => {
+    match chance.below(3) {
+        0 => damage(chance, request, &reply),
+        1 => {
+            distort(chance, request, &mut reply);
+            Action::Message(Box::new(reply))
+        }
+        _ => {
+            mislead(chance, request, &mut reply);
+            Action::Message(Box::new(reply))
+        }
+    }
+}
+
+/// Nothing, an error, or bytes that are no reply.
+fn damage(chance: &mut Chance, request: &Request, reply: &Message) -> Action {
+    let mut bytes = reply.to_vec().unwrap();
+    match chance.below(5) {
+        0 => return Action::Silence,
+        1 => {
             let reasons = [
                 TransportError::Timeout,
                 TransportError::Refused,
@@ -78,27 +93,28 @@ fn misbehave(chance: &mut Chance, trouble: usize, request: &Request, zones: &[Zo
             ];
             return Action::Fail(chance.pick(&reasons));
         }
-        3 => {
-            let mut bytes = reply.to_vec().unwrap();
-            for _ in 0..=chance.below(4) {
-                let at = chance.below(bytes.len());
-                bytes[at] = chance.next().to_le_bytes()[0];
-            }
-            return Action::Raw(bytes);
-        }
-        4 => {
-            let mut bytes = reply.to_vec().unwrap();
-            bytes.truncate(chance.below(bytes.len()));
-            return Action::Raw(bytes);
-        }
-        5 => {
-            let bytes = reply.to_vec().unwrap();
+        2 => {
+            let from = std::net::SocketAddr::new(request.server, 53);
             let mut wrong = bytes.clone();
             wrong[1] ^= 0x40;
             return Action::Many(vec![(from, wrong), (from, bytes.clone()), (from, bytes)]);
         }
-        6 => reply.metadata.truncation = request.transport == Transport::Udp || chance.one_in(2),
-        7 => {
+        3 => {
+            for _ in 0..=chance.below(4) {
+                let at = chance.below(bytes.len());
+                bytes[at] = chance.next().to_le_bytes()[0];
+            }
+        }
+        _ => bytes.truncate(chance.below(bytes.len())),
+    }
+    Action::Raw(bytes)
+}
+
+/// A well-formed reply with the wrong flags, code or sections.
+fn distort(chance: &mut Chance, request: &Request, reply: &mut Message) {
+    match chance.below(5) {
+        0 => reply.metadata.truncation = request.transport == Transport::Udp || chance.one_in(2),
+        1 => {
             let rcodes = [
                 ResponseCode::ServFail,
                 ResponseCode::Refused,
@@ -109,40 +125,37 @@ fn misbehave(chance: &mut Chance, trouble: usize, request: &Request, zones: &[Zo
             ];
             reply.metadata.response_code = chance.pick(&rcodes);
         }
-        8 => (reply.answers, reply.authorities) = (Vec::new(), Vec::new()),
-        9 => reply.metadata.authoritative = !reply.metadata.authoritative,
-        10 => {
+        2 => (reply.answers, reply.authorities) = (Vec::new(), Vec::new()),
+        3 => reply.metadata.authoritative = !reply.metadata.authoritative,
+        _ => {
             let lower = reply.queries[0].name().to_lowercase();
             reply.queries[0].set_name(lower);
         }
-        11 => {
-            let owner = request.message.queries[0].name();
+    }
+}
+
+/// A reply that leads somewhere else.
+fn mislead(chance: &mut Chance, request: &Request, reply: &mut Message) {
+    let owner = request.message.queries[0].name().clone();
+    let target = name(chance.pick(&NAMES));
+    match chance.below(3) {
+        0 => {
             let labels = chance.below(usize::from(owner.num_labels()) + 1);
-            let host = RData::NS(NS(name(chance.pick(&NAMES))));
-            reply.authorities = vec![Record::from_rdata(owner.trim_to(labels), 60, host)];
+            let cut = owner.trim_to(labels);
+            reply.authorities = vec![Record::from_rdata(cut, 60, RData::NS(NS(target)))];
             reply.answers.clear();
         }
-        12 => {
-            let owner = request.message.queries[0].name().clone();
-            let target = RData::CNAME(CNAME(name(chance.pick(&NAMES))));
-            reply.answers = vec![Record::from_rdata(owner, 60, target)];
+        1 => {
+            let alias = RData::CNAME(CNAME(target));
+            reply.answers = vec![Record::from_rdata(owner, 60, alias)];
         }
         _ => {
-            let ip = address(chance.pick(&SERVERS));
-            let RData::A(a) = (match ip {
-                std::net::IpAddr::V4(v4) => RData::A(v4.into()),
-                std::net::IpAddr::V6(v6) => RData::AAAA(v6.into()),
-            }) else {
-                return Action::Silence;
-            };
-            reply.additionals.push(Record::from_rdata(
-                name(chance.pick(&NAMES)),
-                60,
-                RData::A(a),
-            ));
+            let server = RData::A(chance.pick(&SERVERS).parse().unwrap());
+            reply
+                .additionals
+                .push(Record::from_rdata(target, 60, server));
         }
     }
-    Action::Message(Box::new(reply))
 }
 
 fn random_net(seed: u64) -> (Net, Rc<RefCell<Chance>>) {
