@@ -59,11 +59,13 @@ def to_yaml(settings: dict) -> str:
 class Appliance:
     """One Nexus node on a host. Nothing runs until a plane is started."""
 
-    def __init__(self, host: Host, interface: str, address: str, **settings: dict) -> None:
+    def __init__(
+        self, host: Host, interface: str, address: str, *, folder: str = "", **settings: dict
+    ) -> None:
         self.host = host
         self.interface = interface
         self.address = address
-        self.folder = host.run.path(f"nexus-{host.name}")
+        self.folder = host.run.path(folder or f"nexus-{host.name}")
         self.folder.mkdir()
         shutil.chown(self.folder, USER, GROUP)
         self.zone_file = self.folder / zones.file_name(zones.OWN_ZONE)
@@ -131,9 +133,11 @@ class Appliance:
                     process.expect_running()
             status = self.status()
             control, dataplane = status.get("control"), status.get("dataplane")
-            if self.control is not None and not control:
-                return False
-            return self.dataplane is None or bool(dataplane and dataplane["running"])
+            if self.control is None or self.dataplane is None:
+                return control if self.control else dataplane and dataplane["running"]
+            stats = self.nexus("--json", "stats", "--once", check=False)
+            attached = control and json.loads(stats)["control"].get("nexus_control_attached")
+            return attached and dataplane and dataplane["running"]
 
         try:
             return wait_until(serves, timeout_s, "both planes run")

@@ -11,7 +11,9 @@ from .run import Run, command, inside
 
 # Offloads that leave a checksum, a tag or a boundary to hardware that veth does not have: with
 # them an AF_XDP socket would see frames that no wire carries.
-OFFLOADS_OFF = ("tx", "gro", "gso", "tso", "rxvlan", "txvlan")
+OFFLOADS_OFF = (
+    "tx", "gro", "gso", "tso", "rxvlan", "txvlan", "rx-vlan-stag-hw-parse", "tx-vlan-stag-hw-insert"
+)  # fmt: skip
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -62,14 +63,15 @@ class Tap:
         threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            ready, _, _ = select.select([self.tap, self.wire.socket], [], [])
-            if self.tap in ready:
-                self._outwards(os.read(self.tap, 65535))
-            if self.wire.socket in ready:
-                frame = self.wire.receive()
-                if frame is not None:
-                    self._inwards(frame)
+        with contextlib.suppress(OSError):  # The interface goes when the run is cleaned.
+            while True:
+                ready, _, _ = select.select([self.tap, self.wire.socket], [], [])
+                if self.tap in ready:
+                    self._outwards(os.read(self.tap, 65535))
+                if self.wire.socket in ready:
+                    frame = self.wire.receive()
+                    if frame is not None:
+                        self._inwards(frame)
 
     def _outwards(self, frame: bytes) -> None:
         self.wire.send(frame[:MAC_ADDRESSES_BYTES] + self.tag + frame[MAC_ADDRESSES_BYTES:])
