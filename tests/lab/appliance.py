@@ -181,15 +181,15 @@ class Appliance:
                 total[name] = total.get(name, 0) + value
         return total
 
-    def latency_us(self, earlier: dict[int, int] | None = None) -> dict[int, int]:
-        """Counts by bucket bound in nanoseconds, of all workers, minus those of `earlier`."""
+    def latency_ns(self) -> dict[int, int]:
+        """Batches' times from receipt to sending since start: counts by upper bound in nanoseconds."""
         stats = json.loads(self.nexus("--json", "stats", "--once"))
         total: dict[int, int] = {}
         for worker in stats["workers"]:
             for bucket in worker["latency"]:
                 bound = bucket["below_ns"]
                 total[bound] = total.get(bound, 0) + bucket["count"]
-        return {bound: count - (earlier or {}).get(bound, 0) for bound, count in total.items()}
+        return total
 
 
 def gained(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
