@@ -5,8 +5,8 @@
 use core::ops::Deref;
 use std::sync::Arc;
 
+use crate::claim::Claim;
 use crate::mapped::{Mapped, Shareable};
-use crate::region::Claim;
 use crate::sync::{AtomicU64, Ordering};
 
 /// How a counter moves.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::claim::{Claim, Tenure};
 use crate::mapped::Mapped;
-use crate::region::{Claim, Tenure};
 use crate::sync::{AtomicU32, Ordering};
 
 /// Reads generations; any number of these, in any process.

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::claim::Claim;
 use crate::mapped::{Mapped, Shareable};
-use crate::region::Claim;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Buckets of a histogram. The last one also takes everything longer.

@@ -15,6 +15,8 @@
 )]
 
 #[cfg(not(loom))]
+mod claim;
+#[cfg(not(loom))]
 mod counters;
 #[cfg(not(loom))]
 mod event;
@@ -45,6 +47,8 @@ mod table;
 mod words;
 
 #[cfg(not(loom))]
+pub use claim::ClaimError;
+#[cfg(not(loom))]
 pub use counters::{
     COUNTERS, Counter, CounterDescription, CounterKind, CounterValues, Counters, CountersWriter,
 };
@@ -59,9 +63,7 @@ pub use layout::{ConfigError, REASON_BYTES_MAX, RegionConfig, WORKERS_MAX};
 #[cfg(not(loom))]
 pub use punt::{HEADERS_BYTES_MAX, MESSAGE_BYTES_MAX, Punt, PuntConsumer, PuntProducer, Transport};
 #[cfg(not(loom))]
-pub use region::{
-    AttachError, Attachment, ClaimError, ControlSide, CreateError, Region, WorkerSide,
-};
+pub use region::{AttachError, Attachment, ControlSide, CreateError, Region, WorkerSide};
 #[cfg(not(loom))]
 pub use reply::{Reply, ReplyConsumer, ReplyMeta, ReplyProducer};
 pub use ring::{PushError, SLOT_BYTES, SlotError};

@@ -3,8 +3,8 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
+use crate::claim::{Claim, Tenure};
 use crate::mapped::Mapped;
-use crate::region::{Claim, Tenure};
 use crate::ring::{Consumer, Producer, PushError, RingIndices, SLOT_WORDS, SlotError};
 use crate::sync::AtomicU64;
 use crate::words;

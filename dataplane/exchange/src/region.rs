@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64 as LocalU64, Ordering as LocalOrdering};
 use rustix::fs::{MemfdFlags, Mode as FileMode, OFlags, SealFlags};
 use rustix::io::Errno;
 
+use crate::claim::{ClaimError, Claims, Part, Tenure};
 use crate::counters::{self, CounterValues, CountersWriter};
 use crate::generations::{Generations, GenerationsWriter};
 use crate::histogram::{HistogramValues, HistogramWriter};
@@ -73,26 +74,6 @@ pub enum AttachError {
     /// The header's numbers are out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
-}
-
-/// Why a side of the region was not handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimError {
-    /// Somebody in this process holds it.
-    #[error("already taken in this process")]
-    Taken,
-    /// Worker sides belong to the creator, control's side to an attached control, none to
-    /// observers.
-    #[error("not for this kind of attachment")]
-    Role,
-    /// No such worker.
-    #[error("worker {worker} where there are {workers}")]
-    Worker {
-        /// Worker asked for.
-        worker: u32,
-        /// Workers of the region.
-        workers: u32,
-    },
 }
 
 /// How a region is attached.
@@ -278,10 +259,7 @@ impl Region {
         };
         let claim = Claims::take(&self.0.claims, Part::Control)?;
         let block = self.control_block();
-        let tenure = Tenure {
-            control: block.clone(),
-            epoch,
-        };
+        let tenure = Tenure::new(block.clone(), epoch);
         let layout = &self.0.layout;
         let (mut punts, mut replies) = (Vec::new(), Vec::new());
         for worker in 0..self.workers() {
@@ -466,74 +444,6 @@ pub struct ControlSide {
     pub generations: GenerationsWriter,
     /// Control's sign of life.
     pub heartbeat: Heartbeat,
-}
-
-/// Whether this control is still the one that may write.
-#[derive(Clone, Debug)]
-pub(crate) struct Tenure {
-    control: Mapped<ControlBlock>,
-    epoch: u64,
-}
-
-impl Tenure {
-    /// Different for each control, never 0.
-    pub(crate) fn token(&self) -> u64 {
-        self.epoch.max(1)
-    }
-
-    #[inline]
-    pub(crate) fn holds(&self) -> bool {
-        self.control.epoch.0.load(Ordering::Relaxed) == self.epoch
-    }
-}
-
-/// What this process has handed out of a region.
-#[derive(Debug, Default)]
-struct Claims {
-    workers: LocalU64,
-    sides: LocalU64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    Worker(u32),
-    Control,
-    Status,
-}
-
-/// One thing taken; given back on drop.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    claims: Arc<Claims>,
-    part: Part,
-}
-
-impl Claims {
-    fn word(&self, part: Part) -> (&LocalU64, u64) {
-        match part {
-            Part::Worker(worker) => (&self.workers, 1 << worker),
-            Part::Control => (&self.sides, 1),
-            Part::Status => (&self.sides, 2),
-        }
-    }
-
-    fn take(claims: &Arc<Self>, part: Part) -> Result<Arc<Claim>, ClaimError> {
-        let (word, bit) = claims.word(part);
-        if word.fetch_or(bit, LocalOrdering::Acquire) & bit != 0 {
-            return Err(ClaimError::Taken);
-        }
-        Ok(Arc::new(Claim {
-            claims: Arc::clone(claims),
-            part,
-        }))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let (word, bit) = self.claims.word(self.part);
-        word.fetch_and(!bit, LocalOrdering::Release);
-    }
 }
 
 fn create_memory(bytes: u64) -> Result<OwnedFd, CreateError> {

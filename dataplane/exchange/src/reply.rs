@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::claim::{Claim, Tenure};
 use crate::mapped::Mapped;
 use crate::punt::{
     BODY_BYTES, Fields, MESSAGE_BYTES_MAX, TEMPLATE_WORDS, array, check_push, copy_out, slice,
 };
-use crate::region::{Claim, Tenure};
 use crate::ring::{Consumer, Producer, PushError, RingIndices, SLOT_WORDS, SlotError};
 use crate::sync::AtomicU64;
 use crate::words;

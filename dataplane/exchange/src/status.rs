@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::claim::Claim;
 use crate::layout::{ControlBlock, REASON_BYTES_MAX, StatusBlock};
 use crate::mapped::Mapped;
-use crate::region::Claim;
 use crate::seqlock;
 use crate::sync::{AtomicU64, Ordering};
 use crate::words;

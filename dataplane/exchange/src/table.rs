@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use cache::{ENTRY_BYTES_MAX, Entry, Freshness, Key, Lookup};
 
+use crate::claim::{Claim, Tenure};
 use crate::generations::Generations;
 use crate::layout::{BUCKET_WORDS, ControlBlock};
 use crate::mapped::Mapped;
-use crate::region::{Claim, Tenure};
 use crate::seqlock;
 use crate::sync::{AtomicU64, Ordering};
 use crate::words;
