@@ -95,10 +95,14 @@ fn write_control(out: &mut impl Write, planes: &Planes) -> io::Result<()> {
         print::clean(&control.version)
     )?;
     let listen: Vec<String> = control.listen.iter().map(ToString::to_string).collect();
-    let role = if control.serving_udp {
-        "UDP and TCP"
-    } else {
-        "TCP; UDP is with the workers"
+    let runs = |dataplane: &DataplaneStatus| dataplane.running;
+    let role = match (
+        control.serving_udp,
+        planes.dataplane.as_ref().is_some_and(runs),
+    ) {
+        (true, _) => "UDP and TCP",
+        (false, true) => "TCP; UDP is with the workers",
+        (false, false) => "TCP; UDP once the workers have been silent for a moment",
     };
     writeln!(out, "  listen     {} ({role})", listen.join(", "))?;
     writeln!(out, "  zones      {}", print::thousands(control.zones))?;
