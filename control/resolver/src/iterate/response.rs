@@ -336,3 +336,199 @@ fn is_valid(rtype: RecordType, rdata: &[u8]) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
+    use hickory_proto::rr::Record;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn record(owner: &str, rtype: RecordType, rdata: &str) -> Record {
+        Record::from_rdata(name(owner), 300, RData::try_from_str(rtype, rdata).unwrap())
+    }
+
+    /// A reply with every kind of compressed name.
+    fn reply() -> Message {
+        let mut message = Message::new(0x1234, MessageType::Response, OpCode::Query);
+        message.metadata.authoritative = true;
+        message.add_query(Query::query(name("www.Example.com."), RecordType::A));
+        message.answers = vec![
+            record("www.example.com.", RecordType::CNAME, "Mail.example.com."),
+            record("mail.example.com.", RecordType::A, "192.0.2.1"),
+            record("mail.example.com.", RecordType::MX, "10 mail.example.com."),
+            record("mail.example.com.", RecordType::TXT, "one two"),
+            record(
+                "mail.example.com.",
+                RecordType::SRV,
+                "1 2 3 mail.example.com.",
+            ),
+        ];
+        message.authorities = vec![
+            record("example.com.", RecordType::NS, "ns.example.com."),
+            record(
+                "example.com.",
+                RecordType::SOA,
+                "ns.example.com. host.example.com. 1 2 3 4 5",
+            ),
+        ];
+        message.additionals = vec![record("ns.example.com.", RecordType::AAAA, "2001:db8::1")];
+        message.set_edns(Edns::new());
+        message
+    }
+
+    fn parse(message: &[u8]) -> Result<Response, ResponseError> {
+        Response::parse(&Header::parse(message)?, message, false, 512)
+    }
+
+    fn records(response: &Response) -> Vec<Record> {
+        let mut records = Vec::new();
+        let sets = response
+            .answers
+            .iter()
+            .chain(&response.authority)
+            .chain(&response.additional);
+        sets.for_each(|set| set.write_records(true, &mut records));
+        records
+    }
+
+    #[test]
+    fn records_come_out_as_hickory_proto_reads_them() {
+        let bytes = reply().to_vec().unwrap();
+        let oracle = Message::from_vec(&bytes).unwrap();
+        let expected: Vec<Record> = oracle.all_sections().cloned().collect();
+        let response = parse(&bytes).unwrap();
+        assert_eq!(records(&response), expected);
+        assert!(response.authoritative);
+    }
+
+    #[test]
+    fn reply_cut_at_every_byte_is_an_error_and_never_panics() {
+        let bytes = reply().to_vec().unwrap();
+        for length in 0..bytes.len() {
+            assert!(parse(&bytes[..length]).is_err(), "length={length}");
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_what_is_read_can_be_written() {
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|bytes: &[u8]| {
+                if let Ok(response) = parse(bytes) {
+                    let mut message = reply();
+                    message.answers = records(&response);
+                    let _ = message.to_vec();
+                }
+            });
+    }
+
+    #[test]
+    fn damaged_reply_is_read_as_hickory_proto_reads_it_or_refused() {
+        let original = reply().to_vec().unwrap();
+        bolero::check!()
+            .with_type::<[(u16, u8); 2]>()
+            .with_iterations(5_000)
+            .for_each(|damage| {
+                let mut bytes = original.clone();
+                for (at, value) in damage {
+                    let at = usize::from(*at) % bytes.len();
+                    bytes[at] = *value;
+                }
+                let (Ok(response), Ok(oracle)) = (parse(&bytes), Message::from_vec(&bytes)) else {
+                    return;
+                };
+                // Other classes, meta types, duplicates and lone signatures are dropped here.
+                let ours = records(&response);
+                assert!(ours.len() <= oracle.all_sections().count());
+                for record in ours {
+                    assert!(oracle.all_sections().any(|other| other.name == record.name
+                        && other.record_type() == record.record_type()));
+                }
+            });
+    }
+
+    #[test]
+    fn extended_code_is_joined_from_header_and_opt() {
+        let mut message = reply();
+        message.metadata.response_code = ResponseCode::BADVERS;
+        assert_eq!(
+            u16::from(parse(&message.to_vec().unwrap()).unwrap().rcode),
+            16
+        );
+    }
+
+    #[test]
+    fn second_opt_record_is_an_error() {
+        let mut bytes = reply().to_vec().unwrap();
+        bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        bytes[11] += 1;
+        assert!(matches!(
+            parse(&bytes),
+            Err(ResponseError::OptDuplicate { .. })
+        ));
+    }
+
+    #[test]
+    fn records_of_other_classes_are_dropped() {
+        let mut message = reply();
+        message
+            .answers
+            .iter_mut()
+            .for_each(|record| record.dns_class = DNSClass::CH);
+        assert!(
+            parse(&message.to_vec().unwrap())
+                .unwrap()
+                .answers
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn ttl_with_the_top_bit_set_is_zero_and_the_smallest_of_a_set_holds() {
+        let mut message = reply();
+        let ttls = [0x8000_0000, 50, 40];
+        let records = ttls.map(|ttl| {
+            let mut record = record("a.example.com.", RecordType::A, "192.0.2.1");
+            record.ttl = ttl;
+            record
+        });
+        message.answers = vec![records[0].clone()];
+        assert_eq!(
+            parse(&message.to_vec().unwrap()).unwrap().answers[0].ttl_secs,
+            0
+        );
+        message.answers = records[1..].to_vec();
+        let sets = parse(&message.to_vec().unwrap()).unwrap().answers;
+        assert_eq!(
+            (
+                sets.len(),
+                sets[0].ttl_secs,
+                sets[0].content.data.iter().count()
+            ),
+            (1, 40, 1)
+        );
+    }
+
+    #[test]
+    fn question_is_compared_to_the_last_bit_and_type_exactly() {
+        let bytes = reply().to_vec().unwrap();
+        let header = Header::parse(&bytes).unwrap();
+        let sent = &bytes[12..12 + 17 + 4];
+        assert_eq!(Echo::compare(&header, &bytes, sent), Echo::Exact);
+        assert_eq!(
+            Echo::compare(&header, &bytes, &sent.to_ascii_lowercase()),
+            Echo::OtherCase
+        );
+        // A type may look like a letter: 0x41 and 0x61 are not the same type.
+        let mut typed = bytes.clone();
+        typed[12 + 17 + 1] = 0x41;
+        let mut other = typed[12..12 + 17 + 4].to_vec();
+        other[17 + 1] = 0x61;
+        assert_eq!(Echo::compare(&header, &typed, &other), Echo::Other);
+        assert_eq!(Echo::compare(&header, &bytes[..20], sent), Echo::Other);
+    }
+}
