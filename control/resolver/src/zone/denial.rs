@@ -67,7 +67,7 @@ pub(super) fn choose_denial(builder: &mut Builder<'_>) -> Result<Denial, ZoneErr
         let encoded =
             builder.bytes[span.start as usize..(span.start + span.bytes) as usize].to_vec();
         for record in EncodedRecords(&encoded) {
-            let Some(parameters) = Parameters::of(record) else {
+            let Some(parameters) = Parameters::of(record, 0) else {
                 continue;
             };
             let apex_hash = hash_name(builder.apex, parameters.salt, parameters.iterations);
@@ -104,6 +104,9 @@ pub(super) fn choose_denial(builder: &mut Builder<'_>) -> Result<Denial, ZoneErr
     Ok(denial)
 }
 
+/// The only flag of NSEC3 (RFC 5155 §3.1.2.1).
+const OPT_OUT: u8 = 1;
+
 /// Hash parameters of NSEC3 and NSEC3PARAM records, which start alike (RFC 5155 §3.2, §4.2).
 struct Parameters<'b> {
     iterations: u16,
@@ -111,15 +114,15 @@ struct Parameters<'b> {
 }
 
 impl<'b> Parameters<'b> {
-    fn of(record: &'b [u8]) -> Option<Self> {
+    /// Records with other flags than these must be ignored (RFC 5155 §3.1.2, §4.1.2).
+    fn of(record: &'b [u8], flags_allowed: u8) -> Option<Self> {
         let [1, flags, high, low, salt_bytes, rest @ ..] = record.get(RECORD_HEADER_BYTES..)?
         else {
             return None;
         };
-        // A NSEC3PARAM with flags is not for servers to use (RFC 5155 §4.1.2); of NSEC3, bit 0 is opt-out.
         let salt = rest
             .get(..usize::from(*salt_bytes))
-            .filter(|_| flags & !1 == 0)?;
+            .filter(|_| flags & !flags_allowed == 0)?;
         Some(Self {
             iterations: u16::from_be_bytes([*high, *low]),
             salt,
@@ -130,7 +133,7 @@ impl<'b> Parameters<'b> {
         let span = entry.rrset.records;
         let record = bytes
             .get(span.start as usize..(span.start + span.bytes) as usize)
-            .and_then(Parameters::of);
+            .and_then(|record| Parameters::of(record, OPT_OUT));
         record.is_some_and(|other| other.iterations == self.iterations && other.salt == self.salt)
     }
 }

@@ -7,6 +7,7 @@ use super::error::{Place, Problem};
 use super::name::name_end;
 use super::read::RDATA_BYTES_MAX;
 use super::types::{is_meta, type_to_text};
+use super::words::TTL_SECONDS_MAX;
 
 /// Records in the order they came, not yet held against each other. One arena holds all names and data.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl Records {
     }
 
     /// Adds a record that comes from elsewhere than a file, such as a transfer or a replicated change. The owner may have any
-    /// case. `origin` names where it comes from, for errors.
+    /// case. `origin` names where it comes from, for errors. A TTL with its highest bit set becomes 0 (RFC 2181 §8).
     ///
     /// # Errors
     /// The owner is no name, the type is none of data, or the data has not the form of its type.
@@ -95,6 +96,7 @@ impl Records {
             }
         };
         let file_index = u32::try_from(file_index).unwrap_or(u32::MAX);
+        let ttl = if ttl > TTL_SECONDS_MAX { 0 } else { ttl };
         self.append(
             owner,
             rtype,

@@ -1,6 +1,6 @@
 //! All zones of a server, and which of them a question belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::data::Zone;
@@ -13,6 +13,8 @@ pub struct ZoneSet {
     by_apex: BTreeMap<Arc<[u8]>, u32>,
     /// The zone with index `i` stands at `i - 1`.
     zones: Vec<Option<Arc<Zone>>>,
+    /// Indices of removed zones, to be given out again.
+    free: BTreeSet<u32>,
     /// Most labels that an apex has.
     labels_max: usize,
 }
@@ -41,22 +43,13 @@ impl ZoneSet {
     pub fn insert(&mut self, zone: Arc<Zone>) -> Change {
         let enclosing = self.enclosing(zone.apex());
         let known = self.by_apex.get(zone.apex()).copied();
-        let slot = known.map_or_else(
-            || {
-                self.zones
-                    .iter()
-                    .position(Option::is_none)
-                    .unwrap_or(self.zones.len())
-            },
-            |index| index as usize - 1,
-        );
-        if slot == self.zones.len() {
+        let index = known.or_else(|| self.free.pop_first()).unwrap_or_else(|| {
             self.zones.push(None);
-        }
-        let index = u32::try_from(slot + 1).expect("fewer than 2³² zones");
+            u32::try_from(self.zones.len()).expect("fewer than 2³² zones")
+        });
         self.labels_max = self.labels_max.max(label_count(zone.apex()));
         self.by_apex.insert(Arc::from(zone.apex()), index);
-        let previous = self.zones[slot].replace(zone);
+        let previous = self.zones[index as usize - 1].replace(zone);
         Change {
             index,
             enclosing,
@@ -71,6 +64,7 @@ impl ZoneSet {
             .zones
             .get_mut(index as usize - 1)
             .and_then(Option::take);
+        self.free.insert(index);
         self.labels_max = self
             .by_apex
             .keys()

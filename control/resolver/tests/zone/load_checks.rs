@@ -227,6 +227,35 @@ fn chain_of_absence_that_cannot_be_used_is_noted() {
 }
 
 #[test]
+fn nsec3_parameters_with_flags_are_not_used() {
+    // RFC 5155 §4.1.2. The signer's own record has flags 0.
+    let flagged = crate::support::NSEC3.replace(" NSEC3PARAM 1 0 0 -", " NSEC3PARAM 1 1 0 -");
+    assert_ne!(flagged, crate::support::NSEC3);
+    let (zone, notes) = try_read(&flagged).expect("a zone");
+    assert_eq!((zone.is_signed(), notes.len()), (false, 2), "{notes:?}");
+    assert!(
+        try_read(crate::support::NSEC3)
+            .expect("a zone")
+            .0
+            .is_signed()
+    );
+}
+
+#[test]
+fn ttl_with_its_highest_bit_set_counts_as_zero() {
+    let mut records = Records::new();
+    let origin = std::sync::Arc::from("transfer");
+    records
+        .push(b"\x01a\0", 1, 1 << 31, &[1, 2, 3, 4], &origin)
+        .expect("a record");
+    records
+        .push(b"\x01a\0", 1, (1 << 31) - 1, &[1, 2, 3, 4], &origin)
+        .expect("a record");
+    let ttls: Vec<u32> = records.iter().map(|record| record.ttl).collect();
+    assert_eq!(ttls, [0, (1 << 31) - 1]);
+}
+
+#[test]
 fn number_of_notes_is_bounded() {
     let records: String = (0..3000)
         .map(|i| format!("a{i} 60 A 192.0.2.1\na{i} 60 A 192.0.2.1\n"))
