@@ -15,6 +15,7 @@ mod check_set;
 mod compose;
 mod data;
 mod denial;
+mod encode;
 mod notes;
 mod nsec3;
 mod resolve;
