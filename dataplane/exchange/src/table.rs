@@ -54,7 +54,7 @@ fn place(bucket: &[AtomicU64], index: usize, word: usize) -> Option<Place> {
     Some(Place {
         word,
         words,
-        fingerprint: directory & !LENGTH_MASK,
+        fingerprint: fingerprint_of(directory),
     })
 }
 
@@ -122,7 +122,7 @@ fn copy_matching(bucket: &[AtomicU64], hash: u64, scratch: &mut EntryBuffer) -> 
     let mut word = DATA_WORD;
     for index in 0..BUCKET_ENTRIES_MAX {
         let place = place(bucket, index, word)?;
-        if place.fingerprint == hash & !LENGTH_MASK {
+        if place.fingerprint == fingerprint_of(hash) {
             let bytes = place.words * 8;
             words::load(bucket.get(place.word..)?, scratch.get_mut(..bytes)?);
             return Some(bytes);
@@ -142,7 +142,7 @@ pub struct Superseded;
 pub struct TableStatistics {
     /// Entries written.
     pub insertions: u64,
-    /// Entries replaced by a newer one of the same key.
+    /// Entries replaced by a newer one of the same key, and what was no entry (any more).
     pub replacements: u64,
     /// Entries dropped for room, past their TTL or of an older generation.
     pub expirations: u64,
@@ -189,7 +189,8 @@ impl TableWriter {
         writer
     }
 
-    /// Puts an entry into its bucket, in place of one with the same key. For room, entries past
+    /// Puts an entry into its bucket, in place of one with the same key (or, once in 2^56, with the
+    /// same fingerprint). For room, entries past
     /// their TTL or of an older generation go first, then the oldest. `now` is seconds of
     /// CLOCK_MONOTONIC. Readers are never blocked.
     pub fn insert(&mut self, entry: &Entry<'_>, now: u32) -> Result<(), Superseded> {
@@ -198,8 +199,11 @@ impl TableWriter {
         }
         let index = bucket_index(&self.words, entry.hash());
         self.load(index);
-        let key = entry.key();
-        let replaced = self.copy.retain(|old| old.key() != key);
+        // By what readers search for: of two entries with one fingerprint they see the first.
+        let fingerprint = fingerprint_of(entry.hash());
+        let replaced = self
+            .copy
+            .retain(|old| fingerprint_of(old.hash()) != fingerprint);
         self.statistics.replacements += replaced as u64;
         while !self.copy.fits(entry) {
             match self.copy.drop_worst(now, &self.generations) {
@@ -349,6 +353,7 @@ impl Bucket {
         Entry::parse(self.data.get(start..start + place.words * 8)?)
             .ok()
             .filter(|entry| entry.as_bytes().len() == place.words * 8)
+            .filter(|entry| fingerprint_of(entry.hash()) == place.fingerprint)
     }
 
     /// Keeps what is an entry and what `keep` says; returns how many went.
@@ -412,12 +417,17 @@ impl Bucket {
         let place = Place {
             word: DATA_WORD + used,
             words: bytes.len() / 8,
-            fingerprint: entry.hash() & !LENGTH_MASK,
+            fingerprint: fingerprint_of(entry.hash()),
         };
         self.data[used * 8..used * 8 + bytes.len()].copy_from_slice(bytes);
         self.places[self.count] = place;
         self.count += 1;
     }
+}
+
+/// The part of a hash that the directory keeps.
+fn fingerprint_of(hash: u64) -> u64 {
+    hash & !LENGTH_MASK
 }
 
 /// The low bits of the hash choose the bucket; the directory keeps the upper 56.

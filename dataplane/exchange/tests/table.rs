@@ -254,6 +254,21 @@ fn bucket_left_odd_under_the_mark_is_repaired_on_attach() {
 }
 
 #[test]
+fn entry_that_no_longer_fits_its_fingerprint_does_not_hide_its_successor() {
+    let mut table = table(&small());
+    let number = table.in_first_bucket(1)[0];
+    table.insert(number, meta(NOW, 60), 20);
+    // The entry's own hash, first word of the entries; its directory word stays.
+    table
+        .memory()
+        .write_all_at(&[0xff; 8], SMALL_TABLE_OFFSET + 16 * 8)
+        .unwrap();
+    assert_eq!(table.get(number, NOW), "miss");
+    table.insert(number, meta(NOW, 60), 20);
+    assert_eq!(table.get(number, NOW), "fresh 0");
+}
+
+#[test]
 fn writer_of_an_older_control_is_superseded() {
     let mut table = table(&small());
     let next = table.region.attach_control().unwrap();

@@ -223,15 +223,16 @@ impl Server {
     }
 
     fn welcome_control(&mut self, stream: UnixStream, peer: Peer) -> std::io::Result<Event> {
-        if let Some((before, _)) = self.control.take() {
-            // It may be stopped and hold the connection open; the epoch stops its writing.
-            let _ = before.shutdown(Shutdown::Both);
-        }
+        // First the number, which stops the writing of the control before: it may be stopped by a
+        // signal and unable to notice the end of its connection.
         let epoch = self
             .offer
             .region
             .grant_control()
             .map_err(std::io::Error::other)?;
+        if let Some((before, _)) = self.control.take() {
+            let _ = before.shutdown(Shutdown::Both);
+        }
         let mut labelled = vec![(Label::Memory, self.offer.region.memory())];
         for (worker, events) in (0..).zip(&self.offer.events) {
             labelled.push((Label::Punt { worker }, events.punt.as_fd()));
