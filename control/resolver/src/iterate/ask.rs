@@ -52,6 +52,7 @@ impl Resolver {
         } else {
             self.begin(now_ms, key)
         };
+        self.adopt(now_ms, id);
         let task = self
             .tasks
             .get_mut(id)
@@ -74,16 +75,30 @@ impl Resolver {
 
     /// Begins a resolution with a ledger of its own.
     pub(super) fn begin(&mut self, now_ms: u64, key: TaskKey) -> u64 {
-        let limits = self.config.limits;
-        let deadline_ms = now_ms + u64::from(limits.wall_ms_max);
-        let (sends_left, subqueries_left) = (limits.sends_max, limits.subqueries_max);
-        let work = self.tasks.open_work(Work {
-            sends_left,
-            subqueries_left,
-            deadline_ms,
-            tasks: 0,
-        });
+        let work = self.open_work(now_ms);
         self.spawn(key, work, 0)
+    }
+
+    fn open_work(&mut self, now_ms: u64) -> u64 {
+        let limits = self.config.limits;
+        self.tasks.open_work(Work {
+            sends_left: limits.sends_max,
+            subqueries_left: limits.subqueries_max,
+            deadline_ms: now_ms + u64::from(limits.wall_ms_max),
+            tasks: 0,
+        })
+    }
+
+    /// Gives a sub-resolution that a client now waits for the time and the ledger of a question.
+    fn adopt(&mut self, now_ms: u64, id: u64) {
+        if self.tasks.get(id).is_none_or(|task| task.depth == 0) {
+            return;
+        }
+        let work = self.open_work(now_ms);
+        let deadline_ms = self.tasks.work(work).deadline_ms;
+        let before_ms = self.tasks.charge_to(id, work);
+        self.task_deadlines.remove(&(before_ms, id));
+        self.task_deadlines.insert((deadline_ms, id));
     }
 
     /// Makes a task on an open ledger and queues it.
@@ -125,6 +140,15 @@ impl Resolver {
         self.counters.cached_failures += 1;
         let mut outcome = self.fail(now_ms, &key, &failure, question.dnssec_ok);
         outcome.ttl_secs = left_secs;
+        if question.trace {
+            let (rcode, reason) = (outcome.rcode, Some(failure.text));
+            let kind = TraceKind::Finished { rcode, reason };
+            outcome.trace = Some(vec![TraceEvent {
+                at_ms: now_ms,
+                depth: 0,
+                kind,
+            }]);
+        }
         Some(outcome)
     }
 

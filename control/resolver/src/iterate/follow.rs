@@ -276,12 +276,13 @@ impl Resolver {
             );
             return Some(Err(self.limited(text)));
         }
-        let (from, to) = (&task.sname, &alias.target);
-        let kind = TraceKind::Alias {
-            from: from.to_name(),
-            to: to.to_name(),
-        };
-        task.note(now_ms, self.config.limits.trace_events_max, || kind);
+        let (from, to) = (task.sname.clone(), &alias.target);
+        task.note(now_ms, self.config.limits.trace_events_max, || {
+            TraceKind::Alias {
+                from: from.to_name(),
+                to: to.to_name(),
+            }
+        });
         task.answers.push(alias.set);
         task.answers.extend(alias.synthesised);
         task.passed

@@ -162,7 +162,8 @@ pub enum Effect {
         /// shell without timers of its own needs only to tick in time.
         timeout_ms: u32,
     },
-    /// Close the socket of this exchange; nothing more from it is of use.
+    /// Close the socket of this exchange; nothing more from it is of use. Every exchange ends
+    /// either with this, after its reply too, or with [`Input::Failed`], never with both.
     Cancel {
         /// The exchange to end.
         exchange: u64,

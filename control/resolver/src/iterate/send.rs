@@ -240,7 +240,8 @@ impl Resolver {
             if !exchange.edns && !unread {
                 self.servers.note_without_edns(now_ms, exchange.server);
             }
-            let aliases_max = usize::from(self.config.limits.aliases_max);
+            // One at least, so that the task itself finds that none is allowed.
+            let aliases_max = usize::from(self.config.limits.aliases_max).max(1);
             (
                 response.rcode,
                 Reading::new(&response, &exchange.view, aliases_max),

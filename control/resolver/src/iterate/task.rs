@@ -244,13 +244,32 @@ impl Tasks {
         self.by_id.insert(task.id, task);
     }
 
+    /// Charges a task to another open ledger, as a question of a client. Gives the deadline that
+    /// it had.
+    pub(super) fn charge_to(&mut self, id: u64, work: u64) -> u64 {
+        let task = self
+            .by_id
+            .get_mut(&id)
+            .expect("between steps every task is in its table");
+        let before = std::mem::replace(&mut task.work, work);
+        task.depth = 0;
+        self.work(work).tasks += 1;
+        let deadline_ms = self.work(before).deadline_ms;
+        self.release(before);
+        deadline_ms
+    }
+
     /// Forgets a task that was taken out, and its ledger if it was the last.
     pub(super) fn retire(&mut self, task: &Task) {
         self.by_key.remove(&task.key);
-        let work = self.work(task.work);
+        self.release(task.work);
+    }
+
+    fn release(&mut self, id: u64) {
+        let work = self.work(id);
         work.tasks -= 1;
         if work.tasks == 0 {
-            self.work.remove(&task.work);
+            self.work.remove(&id);
         }
     }
 

@@ -6,6 +6,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
 use super::message::{Transport, TransportError};
+use super::name::WireName;
 
 /// One step of a resolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,4 +97,11 @@ pub enum TraceKind {
         /// And this reason, if it failed.
         reason: Option<String>,
     },
+}
+
+impl TraceKind {
+    pub(super) fn cache_hit(name: &WireName, rtype: RecordType) -> Self {
+        let name = name.to_name();
+        Self::CacheHit { name, rtype }
+    }
 }

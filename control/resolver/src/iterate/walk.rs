@@ -20,6 +20,7 @@ use super::trace::TraceKind;
 const MOVES_MAX: usize = 512;
 /// Time between two attempts to prime, in milliseconds.
 const PRIME_PAUSE_MS: u64 = 60_000;
+
 /// How a task ended.
 pub(super) type Ending = Result<Resolution, Failure>;
 
@@ -105,12 +106,8 @@ impl Resolver {
             let events_max = self.config.limits.trace_events_max;
             match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
                 Look::Data { sets, proof, stale } => {
-                    let (name, rtype) = (&task.sname, task.key.rtype);
-                    let kind = TraceKind::CacheHit {
-                        name: name.to_name(),
-                        rtype,
-                    };
-                    task.note(now_ms, events_max, || kind);
+                    let (name, rtype) = (task.sname.clone(), task.key.rtype);
+                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
                     return Some(Ok(Resolution::data(
                         std::mem::take(&mut task.answers),
                         sets,
@@ -124,12 +121,8 @@ impl Resolver {
                     ttl_secs,
                     stale,
                 } => {
-                    let (name, rtype) = (&task.sname, task.key.rtype);
-                    let kind = TraceKind::CacheHit {
-                        name: name.to_name(),
-                        rtype,
-                    };
-                    task.note(now_ms, events_max, || kind);
+                    let (name, rtype) = (task.sname.clone(), task.key.rtype);
+                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
                     let answers = std::mem::take(&mut task.answers);
                     return Some(Ok(Resolution::denied(
                         rcode, answers, proof, ttl_secs, stale,
@@ -392,7 +385,7 @@ impl Resolver {
         if !place.cached || place.zone.is_root() || task.abandoned.is_some() {
             return Some(failure);
         }
-        // The zone may have moved: its parent knows (RFC 9520 §2.2 counts this as one try more).
+        // The zone may have moved: its parent knows. Once.
         self.cache.remove(&place.zone, RecordType::NS);
         task.abandoned = task.place.take().map(|place| place.zone);
         None

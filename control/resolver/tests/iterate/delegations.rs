@@ -3,7 +3,7 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, NS};
 use hickory_proto::rr::{Name, RData, Record};
-use resolver::iterate::{Config, extended_error};
+use resolver::iterate::{Config, Limits, extended_error};
 
 use crate::authority::{Zone, name, respond};
 use crate::net::{
@@ -472,6 +472,37 @@ fn delegation_with_glue_for_one_server_does_not_wait_for_the_other() {
     net.zone("192.0.2.80", "other.com.", "www A 203.0.113.30");
     assert_eq!(addresses(&net.ask("www.other.com.", A)), ["203.0.113.30"]);
     assert_eq!(net.queries_to("192.0.2.81"), 0);
+}
+
+#[test]
+fn client_that_joins_a_sub_resolution_gets_time_of_its_own() {
+    let limits = Limits {
+        wall_ms_max: 1_000,
+        ..Limits::default()
+    };
+    let mut net = Net::with(Config { limits, ..config() });
+    delegate(&mut net, "other", &["ns.slow.net."]);
+    net.add(NET, "net.", "slow NS ns1.slow\n ns1.slow A 192.0.2.81");
+    net.zone("192.0.2.81", "slow.net.", "ns A 192.0.2.82");
+    let mut count = 0;
+    net.behave("192.0.2.81", move |_, _| {
+        count += 1;
+        if count <= 2 {
+            Action::Silence
+        } else {
+            Action::Serve
+        }
+    });
+    let first = net.begin_plain("www.other.com.", A);
+    net.pass(600);
+    let second = net.begin_plain("ns.slow.net.", A);
+    net.run();
+    assert_eq!(
+        net.take(first).rcode,
+        ResponseCode::ServFail,
+        "its time was over"
+    );
+    assert_eq!(addresses(&net.take(second)), ["192.0.2.82"]);
 }
 
 #[test]
