@@ -71,7 +71,7 @@ def _background(bed: Bed, rate: float, seconds: float) -> subprocess.Popen | Non
         ]  # fmt: skip
     else:
         arguments = load.kxdpgun_arguments(
-            INTERFACE, CLIENT_V4, SERVER_V4, bed.queries, rate, seconds, 10
+            INTERFACE, CLIENT_V4, SERVER_V4, bed.queries, rate, seconds, 10, GENERATOR_CORE
         )
     return subprocess.Popen(
         [*inside, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -83,7 +83,7 @@ class Generator:
 
     def _run(self, pids: list[int], rate: float, queries: Path) -> Sample:
         arguments = load.kxdpgun_arguments(
-            INTERFACE, CLIENT_V4, SERVER_V4, queries, rate, self.seconds, self.batch
+            INTERFACE, CLIENT_V4, SERVER_V4, queries, rate, self.seconds, self.batch, GENERATOR_CORE
         )
         inside = ["ip", "netns", "exec", self.bed.client.namespace, *pinned(GENERATOR_CORE)]
         for _ in range(START_RETRIES):

@@ -41,11 +41,18 @@ KXDPGUN_RETRIES = 10
 
 
 def kxdpgun_arguments(
-    interface: str, source: str, server: str, queries: Path, rate: float, seconds: float, batch: int
+    interface: str,
+    source: str,
+    server: str,
+    queries: Path,
+    rate: float,
+    seconds: float,
+    batch: int,
+    core: int = 0,
 ) -> list[str]:
-    """Command line of kxdpgun; it keeps its core busy, so pin it."""
+    """Command line of kxdpgun, which pins its thread to a core whatever taskset says."""
     return [
-        "kxdpgun", "-I", interface, "-l", source, "-t", f"{seconds:g}", "-Q", str(int(rate)),
+        "kxdpgun", "-F", str(core), "-I", interface, "-l", source, "-t", f"{seconds:g}", "-Q", str(int(rate)),
         "-b", str(batch), "-i", str(queries), "-p", "53", server,
     ]  # fmt: skip
 
