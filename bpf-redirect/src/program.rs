@@ -42,7 +42,7 @@ pub enum TestRunError {
 /// Where a frame of a trial run pretends to have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Index of an interface of the caller's network namespace; it must be up.
+    /// Index of an interface of the caller's network namespace.
     pub interface: u32,
     /// One of that interface's receive queues.
     pub queue: u32,

@@ -375,8 +375,6 @@ fn each_queue_has_its_own_socket_and_deadline() {
     let frame = Frame::v4().bytes();
     let actions = support::in_namespace(|| {
         support::run("ip link add nx0 numrxqueues 2 type veth peer name nx1");
-        // A receive queue exists for trial runs once the driver has registered it.
-        support::run("ip link set nx0 up");
         let interface = interface_index("nx0").unwrap();
         let queue = |queue| Arrival { interface, queue };
         let run = |filter: &DnsFilter, at| filter.test_run_at(&frame, queue(at)).unwrap();
