@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// For each step of one attempt.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A control that took our place is gone when it was silent for this long, in milliseconds.
-const SUCCESSOR_SILENT_MS: u64 = 1_000;
+const SUCCESSOR_SILENT_MS: u64 = 3_000;
 
 /// What the front thread wants of the attacher.
 #[derive(Debug, Default)]

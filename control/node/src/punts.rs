@@ -10,7 +10,6 @@ use exchange::{
 };
 use wire::UDP_PAYLOAD_BYTES_MAX;
 
-use crate::clock;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
@@ -25,6 +24,9 @@ const BUFFER_BYTES: usize = exchange::MESSAGE_BYTES_MAX;
 const _: () = assert!(BUFFER_BYTES >= UDP_PAYLOAD_BYTES_MAX as usize);
 /// Punts that waited longer are from before we came: their clients have asked again.
 const PUNT_AGE_US_MAX: u64 = 5_000_000;
+
+/// Between two looks at the connection, each a system call, in milliseconds. Heartbeats go with it.
+const TEND_MS: u64 = 10;
 
 /// A worker's reply header template, to be returned with the reply.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +67,9 @@ pub(crate) struct Punts {
     engine: EngineHandle,
     counters: Arc<Counters>,
     published: Published,
+    /// When the connection is looked at again, and the present second, by the round's clock.
+    tend_at_ms: u64,
+    now_secs: u32,
     buffer: Box<[u8; BUFFER_BYTES]>,
     entry: Box<[u8; ENTRY_BYTES_MAX]>,
     finisher: Finisher,
@@ -92,6 +97,8 @@ impl Punts {
             engine,
             counters,
             published: Published::new(state),
+            tend_at_ms: 0,
+            now_secs: 0,
             buffer: Box::new([0; BUFFER_BYTES]),
             entry: Box::new([0; ENTRY_BYTES_MAX]),
             finisher: Finisher::default(),
@@ -154,7 +161,12 @@ impl Punts {
     /// Sign of life. `Some` if the dataplane was lost just now: with its memory, if another
     /// control has taken our place there.
     pub(crate) fn tend(&mut self, now_ms: u64) -> Option<Option<Region>> {
+        self.now_secs = u32::try_from(now_ms / 1_000).unwrap_or(u32::MAX);
         let attachment = self.attachment.as_ref()?;
+        if now_ms < self.tend_at_ms {
+            return None;
+        }
+        self.tend_at_ms = now_ms + TEND_MS;
         if attachment.connection.is_open() {
             attachment.side.heartbeat.beat(now_ms);
             return None;
@@ -295,7 +307,7 @@ impl Punts {
             Some(keep) => Reply::Answer {
                 headers,
                 message,
-                meta: keep.reply_meta(),
+                meta: keep.reply_meta(self.now_secs),
             },
             None => Reply::AnswerUncached { headers, message },
         };
@@ -322,16 +334,17 @@ impl Punts {
         };
         let key: Key<'_> = attachment.hasher.key(query);
         // What does not fit an entry (long, for EDNS sizes above ours) is just not kept.
-        let encoded = cache::encode(message, &key, &keep.entry_meta(), &mut self.entry[..]);
+        let encoded = cache::encode(
+            message,
+            &key,
+            &keep.entry_meta(self.now_secs),
+            &mut self.entry[..],
+        );
         let entry = encoded
             .ok()
             .and_then(|bytes| Entry::parse(&self.entry[..bytes]).ok());
         if let Some(entry) = entry
-            && attachment
-                .side
-                .table
-                .insert(&entry, clock::now_secs())
-                .is_ok()
+            && attachment.side.table.insert(&entry, self.now_secs).is_ok()
         {
             self.counters.table_insertions.increment();
         }
@@ -424,19 +437,19 @@ enum Source<'a> {
 }
 
 impl Keep {
-    fn reply_meta(&self) -> ReplyMeta {
+    fn reply_meta(&self, now_secs: u32) -> ReplyMeta {
         ReplyMeta {
             zone: self.zone,
             generation: self.generation,
-            stored_at: clock::now_secs(),
+            stored_at: now_secs,
             ttl: self.ttl_secs,
             key_flags: self.key_flags,
         }
     }
 
-    fn entry_meta(&self) -> EntryMeta {
+    fn entry_meta(&self, now_secs: u32) -> EntryMeta {
         EntryMeta {
-            stored_at: clock::now_secs(),
+            stored_at: now_secs,
             ttl: self.ttl_secs,
             zone: self.zone,
             generation: self.generation,

@@ -404,12 +404,29 @@ struct ZoneAnswer {
 }
 
 impl ZoneAnswer {
+    /// Over UDP the answer is first written as for a client that takes the most, so that workers
+    /// can keep it for every client; again, cut, if this one takes less.
     fn write(served: &ServedZone, query: &Query, buffer: &mut [u8], via: Via) -> Self {
-        let limit = match via {
-            Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
-            Via::Tcp => u16::MAX,
+        let (limit, limit_max) = match via {
+            Via::Udp => (
+                query.response_limit(UDP_PAYLOAD_BYTES_MAX),
+                UDP_PAYLOAD_BYTES_MAX,
+            ),
+            Via::Tcp => (u16::MAX, u16::MAX),
         };
-        let limit = usize::from(limit).min(buffer.len());
+        let answer = Self::write_within(served, query, buffer, usize::from(limit_max));
+        if answer.bytes <= usize::from(limit) {
+            return answer;
+        }
+        let cut = Self::write_within(served, query, buffer, usize::from(limit));
+        Self {
+            whole: false,
+            ..cut
+        }
+    }
+
+    fn write_within(served: &ServedZone, query: &Query, buffer: &mut [u8], limit: usize) -> Self {
+        let limit = limit.min(buffer.len());
         let opt_bytes = if query.edns.is_some() { OPT_BYTES } else { 0 };
         let outcome = served.zone.answer(query, buffer, limit - opt_bytes);
         let mut bytes = outcome.total_bytes;
@@ -417,17 +434,17 @@ impl ZoneAnswer {
         let flags = outcome.flags | flag::RA;
         buffer[2..4].copy_from_slice(&flags.to_be_bytes());
         if query.edns.is_some() {
-            let opt = opt(query.dnssec_ok());
-            buffer[bytes..bytes + OPT_BYTES].copy_from_slice(&opt);
+            buffer[bytes..bytes + OPT_BYTES].copy_from_slice(&opt(query.dnssec_ok()));
             bytes += OPT_BYTES;
             let additional = outcome.counts[2].saturating_add(1);
             buffer[10..12].copy_from_slice(&additional.to_be_bytes());
         }
+        let whole = outcome.kind != Kind::Truncated;
         Self {
             kind: outcome.kind,
             target: outcome.target,
             bytes,
-            whole: outcome.kind != Kind::Truncated,
+            whole,
         }
     }
 }
@@ -448,4 +465,174 @@ fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
         0,
         0,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::panic::AssertUnwindSafe;
+
+    use super::*;
+    use crate::zones::Zones;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ZONE: &str = "\
+@ 60 SOA ns hostmaster 1 3600 600 86400 60
+@ 60 NS ns
+ns 60 A 192.0.2.1
+* 60 TXT \"0123456789012345678901234567890123456789\"
+big 60 TXT ( \"0123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"1123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"2123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"3123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"4123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"5123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"6123456789012345678901234567890123456789012345678901234567890123456789\"
+  \"7123456789012345678901234567890123456789012345678901234567890123456789\" )
+";
+
+    fn responder() -> Responder {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zone");
+        std::fs::write(&file, ZONE).unwrap();
+        let zone = config::Zone {
+            name: "example.".into(),
+            file,
+            allow_transfer: Networks::local(),
+        };
+        let zones = Zones::load(vec![zone], Arc::default()).unwrap();
+        let chaos = Chaos::new("box".into(), "1".into());
+        let policy = Policy {
+            allow: Networks::local(),
+            chaos,
+        };
+        Responder::new(zones.cached(), Arc::new(policy), Arc::default())
+    }
+
+    /// Header and one question; name in wire form.
+    fn query(name: &[u8], qtype: u16, qclass: u16) -> Vec<u8> {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        message.extend_from_slice(name);
+        message.extend_from_slice(&qtype.to_be_bytes());
+        message.extend_from_slice(&qclass.to_be_bytes());
+        message
+    }
+
+    fn check(responder: &mut Responder, message: &[u8], via: Via) {
+        let mut buffer = vec![0xa5; 65_535];
+        let room = match via {
+            Via::Udp => 1904,
+            Via::Tcp => 65_535,
+        };
+        let bytes = message.len().min(room);
+        buffer[..bytes].copy_from_slice(&message[..bytes]);
+        let limit = Query::parse(&message[..bytes])
+            .map_or(512, |query| query.response_limit(UDP_PAYLOAD_BYTES_MAX));
+        match responder.respond(&mut buffer[..room], bytes, CLIENT, via) {
+            Verdict::Answer {
+                bytes: answer_bytes,
+                keep,
+            } => {
+                assert!(answer_bytes <= room);
+                assert_eq!(buffer[..2], message[..2], "the id comes back");
+                assert!(buffer[2] & 0x80 != 0, "QR is set");
+                if via == Via::Udp {
+                    assert!(
+                        answer_bytes <= usize::from(limit),
+                        "{answer_bytes} > {limit}"
+                    );
+                }
+                assert!(keep.is_none(), "nothing is kept without a dataplane");
+            }
+            Verdict::Silent => {
+                assert!(
+                    bytes < 12 || message[2] & 0x80 != 0,
+                    "silence is for responses alone"
+                );
+            }
+            Verdict::Resolve(resolve) => {
+                let mut room = buffer[..bytes].to_vec();
+                room.resize(bytes + 64, 0);
+                assert!(responder.overloaded(&mut room, bytes, &resolve.query) > 0);
+            }
+            Verdict::Transfer(_) => assert_eq!(via, Via::Tcp),
+        }
+    }
+
+    #[test]
+    fn any_bytes_get_a_bounded_answer_or_silence() {
+        let responder = AssertUnwindSafe(responder());
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|message: &[u8]| {
+                let mut responder = Responder::clone(&responder);
+                check(&mut responder, message, Via::Udp);
+                check(&mut responder, message, Via::Tcp);
+            });
+    }
+
+    #[test]
+    fn any_question_gets_a_bounded_answer() {
+        let responder = AssertUnwindSafe(responder());
+        let names: [&[u8]; 5] = [
+            b"\x07example\0",
+            b"\x03BIG\x07example\0",
+            b"\x01x\x07example\0",
+            b"\0",
+            b"\x02id\x06server\0",
+        ];
+        bolero::check!()
+            .with_iterations(20_000)
+            .with_type::<(u8, u8, u16, u8, u16, bool)>()
+            .for_each(|&(name, class, qtype, flags, size, edns)| {
+                let name = names[usize::from(name) % names.len()];
+                // Mostly the types and classes that mean something.
+                let qtype = if qtype & 1 == 0 { qtype } else { qtype % 260 };
+                let mut message = query(name, qtype, u16::from(class % 5));
+                message[2] = flags & 0x01;
+                if edns {
+                    message[11] = 1;
+                    message.extend_from_slice(&[0, 0, 41]);
+                    message.extend_from_slice(&size.to_be_bytes());
+                    message.extend_from_slice(&[0, 0, flags & 0x80, 0, 0, 0]);
+                }
+                let mut responder = Responder::clone(&responder);
+                check(&mut responder, &message, Via::Udp);
+                check(&mut responder, &message, Via::Tcp);
+            });
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_for_one_client_is_not_kept_for_others() {
+        let region = exchange::Region::create(&exchange::RegionConfig::default()).unwrap();
+        let mut responder = responder();
+        responder.set_generations(Some(&region));
+        let mut ask = |name: &[u8]| {
+            let message = query(name, 16, 1);
+            let mut buffer = [0; 1904];
+            buffer[..message.len()].copy_from_slice(&message);
+            match responder.respond(&mut buffer, message.len(), CLIENT, Via::Udp) {
+                Verdict::Answer { keep, .. } => (keep.is_some(), buffer[2] & 0x02 != 0),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ask(b"\x01x\x07example\0"), (true, false));
+        assert_eq!(ask(b"\x03big\x07example\0"), (false, true));
+    }
+
+    #[test]
+    fn a_zone_without_a_number_in_the_dataplane_is_not_kept() {
+        let config = exchange::RegionConfig {
+            zones_max: 1,
+            ..exchange::RegionConfig::default()
+        };
+        let region = exchange::Region::create(&config).unwrap();
+        let mut responder = responder();
+        responder.set_generations(Some(&region));
+        let message = query(b"\x01x\x07example\0", 16, 1);
+        let mut buffer = [0; 1904];
+        buffer[..message.len()].copy_from_slice(&message);
+        let verdict = responder.respond(&mut buffer, message.len(), CLIENT, Via::Udp);
+        assert!(matches!(verdict, Verdict::Answer { keep: None, .. }));
+    }
 }

@@ -35,6 +35,10 @@ use crate::zones::{ZoneLoadError, Zones};
 /// Connections that the kernel holds for us until we accept.
 const TCP_BACKLOG: i32 = 1024;
 
+/// Tries to open UDP sockets at the start, and the time between two.
+const UDP_TRIES: u32 = 10;
+const UDP_RETRY: Duration = Duration::from_millis(100);
+
 /// Why control does not start. Every one of these is for the operator to mend: exit status 2.
 #[derive(Debug)]
 pub enum StartError {
@@ -220,14 +224,7 @@ impl Sockets {
                 error,
             )
         })?;
-        let found = attacher.try_now();
-        let has_sockets = found
-            .as_ref()
-            .is_some_and(|attached| !attached.sockets.is_empty());
-        let (mode, engine) = (config.dataplane.mode, engine.clone());
-        let counters = Arc::clone(counters);
-        let kernel = KernelUdp::new(listen.clone(), mode, engine, counters, has_sockets)
-            .map_err(|(address, error)| bind_error("UDP", address, error))?;
+        let (found, kernel) = open_udp(config, &listen, attacher, engine, counters)?;
         Ok(Self {
             listen,
             found,
@@ -305,6 +302,40 @@ impl Tasks {
             tracing::error!(%error, "the admin socket");
         }
         Ok(())
+    }
+}
+
+/// A dataplane in socket mode that is just starting may hold the addresses, under another user,
+/// and not yet hand them over: worth a short wait before giving up.
+fn open_udp(
+    config: &Config,
+    listen: &[SocketAddr],
+    attacher: &Attacher,
+    engine: &EngineHandle,
+    counters: &Arc<Counters>,
+) -> Result<(Option<exchange::handover::Attached>, KernelUdp), StartError> {
+    let mut tries_left = UDP_TRIES;
+    loop {
+        let found = attacher.try_now();
+        let has_sockets = found
+            .as_ref()
+            .is_some_and(|attached| !attached.sockets.is_empty());
+        let (mode, engine) = (config.dataplane.mode, engine.clone());
+        let opened = KernelUdp::new(
+            listen.to_vec(),
+            mode,
+            engine,
+            Arc::clone(counters),
+            has_sockets,
+        );
+        tries_left -= 1;
+        match opened {
+            Ok(kernel) => return Ok((found, kernel)),
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
+                std::thread::sleep(UDP_RETRY);
+            }
+            Err((address, error)) => return Err(bind_error("UDP", address, error)),
+        }
     }
 }
 

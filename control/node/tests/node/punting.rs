@@ -28,6 +28,10 @@ use crate::resolving::Upstream;
 const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
 const TEMPLATE: &[u8] = b"the worker's headers";
 const SLOTS: u32 = 64;
+/// A heartbeat that is never old.
+const ALWAYS_MS: u64 = u64::MAX / 2;
+/// One that is.
+const LONG_AGO_MS: u64 = 1;
 
 fn now_us() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -74,7 +78,7 @@ impl Dataplane {
             "scripted",
         );
         let worker = region.worker(0).unwrap();
-        worker.heartbeat.beat(now_us() / 1_000);
+        worker.heartbeat.beat(ALWAYS_MS);
         let events = WorkerEvents::new().unwrap();
         let offer = Offer {
             region: region.clone(),
@@ -540,15 +544,6 @@ fn a_dump_of_many_pages_shows_each_entry_once() {
     assert_eq!(seen, names);
 }
 
-/// So that a failure ends the scope's threads too.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A UDP socket as a socket-mode dataplane makes it.
 fn shared(address: SocketAddr) -> SharedSocket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
@@ -566,31 +561,26 @@ fn a_shared_socket_is_read_only_while_its_worker_is_silent() {
     let mut node = Node::new(&format!("{ZONES}\ndataplane, mode: socket"));
     let ours = shared(node.dns());
     let worker_socket = UdpSocket::from(ours.socket.try_clone().unwrap());
-    worker_socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    worker_socket.set_nonblocking(true).unwrap();
     let dataplane = Dataplane::start(&node.path("dataplane.sock"), vec![ours]);
     node.spawn();
     dataplane.wait_for_control();
-    let question = query("www.example.com.", RecordType::A);
-    let client = UdpSocket::bind((node.address, 0)).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (stop, beating) = (AtomicBool::new(false), &dataplane.worker.heartbeat);
-    thread::scope(|scope| {
-        let _stop = StopOnDrop(&stop);
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                beating.beat(now_us() / 1_000);
-                thread::yield_now();
-            }
-        });
-        // The worker lives: what comes is the worker's to take.
-        client
-            .send_to(&question.to_vec().unwrap(), node.dns())
-            .unwrap();
-        let mut buffer = [0; 512];
-        let (bytes, _) = worker_socket.recv_from(&mut buffer).unwrap();
-        assert_eq!(&buffer[..bytes], question.to_vec().unwrap());
+    wait_until("control attaches", || {
+        node.metric("nexus_control_attached") == Some(1)
     });
+    let question = query("www.example.com.", RecordType::A);
+    let bytes = question.to_vec().unwrap();
+    let client = UdpSocket::bind((node.address, 0)).unwrap();
+    client.send_to(&bytes, node.dns()).unwrap();
+    // The worker lives: what comes is the worker's to take.
+    let mut buffer = [0; 512];
+    wait_until("the worker has it", || {
+        worker_socket.recv_from(&mut buffer).is_ok()
+    });
+    assert_eq!(buffer[..bytes.len()], bytes);
+    assert_eq!(node.metric("nexus_control_serving_udp"), Some(0));
     // It falls silent: control answers. Then it is gone, and control still answers.
+    dataplane.worker.heartbeat.beat(LONG_AGO_MS);
     assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
     drop(worker_socket);
     drop(dataplane);
@@ -600,35 +590,27 @@ fn a_shared_socket_is_read_only_while_its_worker_is_silent() {
 #[test]
 fn own_sockets_give_way_to_those_of_a_dataplane_in_socket_mode() {
     let node = Node::start(ZONES);
-    let question = query("www.example.com.", RecordType::A);
-    assert_eq!(data(&node.ask(&question)), ["192.0.2.1"]);
+    let bytes = query("www.example.com.", RecordType::A).to_vec().unwrap();
+    assert_eq!(
+        data(&node.ask(&query("www.example.com.", RecordType::A))),
+        ["192.0.2.1"]
+    );
     let ours = shared(node.dns());
     let worker_socket = UdpSocket::from(ours.socket.try_clone().unwrap());
-    worker_socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    worker_socket.set_nonblocking(true).unwrap();
     let dataplane = Dataplane::start(&node.path("dataplane.sock"), vec![ours]);
     dataplane.wait_for_control();
-    let stop = AtomicBool::new(false);
-    let beating = &dataplane.worker.heartbeat;
-    thread::scope(|scope| {
-        let _stop = StopOnDrop(&stop);
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                beating.beat(now_us() / 1_000);
-                thread::yield_now();
-            }
-        });
-        wait_until("control stops reading", || {
-            node.metric("nexus_control_serving_udp") == Some(0)
-        });
-        // From many ports, so that some would be hashed to a socket of control's.
-        for _ in 0..32 {
-            let client = UdpSocket::bind((node.address, 0)).unwrap();
-            client
-                .send_to(&question.to_vec().unwrap(), node.dns())
-                .unwrap();
-            worker_socket.recv_from(&mut [0; 512]).unwrap();
-        }
+    wait_until("control stops reading", || {
+        node.metric("nexus_control_serving_udp") == Some(0)
     });
+    // From many ports, so that some would be hashed to a socket of control's.
+    for _ in 0..32 {
+        let client = UdpSocket::bind((node.address, 0)).unwrap();
+        client.send_to(&bytes, node.dns()).unwrap();
+        wait_until("the worker has it", || {
+            worker_socket.recv_from(&mut [0; 512]).is_ok()
+        });
+    }
 }
 
 #[test]
