@@ -217,10 +217,10 @@ class Prober:
         """Sorted times from question to answer."""
         return sorted((at - self.sent[i]) * 1e6 for i, (at, _) in self.answered.items())
 
-    def seconds_without_answers_after(self, moment: float) -> float:
-        """From `moment` to the sending of the last question that was lost; 0 if none was."""
-        late = [at for at in self.lost() if at >= moment]
-        return max(late) - moment if late else 0.0
+    def gap(self, since: float, until: float = float("inf")) -> float:
+        """Seconds from `since` to the sending of the last question lost before `until`; 0 if none was."""
+        lost = [at for at in self.lost() if since <= at < until]
+        return max(lost) - since if lost else 0.0
 
 
 def kdig(host: Host, server: str, *arguments: str) -> str:

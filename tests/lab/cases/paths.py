@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from .. import dns, load, zones
+import signal
+
+from .. import dns, load, peers, zones
 from ..appliance import gained, hits, worker_answers
+from ..hosts import End, Host
+from ..process import wait_until
 from ..run import Run
 from ..runner import case, expect
-from ..world import NODE_V4, NODE_V6, VLAN_NODE_V4, VLAN_NODE_V6, World
+from ..world import INTERFACE, NODE_V4, NODE_V6, VLAN_NODE_V4, VLAN_NODE_V6, World
 
 # (question, what kdig +short must print), own zone and recursion.
 QUESTIONS = (
@@ -157,7 +161,11 @@ def a_zone_change_is_seen_at_once_by_workers(run: Run) -> str:
             node.nexus("zone", "reload", zones.OWN_ZONE)
             new = client.ask(name).data("A")
             expect(new == [address], f"after reload to serial {serial}: {new}, before: {old}")
-    return "20 reloads"
+        assert node.control is not None
+        node.zone_file.write_text(zones.own_zone(99, www="192.0.2.99"))
+        node.control.signal(signal.SIGHUP)
+        wait_until(lambda: client.ask(name).data("A") == ["192.0.2.99"], 5, "SIGHUP reloads too")
+    return "20 reloads and a SIGHUP"
 
 
 @case
@@ -193,3 +201,26 @@ def a_flushed_name_is_asked_again(run: Run) -> None:
     dns.ask(world.client, NODE_V4, "www.plain.test.")
     moved = gained(before, node.counters())
     expect(hits(moved) == 1, f"a name that was not flushed: {moved}")
+
+
+UPSTREAM = "10.53.3.1"
+DEAD_UPSTREAM = "10.53.3.9"
+
+
+@case
+def names_are_forwarded_past_an_upstream_that_is_dead(run: Run) -> str:
+    """Two upstreams, one of them silent: every name is resolved, own zones are not forwarded."""
+    world = World(run, resolver={"forward": [DEAD_UPSTREAM, UPSTREAM]})
+    upstream = Host(run, "upstream")
+    world.switch.plug(End(upstream, INTERFACE, "02:00:00:00:03:01", (f"{UPSTREAM}/16",)))
+    config = peers.write_unbound(run.path("unbound"), UPSTREAM, world.node.folder / "root.hints")
+    unbound = upstream.start("unbound", ["unbound", "-d", "-c", str(config)])
+    peers.wait_for_answer(unbound, world.client, UPSTREAM, "www.example.test", "A")
+    world.node.start()
+    _ask_all(world, NODE_V4)
+    shown = load.kdig(world.client, NODE_V4, f"big.{zones.LEAF_ZONE}", "TXT", "+short").strip()
+    expect(len(shown.splitlines()) == 12, f"an answer that the upstream cuts: {shown}")
+    upstreams = world.node.status()["control"]["resolver"]["upstreams"]
+    healthy = {one["address"]: one["healthy"] for one in upstreams}
+    expect(healthy.get(f"{UPSTREAM}:53") is True, f"health: {healthy}")
+    return f"healthy: {healthy}"
