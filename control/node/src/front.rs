@@ -28,6 +28,8 @@ const INBOX_MAX: usize = 16_384;
 pub(crate) const BATCH_MAX: usize = 64;
 /// Longest sleep in milliseconds: heartbeats are due every 100 ms.
 const SLEEP_MS_MAX: i64 = 50;
+/// Sleep while a worker has no room for replies, in milliseconds.
+const HELD_UP_MS: i64 = 1;
 /// How long to go on looking for work after the last piece, in microseconds, while sleeps are
 /// short: cheaper than falling asleep and being woken.
 const SPIN_US: u64 = 50;
@@ -264,9 +266,14 @@ impl Front {
             for descriptor in self.punts.descriptors().chain(self.kernel.descriptors()) {
                 descriptors.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
             }
+            let sleep_ms = if self.punts.is_held_up() {
+                HELD_UP_MS
+            } else {
+                SLEEP_MS_MAX
+            };
             let timeout = Timespec {
                 tv_sec: 0,
-                tv_nsec: SLEEP_MS_MAX * 1_000_000,
+                tv_nsec: sleep_ms * 1_000_000,
             };
             // An error here is a signal or a shortage of memory: the next round looks anyway.
             let _ = poll(&mut descriptors, Some(&timeout));

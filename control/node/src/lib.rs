@@ -19,6 +19,8 @@ mod zones;
 
 mod punts;
 
+mod outbound;
+
 mod generations;
 
 mod attach;

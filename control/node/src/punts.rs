@@ -6,7 +6,8 @@ use std::sync::Arc;
 use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Key};
 use exchange::handover::{Attached, Connection, SharedSocket};
 use exchange::{
-    ClaimError, ControlSide, HEADERS_BYTES_MAX, PushError, Region, Reply, ReplyMeta, WorkerEvents,
+    ClaimError, ControlSide, EventFd, GenerationsWriter, Heartbeat, PuntConsumer, Region,
+    ReplyMeta, TableWriter, WorkerEvents,
 };
 use wire::UDP_PAYLOAD_BYTES_MAX;
 
@@ -15,6 +16,7 @@ use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::generations::{Published, State};
+use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
 use crate::responder::{Keep, Responder, Verdict, Via};
 use crate::zones::ZoneTable;
@@ -27,28 +29,6 @@ const PUNT_AGE_US_MAX: u64 = 5_000_000;
 
 /// Between two looks at the connection, each a system call, in milliseconds. Heartbeats go with it.
 const TEND_MS: u64 = 10;
-
-/// A worker's reply header template, to be returned with the reply.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Template {
-    bytes: [u8; HEADERS_BYTES_MAX],
-    length: u8,
-}
-
-impl Template {
-    fn new(headers: &[u8]) -> Self {
-        let mut bytes = [0; HEADERS_BYTES_MAX];
-        bytes[..headers.len()].copy_from_slice(headers);
-        Self {
-            bytes,
-            length: u8::try_from(headers.len()).unwrap_or(0),
-        }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-}
 
 /// The worker and its template.
 #[derive(Debug)]
@@ -80,10 +60,15 @@ struct Attachment {
     number: u64,
     epoch: u64,
     region: Region,
-    side: ControlSide,
-    events: Vec<WorkerEvents>,
-    /// Workers with replies that are not yet published.
-    unpublished: Vec<bool>,
+    /// By worker.
+    punts: Vec<PuntConsumer>,
+    /// Bells of the punt rings, by worker.
+    bells: Vec<EventFd>,
+    /// By worker.
+    outbound: Vec<Outbound>,
+    table: TableWriter,
+    generations: GenerationsWriter,
+    heartbeat: Heartbeat,
     connection: Connection,
     hasher: Hasher,
 }
@@ -122,10 +107,15 @@ impl Punts {
             sockets,
             connection,
         } = attached;
-        let mut side = region.control(now_ms)?;
+        let ControlSide {
+            punts,
+            replies,
+            table,
+            mut generations,
+            heartbeat,
+        } = region.control(now_ms)?;
         let status = region.dataplane_status().unwrap_or_default();
-        self.published
-            .on_attached(&status, zones, &mut side.generations);
+        self.published.on_attached(&status, zones, &mut generations);
         self.attachments += 1;
         let (k0, k1) = region.hash_keys();
         tracing::info!(
@@ -136,13 +126,23 @@ impl Punts {
             sockets = sockets.len(),
             "attached to the dataplane"
         );
+        let (bells, reply_bells): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .map(|WorkerEvents { punt, reply }| (punt, reply))
+            .unzip();
+        let outbound = replies.into_iter().zip(reply_bells);
         self.attachment = Some(Attachment {
             number: self.attachments,
             epoch: region.control_status().epoch,
-            unpublished: vec![false; events.len()],
             region,
-            side,
-            events,
+            punts,
+            bells,
+            outbound: outbound
+                .map(|(replies, bell)| Outbound::new(replies, bell))
+                .collect(),
+            table,
+            generations,
+            heartbeat,
             connection,
             hasher: Hasher::new(k0, k1),
         });
@@ -168,7 +168,7 @@ impl Punts {
         }
         self.tend_at_ms = now_ms + TEND_MS;
         if attachment.connection.is_open() {
-            attachment.side.heartbeat.beat(now_ms);
+            attachment.heartbeat.beat(now_ms);
             return None;
         }
         let superseded = attachment.region.control_status().epoch != attachment.epoch;
@@ -187,9 +187,12 @@ impl Punts {
         let workers = self
             .attachment
             .as_ref()
-            .map_or(0, |attachment| attachment.events.len());
+            .map_or(0, |attachment| attachment.punts.len());
         let mut count = 0;
         for worker in 0..workers {
+            if !self.has_room(worker) {
+                continue;
+            }
             let mut taken = 0;
             while taken < BATCH_MAX && self.serve_one(worker, responder, now_ms) {
                 taken += 1;
@@ -202,12 +205,18 @@ impl Punts {
         count
     }
 
+    /// Whether the worker takes replies: if not, its punts stay where they are.
+    fn has_room(&mut self, worker: usize) -> bool {
+        let attachment = self.attachment.as_mut();
+        attachment.is_some_and(|attachment| attachment.outbound[worker].has_room())
+    }
+
     /// Takes one punt of `worker`. False if there was none.
     fn serve_one(&mut self, worker: usize, responder: &mut Responder, now_ms: u64) -> bool {
         let Some(attachment) = &mut self.attachment else {
             return false;
         };
-        let punt = match attachment.side.punts[worker].pop() {
+        let punt = match attachment.punts[worker].pop() {
             None => return false,
             Some(Ok(punt)) => punt,
             Some(Err(error)) => {
@@ -302,25 +311,17 @@ impl Punts {
         let Some(attachment) = &mut self.attachment else {
             return false;
         };
-        let (headers, message) = (template.as_slice(), &self.buffer[..bytes]);
-        let reply = match keep {
-            Some(keep) => Reply::Answer {
-                headers,
-                message,
-                meta: keep.reply_meta(self.now_secs),
-            },
-            None => Reply::AnswerUncached { headers, message },
-        };
-        match attachment.side.replies[worker].push(&reply) {
-            Ok(()) => attachment.unpublished[worker] = true,
-            Err(PushError::Superseded) => return false,
-            Err(error) => {
-                tracing::debug!(worker, %error, "a reply that finds no room");
-                self.counters.drops_reply_ring.increment();
-                return false;
-            }
+        let message = &self.buffer[..bytes];
+        let meta = keep.map(|keep| keep.reply_meta(self.now_secs));
+        let sent = attachment.outbound[worker].send(Outgoing::Answer {
+            template,
+            message,
+            meta,
+        });
+        if sent.is_err() {
+            self.counters.drops_reply_ring.increment();
         }
-        true
+        sent.is_ok()
     }
 
     /// Puts an answer into the shared table.
@@ -344,7 +345,7 @@ impl Punts {
             .ok()
             .and_then(|bytes| Entry::parse(&self.entry[..bytes]).ok());
         if let Some(entry) = entry
-            && attachment.side.table.insert(&entry, self.now_secs).is_ok()
+            && attachment.table.insert(&entry, self.now_secs).is_ok()
         {
             self.counters.table_insertions.increment();
         }
@@ -355,18 +356,14 @@ impl Punts {
         let Some(attachment) = &mut self.attachment else {
             return;
         };
-        for (worker, unpublished) in attachment.unpublished.iter_mut().enumerate() {
-            if std::mem::take(unpublished) && attachment.side.replies[worker].publish() {
-                attachment.events[worker].reply.kick();
-            }
-        }
+        attachment.outbound.iter_mut().for_each(Outbound::publish);
     }
 
     /// Tells the workers of zones that changed: one store each, and every older answer is dead.
     pub(crate) fn on_zones_changed(&mut self, zones: &ZoneTable) {
         if let Some(attachment) = &mut self.attachment {
             self.published
-                .on_changed(zones, &mut attachment.side.generations);
+                .on_changed(zones, &mut attachment.generations);
         }
     }
 
@@ -378,28 +375,29 @@ impl Punts {
         };
         let (qname, subtree) = name.unwrap_or((&[0], true));
         let removed = attachment
-            .side
             .table
             .remove_where(|entry| is_under(entry.qname(), qname, subtree));
-        for (worker, replies) in attachment.side.replies.iter_mut().enumerate() {
-            match replies.push(&Reply::Flush { qname, subtree }) {
-                Ok(()) => attachment.unpublished[worker] = true,
-                Err(error) => tracing::warn!(worker, %error, "a flush that finds no room"),
+        for (worker, outbound) in attachment.outbound.iter_mut().enumerate() {
+            if outbound.send(Outgoing::Flush { qname, subtree }).is_err() {
+                tracing::warn!(worker, "a flush that finds no room");
             }
         }
         removed.map_or(0, |count| count as u64)
     }
 
-    /// Announces sleep to every worker. False: there is work.
+    /// Announces sleep to every worker whose punts we would take. False: there is work.
     pub(crate) fn prepare_sleep(&mut self) -> bool {
         let Some(attachment) = &mut self.attachment else {
             return true;
         };
-        attachment
-            .side
-            .punts
-            .iter_mut()
-            .all(exchange::PuntConsumer::prepare_sleep)
+        let mut workers = attachment.punts.iter_mut().zip(&attachment.outbound);
+        workers.all(|(punts, outbound)| outbound.is_held_up() || punts.prepare_sleep())
+    }
+
+    /// Whether a worker has no room for replies. It does not ring when it has room again.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let mut attachment = self.attachment.iter();
+        attachment.any(|attachment| attachment.outbound.iter().any(Outbound::is_held_up))
     }
 
     /// After waking.
@@ -407,17 +405,17 @@ impl Punts {
         let Some(attachment) = &mut self.attachment else {
             return;
         };
-        for (punts, events) in attachment.side.punts.iter_mut().zip(&attachment.events) {
+        for (punts, bell) in attachment.punts.iter_mut().zip(&attachment.bells) {
             punts.wake();
-            events.punt.drain();
+            bell.drain();
         }
     }
 
     /// What to wait for.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.attachment.iter().flat_map(|attachment| {
-            let punts = attachment.events.iter().map(|events| events.punt.as_fd());
-            punts.chain(std::iter::once(attachment.connection.as_fd()))
+            let bells = attachment.bells.iter().map(EventFd::as_fd);
+            bells.chain(std::iter::once(attachment.connection.as_fd()))
         })
     }
 
