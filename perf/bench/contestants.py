@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from lab import dns, peers, zones
 from lab.appliance import Appliance
@@ -145,8 +146,6 @@ class Nsd(Contestant):
 
 def descendants(pid: int) -> list[int]:
     """Children of a process, and theirs."""
-    from pathlib import Path
-
     found = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():

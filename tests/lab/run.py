@@ -36,12 +36,25 @@ def command(*arguments: str, timeout_s: float = 30.0) -> str:
     return result.stdout
 
 
+def why_impossible() -> str:
+    """Why there can be no lab here; empty if there can."""
+    if os.geteuid() != 0:
+        return "the lab makes network namespaces: run it as root"
+    probe = f"nx{secrets.token_hex(3)}-probe"
+    try:
+        command("ip", "netns", "add", probe)
+    except (LabError, OSError) as error:
+        return f"this machine lets nobody make network namespaces: {error}"
+    _delete_namespace(probe)
+    return ""
+
+
 class Run:
     """Owner of namespaces and processes. Use it as a context manager; `keep` leaves all running."""
 
     def __init__(self, *, keep: bool = False) -> None:
-        if os.geteuid() != 0:
-            raise LabError("the lab makes network namespaces: run it as root")
+        if reason := why_impossible():
+            raise LabError(reason)
         self.prefix = f"nx{secrets.token_hex(3)}"
         self.keep = keep
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))

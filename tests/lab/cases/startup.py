@@ -6,12 +6,14 @@ import socket
 import subprocess
 
 from .. import zones
+from ..appliance import program_folder
 from ..hosts import Host
 from ..process import Process
 from ..run import Run
 from ..runner import Failed, case, expect
 from ..world import INTERFACE, NODE_V4, World
 
+NEXUS = program_folder() / "nexus"
 EXIT_SETUP = 2
 END_TIMEOUT_S = 15
 
@@ -119,15 +121,9 @@ def a_zone_file_with_an_error_is_named_with_its_line(run: Run) -> str:
     node.zone_file.write_text("\n".join(lines) + "\n")
     where = f"{node.zone_file.name}:9"
     note = _expect_refusal(world, node.start_control(), where)
-    shown = node.host.command("sh", "-c", f"{_nexus()} check {node.config} 2>&1; echo status $?")
+    shown = node.host.command("sh", "-c", f"{NEXUS} check {node.config} 2>&1; echo status $?")
     expect(where in shown and "status 2" in shown, f"nexus check: {shown}")
     return note
-
-
-def _nexus() -> str:
-    from ..appliance import program_folder
-
-    return str(program_folder() / "nexus")
 
 
 @case
@@ -145,7 +141,7 @@ def an_unknown_key_or_bad_value_is_named_with_its_line(run: Run) -> str:
         where = f"{node.config.name}:{number}"
         for start in (node.start_dataplane, node.start_control):
             notes.append(_expect_refusal(world, start(), where, word))
-        shown = node.host.command("sh", "-c", f"{_nexus()} check {node.config} 2>&1; echo status $?")
+        shown = node.host.command("sh", "-c", f"{NEXUS} check {node.config} 2>&1; echo status $?")
         expect(where in shown and word in shown and "status 2" in shown, f"nexus check: {shown}")
     return "\n".join(notes[::2])
 
