@@ -210,6 +210,7 @@ fn random_bytes_all_over_the_region_break_nothing_for_good() {
         }
     });
     while scribbles.load(Ordering::Relaxed) == 0 {
+        assert!(!scribbler.is_finished());
         std::thread::yield_now();
     }
     let mut through = Through::default();
