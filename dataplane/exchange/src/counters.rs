@@ -129,11 +129,9 @@ counters! {
     errors_formerr: Counter "nexus_errors_total" {rcode = "formerr"} "Error responses that the worker made itself.";
     errors_notimp: Counter "nexus_errors_total" {rcode = "notimp"} "Error responses that the worker made itself.";
     errors_badvers: Counter "nexus_errors_total" {rcode = "badvers"} "Error responses that the worker made itself.";
-    errors_refused: Counter "nexus_errors_total" {rcode = "refused"} "Error responses that the worker made itself.";
     errors_servfail: Counter "nexus_errors_total" {rcode = "servfail"} "Error responses that the worker made itself.";
 
     drops_frame: Counter "nexus_drops_total" {reason = "frame"} "Packets dropped, by reason.";
-    drops_foreign: Counter "nexus_drops_total" {reason = "foreign"} "Packets dropped, by reason.";
     drops_short: Counter "nexus_drops_total" {reason = "short"} "Packets dropped, by reason.";
     drops_response: Counter "nexus_drops_total" {reason = "response"} "Packets dropped, by reason.";
     drops_oversize: Counter "nexus_drops_total" {reason = "oversize"} "Packets dropped, by reason.";
@@ -144,7 +142,6 @@ counters! {
 
     punts: Counter "nexus_punts_total" {} "Queries passed to control.";
     replies: Counter "nexus_replies_total" {} "Messages taken from control's reply ring.";
-    replies_late: Counter "nexus_late_replies_total" {} "Replies from control older than a client waits.";
 
     cache_insertions: Counter "nexus_cache_insertions_total" {} "Entries put into the worker's cache.";
     cache_evictions: Counter "nexus_cache_evictions_total" {} "Entries evicted from the worker's cache for room.";

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context, Result, bail};
 use bpf_redirect::program::Arrival;
 use bpf_redirect::{Action, AttachMode, DeadlineCell, DnsFilter, interface_addresses};
-use bpf_redirect::{interface_index, queue_count};
+use bpf_redirect::{interface_index, queue_count, strips_vlan_tags};
 use port::xdp::XdpPort;
 use wire::frame;
 
@@ -32,6 +32,13 @@ impl Steering {
         filter
             .serve_port(port)
             .context("tell dns_filter its port")?;
+        if strips_vlan_tags(interface).unwrap_or(false) {
+            tracing::warn!(
+                interface,
+                "strips VLAN tags before XDP sees them, so tagged queries would be answered without a \
+                 tag: if there are any, run ethtool -K {interface} rxvlan off"
+            );
+        }
         let interface = interface.to_owned();
         let listen = listen.to_vec();
         let mut steering = Self {

@@ -72,8 +72,6 @@ tally! {
     punts;
     /// Messages from control.
     replies;
-    /// Replies from control that came too late to be waited for.
-    replies_late;
     /// Entries put into the own cache.
     cache_insertions;
 }
