@@ -193,8 +193,7 @@ impl Front {
             self.kernel.on_detached();
             self.attaching.want(lost);
         }
-        self.kernel
-            .tend(now_ms, self.punts.region(), &mut self.responder);
+        self.kernel.tend(now_ms, self.punts.region());
         self.state.alive_ms.store(now_ms, Ordering::Relaxed);
         self.counters
             .serving_udp

@@ -102,7 +102,7 @@ impl KernelUdp {
     }
 
     /// Decides which shared sockets are ours to read, and binds what nobody else reads.
-    pub(crate) fn tend(&mut self, now_ms: u64, region: Option<&Region>, responder: &mut Responder) {
+    pub(crate) fn tend(&mut self, now_ms: u64, region: Option<&Region>) {
         if let Some(region) = region {
             for index in 0..self.shared.len() {
                 let shared = &mut self.shared[index];
@@ -115,7 +115,6 @@ impl KernelUdp {
                 }
             }
         }
-        let _ = responder;
         if self.bind_at_ms.is_some_and(|at_ms| now_ms >= at_ms) {
             match bind_all(&self.listen) {
                 Ok(sockets) => {

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::Networks;
+use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
 use resolver::zone::{Kind, Transfer};
 use wire::answer::write_error;
 use wire::query::{Query, QueryError};
@@ -326,24 +328,23 @@ impl Responder {
             self.counters.transfers_refused.increment();
             return self.refuse(query, buffer, query_bytes, Some(EXTENDED_ERROR_PROHIBITED));
         };
+        let current = query.qtype == TYPE_IXFR
+            && has_current_serial(&buffer[..query_bytes], served.zone.serial());
         match (query.qtype, via) {
-            (_, Via::Tcp) => {
+            (_, Via::Tcp) if !current => {
                 self.counters.transfers.increment();
-                Decision::Transfer(Box::new(Transfer::new(
-                    served.zone,
-                    query,
-                    &buffer[..query_bytes],
-                )))
+                let message = &buffer[..query_bytes];
+                Decision::Transfer(Box::new(Transfer::new(served.zone, query, message)))
             }
-            (TYPE_IXFR, Via::Udp) => {
-                // RFC 1995 §2: the SOA alone says "come back by TCP".
+            // RFC 1995 §2: the SOA alone says "nothing newer" or, over UDP, "come back by TCP".
+            (TYPE_IXFR, _) => {
                 let mut soa = query.clone();
                 soa.qtype = TYPE_SOA;
                 let bytes = ZoneAnswer::write(&served, &soa, buffer, via).bytes;
                 Decision::Answer { bytes, keep: None }
             }
             // RFC 5936 §4.2: AXFR is not defined over UDP.
-            (_, Via::Udp) => {
+            _ => {
                 self.counters.answers_malformed.increment();
                 let bytes = write_error(buffer, query_bytes, Some(query), rcode::FORMERR, None);
                 Decision::Answer { bytes, keep: None }
@@ -375,6 +376,17 @@ impl Generations {
     fn of(&self, zone: u32) -> Option<u32> {
         (zone < self.zones_max).then(|| self.generations.generation(zone))
     }
+}
+
+/// Whether the SOA in an IXFR query (RFC 1995 §3) is not older than `serial` (RFC 1982 §3.2).
+fn has_current_serial(message: &[u8], serial: u32) -> bool {
+    let Ok(message) = Message::from_vec(message) else {
+        return false;
+    };
+    message.authorities.iter().any(|record| match &record.data {
+        RData::SOA(soa) => soa.serial.wrapping_sub(serial) < 1 << 31,
+        _ => false,
+    })
 }
 
 enum Decision {

@@ -121,6 +121,7 @@ struct Tasks {
 /// # Errors
 /// What the operator has to mend.
 pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared, StartError> {
+    raise_descriptor_limit();
     let counters = Arc::new(Counters::default());
     let zones = Zones::load(config.zones.clone(), Arc::clone(&counters))
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
@@ -204,13 +205,7 @@ impl Sockets {
         engine: &EngineHandle,
         counters: &Arc<Counters>,
     ) -> Result<Self, StartError> {
-        let port = config.dataplane.ports.dns;
-        let listen: Vec<SocketAddr> = config
-            .resolver
-            .listen
-            .iter()
-            .map(|address| (*address, port).into())
-            .collect();
+        let listen = addresses(config);
         let tcp = bind_tcp(&listen)?;
         let api = config.api.listen;
         let http = std::net::TcpListener::bind(api)
@@ -302,6 +297,40 @@ impl Tasks {
             tracing::error!(%error, "the admin socket");
         }
         Ok(())
+    }
+}
+
+/// Addresses to serve. On a machine without IPv6, `::` of the defaults is left out.
+fn addresses(config: &Config) -> Vec<SocketAddr> {
+    let port = config.dataplane.ports.dns;
+    let (mut addresses, has_ipv6) = (Vec::new(), has_ipv6());
+    for address in &config.resolver.listen {
+        if address.is_ipv6() && address.is_unspecified() && !has_ipv6 {
+            tracing::warn!("this machine has no IPv6: not serving [::]:{port}");
+        } else {
+            addresses.push((*address, port).into());
+        }
+    }
+    addresses
+}
+
+fn has_ipv6() -> bool {
+    match Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(nix::libc::EAFNOSUPPORT),
+    }
+}
+
+/// Each question to a server has a socket: takes all descriptors that the system allows us.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
 }
 

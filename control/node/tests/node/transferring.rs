@@ -1,7 +1,8 @@
 //! Zones go out to those who may have them.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{RData, Record, RecordType};
 
 use crate::common::{Node, data, query, rcode};
 
@@ -24,12 +25,7 @@ fn a_transfer_begins_and_ends_with_the_soa_and_holds_everything() {
         {
             let message = tcp.receive();
             assert_eq!(rcode(&message), ResponseCode::NoError);
-            records.extend(
-                message
-                    .answers
-                    .iter()
-                    .map(hickory_proto::rr::Record::record_type),
-            );
+            records.extend(message.answers.iter().map(Record::record_type));
         }
         assert_eq!(records.len(), 10, "{rtype}");
         assert_eq!(
@@ -92,6 +88,19 @@ fn a_transfer_is_refused_to_everybody_who_is_not_listed() {
                 (ResponseCode::Refused, 0)
             );
         }
+    }
+}
+
+#[test]
+fn an_incremental_transfer_from_the_present_serial_is_the_soa_alone() {
+    let node = Node::start(&zones("127.0.0.0/8"));
+    let mut tcp = node.tcp();
+    for (serial, records) in [(1, 1), (2, 1), (0, 10)] {
+        let mut question = query("example.com.", RecordType::IXFR);
+        let name = question.queries[0].name().clone();
+        let soa = SOA::new(name.clone(), name.clone(), serial, 1, 1, 1, 1);
+        question.add_authority(Record::from_rdata(name, 0, RData::SOA(soa)));
+        assert_eq!(tcp.ask(&question).answers.len(), records, "{serial}");
     }
 }
 
