@@ -5,6 +5,8 @@
 //! TCP, metrics and the command line's socket. `responder.rs` decides for both what becomes of a
 //! query. Never touches a packet ring. Start at [`start::prepare`]; `nexus` shares [`admin`].
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 
 pub mod start;

@@ -1,5 +1,7 @@
 //! `nexus-control`: the resolver, zones and interfaces of a Nexus node.
 
+#![forbid(unsafe_code)]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
