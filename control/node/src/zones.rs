@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Networks;
@@ -100,7 +100,10 @@ struct Ledger {
 #[derive(Debug)]
 pub(crate) struct Zones {
     table: Arc<ArcSwap<ZoneTable>>,
-    /// Also keeps two reloads apart.
+    /// Held for a whole reload, so that two of them come one after the other. Never taken on the
+    /// control runtime: reading files takes its time.
+    reloading: Mutex<()>,
+    /// Held for moments.
     ledger: Mutex<Ledger>,
     counters: Arc<Counters>,
 }
@@ -116,10 +119,11 @@ impl Zones {
     ) -> Result<Self, ZoneLoadError> {
         let zones = Self {
             table: Arc::default(),
+            reloading: Mutex::default(),
             ledger: Mutex::default(),
             counters,
         };
-        let results = zones.replace(configured, None);
+        let results = zones.reconfigure(configured);
         match results
             .into_iter()
             .find_map(|result| Some((result.name, result.error?)))
@@ -138,27 +142,32 @@ impl Zones {
     /// Reads the files of the zones that are configured, all or one of them, again.
     /// `None` if there is no such zone.
     pub(crate) fn reload(&self, only: Option<&str>) -> Option<Vec<ZoneReloaded>> {
+        let reloading = lock(&self.reloading);
         let configured = self.ledger().configured.clone();
         if let Some(only) = only
             && !configured.iter().any(|zone| zone.name == only)
         {
             return None;
         }
-        Some(self.replace(configured, only))
+        Some(self.replace(&reloading, configured, only))
     }
 
     /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
     pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Vec<ZoneReloaded> {
-        self.replace(configured, None)
+        self.replace(&lock(&self.reloading), configured, None)
     }
 
-    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
     }
 
     /// Builds the next snapshot; of `only`, if given, the others stay as they are.
-    fn replace(&self, configured: Vec<config::Zone>, only: Option<&str>) -> Vec<ZoneReloaded> {
-        let mut ledger = self.ledger();
+    fn replace(
+        &self,
+        _reloading: &MutexGuard<'_, ()>,
+        configured: Vec<config::Zone>,
+        only: Option<&str>,
+    ) -> Vec<ZoneReloaded> {
         let before = self.table.load_full();
         let mut next = ZoneTable::clone(&before);
         let gone = before
@@ -172,17 +181,10 @@ impl Zones {
         {
             let old = before.iter().find(|served| served.name == zone.name);
             let (served, result) = self.reread(zone, old);
-            match &result.error {
-                Some(error) => ledger.errors.insert(zone.name.clone(), error.clone()),
-                None => ledger.errors.remove(&zone.name),
-            };
             served.into_iter().for_each(|served| next.insert(served));
             results.push(result);
         }
-        ledger
-            .errors
-            .retain(|name, _| configured.iter().any(|zone| zone.name == *name));
-        ledger.configured = configured;
+        self.ledger().note(configured, &results);
         self.counters.zones.set(next.served.len() as u64);
         self.table.store(Arc::new(next));
         results
@@ -254,6 +256,24 @@ impl Zones {
         zones.sort_by(|one, other| one.name.cmp(&other.name));
         zones
     }
+}
+
+impl Ledger {
+    fn note(&mut self, configured: Vec<config::Zone>, results: &[ZoneReloaded]) {
+        for result in results {
+            match &result.error {
+                Some(error) => self.errors.insert(result.name.clone(), error.clone()),
+                None => self.errors.remove(&result.name),
+            };
+        }
+        self.errors
+            .retain(|name, _| configured.iter().any(|zone| zone.name == *name));
+        self.configured = configured;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads one zone and logs what is odd about it. The error names file, line and column.
