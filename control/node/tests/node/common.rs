@@ -51,6 +51,7 @@ pub(crate) fn own_address() -> Ipv4Addr {
 pub(crate) struct Node {
     pub folder: tempfile::TempDir,
     pub address: Ipv4Addr,
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
     notify: UnixDatagram,
     child: Option<Child>,
 }
@@ -64,6 +65,7 @@ impl Node {
             notify: UnixDatagram::bind(folder.path().join("notify.sock")).unwrap(),
             folder,
             address,
+            environment: Vec::new(),
             child: None,
         };
         node.notify.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -113,6 +115,7 @@ impl Node {
             .arg(self.path("nexus.yaml"))
             .env("NOTIFY_SOCKET", self.path("notify.sock"))
             .env("RUST_LOG", "debug")
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null());
         command
     }

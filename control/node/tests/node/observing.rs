@@ -78,6 +78,16 @@ fn health_is_well_while_the_front_thread_runs() {
 }
 
 #[test]
+fn a_watchdog_is_fed_while_the_front_thread_runs() {
+    let mut node = Node::new("");
+    node.environment = vec![("WATCHDOG_USEC", "200000")];
+    node.spawn();
+    for _ in 0..3 {
+        node.wait_for("WATCHDOG=1");
+    }
+}
+
+#[test]
 fn status_and_stats_describe_a_control_without_a_dataplane() {
     let node = Node::start(&format!("{ZONES}\nresolver, forward: [192.0.2.1]"));
     node.ask(&query("www.example.com.", RecordType::A));
