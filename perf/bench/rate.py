@@ -20,8 +20,8 @@ LOSS_MAX = 0.02
 # kxdpgun that sends less than this share of what it was told to has met its own limit.
 GENERATOR_SHARE_MIN = 0.98
 RATE_MIN = 1000
-QUIET_TIMEOUT_S = 60
-NOISY_RETRIES = 4
+QUIET_TIMEOUT_S = 20
+NOISY_RETRIES = 3
 START_RETRIES = 10
 
 
