@@ -113,6 +113,9 @@ fn open_xdp(config: &Config, zero_copy: bool) -> Result<Lanes> {
     };
     let queues = steering::queues(interface, &dataplane.queues)?;
     let mut steering = Steering::load(interface, dataplane.ports.dns, &config.resolver.listen)?;
+    // Attached before anything is proved: a driver that refuses XDP is a reason to fall back. Until
+    // a worker extends its deadline, the program passes everything on.
+    steering.attach(dataplane.xdp == config::Xdp::Generic)?;
     let mut ports = Vec::with_capacity(queues.len());
     for queue in queues {
         let mut port = XdpPort::bind(&XdpConfig {

@@ -103,9 +103,8 @@ impl Process {
             stop: &stop_workers,
         };
         let (workers, steering) = match lanes {
-            Lanes::Xdp(mut steering, ports) => {
+            Lanes::Xdp(steering, ports) => {
                 let workers = starter.start_xdp(&steering, ports)?;
-                steering.attach(config.dataplane.xdp == config::Xdp::Generic)?;
                 tracing::info!(addresses = ?steering.served(), "steering queries to the workers");
                 (workers, Some(steering))
             }

@@ -27,6 +27,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(50);
 const BEAT_NS: u64 = 10_000_000;
 /// How long the steering program trusts a worker that no longer beats.
 const DEADLINE_NS: u64 = 300_000_000;
+/// How long a new worker leaves packets to the kernel while no control has attached.
+const PATIENCE_NS: u64 = 1_000_000_000;
 /// Control counts as gone when its heartbeat is older.
 pub const CONTROL_SILENT_MS: u64 = 500;
 /// How often gauges are copied to the shared counters.
@@ -62,11 +64,15 @@ pub struct Worker<P> {
     beat_due_ns: u64,
     gauges_due_ns: u64,
     control_alive: bool,
+    /// A new worker knows nothing: while control is on its way, the kernel path answers better.
+    takes_packets: bool,
+    patient_until_ns: u64,
 }
 
 impl<P: Port> Worker<P> {
     /// Puts a worker together and shows its first sign of life.
     pub fn new(port: P, parts: Parts) -> Self {
+        let now = Now::read();
         let mut worker = Self {
             port,
             parts,
@@ -74,8 +80,10 @@ impl<P: Port> Worker<P> {
             beat_due_ns: 0,
             gauges_due_ns: 0,
             control_alive: false,
+            takes_packets: false,
+            patient_until_ns: now.nanoseconds + PATIENCE_NS,
         };
-        worker.beat(Now::read());
+        worker.beat(now);
         worker
     }
 
@@ -165,11 +173,14 @@ impl<P: Port> Worker<P> {
         self.beat_due_ns = now.nanoseconds + BEAT_NS;
         let now_ms = now.milliseconds();
         self.parts.heartbeat.beat(now_ms);
-        if let Some(deadline) = &self.parts.deadline {
-            deadline.extend_until(now.nanoseconds + DEADLINE_NS);
-        }
         let silent_ms = now_ms.saturating_sub(self.parts.region.control_heartbeat_ms());
         self.control_alive = silent_ms <= CONTROL_SILENT_MS;
+        self.takes_packets |= self.control_alive || now.nanoseconds >= self.patient_until_ns;
+        if self.takes_packets
+            && let Some(deadline) = &self.parts.deadline
+        {
+            deadline.extend_until(now.nanoseconds + DEADLINE_NS);
+        }
         if now.nanoseconds >= self.gauges_due_ns {
             self.gauges_due_ns = now.nanoseconds + GAUGES_NS;
             self.publish_gauges();

@@ -96,6 +96,7 @@ def a_port_that_is_taken_is_named(run: Run) -> str:
     notes = []
     with _occupy(world.node.host, socket.SOCK_DGRAM):
         notes.append(_refused_dataplane(world, (f"{NODE_V4}:53",), dataplane={"mode": "socket", "queues": [0]}))
+        world.node.configure(dataplane={"mode": "auto", "queues": "all"})  # Else control waits for sockets.
         notes.append(_expect_refusal(world, world.node.start_control(), f"{NODE_V4}:53"))
     with _occupy(world.node.host, socket.SOCK_STREAM):
         notes.append(_expect_refusal(world, world.node.start_control(), f"{NODE_V4}:53"))

@@ -15,6 +15,7 @@ use super::task::Task;
 use super::trace::TraceKind;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use wire::HEADER_BYTES;
 
 impl Resolver {
     /// Asks the chosen server, or shares an exchange that asks the same already.
@@ -221,7 +222,10 @@ impl Resolver {
         // Without a question nothing but the code of the refusal is of use.
         let response = match echo {
             Echo::Absent => Ok(Response::bare(header)),
-            _ => Response::parse(header, message, signatures_are_data, records_max),
+            _ => {
+                let message = without_our_case(message, exchange.question.len());
+                Response::parse(header, &message, signatures_are_data, records_max)
+            }
         };
         let unread = match &response {
             Ok(response) => chokes_on_edns(response.rcode),
@@ -345,4 +349,33 @@ impl Resolver {
 /// Codes with which servers from before RFC 6891 answer an OPT record (and BADVERS).
 fn chokes_on_edns(rcode: ResponseCode) -> bool {
     matches!(u16::from(rcode), 1 | 4 | 16)
+}
+
+/// The message with the name of its question in lower case. Names in the answer may point into the
+/// question, and would take the case that we drew for it (0x20) into caches and to clients.
+fn without_our_case(message: &[u8], question_bytes: usize) -> Vec<u8> {
+    let mut message = message.to_vec();
+    let name = HEADER_BYTES..HEADER_BYTES + question_bytes.saturating_sub(4);
+    if let Some(name) = message.get_mut(name) {
+        name.make_ascii_lowercase(); // Label lengths are below b'A'.
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_point_into_the_question_lose_the_case_we_drew() {
+        let question = b"\x05aLiAs\x04TeSt\x00\x00\x01\x00\x01";
+        let mut message = vec![0; HEADER_BYTES];
+        message.extend(question);
+        message.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x06\x03WWW\xc0\x12");
+        let plain = without_our_case(&message, question.len());
+        assert_eq!(&plain[HEADER_BYTES..], b"\x05alias\x04test\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x06\x03WWW\xc0\x12");
+        for cut in 0..message.len() {
+            assert_eq!(without_our_case(&message[..cut], question.len()).len(), cut);
+        }
+    }
 }
