@@ -60,7 +60,7 @@ impl Resolver {
                     if outcome.rcode == ResponseCode::ServFail {
                         outcome.ttl_secs = hold_secs;
                     }
-                    outcome.trace = task.trace.clone().filter(|_| trace);
+                    outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }
                 Waiter::Task(parent) => self.tell(parent, &task, ending.as_ref().ok()),
