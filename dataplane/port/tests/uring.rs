@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn port_on(address: &str) -> (UringPort, SocketAddr) {
-    let socket = uring::bind(address.parse().unwrap()).unwrap();
+    let socket = uring::bind(address.parse().unwrap(), None).unwrap();
     let bound = socket.local_addr().unwrap();
     (UringPort::new(vec![socket]).unwrap(), bound)
 }

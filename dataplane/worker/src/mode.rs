@@ -1,7 +1,7 @@
 //! Which mode it will be: each candidate is opened and proved, the first that works is taken, and
 //! the reasons against those before it are kept for the log and for `nexus status`.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,7 @@ use port::uring;
 use port::xdp::{XdpConfig, XdpPort};
 
 use crate::clock::Now;
+use crate::privileges;
 use crate::steering::{self, Steering};
 
 /// How long the self-test waits for its frame to leave: some NICs reset for seconds when a socket is
@@ -19,7 +20,10 @@ const PROVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the deadline of a queue is lent for the self-test.
 const PROVE_DEADLINE_NS: u64 = 5_000_000_000;
 
-/// Open packet I/O, nothing attached yet.
+/// Error number of a protocol family that the kernel does not have (asm-generic/errno.h).
+const EAFNOSUPPORT: i32 = 97;
+
+/// Open packet I/O.
 #[derive(Debug)]
 pub struct Opened {
     /// How it was opened.
@@ -151,13 +155,23 @@ fn open_sockets(config: &Config, cores: usize) -> Result<Lanes> {
         (_, config::Cores::List(list)) => list.len(),
         _ => cores,
     };
-    let bind = |address: SocketAddr| {
-        uring::bind(address).with_context(|| format!("listen on UDP {address}"))
+    let owner = privileges::socket_owner(&config.node.user);
+    let bind = |ip: &IpAddr| {
+        let address = SocketAddr::new(*ip, config.dataplane.ports.dns);
+        match uring::bind(address, owner) {
+            Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) && ip.is_unspecified() => {
+                tracing::warn!(%address, "not served: this kernel does not have the family");
+                Ok(None)
+            }
+            bound => bound
+                .map(Some)
+                .with_context(|| format!("listen on UDP {address}")),
+        }
     };
     let lane = || {
-        let addresses = config.resolver.listen.iter();
-        addresses
-            .map(|address| bind(SocketAddr::new(*address, config.dataplane.ports.dns)))
+        let bound = config.resolver.listen.iter().map(bind);
+        bound
+            .filter_map(Result::transpose)
             .collect::<Result<Vec<_>>>()
     };
     let lanes = (0..workers.max(1))

@@ -21,6 +21,11 @@ pub fn uid_of(user: &str) -> Option<u32> {
     find_user(&passwd, user).map(|(uid, _)| uid.as_raw())
 }
 
+/// Who is to own the UDP sockets that both planes may bind: `user`, if we may give sockets away.
+pub fn socket_owner(user: &str) -> Option<u32> {
+    uid_of(user).filter(|_| getuid().is_root())
+}
+
 /// What became of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dropped {

@@ -11,10 +11,13 @@ use crate::options;
 /// Receive and send buffer of a socket: a burst of 64 batches.
 const SOCKET_BUFFER_BYTES: i32 = 4 << 20;
 
-/// Binds a socket that shares its address with others of this user (SO_REUSEPORT), knows the
+/// Binds a socket owned by `owner` (a user id; our own if `None`) that shares its address with others of this user (SO_REUSEPORT), knows the
 /// address that was asked (IP_PKTINFO), and never fragments or follows forged path MTUs
 /// (IP_PMTUDISC_OMIT, RFC 9715).
-pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+///
+/// The owner matters: sockets of one port may share it only if they belong to one user, and the
+/// control plane, which runs as another, may be serving the port already.
+pub fn bind(address: SocketAddr, owner: Option<u32>) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -25,6 +28,9 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     }
     socket.set_reuse_port(true)?;
     set_options(&socket, address.is_ipv4())?;
+    if let Some(owner) = owner {
+        rustix::fs::fchown(&socket, Some(rustix::fs::Uid::from_raw(owner)), None)?;
+    }
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
