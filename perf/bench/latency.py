@@ -89,7 +89,7 @@ def _probe(bed: Bed, seconds: float) -> tuple[list[float], int]:
         started, times, lost = time.monotonic(), [], 0
         for index in range(int(seconds * PROBES_PER_SECOND)):
             time.sleep(max(0.0, started + index / PROBES_PER_SECOND - time.monotonic()))
-            elapsed = _ask(probe, dns.query(FIRST_NAME, ident=index & 0xFFFF, flags=0))
+            elapsed = _ask(probe, dns.query(FIRST_NAME, ident=index & 0xFFFF))
             if elapsed is None:
                 lost += 1
             else:
