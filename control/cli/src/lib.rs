@@ -17,4 +17,3 @@ pub mod exit;
 pub mod observe;
 pub mod print;
 pub mod rates;
-pub mod zone_file;

@@ -19,6 +19,8 @@ mod chaos;
 
 mod zones;
 
+pub mod zone_file;
+
 mod punts;
 
 mod outbound;

@@ -4,23 +4,19 @@
 //! leaves the data of the time before in service.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use config::Networks;
-use resolver::zone::{NAME_BYTES_MAX, Note, Zone, ZoneSet};
+use resolver::zone::{Zone, ZoneSet};
 
 use crate::admin::{ZoneReloaded, ZoneStatus};
 use crate::clock;
 use crate::counters::Counters;
+use crate::zone_file::{self, Remark};
 
-/// Longest zone file that is read, in bytes.
-const ZONE_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Remarks on one zone that are logged one by one.
-const NOTES_LOGGED_MAX: usize = 10;
+const REMARKS_LOGGED_MAX: usize = 10;
 
 /// One zone with what control knows about it.
 #[derive(Clone, Debug)]
@@ -278,64 +274,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Reads one zone and logs what is odd about it. The error names file, line and column.
 fn read(zone: &config::Zone) -> Result<(Zone, u64), String> {
-    let apex = apex(&zone.name).ok_or_else(|| format!("{} is no domain name", zone.name))?;
-    let file = zone.file.display().to_string();
-    let text = read_file(&zone.file).map_err(|error| format!("{file}: {error}"))?;
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    // Every include is relative to the folder of the zone's own file, however deep it stands.
-    let folder = zone.file.parent().unwrap_or(Path::new(""));
-    let mut loader = |_: &str, path: &str| {
-        let text = read_file(&folder.join(path))?;
-        text.hash(&mut hasher);
-        Ok(text)
-    };
-    let (data, notes) =
-        Zone::read(&apex, &text, &file, &mut loader).map_err(|error| error.to_string())?;
-    log(&zone.name, &notes);
-    Ok((data, hasher.finish()))
+    let read = zone_file::read(zone).map_err(|remark| remark.to_string())?;
+    log(&zone.name, &read.remarks);
+    Ok((read.zone, read.digest))
 }
 
-fn log(name: &str, notes: &[Note]) {
-    for note in notes.iter().take(NOTES_LOGGED_MAX) {
-        tracing::warn!(zone = name, "{note}");
+fn log(name: &str, remarks: &[Remark]) {
+    for remark in remarks.iter().take(REMARKS_LOGGED_MAX) {
+        tracing::warn!(zone = name, "{remark}");
     }
-    if notes.len() > NOTES_LOGGED_MAX {
+    if remarks.len() > REMARKS_LOGGED_MAX {
         tracing::warn!(
             zone = name,
-            more = notes.len() - NOTES_LOGGED_MAX,
+            more = remarks.len() - REMARKS_LOGGED_MAX,
             "further remarks left out"
         );
     }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
-    let mut text = Vec::new();
-    file.take(ZONE_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > ZONE_FILE_BYTES_MAX {
-        return Err(format!("is longer than {ZONE_FILE_BYTES_MAX} bytes"));
-    }
-    Ok(text)
-}
-
-/// Wire form of a name as the configuration gives it: plain labels, final dot.
-fn apex(name: &str) -> Option<Vec<u8>> {
-    let mut wire = Vec::new();
-    for label in name
-        .trim_end_matches('.')
-        .split('.')
-        .filter(|label| !label.is_empty())
-    {
-        wire.push(
-            u8::try_from(label.len())
-                .ok()
-                .filter(|length| *length < 64)?,
-        );
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    (wire.len() <= NAME_BYTES_MAX).then_some(wire)
 }

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError};
+use node::zone_file::{self, Remark};
 use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::print;
-use crate::zone_file::{self, Remark};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,16 +91,15 @@ fn check(file: &Path) -> Findings {
 
 fn check_zone(zone: &config::Zone, findings: &mut Findings) {
     match zone_file::read(zone) {
-        Ok((built, remarks)) => {
-            findings
-                .notes
-                .extend(remarks.into_iter().map(Mistake::from));
+        Ok(read) => {
+            let remarks = read.remarks.into_iter().map(Mistake::from);
+            findings.notes.extend(remarks);
             findings.zones.push(GoodZone {
                 name: zone.name.clone(),
                 file: zone.file.clone(),
-                serial: built.serial(),
-                records: built.counts().records,
-                signed: built.is_signed(),
+                serial: read.zone.serial(),
+                records: read.zone.counts().records,
+                signed: read.zone.is_signed(),
             });
         }
         Err(remark) => findings.mistakes.push(remark.into()),

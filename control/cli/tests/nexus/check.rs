@@ -77,7 +77,7 @@ fn faults_of_every_zone_file_are_found_in_one_run() {
         "{text}"
     );
     assert!(
-        lines[2].starts_with("absent.zone: cannot be read: No such file"),
+        lines[2].starts_with("absent.zone: cannot be opened: No such file"),
         "{text}"
     );
     assert_eq!(lines[3], "3 mistakes");
