@@ -19,7 +19,7 @@ const EXIT_UNUSABLE: u8 = 2;
 /// else here; and without it, as a plain DNS server on kernel sockets. Either may die or restart
 /// while the other goes on.
 #[derive(Debug, Parser)]
-#[command(version, after_help = HELP)]
+#[command(name = "nexus-control", version, after_help = HELP)]
 struct Options {
     /// Configuration file. Without it: /etc/nexus/nexus.yaml if that exists, else all defaults.
     #[arg(long, short, value_name = "PATH")]

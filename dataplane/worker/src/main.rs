@@ -24,6 +24,7 @@ use worker::process::{self, Failure};
 /// privilege but the port; auto takes the first that passes its self-test and logs why.
 #[derive(Debug, Parser)]
 #[command(
+    name = "nexus-dataplane",
     version,
     after_help = "\
 Examples:
