@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from . import zones
@@ -17,6 +18,8 @@ from .run import command
 PROGRAMS = ("nexus-dataplane", "nexus-control", "nexus")
 # Exists on every Debian and owns nothing: what both planes run as after set-up.
 USER, GROUP = "nobody", "nogroup"
+# A new worker leaves packets to the kernel until it has seen a sign of life of control.
+TAKE_OVER_S = 0.1
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -140,7 +143,10 @@ class Appliance:
             return attached and dataplane and dataplane["running"]
 
         try:
-            return wait_until(serves, timeout_s, "both planes run")
+            waited = wait_until(serves, timeout_s, "both planes run")
+            if self.control is not None and self.dataplane is not None:
+                time.sleep(TAKE_OVER_S)
+            return waited
         except LabError as error:
             raise LabError(f"{error}\n{self.log_tails()}") from None
 

@@ -119,7 +119,7 @@ impl Control {
         let control = self.clone();
         let reloaded = tokio::task::spawn_blocking(move || control.reload_blocking()).await;
         let results = reloaded.map_err(|error| internal(&error))??;
-        self.tell_front();
+        self.tell_front().await;
         Ok(results)
     }
 
@@ -154,16 +154,19 @@ impl Control {
             )
         })?;
         log(&results);
-        self.tell_front();
+        self.tell_front().await;
         Ok(Response::ZonesReloaded { zones: results })
     }
 
     /// Generations are raised after the new data are in service, so that no answer from the old
-    /// ones carries a new number.
-    fn tell_front(&self) {
-        if let Err(error) = self.0.front.request(front::Request::ZonesChanged) {
+    /// ones carries a new number. Returns when they are: whoever asks then gets new data.
+    async fn tell_front(&self) {
+        let (done, raised) = oneshot::channel();
+        if let Err(error) = self.0.front.request(front::Request::ZonesChanged { done }) {
             tracing::error!(%error, "the front thread does not take a reload");
+            return;
         }
+        let _ = raised.await; // An error: the front thread stops, and so do we.
     }
 
     fn region(&self) -> Option<Region> {

@@ -52,8 +52,8 @@ pub(crate) enum Request {
     Finished(Box<Finished>),
     /// A dataplane was found.
     Attached(Box<exchange::handover::Attached>),
-    /// Zones in service changed.
-    ZonesChanged,
+    /// Zones in service changed: raise generations, then say so.
+    ZonesChanged { done: oneshot::Sender<()> },
     /// Forget answers of a name (with all below it if true), or all.
     Flush {
         name: Option<(Vec<u8>, bool)>,
@@ -217,7 +217,10 @@ impl Front {
         match request {
             Request::Finished(finished) => self.on_finished(&finished),
             Request::Attached(attached) => self.on_attached(*attached, now_ms),
-            Request::ZonesChanged => self.punts.on_zones_changed(self.responder.zones()),
+            Request::ZonesChanged { done } => {
+                self.punts.on_zones_changed(self.responder.zones());
+                let _ = done.send(()); // Nobody waits any more: no harm.
+            }
             Request::Flush { name, done } => {
                 let name = name
                     .as_ref()

@@ -23,6 +23,8 @@ const SPIN_NS: u64 = 50_000;
 const IDLE_LOOKS: u32 = 16;
 /// Longest sleep: the heartbeat must go on.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
+/// The same while a new worker looks out for control.
+const SLEEP_UNTIL_CONTROL: Duration = Duration::from_millis(5);
 /// How often the heartbeat and the deadline of the steering program move on.
 const BEAT_NS: u64 = 10_000_000;
 /// How long the steering program trusts a worker that no longer beats.
@@ -203,8 +205,12 @@ impl<P: Port> Worker<P> {
 
     fn sleep(&mut self) -> Result<(), PortError> {
         if self.parts.replies.prepare_sleep() {
-            self.port
-                .sleep(self.parts.events.reply.as_fd(), SLEEP_MAX)?;
+            let longest = if self.takes_packets {
+                SLEEP_MAX
+            } else {
+                SLEEP_UNTIL_CONTROL
+            };
+            self.port.sleep(self.parts.events.reply.as_fd(), longest)?;
             self.tally.wakeups += 1;
             self.tally.publish(&self.parts.counters);
         }
