@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bpf_redirect::DeadlineCell;
-use exchange::{CountersWriter, EventFd, Heartbeat, HistogramWriter, Region, WorkerEvents};
+use exchange::{CountersWriter, Heartbeat, HistogramWriter, Region, WorkerEvents};
 use port::{Port, PortError};
 
 use crate::batch::{Desk, Situation};
@@ -217,9 +217,4 @@ impl<P: Port> Worker<P> {
         self.parts.replies.wake();
         Ok(())
     }
-}
-
-/// The bell that ends a worker's sleep early, for a stop.
-pub fn stop_bell(events: &WorkerEvents) -> Result<EventFd, rustix::io::Errno> {
-    events.reply.try_clone()
 }

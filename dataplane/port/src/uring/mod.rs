@@ -10,4 +10,4 @@ mod port;
 mod socket;
 
 pub use port::UringPort;
-pub use socket::{bind, reuse};
+pub use socket::bind;

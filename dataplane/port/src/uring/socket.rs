@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -32,17 +32,6 @@ pub fn bind(address: SocketAddr, owner: Option<u32>) -> io::Result<UdpSocket> {
         rustix::fs::fchown(&socket, Some(rustix::fs::Uid::from_raw(owner)), None)?;
     }
     socket.bind(&address.into())?;
-    Ok(socket.into())
-}
-
-/// Makes an inherited UDP socket (from a service manager or a test) fit for the ring.
-pub fn reuse(descriptor: OwnedFd) -> io::Result<UdpSocket> {
-    let socket = Socket::from(descriptor);
-    let address = socket
-        .local_addr()?
-        .as_socket()
-        .ok_or(io::ErrorKind::InvalidInput)?;
-    set_options(&socket, address.is_ipv4())?;
     Ok(socket.into())
 }
 
