@@ -6,6 +6,7 @@ that the prober's own wake-up is not measured; everything on the way and in the 
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -42,10 +43,14 @@ class Latency:
 def measure(bed: Bed, server: Contestant, rate: float, seconds: float) -> Latency:
     """Probes a server while the generator asks `rate` questions a second besides."""
     background = _background(bed, max(0.0, rate - PROBES_PER_SECOND), seconds + 2 * SETTLE_S + 1)
+    # Wherever the scheduler puts the prober decides whether an answer wakes a sleeping core.
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {GENERATOR_CORE})
     try:
         time.sleep(SETTLE_S + (0.5 if background else 0))
         times, lost = _probe(bed, seconds)
     finally:
+        os.sched_setaffinity(0, cores)
         if background:
             background.wait()
     times.sort()
