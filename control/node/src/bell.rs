@@ -3,20 +3,20 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use exchange::EventFd;
+use exchange::Doorbell;
 use rustix::io::Errno;
 
-/// An eventfd with a flag that says whether anybody would hear it.
+/// A bell with a flag that says whether anybody would hear it.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    event: EventFd,
+    event: Doorbell,
     sleeping: AtomicBool,
 }
 
 impl Bell {
     pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self {
-            event: EventFd::new()?,
+            event: Doorbell::new()?,
             sleeping: AtomicBool::new(false),
         })
     }
@@ -55,7 +55,7 @@ impl AsFd for Bell {
 mod tests {
     use super::*;
 
-    fn rings(bell: &Bell) -> u64 {
+    fn rings(bell: &Bell) -> usize {
         bell.event.drain()
     }
 

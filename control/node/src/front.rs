@@ -100,7 +100,7 @@ pub(crate) struct Inbox {
 /// Makes the inbox.
 ///
 /// # Errors
-/// The kernel has no eventfd for us.
+/// The kernel has no pipe for us.
 pub(crate) fn inbox(counters: &Arc<Counters>) -> std::io::Result<(FrontSender, Inbox)> {
     let (sender, requests) = crossbeam_channel::bounded(INBOX_MAX);
     let bell = Arc::new(Bell::new()?);

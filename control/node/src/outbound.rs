@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use exchange::{EventFd, HEADERS_BYTES_MAX, PushError, Reply, ReplyMeta, ReplyProducer};
+use exchange::{Doorbell, HEADERS_BYTES_MAX, PushError, Reply, ReplyMeta, ReplyProducer};
 
 /// Replies that wait for room in the ring; further ones are lost, and the clients ask again.
 const BACKLOG_MAX: usize = 1024;
@@ -65,14 +65,14 @@ pub(crate) struct Lost;
 #[derive(Debug)]
 pub(crate) struct Outbound {
     replies: ReplyProducer,
-    bell: EventFd,
+    bell: Doorbell,
     unpublished: bool,
     backlog: VecDeque<Held>,
 }
 
 impl Outbound {
     /// Over this ring, waking the worker by this bell.
-    pub(crate) fn new(replies: ReplyProducer, bell: EventFd) -> Self {
+    pub(crate) fn new(replies: ReplyProducer, bell: Doorbell) -> Self {
         Self {
             replies,
             bell,
@@ -206,7 +206,7 @@ mod tests {
         };
         let region = Region::create(&config).unwrap();
         let mut side = region.attach_control().unwrap().control(1).unwrap();
-        let outbound = Outbound::new(side.replies.remove(0), EventFd::new().unwrap());
+        let outbound = Outbound::new(side.replies.remove(0), Doorbell::new().unwrap());
         (region.worker(0).unwrap(), outbound)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Key};
 use exchange::handover::{Attached, Connection, SharedSocket};
 use exchange::{
-    ClaimError, ControlSide, EventFd, GenerationsWriter, Heartbeat, PuntConsumer, Region,
+    ClaimError, ControlSide, Doorbell, GenerationsWriter, Heartbeat, PuntConsumer, Region,
     ReplyMeta, TableWriter, WorkerEvents,
 };
 use wire::UDP_PAYLOAD_BYTES_MAX;
@@ -63,7 +63,7 @@ struct Attachment {
     /// By worker.
     punts: Vec<PuntConsumer>,
     /// Bells of the punt rings, by worker.
-    bells: Vec<EventFd>,
+    bells: Vec<Doorbell>,
     /// By worker.
     outbound: Vec<Outbound>,
     table: TableWriter,
@@ -414,7 +414,7 @@ impl Punts {
     /// What to wait for.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.attachment.iter().flat_map(|attachment| {
-            let bells = attachment.bells.iter().map(EventFd::as_fd);
+            let bells = attachment.bells.iter().map(Doorbell::as_fd);
             bells.chain(std::iter::once(attachment.connection.as_fd()))
         })
     }

@@ -4,7 +4,7 @@
 //! [`ControlSide`] to control. Everything is reached by atomics; every index and length that the
 //! other side wrote is validated, so that a hostile or crashed peer causes neither a panic nor an
 //! access out of bounds. Nothing here reads a clock, logs, or allocates after start-up; no system
-//! call but the kick of an eventfd.
+//! call but the ring of a bell.
 #![cfg_attr(
     loom,
     allow(
@@ -53,7 +53,7 @@ pub use counters::{
     COUNTERS, Counter, CounterDescription, CounterKind, CounterValues, Counters, CountersWriter,
 };
 #[cfg(not(loom))]
-pub use event::{EventFd, WorkerEvents};
+pub use event::{Doorbell, WorkerEvents};
 #[cfg(not(loom))]
 pub use generations::{BumpError, Generations, GenerationsWriter};
 #[cfg(not(loom))]

@@ -222,7 +222,7 @@ impl PuntProducer {
         self.ring.stage(|body| punt.write(body))
     }
 
-    /// Makes everything pushed visible, once a batch. True: control sleeps, kick its eventfd.
+    /// Makes everything pushed visible, once a batch. True: control sleeps, ring its bell.
     #[must_use = "a sleeping consumer must be kicked"]
     pub fn publish(&mut self) -> bool {
         self.ring.publish()
@@ -265,7 +265,7 @@ impl PuntConsumer {
         Some(copied.and_then(|()| Punt::parse(&self.scratch[..])))
     }
 
-    /// Before blocking on the punt eventfd. True: the ring is empty and the next publication
+    /// Before blocking on the punt bell. True: the ring is empty and the next publication
     /// kicks; block now. False: do not block, pop. Block with a time limit, that of the heartbeat:
     /// a control that was replaced, but has not noticed yet, may take a kick that was for its
     /// successor.

@@ -189,7 +189,7 @@ impl ReplyProducer {
         self.ring.stage(|body| reply.write(body))
     }
 
-    /// Makes everything pushed visible, once a batch. True: the worker sleeps, kick its eventfd.
+    /// Makes everything pushed visible, once a batch. True: the worker sleeps, ring its bell.
     /// Does nothing once another control has taken over.
     #[must_use = "a sleeping consumer must be kicked"]
     pub fn publish(&mut self) -> bool {
@@ -227,7 +227,7 @@ impl ReplyConsumer {
         Some(copied.and_then(|()| Reply::parse(&self.scratch[..])))
     }
 
-    /// Before blocking on the reply eventfd. True: the ring is empty and the next publication
+    /// Before blocking on the reply bell. True: the ring is empty and the next publication
     /// kicks; block now. False: do not block, pop.
     #[must_use = "blocking when this is false loses a wake-up"]
     pub fn prepare_sleep(&mut self) -> bool {

@@ -60,8 +60,6 @@ pub struct Sent {
     pub packets: u64,
     /// Their bytes: whole frames for AF_XDP, DNS messages for sockets.
     pub bytes: u64,
-    /// Replies that did not fit into the transmit ring now; they are kept and sent by a later flush.
-    pub deferred: u64,
     /// Replies that the kernel refused for good.
     pub refused: u64,
 }
@@ -77,6 +75,8 @@ pub struct PortStatistics {
     pub fill_ring_empty: u64,
     /// Descriptors on the transmit ring that the kernel found invalid.
     pub transmit_invalid: u64,
+    /// Frames that wait to be sent now: the kernel or the NIC does not keep up.
+    pub transmit_waiting: u64,
     /// Frames that no ring and no pool accounts for: zero, or a bug.
     pub frames_lost: u64,
 }
@@ -173,4 +173,10 @@ pub trait Port {
 
     /// Losses so far. Makes a system call: not for every batch.
     fn statistics(&mut self) -> PortStatistics;
+}
+
+/// Empties the bell that ended a sleep, so that the next one waits again. It never blocks: an
+/// empty bell is no fault.
+pub(crate) fn silence(wake: BorrowedFd<'_>) {
+    let _ = rustix::io::read(wake, &mut [0_u8; 64]);
 }

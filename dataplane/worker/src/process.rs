@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use config::{Config, Cores};
 use core_affinity::CoreId;
 use exchange::handover::{Event, Offer, Server, SharedSocket};
-use exchange::{EventFd, Region, RegionConfig, StatusWriter, WorkerEvents};
+use exchange::{Doorbell, Region, RegionConfig, StatusWriter, WorkerEvents};
 use port::uring::UringPort;
 use port::{Mode, Port, PortError};
 
@@ -54,7 +54,7 @@ pub fn run(config: &Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
 #[derive(Debug)]
 struct Running {
     thread: JoinHandle<Result<(), PortError>>,
-    bell: EventFd,
+    bell: Doorbell,
 }
 
 /// All that a running dataplane holds.

@@ -13,7 +13,7 @@ use rustix::net::{
     SocketAddrUnix, SocketFlags, SocketType, recvmsg, sockopt,
 };
 
-use crate::event::{EventFd, WorkerEvents};
+use crate::event::{Doorbell, WorkerEvents};
 use crate::handover::text::{self, Answer, DESCRIPTORS_MAX, Label, Refusal, TextError};
 use crate::handover::{Role, SharedSocket};
 use crate::region::{AttachError, Attachment, Region};
@@ -54,7 +54,7 @@ pub enum ConnectError {
         /// Descriptors announced.
         expected: usize,
     },
-    /// What came does not fit together: a worker without eventfds, two memories.
+    /// What came does not fit together: a worker without bells, two memories.
     #[error("the hand-over is incomplete: {0}")]
     Incomplete(&'static str),
     /// The memory is not a region that we can use.
@@ -203,8 +203,8 @@ fn assemble(
         match label {
             Label::Memory if memory.is_none() => memory = Some(descriptor),
             Label::Memory => return Err(ConnectError::Incomplete("a second memory")),
-            Label::Punt { worker } => punts.push((worker, EventFd::from(descriptor))),
-            Label::Reply { worker } => replies.push((worker, EventFd::from(descriptor))),
+            Label::Punt { worker } => punts.push((worker, Doorbell::from(descriptor))),
+            Label::Reply { worker } => replies.push((worker, Doorbell::from(descriptor))),
             Label::Socket { worker, address } => {
                 sockets.push(SharedSocket {
                     worker,
@@ -221,16 +221,14 @@ fn assemble(
     } else {
         region.workers()
     };
-    let in_order = |events: &[(u32, EventFd)]| {
+    let in_order = |events: &[(u32, Doorbell)]| {
         events.len() == workers as usize
             && (0..)
                 .zip(events)
                 .all(|(expected, (worker, _))| *worker == expected)
     };
     if !in_order(&punts) || !in_order(&replies) {
-        return Err(ConnectError::Incomplete(
-            "not one pair of eventfds a worker",
-        ));
+        return Err(ConnectError::Incomplete("not one pair of bells a worker"));
     }
     let events = punts
         .into_iter()

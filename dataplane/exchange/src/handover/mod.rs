@@ -1,4 +1,4 @@
-//! Hand-over: the dataplane gives memory, eventfds and UDP sockets to a process that asks on its
+//! Hand-over: the dataplane gives memory, bells and UDP sockets to a process that asks on its
 //! unix socket.
 //!
 //! The client says who it is in one line; the server checks its credentials and answers with text

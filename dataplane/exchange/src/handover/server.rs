@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use crate::event::WorkerEvents;
 use crate::handover::text::{self, HELLO_BYTES_MAX, Label, Refusal, Verdict};
 use crate::handover::{Offer, Role, SOCKETS_MAX};
 
@@ -29,10 +30,10 @@ pub enum BindError {
     /// Another dataplane answers there.
     #[error("another dataplane listens on {}", .0.display())]
     InUse(PathBuf),
-    /// More sockets than [`SOCKETS_MAX`], or not one pair of eventfds a worker.
+    /// More sockets than [`SOCKETS_MAX`], or not one pair of bells a worker.
     #[error("an offer of {events} event pairs for {workers} workers and {sockets} sockets")]
     Offer {
-        /// Pairs of eventfds offered.
+        /// Pairs of bells offered.
         events: usize,
         /// Workers of the region.
         workers: u32,
@@ -234,7 +235,10 @@ impl Server {
             let _ = before.shutdown(Shutdown::Both);
         }
         let mut labelled = vec![(Label::Memory, self.offer.region.memory())];
-        for (worker, events) in (0..).zip(&self.offer.events) {
+        let reopened: Result<Vec<WorkerEvents>, Errno> =
+            self.offer.events.iter().map(WorkerEvents::reopen).collect();
+        let reopened = reopened?;
+        for (worker, events) in (0..).zip(&reopened) {
             labelled.push((Label::Punt { worker }, events.punt.as_fd()));
             labelled.push((Label::Reply { worker }, events.reply.as_fd()));
         }
