@@ -204,6 +204,8 @@ impl Region {
         if self.0.role != Role::Creator {
             return Err(ClaimError::Role);
         }
+        // The control before may have scribbled over it.
+        write_header(self.0.mapping.value(0), &self.0.layout, self.0.hash_keys);
         let epoch = self.0.epochs.fetch_add(1, LocalOrdering::Relaxed) + 1;
         self.control_block().epoch.0.store(epoch, Ordering::Release);
         Ok(epoch)

@@ -188,8 +188,6 @@ fn random_bytes_all_over_the_region_break_nothing_for_good() {
     let memory = File::from(region.memory().try_clone_to_owned().unwrap());
     let bytes = memory.metadata().unwrap().len();
     assert!(bytes > SMALL_GENERATIONS_OFFSET);
-    let mut head = vec![0; 4096];
-    memory.read_exact_at(&mut head, 0).unwrap();
 
     let (stop, scribbles) = (
         Arc::new(AtomicBool::new(false)),
@@ -226,8 +224,6 @@ fn random_bytes_all_over_the_region_break_nothing_for_good() {
     assert!(through.entries > 0);
     assert!(through.errors > 0);
 
-    // The head is written once, by the dataplane; a new control needs it to attach.
-    memory.write_all_at(&head[..1024], 0).unwrap();
     drop((control, control_region));
     assert_everything_works(&mut side, &region);
 }
