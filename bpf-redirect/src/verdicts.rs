@@ -7,7 +7,7 @@
 pub struct Verdicts {
     /// Handed to the AF_XDP socket of its queue.
     pub redirected: u64,
-    /// Neither IPv4 nor IPv6 behind at most one VLAN tag, or sent to a link-layer group.
+    /// Neither IPv4 nor IPv6 behind at most one VLAN tag, or to or from a link-layer group.
     pub not_ip: u64,
     /// IP, but not directly followed by UDP: TCP, ICMP, an IPv6 extension header.
     pub not_udp: u64,
@@ -19,7 +19,7 @@ pub struct Verdicts {
     pub bad_length: u64,
     /// UDP to a port that is not served.
     pub foreign_port: u64,
-    /// To a served port of an address that is not ours.
+    /// To an address that is not ours, or from one that no single host has.
     pub foreign_address: u64,
     /// For us, but the worker of the queue let its deadline pass.
     pub worker_late: u64,

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::net::IpAddr;
+
 use bpf_redirect::program::Action;
 use support::{Frame, LOCAL_V4, LOCAL_V6, SERVED_PORT, at};
 use wire::frame::Datagram;
@@ -91,9 +93,13 @@ fn belongs_to_a_worker(frame: &[u8]) -> bool {
     };
     let destination = datagram.destination(frame);
     let is_local = destination.ip() == LOCAL_V4 || destination.ip() == LOCAL_V6;
-    // A link-layer group is the kernel's business, whatever the frame holds.
-    let is_unicast = frame[0] & 1 == 0;
-    is_unicast && is_local && destination.port() == SERVED_PORT
+    // Groups are the kernel's business, whatever the frame holds, and what comes from no host.
+    let is_unicast = (frame[0] | frame[6]) & 1 == 0;
+    let is_from_host = match datagram.source(frame).ip() {
+        IpAddr::V4(source) => !matches!(source.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(source) => source.to_bits() >> 64 != 0 && !source.is_multicast(),
+    };
+    is_unicast && is_from_host && is_local && destination.port() == SERVED_PORT
 }
 
 #[test]

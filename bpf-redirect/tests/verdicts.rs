@@ -268,6 +268,29 @@ fn foreign_address_passes() {
 }
 
 #[test]
+fn source_that_no_host_has_passes() {
+    let sources_v4 = [
+        [0, 0, 0, 0],
+        [0, 1, 2, 3],
+        [127, 0, 0, 1],
+        [224, 0, 0, 1],
+        [255; 4],
+    ];
+    let v4 = sources_v4.map(|source| {
+        let mut frame = Frame::v4();
+        frame.ip[at::V4_SOURCE..at::V4_DESTINATION].copy_from_slice(&source);
+        frame
+    });
+    let group: Ipv6Addr = "ff02::1".parse().unwrap();
+    let v6 = [Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST, group].map(|source| {
+        let mut frame = Frame::v6();
+        frame.ip[at::V6_SOURCE..at::V6_DESTINATION].copy_from_slice(&source.octets());
+        frame
+    });
+    assert_each(v4.into_iter().chain(v6), "foreign_address");
+}
+
+#[test]
 fn addresses_set_anew_replace_the_old_ones() {
     let Some((mut filter, _socket)) = support::load_ready() else {
         return;

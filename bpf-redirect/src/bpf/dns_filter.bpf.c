@@ -34,7 +34,7 @@ static __always_inline enum verdict match(struct cursor cursor)
 	struct iphdr *ip;
 	__be16 proto;
 
-	if (!eth || eth->h_dest[0] & 1)
+	if (!eth || (eth->h_dest[0] | eth->h_source[0]) & 1)
 		return NOT_IP;
 	proto = eth->h_proto;
 	if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {
@@ -53,6 +53,8 @@ static __always_inline enum verdict match(struct cursor cursor)
 			return NOT_UDP;
 		if (ip->frag_off & bpf_htons(IP_FRAGMENT))
 			return FRAGMENT;
+		if (!is_host_v4(ip->saddr))
+			return FOREIGN_ADDRESS;
 		return match_udp(cursor, bpf_ntohs(ip->tot_len) - sizeof(*ip), address_v4(ip->daddr));
 	}
 	if (proto == bpf_htons(ETH_P_IPV6)) {
@@ -62,7 +64,7 @@ static __always_inline enum verdict match(struct cursor cursor)
 		if (ip6->version != 6 || ip6->nexthdr != IPPROTO_UDP)
 			return NOT_UDP;
 		address = address_v6(&ip6->daddr);
-		if (!address.high)
+		if (!address.high || !is_host_v6(&ip6->saddr))
 			return FOREIGN_ADDRESS;
 		return match_udp(cursor, bpf_ntohs(ip6->payload_len), address);
 	}

@@ -12,13 +12,13 @@
 /* One counter each; src/verdicts.rs names them in the same order. */
 enum verdict {
 	REDIRECTED,		/* To the worker of the queue. */
-	NOT_IP,			/* ARP, a second tag; or sent to a link-layer group (RFC 1122 §3.3.6). */
+	NOT_IP,			/* ARP, a second tag; or a link-layer group (RFC 1122 §3.3.6). */
 	NOT_UDP,		/* TCP, ICMP, an IPv6 extension header. */
 	IPV4_OPTIONS,		/* An IPv4 header that is not plainly 20 bytes. */
 	FRAGMENT,
 	BAD_LENGTH,		/* Cut short, or lengths that contradict each other. */
 	FOREIGN_PORT,
-	FOREIGN_ADDRESS,
+	FOREIGN_ADDRESS,	/* Not to us, or from no host. */
 	WORKER_LATE,		/* The worker of the queue let its deadline pass. */
 	NO_SOCKET,		/* No AF_XDP socket is bound to the queue. */
 	VERDICTS,

@@ -67,6 +67,21 @@ static __always_inline struct address address_v6(const struct in6_addr *address)
 	return (struct address){ (__u64)word[0] << 32 | word[1], (__u64)word[2] << 32 | word[3] };
 }
 
+/* Whether an answer to this source can reach one host: no group, broadcast, loopback or "this host". */
+static __always_inline int is_host_v4(__be32 source)
+{
+	__u8 first = bpf_ntohl(source) >> 24;
+
+	return first && first != 127 && first < 224;
+}
+
+static __always_inline int is_host_v6(const struct in6_addr *source)
+{
+	const __be32 *word = source->in6_u.u6_addr32;
+
+	return (word[0] | word[1]) && source->in6_u.u6_addr8[0] != 0xff;
+}
+
 static __always_inline int is_local(struct address address)
 {
 	__u32 index = (address.high * MULTIPLIER + address.low) * MULTIPLIER >> (64 - BUCKETS_BITS);

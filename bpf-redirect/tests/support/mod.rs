@@ -98,9 +98,11 @@ pub(crate) mod at {
     pub(crate) const V4_TOTAL_BYTES: usize = 2;
     pub(crate) const V4_FRAGMENT: usize = 6;
     pub(crate) const V4_PROTOCOL: usize = 9;
+    pub(crate) const V4_SOURCE: usize = 12;
     pub(crate) const V4_DESTINATION: usize = 16;
     pub(crate) const V6_PAYLOAD_BYTES: usize = 4;
     pub(crate) const V6_NEXT_HEADER: usize = 6;
+    pub(crate) const V6_SOURCE: usize = 8;
     pub(crate) const V6_DESTINATION: usize = 24;
     pub(crate) const UDP_DESTINATION: usize = 2;
     pub(crate) const UDP_BYTES: usize = 4;
