@@ -101,8 +101,13 @@ fn stacked_on(interface: &str) -> Result<BTreeSet<String>, InterfaceError> {
     for _ in 0..STACK_DEPTH_MAX {
         let mut above = Vec::new();
         for name in level {
-            let entries = entries_of(&class_folder(&name)?);
-            let entries = entries.map_err(|source| InterfaceError::new(&name, source))?;
+            let entries = match entries_of(&class_folder(&name)?) {
+                // What stood above may have gone since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && name != interface => {
+                    continue;
+                }
+                entries => entries.map_err(|source| InterfaceError::new(&name, source))?,
+            };
             let uppers = entries
                 .iter()
                 .filter_map(|entry| entry.strip_prefix("upper_"));
