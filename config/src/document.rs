@@ -17,6 +17,9 @@ pub const DEFAULT_PATH: &str = "/etc/nexus/nexus.yaml";
 /// Longest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 4 << 20;
 
+/// Addresses to listen on at most: each worker has a socket for each in one ring.
+const LISTEN_MAX: usize = 64;
+
 /// Configuration of nexus-dataplane and nexus-control.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -117,6 +120,13 @@ impl Config {
             return Err(Problem::new(
                 "resolver.listen",
                 "expected at least one address",
+            ));
+        }
+        let count = self.resolver.listen.len();
+        if count > LISTEN_MAX {
+            return Err(Problem::new(
+                "resolver.listen",
+                format!("{count} addresses; expected at most {LISTEN_MAX}"),
             ));
         }
         unique("resolver.listen", &self.resolver.listen)?;

@@ -256,6 +256,17 @@ fn relative_files_are_relative_to_the_configuration() {
 }
 
 #[test]
+fn more_addresses_than_a_worker_can_listen_on_are_refused() {
+    let listen = |count: u8| {
+        let addresses: Vec<String> = (0..count).map(|host| format!("192.0.2.{host}")).collect();
+        parse(&format!("resolver: {{listen: [{}]}}", addresses.join(", ")))
+    };
+    assert_eq!(listen(64).unwrap().resolver.listen.len(), 64);
+    let error = listen(65).unwrap_err();
+    assert!(error.message.contains("expected at most 64"), "{error}");
+}
+
+#[test]
 fn what_is_written_reads_back() {
     let mut config = Config::default();
     config.dataplane.queues = Queues::List(vec![3]);

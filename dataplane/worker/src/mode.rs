@@ -153,7 +153,7 @@ fn open_sockets(config: &Config, cores: usize) -> Result<Lanes> {
     let workers = match (&config.dataplane.queues, &config.dataplane.cores) {
         (config::Queues::List(list), _) => list.len(),
         (_, config::Cores::List(list)) => list.len(),
-        _ => cores,
+        _ => cores.min(exchange::WORKERS_MAX as usize),
     };
     let owner = privileges::socket_owner(&config.node.user);
     let bind = |ip: &IpAddr| {

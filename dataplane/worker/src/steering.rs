@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, bail};
 use bpf_redirect::program::Arrival;
-use bpf_redirect::{Action, AttachMode, DeadlineCell, DnsFilter, interface_addresses};
-use bpf_redirect::{interface_index, queue_count, strips_vlan_tags};
+use bpf_redirect::{Action, AttachMode, DeadlineCell, DnsFilter, QUEUES_MAX};
+use bpf_redirect::{interface_addresses, interface_index, queue_count, strips_vlan_tags};
 use port::xdp::XdpPort;
 use wire::frame;
 
@@ -188,7 +188,14 @@ pub fn hardware_address(interface: &str) -> [u8; 6] {
 pub fn queues(interface: &str, configured: &config::Queues) -> Result<Vec<u32>> {
     let count = queue_count(interface).context("dataplane.interface")?;
     match configured {
-        config::Queues::All => Ok((0..count).collect()),
+        config::Queues::All => {
+            if count > QUEUES_MAX {
+                tracing::warn!(
+                    "{interface} has {count} receive queues; the kernel path serves those from {QUEUES_MAX}"
+                );
+            }
+            Ok((0..count.min(QUEUES_MAX)).collect())
+        }
         config::Queues::List(list) => {
             if let Some(queue) = list.iter().find(|queue| **queue >= count) {
                 bail!(
