@@ -152,6 +152,7 @@ counters! {
     ring_rx_dropped: Gauge "nexus_xsk_dropped_packets" {cause = "rx_dropped"} "Packets the kernel dropped for this XSK (XDP_STATISTICS).";
     rx_ring_full: Gauge "nexus_xsk_dropped_packets" {cause = "rx_ring_full"} "Packets the kernel dropped for this XSK (XDP_STATISTICS).";
     fill_ring_empty: Gauge "nexus_xsk_fill_ring_empty_descriptors" {} "Times the kernel found the fill ring empty (XDP_STATISTICS).";
+    tx_waiting: Gauge "nexus_xsk_transmit_waiting_frames" {} "Frames that wait to be sent.";
     tx_invalid: Gauge "nexus_xsk_invalid_transmit_descriptors" {} "Transmit descriptors the kernel refused (XDP_STATISTICS).";
 }
 

@@ -211,7 +211,6 @@ impl Sources {
                 port.reply(*index, |room| {
                     write_answer(room, query, &entry.answer(), age, limit)
                 });
-                tally.cache_insertions += 1;
                 self.cache.insert(&entry);
                 return;
             }

@@ -2,7 +2,7 @@
 //! the whole way to the control plane.
 //!
 //! The table is of fixed size and direct-mapped by a keyed hash: two networks that share a bucket
-//! share its tokens when both are active, and the one that comes later takes over an idle one.
+//! share its tokens.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,6 @@ const TOKEN: u64 = 1000;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    network: u64,
     tokens: u64,
     refilled_ms: u64,
 }
@@ -64,9 +63,6 @@ impl Limiter {
             .tokens
             .saturating_add(elapsed_ms.saturating_mul(self.rate_per_second));
         bucket.refilled_ms = now_ms;
-        if bucket.network != network && refilled >= self.burst {
-            bucket.network = network;
-        }
         bucket.tokens = refilled.min(self.burst);
         if bucket.tokens < TOKEN {
             return false;

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Gid, Uid, getuid};
+use rustix::process::{DumpableBehavior, Gid, Uid, getuid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -38,7 +38,8 @@ pub enum Dropped {
 }
 
 /// Becomes `user`, gives up every capability but those that update the steering maps, and forbids
-/// to gain any by executing a program. Call it while there is one thread.
+/// to gain any by executing a program. Control runs as the same user: it may not trace us or read
+/// our memory. Call it while there is one thread.
 pub fn drop_to(user: &str) -> io::Result<Dropped> {
     let dropped = if !getuid().is_root() {
         Dropped::NotRoot
@@ -53,6 +54,7 @@ pub fn drop_to(user: &str) -> io::Result<Dropped> {
     };
     keep(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::BPF)?;
     set_no_new_privs(true)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(dropped)
 }
 

@@ -67,7 +67,10 @@ impl Replies {
                 Ok(Reply::Fill { message, meta }) => {
                     keep(cache, hasher, message, &meta, &mut self.scratch, tally);
                 }
-                Ok(Reply::Flush { qname, subtree }) => forget(cache, qname, subtree),
+                Ok(Reply::Flush { qname, subtree }) => {
+                    forget(cache, qname, subtree);
+                    break; // It walks the whole cache; packets come before the next one.
+                }
                 Err(_) => tally.drops_reply_invalid += 1,
             }
         }
@@ -106,9 +109,8 @@ fn keep(
         cache.insert(&entry);
         Some(())
     });
-    match kept {
-        Some(()) => tally.cache_insertions += 1,
-        None => tally.drops_reply_invalid += 1,
+    if kept.is_none() {
+        tally.drops_reply_invalid += 1;
     }
 }
 

@@ -72,8 +72,6 @@ tally! {
     punts;
     /// Messages from control.
     replies;
-    /// Entries put into the own cache.
-    cache_insertions;
 }
 
 impl Tally {

@@ -23,8 +23,10 @@ const SPIN_NS: u64 = 50_000;
 const IDLE_LOOKS: u32 = 16;
 /// Longest sleep: the heartbeat must go on.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
-/// The same while a new worker looks out for control.
-const SLEEP_UNTIL_CONTROL: Duration = Duration::from_millis(5);
+/// How often a new worker looks out for control.
+const LOOKOUT: Duration = Duration::from_millis(5);
+/// Batches answered after the order to stop, at most.
+const LAST_ROUNDS_MAX: usize = 64;
 /// How often the heartbeat and the deadline of the steering program move on.
 const BEAT_NS: u64 = 10_000_000;
 /// How long the steering program trusts a worker that no longer beats.
@@ -92,10 +94,12 @@ impl<P: Port> Worker<P> {
     /// Runs until `stop`, then takes the port apart in order: no more packets are steered here,
     /// what has been received is answered.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), PortError> {
+        self.await_control(stop);
         let mut idle_since = Now::read();
         while !stop.load(Ordering::Relaxed) {
             if self.round()? {
                 idle_since = Now::read();
+                self.beat(idle_since);
                 continue;
             }
             let mut busy = false;
@@ -120,8 +124,22 @@ impl<P: Port> Worker<P> {
         if let Some(deadline) = &self.parts.deadline {
             deadline.extend_until(0);
         }
-        while self.round()? {}
+        // Sockets go on receiving, so that this may never run dry.
+        for _ in 0..LAST_ROUNDS_MAX {
+            if !self.round()? {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// A new worker knows nothing and asks nobody while control is on its way. The steering program
+    /// leaves packets to the kernel meanwhile; those in our sockets wait.
+    fn await_control(&mut self, stop: &AtomicBool) {
+        while !self.takes_packets && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOKOUT);
+            self.beat(Now::read());
+        }
     }
 
     /// One batch and what control has sent; false when there was nothing to do.
@@ -175,7 +193,8 @@ impl<P: Port> Worker<P> {
         self.beat_due_ns = now.nanoseconds + BEAT_NS;
         let now_ms = now.milliseconds();
         self.parts.heartbeat.beat(now_ms);
-        let silent_ms = now_ms.saturating_sub(self.parts.region.control_heartbeat_ms());
+        // A beat in the future is none of a live control.
+        let silent_ms = now_ms.abs_diff(self.parts.region.control_heartbeat_ms());
         self.control_alive = silent_ms <= CONTROL_SILENT_MS;
         self.takes_packets |= self.control_alive || now.nanoseconds >= self.patient_until_ns;
         if self.takes_packets
@@ -196,21 +215,19 @@ impl<P: Port> Worker<P> {
         counters.ring_rx_dropped.set(port.receive_dropped);
         counters.rx_ring_full.set(port.receive_ring_full);
         counters.fill_ring_empty.set(port.fill_ring_empty);
+        counters.tx_waiting.set(port.transmit_waiting);
         counters.tx_invalid.set(port.transmit_invalid);
         let cache = self.parts.desk.sources.cache.statistics();
         counters.cache_entries.set(cache.entries as u64);
         counters.cache_bytes.set(cache.bytes as u64);
+        counters.cache_insertions.set(cache.insertions);
         counters.cache_evictions.set(cache.evictions);
     }
 
     fn sleep(&mut self) -> Result<(), PortError> {
         if self.parts.replies.prepare_sleep() {
-            let longest = if self.takes_packets {
-                SLEEP_MAX
-            } else {
-                SLEEP_UNTIL_CONTROL
-            };
-            self.port.sleep(self.parts.events.reply.as_fd(), longest)?;
+            self.port
+                .sleep(self.parts.events.reply.as_fd(), SLEEP_MAX)?;
             self.tally.wakeups += 1;
             self.tally.publish(&self.parts.counters);
         }

@@ -14,7 +14,7 @@ use super::address::{NAME_AT, NAME_BYTES, Received};
 use super::memory::{BUFFER_BYTES, BUFFERS, Buffer, Memory, RECEIVE_BUFFERS};
 use crate::{
     BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, InjectError, Port, PortError, PortStatistics, Sent,
-    Source,
+    Source, silence,
 };
 
 /// Submission entries: a batch of answers, as many injected replies, and the re-armed receives.
@@ -68,7 +68,7 @@ pub struct UringPort {
     batch: Vec<Packet>,
     /// Send buffers that belong to us.
     free: Vec<Buffer>,
-    /// Replies to send, oldest first: buffer, socket, message bytes.
+    /// Replies to send: buffer, socket, message bytes.
     outgoing: Vec<(Buffer, usize, usize)>,
     /// Buffers in the provided ring or filled and not yet seen.
     provided_count: usize,
@@ -483,8 +483,7 @@ impl Port for UringPort {
         }
         self.complete();
         if !self.wake_armed {
-            let mut counter = [0_u8; 8];
-            let _ = rustix::io::read(wake, &mut counter); // Nonblocking: an empty one is no fault.
+            silence(wake);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use xsk_rs::{Socket, Umem};
 use super::umem::{Frame, Frames};
 use crate::{
     BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, InjectError, Mode, Port, PortError, PortStatistics, Sent,
-    Source, options,
+    Source, options, silence,
 };
 
 /// Bytes of a umem chunk; 256 of them are the kernel's headroom, so packets up to 1792 bytes fit.
@@ -31,6 +31,8 @@ const REPLY_FRAMES: usize = 256;
 const PENDING_FRAMES_MAX: usize = RING_FRAMES as usize;
 /// Wake-ups of one flush at most: a kernel without a settable budget sends 32 frames a wake-up.
 const KICKS_MAX: usize = 4;
+/// Sleep at most while frames wait for a NIC that does not keep up.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 /// Send buffer of the socket in copy mode, where each frame in flight is charged to it.
 const SEND_BUFFER_BYTES: i32 = 4 << 20;
 /// How often and how long a bind waits for an earlier owner's umem to go away.
@@ -139,6 +141,18 @@ impl XdpPort {
             thread::sleep(pause);
         }
         Ok(false)
+    }
+
+    /// Wakes a driver that waits for frames to fill, where it asks for that.
+    fn kick_fill(&mut self) -> Result<(), PortError> {
+        self.frames
+            .kick_fill()
+            .map_err(|error| PortError::system("wake the fill ring", error))
+    }
+
+    /// Frames on the transmit ring that the kernel has not taken, and those that found no room there.
+    fn transmit_waiting(&mut self) -> usize {
+        self.frames.unsent(RING_FRAMES) as usize + self.outgoing.len()
     }
 
     fn open(config: &XdpConfig) -> Result<Frames, PortError> {
@@ -260,6 +274,11 @@ impl Port for XdpPort {
                 replied: false,
             });
         });
+        if self.batch.is_empty() {
+            // A driver that found no frame waits for this, and not only before we sleep: replies
+            // from control may keep us awake for long.
+            self.kick_fill()?;
+        }
         Ok(self.batch.len())
     }
 
@@ -354,7 +373,6 @@ impl Port for XdpPort {
             return Ok(sent);
         }
         sent.packets = self.frames.transmit(&mut self.outgoing) as u64;
-        sent.deferred = self.outgoing.len() as u64;
         sent.bytes = std::mem::take(&mut self.outgoing_bytes);
         for _ in 0..KICKS_MAX {
             if self.frames.unsent(RING_FRAMES) == 0 {
@@ -368,9 +386,13 @@ impl Port for XdpPort {
     }
 
     fn sleep(&mut self, wake: BorrowedFd<'_>, timeout: Duration) -> Result<(), PortError> {
-        self.frames
-            .kick_fill()
-            .map_err(|error| PortError::system("wake the fill ring", error))?;
+        self.kick_fill()?;
+        // The end of a backlog comes without a word.
+        let timeout = if self.transmit_waiting() > 0 {
+            timeout.min(BACKLOG_PAUSE)
+        } else {
+            timeout
+        };
         let socket = self.socket();
         let mut events = [
             PollFd::from_borrowed_fd(socket, PollFlags::IN),
@@ -384,16 +406,20 @@ impl Port for XdpPort {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(PortError::system("poll", error.into())),
         }
-        drain(wake, events[1].revents());
+        if events[1].revents().contains(PollFlags::IN) {
+            silence(wake);
+        }
         Ok(())
     }
 
     fn statistics(&mut self) -> PortStatistics {
         let held = self.batch.len() + self.outgoing.len();
         let frames_lost = self.frames.lost(held) as u64;
+        let transmit_waiting = self.transmit_waiting() as u64;
         let Ok(kernel) = self.frames.socket().xdp_statistics() else {
             return PortStatistics {
                 frames_lost,
+                transmit_waiting,
                 ..PortStatistics::default()
             };
         };
@@ -402,15 +428,8 @@ impl Port for XdpPort {
             receive_ring_full: kernel.rx_ring_full(),
             fill_ring_empty: kernel.rx_fill_ring_empty_descs(),
             transmit_invalid: kernel.tx_invalid_descs(),
+            transmit_waiting,
             frames_lost,
         }
-    }
-}
-
-/// Empties the eventfd that woke us, so that the next sleep waits again.
-fn drain(wake: BorrowedFd<'_>, events: PollFlags) {
-    if events.contains(PollFlags::IN) {
-        let mut counter = [0_u8; 8];
-        let _ = rustix::io::read(wake, &mut counter); // Nonblocking: an empty one is no fault.
     }
 }
