@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Lookup};
 use common::{Random, SMALL_GENERATIONS_OFFSET, entry, name, punt, small};
-use exchange::{ControlSide, Region, Reply, WorkerSide};
+use exchange::{Attachment, ControlSide, Region, Reply, WorkerSide};
 
 const SEED: u64 = 0x5eed;
 const ROUNDS: u32 = 15_000;
@@ -21,6 +21,8 @@ const EPOCH_OFFSET: u64 = 2048;
 const NOW: u32 = 1000;
 /// Messages that either side takes in one round.
 const BATCH_MAX: usize = 8;
+/// Magic, version and the numbers of the layout.
+const HEADER_BYTES: usize = 88;
 
 /// Writes a few random bytes at a random place, most often where indices and heads of slots and
 /// buckets are; now and then a small number, which may be plausible there.
@@ -226,4 +228,26 @@ fn random_bytes_all_over_the_region_break_nothing_for_good() {
 
     drop((control, control_region));
     assert_everything_works(&mut side, &region);
+}
+
+#[test]
+fn header_of_any_numbers_is_attached_to_or_refused_and_never_panics() {
+    let region = Region::create(&small()).unwrap();
+    let memory = File::from(region.memory().try_clone_to_owned().unwrap());
+    let mut good = [0; HEADER_BYTES];
+    memory.read_exact_at(&mut good, 0).unwrap();
+    bolero::check!()
+        .with_type::<[(u8, u64); 2]>()
+        .with_iterations(2_000)
+        .for_each(|words| {
+            memory.write_all_at(&good, 0).unwrap();
+            for (at, value) in words {
+                let offset = u64::from(*at) * 8 % HEADER_BYTES as u64;
+                memory.write_all_at(&value.to_le_bytes(), offset).unwrap();
+            }
+            let copy = region.memory().try_clone_to_owned().unwrap();
+            if let Ok(attached) = Region::attach(copy, Attachment::Observer) {
+                assert_eq!(attached.workers(), region.workers());
+            }
+        });
 }

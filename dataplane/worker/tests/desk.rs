@@ -465,6 +465,102 @@ fn replies_that_make_no_sense_are_counted_and_do_no_harm() {
 }
 
 #[test]
+fn hits_misses_errors_and_fills_allocate_nothing() {
+    use port::Port as _;
+    let mut bench = Bench::new();
+    bench.learn(&query(1, "www.example"), 300);
+    let (known, unknown) = (query(2, "www.example"), query(3, "other.example"));
+    let malformed = &known[..known.len() - 1];
+    for message in [&known, &unknown, malformed].into_iter().cycle().take(63) {
+        bench.port.ask(CLIENT, message);
+    }
+    let fill = Reply::Fill {
+        message: &response(&unknown, 60),
+        meta: bench.meta(60, 1),
+    };
+    bench.control.replies[0].push(&fill).unwrap();
+    let _ = bench.control.replies[0].publish();
+    let count = bench.port.receive().unwrap();
+    let situation = Situation {
+        now: bench.now,
+        control_alive: true,
+    };
+    let allocations = allocation_counter::measure(|| {
+        let (desk, tally) = (&mut bench.desk, &mut bench.tally);
+        desk.answer(&mut bench.port, count, situation, tally);
+        let sources = &mut desk.sources;
+        let _ = sources.punts.publish();
+        let (cache, hasher) = (&mut sources.cache, &sources.hasher);
+        bench.replies.take(&mut bench.port, cache, hasher, tally);
+    });
+    assert_eq!(allocations.count_total, 0);
+    let tally = bench.tally;
+    assert_eq!((tally.answers_cache, tally.errors_formerr), (21, 21));
+    assert_eq!((tally.punts, tally.replies), (1 + 21, 2));
+}
+
+#[test]
+fn clients_with_other_cookies_and_padding_share_one_answer() {
+    let with_options = |id, options: &[u8]| {
+        let mut message = query(id, "www.example");
+        message[11] = 1;
+        message.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
+        message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+        message.extend(options);
+        message
+    };
+    let mut bench = Bench::new();
+    bench.learn(&query(1, "www.example"), 300);
+    let cookies = [
+        b"\x00\x0a\x00\x08cookie-1".as_slice(),
+        b"\x00\x0a\x00\x08cookie-2\x00\x0c\x00\x04\0\0\0\0",
+        b"",
+    ];
+    for (id, options) in (2..).zip(cookies) {
+        assert_eq!(bench.ask(&with_options(id, options)).len(), 1);
+    }
+    assert_eq!(bench.tally.answers_cache, 3);
+    assert_eq!(bench.punted(), None);
+}
+
+#[test]
+fn arbitrary_replies_from_control_never_panic() {
+    bolero::check!()
+        .with_iterations(5_000)
+        .with_type::<(Vec<u8>, Vec<u8>, ([u32; 4], u8), u8)>()
+        .for_each(|(headers, message, (numbers, key_flags), kind)| {
+            let mut bench = Bench::new();
+            let [zone, generation, stored_at, ttl] = *numbers;
+            let meta = ReplyMeta {
+                zone,
+                generation,
+                stored_at,
+                ttl,
+                key_flags: *key_flags,
+            };
+            let reply = match kind % 4 {
+                0 => Reply::Answer {
+                    headers,
+                    message,
+                    meta,
+                },
+                1 => Reply::AnswerUncached { headers, message },
+                2 => Reply::Fill { message, meta },
+                _ => Reply::Flush {
+                    qname: message,
+                    subtree: headers.is_empty(),
+                },
+            };
+            // What the ring itself refuses never comes here.
+            if bench.control.replies[0].push(&reply).is_ok() {
+                let _ = bench.control.replies[0].publish();
+                bench.round();
+                bench.ask(&query(1, "www.example"));
+            }
+        });
+}
+
+#[test]
 fn arbitrary_messages_never_panic_and_never_amplify_a_response() {
     bolero::check!()
         .with_iterations(2_000)

@@ -511,3 +511,18 @@ fn read_reply_headers(headers: &[u8]) -> Option<(usize, LocalAddress, SocketAddr
     let client = address::read_name(headers.get(LOCAL_BYTES..)?)?;
     Some((socket, LocalAddress { address, interface }, client))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arbitrary_reply_headers_never_panic_and_short_ones_are_refused() {
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|headers: &[u8]| {
+                let read = read_reply_headers(headers);
+                assert!(read.is_none() || headers.len() > LOCAL_BYTES);
+            });
+    }
+}
