@@ -18,7 +18,7 @@ use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::generations::{Published, State};
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
-use crate::responder::{Keep, Responder, Verdict, Via};
+use crate::responder::{Keep, RESOLVED, Responder, Verdict, Via};
 use crate::zones::ZoneTable;
 
 /// Room for the largest query of a punt and for the answer.
@@ -278,8 +278,11 @@ impl Punts {
             .finisher
             .write(finished, &mut self.buffer[..], Via::Udp);
         let (asked, resolved) = (&finished.asked, &finished.resolved);
-        let keep = (resolved.ttl_secs > 0 && !asked.cache_only).then(|| Keep {
-            zone: asked.alias.as_ref().map_or(0, |alias| alias.zone),
+        // Behind an own zone's alias stands resolved data, which are not for everybody, and the alias
+        // itself is: no zone number says both, so such an answer is made anew for each client.
+        let may_keep = resolved.ttl_secs > 0 && !asked.cache_only && asked.alias.is_none();
+        let keep = may_keep.then(|| Keep {
+            zone: RESOLVED,
             generation: asked.generation,
             ttl_secs: resolved.ttl_secs,
             key_flags: asked.query.key_flags(),

@@ -20,8 +20,8 @@ pub(crate) struct Asked {
     pub cache_only: bool,
     /// Report every step.
     pub trace: bool,
-    /// Generation of the zone (0: resolved data) when the query came, so that an answer that was
-    /// overtaken by a change is born dead.
+    /// Generation of resolved data when the query came, so that an answer that was overtaken by a
+    /// change is born dead.
     pub generation: u32,
     /// Where the answer goes.
     pub origin: Origin,
@@ -34,8 +34,6 @@ pub(crate) struct Alias {
     pub response: Vec<u8>,
     /// Name to go on with, in wire form.
     pub target: Vec<u8>,
-    /// Number of the zone.
-    pub zone: u32,
 }
 
 /// Where an answer goes.

@@ -32,6 +32,8 @@ const TYPE_SOA: u16 = 6;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 
+/// The number under which resolved data are kept.
+pub(crate) const RESOLVED: u32 = 0;
 /// Longest time for which an answer from a zone is kept; its records may say less. In seconds.
 const ZONE_TTL_SECS_MAX: u32 = 86_400;
 
@@ -180,17 +182,12 @@ impl Responder {
                         self.query = Some(query);
                         Verdict::Answer { bytes, keep }
                     }
-                    Decision::Resolve {
-                        alias,
-                        cache_only,
-                        zone,
-                    } => {
-                        let generation = self.generation(zone).unwrap_or(0);
+                    Decision::Resolve { alias, cache_only } => {
                         Verdict::Resolve(Box::new(Resolve {
                             query,
                             alias,
                             cache_only,
-                            generation,
+                            generation: self.generation(RESOLVED).unwrap_or(0),
                         }))
                     }
                     Decision::Transfer(transfer) => Verdict::Transfer(transfer),
@@ -256,20 +253,16 @@ impl Responder {
             let alias = Alias {
                 response: buffer[..answer.bytes].to_vec(),
                 target: target.as_bytes().to_vec(),
-                zone: served.number,
             };
-            let zone = served.number;
             return Decision::Resolve {
                 alias: Some(alias),
                 cache_only: false,
-                zone,
             };
         }
         if may_recurse && answer.kind == Kind::Referral {
             return Decision::Resolve {
                 alias: None,
                 cache_only: false,
-                zone: 0,
             };
         }
         self.counters.answers_zone.increment();
@@ -311,7 +304,6 @@ impl Responder {
         Decision::Resolve {
             alias: None,
             cache_only: !query.recursion_desired(),
-            zone: 0,
         }
     }
 
@@ -397,7 +389,6 @@ enum Decision {
     Resolve {
         alias: Option<Alias>,
         cache_only: bool,
-        zone: u32,
     },
     Transfer(Box<Transfer>),
 }

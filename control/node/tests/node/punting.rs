@@ -121,9 +121,13 @@ impl Dataplane {
     }
 
     fn push(&mut self, message: &[u8]) {
+        self.push_from(Ipv4Addr::LOCALHOST, message);
+    }
+
+    fn push_from(&mut self, client: Ipv4Addr, message: &[u8]) {
         let punt = Punt {
             transport: Transport::Udp,
-            client: SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)),
+            client: SocketAddr::from((client, 4242)),
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
             received_us: now_us(),
             headers: TEMPLATE,
@@ -281,6 +285,27 @@ fn what_depends_on_the_client_or_is_cut_is_not_kept() {
         assert!(returned.meta.is_none(), "{returned:?}");
         assert!(!dataplane.table_has(question));
     }
+}
+
+#[test]
+fn resolved_data_behind_an_own_alias_is_kept_for_nobody() {
+    let upstream = Upstream::start();
+    let (_node, mut dataplane) = both(&format!(
+        "{ZONES}\n{}\nresolver, allow: [127.0.0.1/32]",
+        upstream.forward()
+    ));
+    let question = query("out.example.com.", RecordType::A);
+    let bytes = question.to_vec().unwrap();
+    dataplane.push(&bytes);
+    upstream.next().answer_a([198, 51, 100, 1]);
+    let allowed = dataplane.returned();
+    assert_eq!(data(&allowed.message), ["www.example.net.", "198.51.100.1"]);
+    assert!(allowed.meta.is_none(), "{allowed:?}");
+    // Whatever is to be put into the table has been, once the next punt is answered.
+    dataplane.push_from(Ipv4Addr::new(127, 0, 0, 2), &bytes);
+    let stranger = dataplane.returned();
+    assert_eq!(data(&stranger.message), ["www.example.net."]);
+    assert!(!dataplane.table_has(&question));
 }
 
 #[test]
