@@ -22,7 +22,7 @@ use crate::counters::Counters;
 use crate::engine::{EngineHandle, Overloaded};
 use crate::finish::Finisher;
 use crate::question::{Finished, Origin};
-use crate::responder::{Responder, Verdict, Via};
+use crate::responder::{Responders, Verdict, Via};
 
 /// Length in front of each message (RFC 1035 §4.2.2).
 const LENGTH_BYTES: usize = 2;
@@ -51,7 +51,7 @@ thread_local! {
 /// What every connection needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpService {
-    pub(crate) responder: Responder,
+    pub(crate) responders: Responders,
     pub(crate) engine: EngineHandle,
     pub(crate) connections: Arc<Connections>,
     pub(crate) questions_max: usize,
@@ -215,7 +215,8 @@ impl Connection {
         SCRATCH.with_borrow_mut(|scratch| {
             let message = &mut scratch.message[..];
             message[..query.len()].copy_from_slice(query);
-            let responder = &mut self.service.responder;
+            // One for each query: a connection that rests holds no zones.
+            let mut responder = self.service.responders.responder();
             match responder.respond(message, query.len(), self.client.ip(), Via::Tcp) {
                 Verdict::Silent => {}
                 Verdict::Answer { bytes, .. } => self.push(&message[..bytes]),

@@ -17,7 +17,7 @@ use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 use crate::chaos::Chaos;
 use crate::counters::Counters;
 use crate::question::{Alias, Asked, Origin};
-use crate::zones::{CachedTable, ServedZone, ZoneTable};
+use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 
 /// INFO-CODE "Prohibited" (RFC 8914 §4.19).
 const EXTENDED_ERROR_PROHIBITED: u16 = 18;
@@ -111,8 +111,30 @@ struct Generations {
     zones_max: u32,
 }
 
-/// Policy and zones. Each thread and each connection has its own; what is large is shared.
+/// Makes responders. For keeping: unlike them it holds no zones that have been replaced.
 #[derive(Clone, Debug)]
+pub(crate) struct Responders {
+    pub(crate) zones: SharedTable,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Responders {
+    /// For a thread that asks again and again, or for one query.
+    #[must_use]
+    pub(crate) fn responder(&self) -> Responder {
+        Responder {
+            zones: CachedTable::new(Arc::clone(&self.zones)),
+            policy: Arc::clone(&self.policy),
+            counters: Arc::clone(&self.counters),
+            generations: None,
+            query: None,
+        }
+    }
+}
+
+/// Policy and zones, for one thread or one query; what is large is shared.
+#[derive(Debug)]
 pub(crate) struct Responder {
     zones: CachedTable,
     policy: Arc<Policy>,
@@ -131,18 +153,6 @@ pub(crate) struct Policy {
 }
 
 impl Responder {
-    /// Answers from `zones` by `policy`.
-    #[must_use]
-    pub(crate) fn new(zones: CachedTable, policy: Arc<Policy>, counters: Arc<Counters>) -> Self {
-        Self {
-            zones,
-            policy,
-            counters,
-            generations: None,
-            query: None,
-        }
-    }
-
     /// Where generations of answers come from: the dataplane that we are attached to.
     pub(crate) fn set_generations(&mut self, region: Option<&exchange::Region>) {
         self.generations = region.map(|region| Generations {
@@ -494,22 +504,33 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
   \"7123456789012345678901234567890123456789012345678901234567890123456789\" )
 ";
 
-    fn responder() -> Responder {
+    /// The zones of these names and texts in files of a folder.
+    fn serve(texts: &[(&str, &str)]) -> (tempfile::TempDir, Zones, Responders) {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("zone");
-        std::fs::write(&file, ZONE).unwrap();
-        let zone = config::Zone {
-            name: "example.".into(),
-            file,
-            allow_transfer: Networks::local(),
-        };
-        let zones = Zones::load(vec![zone], Arc::default()).unwrap();
-        let chaos = Chaos::new("box".into(), "1".into());
+        let configured = texts.iter().map(|(name, text)| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            config::Zone {
+                name: (*name).to_owned(),
+                file,
+                allow_transfer: Networks::local(),
+            }
+        });
+        let zones = Zones::load(configured.collect(), Arc::default()).unwrap();
         let policy = Policy {
             allow: Networks::local(),
-            chaos,
+            chaos: Chaos::new("box".into(), "1".into()),
         };
-        Responder::new(zones.cached(), Arc::new(policy), Arc::default())
+        let responders = Responders {
+            zones: zones.shared(),
+            policy: Arc::new(policy),
+            counters: Arc::default(),
+        };
+        (folder, zones, responders)
+    }
+
+    fn responders() -> Responders {
+        serve(&[("example.", ZONE)]).2
     }
 
     /// Header and one question; name in wire form.
@@ -564,11 +585,11 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
 
     #[test]
     fn any_bytes_get_a_bounded_answer_or_silence() {
-        let responder = AssertUnwindSafe(responder());
+        let responders = AssertUnwindSafe(responders());
         bolero::check!()
             .with_iterations(20_000)
             .for_each(|message: &[u8]| {
-                let mut responder = Responder::clone(&responder);
+                let mut responder = responders.responder();
                 check(&mut responder, message, Via::Udp);
                 check(&mut responder, message, Via::Tcp);
             });
@@ -576,7 +597,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
 
     #[test]
     fn any_question_gets_a_bounded_answer() {
-        let responder = AssertUnwindSafe(responder());
+        let responders = AssertUnwindSafe(responders());
         let names: [&[u8]; 5] = [
             b"\x07example\0",
             b"\x03BIG\x07example\0",
@@ -599,7 +620,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
                     message.extend_from_slice(&size.to_be_bytes());
                     message.extend_from_slice(&[0, 0, flags & 0x80, 0, 0, 0]);
                 }
-                let mut responder = Responder::clone(&responder);
+                let mut responder = responders.responder();
                 check(&mut responder, &message, Via::Udp);
                 check(&mut responder, &message, Via::Tcp);
             });
@@ -608,7 +629,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     #[test]
     fn an_answer_that_is_cut_for_one_client_is_not_kept_for_others() {
         let region = exchange::Region::create(&exchange::RegionConfig::default()).unwrap();
-        let mut responder = responder();
+        let mut responder = responders().responder();
         responder.set_generations(Some(&region));
         let mut ask = |name: &[u8]| {
             let message = query(name, 16, 1);
@@ -624,13 +645,27 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     }
 
     #[test]
+    fn what_makes_responders_holds_no_zone_that_was_replaced() {
+        let (folder, zones, responders) = serve(&[("example.", ZONE)]);
+        let snapshot = Arc::downgrade(&responders.zones.load_full());
+        std::fs::write(
+            folder.path().join("example."),
+            format!("{ZONE}y 60 A 192.0.2.2\n"),
+        )
+        .unwrap();
+        assert!(zones.reload(None).unwrap()[0].changed);
+        assert_eq!(snapshot.strong_count(), 0);
+        assert_eq!(responders.responder().zones().iter().count(), 1);
+    }
+
+    #[test]
     fn a_zone_without_a_number_in_the_dataplane_is_not_kept() {
         let config = exchange::RegionConfig {
             zones_max: 1,
             ..exchange::RegionConfig::default()
         };
         let region = exchange::Region::create(&config).unwrap();
-        let mut responder = responder();
+        let mut responder = responders().responder();
         responder.set_generations(Some(&region));
         let message = query(b"\x01x\x07example\0", 16, 1);
         let mut buffer = [0; 1904];

@@ -29,7 +29,7 @@ use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
-use crate::responder::{Policy, Responder};
+use crate::responder::{Policy, Responders};
 use crate::zones::{ZoneLoadError, Zones};
 
 /// Connections that the kernel holds for us until we accept.
@@ -132,7 +132,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
     };
-    let responder = Responder::new(zones.cached(), Arc::new(policy), Arc::clone(&counters));
+    let responders = Responders {
+        zones: zones.shared(),
+        policy: Arc::new(policy),
+        counters: Arc::clone(&counters),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -145,14 +149,14 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let generations = State::new(config.api.socket.with_extension("zones"));
     let front = Front::new(
         inbox,
-        responder.clone(),
+        responders.responder(),
         Punts::new(handle.clone(), Arc::clone(&counters), generations),
         sockets.kernel,
         attacher.attaching(),
         Arc::clone(&state),
         Arc::clone(&stop_front),
     );
-    let tcp_service = tcp_service(config, responder, handle.clone(), &counters);
+    let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
     let lookups = lookups(config, &zones, handle.clone());
     let control = Control::new(Inner {
         config: config.clone(),
@@ -448,7 +452,7 @@ fn chaos(config: &Config) -> Chaos {
 
 fn tcp_service(
     config: &Config,
-    responder: Responder,
+    responders: Responders,
     engine: EngineHandle,
     counters: &Arc<Counters>,
 ) -> TcpService {
@@ -459,7 +463,7 @@ fn tcp_service(
         Arc::clone(counters),
     );
     TcpService {
-        responder,
+        responders,
         engine,
         connections: Arc::new(connections),
         questions_max: tcp.questions_per_connection_max as usize,
@@ -478,8 +482,12 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         chaos: chaos(config),
     };
     Lookups {
-        // Counters of its own: the command line's questions are no client's.
-        responder: Responder::new(zones.cached(), Arc::new(policy), Arc::default()),
+        responders: Responders {
+            zones: zones.shared(),
+            policy: Arc::new(policy),
+            // Counters of its own: the command line's questions are no client's.
+            counters: Arc::default(),
+        },
         engine,
         question_ms: config.resolver.timeouts.question_ms,
         forwarding: !config.resolver.forward.is_empty(),

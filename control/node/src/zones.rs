@@ -43,8 +43,12 @@ pub(crate) struct ZoneTable {
     served: BTreeMap<u32, ServedZone>,
 }
 
-/// One thread's way to the snapshot, without a lock or a shared count a query.
-pub(crate) type CachedTable = arc_swap::Cache<Arc<ArcSwap<ZoneTable>>, Arc<ZoneTable>>;
+/// Where the latest snapshot is found. Holds no other one.
+pub(crate) type SharedTable = Arc<ArcSwap<ZoneTable>>;
+
+/// One thread's way to the snapshot, without a lock or a shared count a query. Holds the one that it
+/// saw last: only for those who keep asking.
+pub(crate) type CachedTable = arc_swap::Cache<SharedTable, Arc<ZoneTable>>;
 
 impl ZoneTable {
     /// The zone that answers for `qname` (wire form, lower case).
@@ -95,7 +99,7 @@ struct Ledger {
 /// The zones and their files.
 #[derive(Debug)]
 pub(crate) struct Zones {
-    table: Arc<ArcSwap<ZoneTable>>,
+    table: SharedTable,
     /// Held for a whole reload, so that two of them come one after the other. Never taken on the
     /// control runtime: reading files takes its time.
     reloading: Mutex<()>,
@@ -129,10 +133,10 @@ impl Zones {
         }
     }
 
-    /// A way to the snapshot for one thread.
+    /// Where readers find the snapshot.
     #[must_use]
-    pub(crate) fn cached(&self) -> CachedTable {
-        arc_swap::Cache::new(Arc::clone(&self.table))
+    pub(crate) fn shared(&self) -> SharedTable {
+        Arc::clone(&self.table)
     }
 
     /// Reads the files of the zones that are configured, all or one of them, again.
