@@ -15,6 +15,8 @@ mod front;
 
 mod responder;
 
+mod follow;
+
 mod chaos;
 
 mod zones;

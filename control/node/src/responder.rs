@@ -1,7 +1,7 @@
 //! One decision for every way a query can come: answer it now, have it resolved, or stay silent.
 //!
 //! Zones answer everybody; recursion is for the clients of `resolver.allow`. Writes answers over
-//! the query, allocates nothing for them, and touches no socket.
+//! the query, allocates nothing for those of one zone, and touches no socket.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
 use crate::chaos::Chaos;
 use crate::counters::Counters;
+use crate::finish::Finisher;
+use crate::follow::{Followed, follow};
 use crate::question::{Alias, Asked, Origin};
 use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 
@@ -246,28 +248,45 @@ impl Responder {
             }
             _ => return self.refuse(query, buffer, query_bytes, None),
         }
-        if matches!(query.qtype, TYPE_AXFR | TYPE_IXFR) {
-            return self.decide_transfer(query, buffer, query_bytes, client, via);
+        match query.qtype {
+            TYPE_AXFR | TYPE_IXFR => self.decide_transfer(query, buffer, query_bytes, client, via),
+            _ => self.decide_data(query, buffer, query_bytes, client, via),
         }
+    }
+
+    fn decide_data(
+        &mut self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+        via: Via,
+    ) -> Decision {
         let may_recurse = query.recursion_desired() && self.policy.allow.contain(client);
-        // Before the zone is looked at: an answer from data that change meanwhile is born dead.
-        let generations = self.generations.clone();
-        let Some(served) = self.zones.load().find(query.qname(), query.qtype) else {
+        let zones = self.zones.load();
+        let Some(served) = zones.find(query.qname(), query.qtype) else {
             return self.decide_foreign(query, buffer, query_bytes, client);
         };
-        let generation = generations
-            .as_ref()
-            .and_then(|generations| generations.of(served.number));
+        let generations = self.generations.as_ref();
+        let generation = generations.and_then(|generations| generations.of(served.number));
         let answer = ZoneAnswer::write(served, query, buffer, via);
-        if let (true, Some(target)) = (may_recurse, answer.target) {
-            let alias = Alias {
-                response: buffer[..answer.bytes].to_vec(),
-                target: target.as_bytes().to_vec(),
-            };
-            return Decision::Resolve {
-                alias: Some(alias),
-                cache_only: false,
-            };
+        if let Some(target) = answer.target {
+            let (first, target) = (&buffer[..answer.bytes], target.as_bytes());
+            let followed = follow(zones, served, query, first, target);
+            if let Some(Followed { response, target }) = followed {
+                if let (true, Some(target)) = (may_recurse, target) {
+                    return Decision::resolve_behind(response, target);
+                }
+                self.counters.answers_zone.increment();
+                let mut finisher = Finisher::default();
+                let written = finisher.write_over(query, query_bytes, &response, buffer, via);
+                // Each of its zones may change, and an entry has the generation of one: not kept.
+                let (bytes, keep) = (written.bytes, None);
+                return Decision::Answer { bytes, keep };
+            }
+            if may_recurse {
+                return Decision::resolve_behind(first.to_vec(), target.to_vec());
+            }
         }
         if may_recurse && answer.kind == Kind::Referral {
             return Decision::Resolve {
@@ -391,6 +410,16 @@ fn has_current_serial(message: &[u8], serial: u32) -> bool {
     })
 }
 
+impl Decision {
+    /// Have resolved what is behind an alias that leads out of our authority.
+    fn resolve_behind(response: Vec<u8>, target: Vec<u8>) -> Self {
+        Self::Resolve {
+            alias: Some(Alias { response, target }),
+            cache_only: false,
+        }
+    }
+}
+
 enum Decision {
     Answer {
         bytes: usize,
@@ -462,7 +491,7 @@ impl ZoneAnswer {
     }
 }
 
-fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
+pub(crate) fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
     let ([type_high, type_low], [size_high, size_low]) =
         (TYPE_OPT.to_be_bytes(), UDP_PAYLOAD_BYTES_MAX.to_be_bytes());
     [
@@ -489,11 +518,17 @@ mod tests {
     use crate::zones::Zones;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const OTHER: &str = "\
+@ 60 SOA ns.example. hostmaster 1 3600 600 86400 60
+@ 60 NS ns.example.
+back 60 CNAME big.example.
+";
     const ZONE: &str = "\
 @ 60 SOA ns hostmaster 1 3600 600 86400 60
 @ 60 NS ns
 ns 60 A 192.0.2.1
 * 60 TXT \"0123456789012345678901234567890123456789\"
+alias 60 CNAME back.other.
 big 60 TXT ( \"0123456789012345678901234567890123456789012345678901234567890123456789\"
   \"1123456789012345678901234567890123456789012345678901234567890123456789\"
   \"2123456789012345678901234567890123456789012345678901234567890123456789\"
@@ -530,7 +565,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     }
 
     fn responders() -> Responders {
-        serve(&[("example.", ZONE)]).2
+        serve(&[("example.", ZONE), ("other.", OTHER)]).2
     }
 
     /// Header and one question; name in wire form.
@@ -598,7 +633,8 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     #[test]
     fn any_question_gets_a_bounded_answer() {
         let responders = AssertUnwindSafe(responders());
-        let names: [&[u8]; 5] = [
+        let names: [&[u8]; 6] = [
+            b"\x05ALIAS\x07example\0",
             b"\x07example\0",
             b"\x03BIG\x07example\0",
             b"\x01x\x07example\0",

@@ -309,6 +309,24 @@ fn resolved_data_behind_an_own_alias_is_kept_for_nobody() {
 }
 
 #[test]
+fn what_two_own_zones_answer_together_is_not_kept() {
+    let mut node = Node::new(
+        "zones: [{name: example.com., file: example.com.zone}, {name: example.net., file: example.net.zone}]",
+    );
+    node.write(
+        "example.net.zone",
+        &ZONE.replace("example.com.", "example.net."),
+    );
+    let mut dataplane = Dataplane::start(&node.path("dataplane.sock"), Vec::new());
+    node.spawn();
+    dataplane.wait_for_control();
+    let question = query("out.example.com.", RecordType::A);
+    let returned = dataplane.ask(&question);
+    assert_eq!(data(&returned.message), ["www.example.net.", "192.0.2.1"]);
+    assert!(returned.meta.is_none() && !dataplane.table_has(&question));
+}
+
+#[test]
 fn a_resolved_answer_is_kept_as_resolved_data() {
     let upstream = Upstream::start();
     let (_node, mut dataplane) = both(&upstream.forward());
