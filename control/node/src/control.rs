@@ -23,10 +23,14 @@ use crate::front::{self, FrontSender};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::table_page::page;
-use crate::zones::Zones;
+use crate::zones::{Reloaded, Zones};
 
 /// The front thread makes a round at least every 50 ms; silent for longer than this, it hangs.
 const FRONT_SILENT_MS: u64 = 5_000;
+
+/// Zones that the resolver's cache is searched for one by one after a reload; with more of them it
+/// forgets everything, since each costs a walk through all of it.
+const FLUSHES_MAX: usize = 16;
 
 /// What the front thread shows to everybody else.
 #[derive(Debug)]
@@ -118,12 +122,12 @@ impl Control {
     pub(crate) async fn reload(&self) -> Result<Vec<ZoneReloaded>, Failure> {
         let control = self.clone();
         let reloaded = tokio::task::spawn_blocking(move || control.reload_blocking()).await;
-        let results = reloaded.map_err(|error| internal(&error))??;
-        self.tell_front().await;
-        Ok(results)
+        let reloaded = reloaded.map_err(|error| internal(&error))??;
+        self.publish(&reloaded).await;
+        Ok(reloaded.zones)
     }
 
-    fn reload_blocking(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+    fn reload_blocking(&self) -> Result<Reloaded, Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
@@ -136,9 +140,9 @@ impl Control {
         }) {
             tracing::warn!("changes outside of `zones` take effect at the next start");
         }
-        let results = inner.zones.reconfigure(fresh.zones);
-        log(&results);
-        Ok(results)
+        let reloaded = inner.zones.reconfigure(fresh.zones);
+        log(&reloaded.zones);
+        Ok(reloaded)
     }
 
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {
@@ -146,21 +150,42 @@ impl Control {
         let zones = Arc::clone(&self.0.zones);
         let asked = name.clone();
         let reloaded = tokio::task::spawn_blocking(move || zones.reload(asked.as_deref())).await;
-        let results = reloaded.map_err(|error| internal(&error))?.ok_or_else(|| {
+        let reloaded = reloaded.map_err(|error| internal(&error))?.ok_or_else(|| {
             let name = name.unwrap_or_default();
             Failure::new(
                 FailureCode::NotFound,
                 format!("no zone {name} is configured"),
             )
         })?;
-        log(&results);
-        self.tell_front().await;
-        Ok(Response::ZonesReloaded { zones: results })
+        log(&reloaded.zones);
+        self.publish(&reloaded).await;
+        Ok(Response::ZonesReloaded {
+            zones: reloaded.zones,
+        })
     }
 
-    /// Generations are raised after the new data are in service, so that no answer from the old
-    /// ones carries a new number. Returns when they are: whoever asks then gets new data.
-    async fn tell_front(&self) {
+    /// Makes old answers dead everywhere. The resolver forgets first, so that what it finds from
+    /// its cache meanwhile dies with the generation. Generations are raised after the new data are
+    /// in service, so that no answer from the old ones carries a new number. Returns when they are:
+    /// whoever asks then gets new data.
+    async fn publish(&self, reloaded: &Reloaded) {
+        let engine = &self.0.engine;
+        let names: Result<Vec<_>, _> = reloaded
+            .redrawn
+            .iter()
+            .map(|name| parse_name(name))
+            .collect();
+        match names {
+            Ok(names) if names.len() <= FLUSHES_MAX => {
+                for name in names {
+                    engine.flush(Some((name, true))).await;
+                }
+            }
+            _ => {
+                engine.flush(None).await;
+            }
+        }
+
         let (done, raised) = oneshot::channel();
         if let Err(error) = self.0.front.request(front::Request::ZonesChanged { done }) {
             tracing::error!(%error, "the front thread does not take a reload");

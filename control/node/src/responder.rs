@@ -689,7 +689,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
             format!("{ZONE}y 60 A 192.0.2.2\n"),
         )
         .unwrap();
-        assert!(zones.reload(None).unwrap()[0].changed);
+        assert!(zones.reload(None).unwrap().zones[0].changed);
         assert_eq!(snapshot.strong_count(), 0);
         assert_eq!(responders.responder().zones().iter().count(), 1);
     }

@@ -35,6 +35,13 @@ pub(crate) struct ServedZone {
     pub loaded_ms: u64,
 }
 
+impl ServedZone {
+    /// Whether there are names in it that others answer for.
+    pub(crate) fn delegates(&self) -> bool {
+        self.zone.counts().delegations > 0
+    }
+}
+
 /// A snapshot of all zones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ZoneTable {
@@ -89,6 +96,30 @@ pub(crate) struct ZoneLoadError {
     pub message: String,
 }
 
+/// What came of reading zones again.
+#[derive(Debug, Default)]
+pub(crate) struct Reloaded {
+    /// Zone by zone.
+    pub zones: Vec<ZoneReloaded>,
+    /// Apexes of zones under which other names than before are ours to answer, so that what was
+    /// resolved there may be wrong now.
+    pub redrawn: Vec<String>,
+}
+
+impl Reloaded {
+    fn note(&mut self, before: Option<&ServedZone>, now: Option<&ServedZone>) {
+        let is_redrawn = match (before, now) {
+            // What is below a delegation is resolved, for those who want it.
+            (Some(before), Some(now)) => {
+                before.digest != now.digest && (before.delegates() || now.delegates())
+            }
+            (before, now) => before.is_some() || now.is_some(),
+        };
+        let name = before.or(now).filter(|_| is_redrawn);
+        self.redrawn.extend(name.map(|zone| zone.name.clone()));
+    }
+}
+
 /// What the last attempt on each zone came to.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -123,8 +154,9 @@ impl Zones {
             ledger: Mutex::default(),
             counters,
         };
-        let results = zones.reconfigure(configured);
-        match results
+        let reloaded = zones.reconfigure(configured);
+        match reloaded
+            .zones
             .into_iter()
             .find_map(|result| Some((result.name, result.error?)))
         {
@@ -141,7 +173,7 @@ impl Zones {
 
     /// Reads the files of the zones that are configured, all or one of them, again.
     /// `None` if there is no such zone.
-    pub(crate) fn reload(&self, only: Option<&str>) -> Option<Vec<ZoneReloaded>> {
+    pub(crate) fn reload(&self, only: Option<&str>) -> Option<Reloaded> {
         let reloading = lock(&self.reloading);
         let configured = self.ledger().configured.clone();
         if let Some(only) = only
@@ -153,7 +185,7 @@ impl Zones {
     }
 
     /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
-    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Vec<ZoneReloaded> {
+    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Reloaded {
         self.replace(&lock(&self.reloading), configured, None)
     }
 
@@ -167,27 +199,31 @@ impl Zones {
         _reloading: &MutexGuard<'_, ()>,
         configured: Vec<config::Zone>,
         only: Option<&str>,
-    ) -> Vec<ZoneReloaded> {
+    ) -> Reloaded {
         let before = self.table.load_full();
         let mut next = ZoneTable::clone(&before);
+        let mut reloaded = Reloaded::default();
         let gone = before
             .iter()
             .filter(|served| !configured.iter().any(|zone| zone.name == served.name));
-        gone.for_each(|served| next.remove(served));
-        let mut results = Vec::new();
+        for served in gone {
+            next.remove(served);
+            reloaded.note(Some(served), None);
+        }
         for zone in configured
             .iter()
             .filter(|zone| only.is_none_or(|only| only == zone.name))
         {
             let old = before.iter().find(|served| served.name == zone.name);
             let (served, result) = self.reread(zone, old);
+            reloaded.note(old, served.as_ref());
             served.into_iter().for_each(|served| next.insert(served));
-            results.push(result);
+            reloaded.zones.push(result);
         }
-        self.ledger().note(configured, &results);
+        self.ledger().note(configured, &reloaded.zones);
         self.counters.zones.set(next.served.len() as u64);
         self.table.store(Arc::new(next));
-        results
+        reloaded
     }
 
     /// Reads one zone. What is served afterwards, and what to say about it.

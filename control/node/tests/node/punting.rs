@@ -374,7 +374,6 @@ fn a_reload_makes_every_older_answer_of_the_zone_dead() {
     let question = query("www.example.com.", RecordType::A);
     let before = dataplane.ask(&question).meta.unwrap();
     assert!(dataplane.table_has(&question));
-    let resolved = dataplane.generation(0);
     node.write(
         "example.com.zone",
         &ZONE.replace("192.0.2.1\n", "192.0.2.2\n"),
@@ -387,12 +386,37 @@ fn a_reload_makes_every_older_answer_of_the_zone_dead() {
     let after = dataplane.ask(&question);
     assert_eq!(data(&after.message), ["192.0.2.2"]);
     assert_eq!(after.meta.unwrap().generation, dataplane.generation(1));
-    assert_eq!(dataplane.generation(0), resolved);
     // Nothing changed: nothing dies.
     let generation = dataplane.generation(1);
     node.admin_ok(&Request::Reload {});
     dataplane.ask(&question);
     assert_eq!(dataplane.generation(1), generation);
+}
+
+#[test]
+fn a_zone_that_stops_delegating_makes_resolved_answers_dead_too() {
+    let upstream = Upstream::start();
+    let (node, mut dataplane) = both(&format!("{ZONES}\n{}", upstream.forward()));
+    let question = query("a.sub.example.com.", RecordType::A);
+    dataplane.push(&question.to_vec().unwrap());
+    upstream.next().answer_a([198, 51, 100, 1]);
+    assert_eq!(dataplane.returned().meta.unwrap().zone, 0);
+    wait_until("the table has it", || dataplane.table_has(&question));
+    let zone = ZONE.replace("sub NS ns.sub\n", "a.sub A 192.0.2.55\n");
+    node.write("example.com.zone", &zone);
+    node.admin_ok(&Request::Reload {});
+    assert!(!dataplane.table_has(&question));
+    let after = dataplane.ask(&question);
+    assert_eq!(data(&after.message), ["192.0.2.55"]);
+    // From now on it delegates nothing, and resolved answers outlive its changes.
+    let resolved = dataplane.generation(0);
+    node.write(
+        "example.com.zone",
+        &zone.replace("192.0.2.55", "192.0.2.56"),
+    );
+    node.admin_ok(&Request::Reload {});
+    assert_eq!(data(&dataplane.ask(&question).message), ["192.0.2.56"]);
+    assert_eq!(dataplane.generation(0), resolved);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use node::admin::{LookupSource, Request, Response};
 
 use crate::common::{
-    Node, PATIENCE, data, extended_error, frame, own_address, query, rcode, with_edns,
+    Node, PATIENCE, ZONE, data, extended_error, frame, own_address, query, rcode, with_edns,
 };
 
 /// One question that reached the scripted server, and the way to answer it.
@@ -287,6 +287,45 @@ fn a_name_that_an_own_zone_delegates_is_resolved_for_those_who_want_recursion() 
         asking.join().unwrap()
     });
     assert_eq!(data(&answer), ["198.51.100.7"]);
+}
+
+/// Asks for a name that only the scripted server knows.
+fn ask_through(node: &Node, upstream: &Upstream, name: &str, address: [u8; 4]) {
+    let answer = thread::scope(|scope| {
+        let asking = scope.spawn(|| node.ask(&query(name, RecordType::A)));
+        upstream.next().answer_a(address);
+        asking.join().unwrap()
+    });
+    assert_eq!(data(&answer), [Ipv4Addr::from(address).to_string()]);
+}
+
+#[test]
+fn what_was_resolved_below_a_changed_zone_that_delegates_is_resolved_anew() {
+    let upstream = Upstream::start();
+    let node = Node::start(&format!("{ZONES}\n{}", upstream.forward()));
+    ask_through(&node, &upstream, "a.sub.example.com.", [198, 51, 100, 1]);
+    ask_through(&node, &upstream, "a.example.net.", [198, 51, 100, 2]);
+    node.write("example.com.zone", &ZONE.replace("ns.sub", "ns2.sub"));
+    node.admin_ok(&Request::Reload {});
+    ask_through(&node, &upstream, "a.sub.example.com.", [198, 51, 100, 3]);
+    // Elsewhere nothing was forgotten.
+    let kept = node.ask(&query("a.example.net.", RecordType::A));
+    assert_eq!(data(&kept), ["198.51.100.2"]);
+    assert!(upstream.is_quiet());
+}
+
+#[test]
+fn what_was_resolved_before_a_zone_came_is_forgotten_when_it_goes() {
+    let upstream = Upstream::start();
+    let node = Node::start(&upstream.forward());
+    ask_through(&node, &upstream, "www.example.com.", [198, 51, 100, 1]);
+    node.configure(&format!("{ZONES}\n{}", upstream.forward()));
+    node.admin_ok(&Request::Reload {});
+    let own = node.ask(&query("www.example.com.", RecordType::A));
+    assert_eq!(data(&own), ["192.0.2.1"]);
+    node.configure(&upstream.forward());
+    node.admin_ok(&Request::Reload {});
+    ask_through(&node, &upstream, "www.example.com.", [198, 51, 100, 2]);
 }
 
 #[test]
