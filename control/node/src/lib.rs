@@ -53,6 +53,8 @@ mod listen_tcp;
 
 mod connections;
 
+mod clients;
+
 mod control;
 
 mod admin_server;

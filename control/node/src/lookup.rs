@@ -59,7 +59,7 @@ impl Lookups {
                 Verdict::Resolve(resolve) => {
                     let (channel, finished) = mpsc::channel(1);
                     let mut asked = resolve.into_asked(&query, Origin::Channel(channel));
-                    asked.trace = trace;
+                    (asked.client, asked.trace) = (None, trace);
                     let finished = self.ask(asked, finished).await?;
                     let written = Finisher::default().write(&finished, &mut buffer, Via::Tcp);
                     (

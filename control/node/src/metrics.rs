@@ -269,6 +269,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.rejected,
     ),
     (
+        "nexus_resolver_client_limited_total",
+        "Questions turned away since their client had an eighth of all places.",
+        Kind::Counter,
+        |engine| engine.client_limited,
+    ),
+    (
         "nexus_resolver_stale_answers_total",
         "Answers with data past its TTL (RFC 8767).",
         Kind::Counter,

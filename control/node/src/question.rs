@@ -1,5 +1,7 @@
 //! A client's query on its way to the resolver and back.
 
+use std::net::IpAddr;
+
 use resolver::iterate::TraceEvent;
 use tokio::sync::mpsc;
 use wire::query::Query;
@@ -11,6 +13,8 @@ use crate::front::FrontOrigin;
 pub(crate) struct Asked {
     /// The query as parsed.
     pub query: Query,
+    /// Whose places it takes; `None` for the command line, which is no client.
+    pub client: Option<IpAddr>,
     /// The query's own bytes: id, spelling of the name, EDNS.
     pub message: Box<[u8]>,
     /// A whole response from an own zone that ends in an alias out of it. The question to resolve

@@ -24,9 +24,9 @@ use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 /// INFO-CODE "Prohibited" (RFC 8914 §4.19).
 const EXTENDED_ERROR_PROHIBITED: u16 = 18;
 /// INFO-CODE "Not Ready" (RFC 8914 §4.15).
-const EXTENDED_ERROR_NOT_READY: u16 = 14;
+pub(crate) const EXTENDED_ERROR_NOT_READY: u16 = 14;
 /// INFO-CODE "Not Authoritative" (RFC 8914 §4.21).
-const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
+pub(crate) const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
 
 const CLASS_IN: u16 = 1;
 const CLASS_CHAOS: u16 = 3;
@@ -85,6 +85,7 @@ pub(crate) struct Keep {
 #[derive(Debug)]
 pub(crate) struct Resolve {
     query: Query,
+    client: IpAddr,
     alias: Option<Alias>,
     cache_only: bool,
     generation: u32,
@@ -96,6 +97,7 @@ impl Resolve {
     pub(crate) fn into_asked(self, message: &[u8], origin: Origin) -> Box<Asked> {
         Box::new(Asked {
             query: self.query,
+            client: Some(self.client),
             message: message.into(),
             alias: self.alias,
             cache_only: self.cache_only,
@@ -197,6 +199,7 @@ impl Responder {
                     Decision::Resolve { alias, cache_only } => {
                         Verdict::Resolve(Box::new(Resolve {
                             query,
+                            client,
                             alias,
                             cache_only,
                             generation: self.generation(RESOLVED).unwrap_or(0),

@@ -327,6 +327,27 @@ fn what_two_own_zones_answer_together_is_not_kept() {
 }
 
 #[test]
+fn one_client_of_a_worker_takes_an_eighth_of_all_places_and_the_others_are_served() {
+    let upstream = Upstream::start();
+    let (_node, mut dataplane) = both(&format!(
+        "{}\nresolver, questions_max: 8",
+        upstream.forward()
+    ));
+    let [held, refused] =
+        ["one.example.net.", "two.example.net."].map(|name| query(name, RecordType::A));
+    dataplane.push(&held.to_vec().unwrap());
+    let heard = upstream.next();
+    let answer = dataplane.ask(&refused);
+    assert_eq!(rcode(&answer.message), ResponseCode::ServFail);
+    assert!(answer.meta.is_none());
+    dataplane.push_from(Ipv4Addr::new(127, 0, 0, 2), &refused.to_vec().unwrap());
+    upstream.next().answer_a([198, 51, 100, 2]);
+    assert_eq!(data(&dataplane.returned().message), ["198.51.100.2"]);
+    heard.answer_a([198, 51, 100, 1]);
+    assert_eq!(data(&dataplane.returned().message), ["198.51.100.1"]);
+}
+
+#[test]
 fn a_resolved_answer_is_kept_as_resolved_data() {
     let upstream = Upstream::start();
     let (_node, mut dataplane) = both(&upstream.forward());

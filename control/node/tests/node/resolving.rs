@@ -329,6 +329,64 @@ fn what_was_resolved_before_a_zone_came_is_forgotten_when_it_goes() {
 }
 
 #[test]
+fn one_client_takes_an_eighth_of_all_places_and_the_others_are_served() {
+    let upstream = Upstream::start();
+    let node = Node::start(&format!(
+        "{}\nresolver, questions_max: 16",
+        upstream.forward()
+    ));
+    let question = |name: &str| with_edns(query(name, RecordType::A), 1232);
+    ask_through(&node, &upstream, "known.example.net.", [198, 51, 100, 1]);
+    // Connections over loopback come from this address, too.
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let send = |name: &str| {
+        client
+            .send_to(&question(name).to_vec().unwrap(), node.dns())
+            .unwrap()
+    };
+    let receive = || {
+        let mut buffer = [0; 512];
+        let bytes = client.recv(&mut buffer).unwrap();
+        Message::from_vec(&buffer[..bytes]).unwrap()
+    };
+    send("one.example.net.");
+    send("two.example.net.");
+    wait_for_questions(&node, 2);
+    send("three.example.net.");
+    for refused in [receive(), node.tcp().ask(&question("three.example.net."))] {
+        assert_eq!(
+            (rcode(&refused), extended_error(&refused)),
+            (ResponseCode::ServFail, Some(14))
+        );
+    }
+    assert_eq!(node.metric("nexus_resolver_client_limited_total"), Some(2));
+    // What is known costs no place, and others have their own.
+    send("known.example.net.");
+    assert_eq!(data(&receive()), ["198.51.100.1"]);
+    let answer = answer_all_while(&upstream, || node.ask(&question("four.example.net.")));
+    assert_eq!(data(&answer), ["198.51.100.2"]);
+    // A place given back can be taken again.
+    assert_eq!(data(&receive()), ["198.51.100.2"]);
+    assert_eq!(data(&receive()), ["198.51.100.2"]);
+    let answer = answer_all_while(&upstream, || node.tcp().ask(&question("five.example.net.")));
+    assert_eq!(data(&answer), ["198.51.100.2"]);
+}
+
+/// Answers whatever comes, questions that are repeated too, until `asking` is done.
+fn answer_all_while(upstream: &Upstream, asking: impl FnOnce() -> Message + Send) -> Message {
+    thread::scope(|scope| {
+        let asking = scope.spawn(asking);
+        while !asking.is_finished() {
+            for heard in upstream.heard.try_iter() {
+                heard.answer_a([198, 51, 100, 2]);
+            }
+        }
+        asking.join().unwrap()
+    })
+}
+
+#[test]
 fn a_server_that_is_not_there_means_servfail_with_a_reason() {
     let gone = SocketAddr::from((own_address(), 5300));
     let node = Node::start(&format!(
