@@ -18,8 +18,9 @@ pub use observe::{SILENT_AFTER_MS, is_silent};
 pub const SOCKET_PATH: &str = "/run/nexus/control.sock";
 /// Longest request line in bytes, newline included.
 pub const REQUEST_BYTES_MAX: usize = 4096;
-/// Longest reply line in bytes, newline included.
-pub const REPLY_BYTES_MAX: usize = 4 << 20;
+/// Longest reply line in bytes, newline included. What a reply says of one zone takes some 300
+/// bytes with usual names, so that 100,000 zones fit: more than a configuration file has room for.
+pub const REPLY_BYTES_MAX: usize = 32 << 20;
 /// Most entries in one page of a cache dump; the client asks again with the page's cursor.
 pub const CACHE_PAGE_ENTRIES_MAX: usize = 512;
 

@@ -13,8 +13,8 @@ use hickory_proto::rr::Name;
 use tokio::sync::oneshot;
 
 use crate::admin::{
-    CachePage, ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode,
-    ResolverStatus, Response, Stats, Status, UpstreamStatus, ZoneReloaded,
+    ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode, ResolverStatus,
+    Response, Stats, Status, UpstreamStatus, ZoneReloaded, ZoneStatus,
 };
 use crate::clock;
 use crate::counters::Counters;
@@ -87,10 +87,10 @@ impl Control {
                 let lookup = self.0.lookups.look_up(&name, &record_type, trace).await?;
                 Ok(Response::Lookup(Box::new(lookup)))
             }
-            Request::CacheDump { name, cursor } => self.dump(name, cursor),
+            Request::CacheDump { name, cursor } => self.dump(name, cursor).await,
             Request::CacheFlush { name, subtree } => self.flush(name, subtree).await,
             Request::ZoneList {} => Ok(Response::Zones {
-                zones: self.zone_status(),
+                zones: self.zone_status().await?,
             }),
             Request::ZoneReload { name } => self.reload_zones(name).await,
             Request::Reload {} => Ok(Response::ZonesReloaded {
@@ -121,8 +121,7 @@ impl Control {
     /// Reads the configuration and every zone file again.
     pub(crate) async fn reload(&self) -> Result<Vec<ZoneReloaded>, Failure> {
         let control = self.clone();
-        let reloaded = tokio::task::spawn_blocking(move || control.reload_blocking()).await;
-        let reloaded = reloaded.map_err(|error| internal(&error))??;
+        let reloaded = apart(move || control.reload_blocking()).await??;
         self.publish(&reloaded).await;
         Ok(reloaded.zones)
     }
@@ -149,8 +148,8 @@ impl Control {
         let name = name.map(|name| absolute(&name));
         let zones = Arc::clone(&self.0.zones);
         let asked = name.clone();
-        let reloaded = tokio::task::spawn_blocking(move || zones.reload(asked.as_deref())).await;
-        let reloaded = reloaded.map_err(|error| internal(&error))?.ok_or_else(|| {
+        let reloaded = apart(move || zones.reload(asked.as_deref())).await?;
+        let reloaded = reloaded.ok_or_else(|| {
             let name = name.unwrap_or_default();
             Failure::new(
                 FailureCode::NotFound,
@@ -203,13 +202,16 @@ impl Control {
             .map(|region| Region::clone(region))
     }
 
-    fn zone_status(&self) -> Vec<crate::admin::ZoneStatus> {
+    async fn zone_status(&self) -> Result<Vec<ZoneStatus>, Failure> {
         let generations = self.region().map(|region| region.generations());
-        self.0.zones.status(|number| {
-            generations
-                .as_ref()
-                .map_or(0, |generations| generations.generation(number))
+        let zones = Arc::clone(&self.0.zones);
+        apart(move || {
+            zones.status(|number| {
+                let generations = generations.as_ref();
+                generations.map_or(0, |generations| generations.generation(number))
+            })
         })
+        .await
     }
 
     async fn status(&self) -> Status {
@@ -272,10 +274,11 @@ impl Control {
         stats
     }
 
-    fn dump(&self, name: Option<String>, cursor: u64) -> Result<Response, Failure> {
+    async fn dump(&self, name: Option<String>, cursor: u64) -> Result<Response, Failure> {
         let region = self.region().ok_or_else(unattached)?;
         let qname = name.map(|name| wire_name(&name)).transpose()?;
-        let page: CachePage = page(&region, qname.as_deref(), cursor);
+        // Each page is a walk through the whole table.
+        let page = apart(move || page(&region, qname.as_deref(), cursor)).await?;
         Ok(Response::CachePage(page))
     }
 
@@ -323,14 +326,18 @@ fn log(results: &[ZoneReloaded]) {
             Some(error) => {
                 tracing::error!(zone = result.name, "{error}; the old data stay in service")
             }
-            None => tracing::info!(
-                zone = result.name,
-                serial = result.serial,
-                changed = result.changed,
-                "zone read"
-            ),
+            None if result.changed => {
+                tracing::info!(zone = result.name, serial = result.serial, "zone changed")
+            }
+            None => tracing::debug!(zone = result.name, serial = result.serial, "zone unchanged"),
         }
     }
+}
+
+/// Does what takes long beside the runtime's only thread, which has clients to serve.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| internal(&error))
 }
 
 /// Lower case, with the final dot.

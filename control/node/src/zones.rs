@@ -70,6 +70,11 @@ impl ZoneTable {
         self.served.get(&self.set.get(apex)?.0)
     }
 
+    /// The zone of this name, as the configuration gives it.
+    fn find_name(&self, name: &str) -> Option<&ServedZone> {
+        self.find_apex(&zone_file::wire_name(name)?)
+    }
+
     /// All of them, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedZone> {
         self.served.values()
@@ -120,10 +125,13 @@ impl Reloaded {
     }
 }
 
+/// Zones of the configuration by name.
+type Configured = BTreeMap<String, config::Zone>;
+
 /// What the last attempt on each zone came to.
 #[derive(Debug, Default)]
 struct Ledger {
-    configured: Vec<config::Zone>,
+    configured: Arc<Configured>,
     errors: BTreeMap<String, String>,
 }
 
@@ -175,10 +183,8 @@ impl Zones {
     /// `None` if there is no such zone.
     pub(crate) fn reload(&self, only: Option<&str>) -> Option<Reloaded> {
         let reloading = lock(&self.reloading);
-        let configured = self.ledger().configured.clone();
-        if let Some(only) = only
-            && !configured.iter().any(|zone| zone.name == only)
-        {
+        let configured = Arc::clone(&self.ledger().configured);
+        if only.is_some_and(|only| !configured.contains_key(only)) {
             return None;
         }
         Some(self.replace(&reloading, configured, only))
@@ -186,6 +192,8 @@ impl Zones {
 
     /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
     pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Reloaded {
+        let configured = configured.into_iter().map(|zone| (zone.name.clone(), zone));
+        let configured = Arc::new(configured.collect());
         self.replace(&lock(&self.reloading), configured, None)
     }
 
@@ -197,7 +205,7 @@ impl Zones {
     fn replace(
         &self,
         _reloading: &MutexGuard<'_, ()>,
-        configured: Vec<config::Zone>,
+        configured: Arc<Configured>,
         only: Option<&str>,
     ) -> Reloaded {
         let before = self.table.load_full();
@@ -205,16 +213,16 @@ impl Zones {
         let mut reloaded = Reloaded::default();
         let gone = before
             .iter()
-            .filter(|served| !configured.iter().any(|zone| zone.name == served.name));
+            .filter(|served| !configured.contains_key(&served.name));
         for served in gone {
             next.remove(served);
             reloaded.note(Some(served), None);
         }
         for zone in configured
-            .iter()
+            .values()
             .filter(|zone| only.is_none_or(|only| only == zone.name))
         {
-            let old = before.iter().find(|served| served.name == zone.name);
+            let old = before.find_name(&zone.name);
             let (served, result) = self.reread(zone, old);
             reloaded.note(old, served.as_ref());
             served.into_iter().for_each(|served| next.insert(served));
@@ -271,11 +279,11 @@ impl Zones {
         let ledger = self.ledger();
         let table = self.table.load_full();
         let now_ms = clock::now_ms();
-        let mut zones: Vec<_> = ledger
+        ledger
             .configured
-            .iter()
+            .values()
             .map(|zone| {
-                let served = table.iter().find(|served| served.name == zone.name);
+                let served = table.find_name(&zone.name);
                 ZoneStatus {
                     name: zone.name.clone(),
                     file: zone.file.display().to_string(),
@@ -288,22 +296,19 @@ impl Zones {
                     error: ledger.errors.get(&zone.name).cloned(),
                 }
             })
-            .collect();
-        zones.sort_by(|one, other| one.name.cmp(&other.name));
-        zones
+            .collect()
     }
 }
 
 impl Ledger {
-    fn note(&mut self, configured: Vec<config::Zone>, results: &[ZoneReloaded]) {
+    fn note(&mut self, configured: Arc<Configured>, results: &[ZoneReloaded]) {
         for result in results {
             match &result.error {
                 Some(error) => self.errors.insert(result.name.clone(), error.clone()),
                 None => self.errors.remove(&result.name),
             };
         }
-        self.errors
-            .retain(|name, _| configured.iter().any(|zone| zone.name == *name));
+        self.errors.retain(|name, _| configured.contains_key(name));
         self.configured = configured;
     }
 }
@@ -329,5 +334,34 @@ fn log(name: &str, remarks: &[Remark]) {
             more = remarks.len() - REMARKS_LOGGED_MAX,
             "further remarks left out"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZONE: &str = "@ 60 SOA ns.test. host.test. 7 3600 600 86400 60\n@ 60 NS ns.test.\n";
+
+    #[test]
+    fn many_zones_are_listed_by_name_and_stay_apart_when_some_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zone");
+        std::fs::write(&file, ZONE).unwrap();
+        let zone = |index: u32| config::Zone {
+            name: format!("z{index}.test."),
+            file: file.clone(),
+            allow_transfer: Networks::default(),
+        };
+        let zones = Zones::load((0..5_000).map(zone).collect(), Arc::default()).unwrap();
+        let reloaded = zones.reconfigure((2_500..5_000).chain([9_000]).map(zone).collect());
+        assert_eq!(reloaded.redrawn.len(), 2_501);
+        let status = zones.status(|number| number);
+        assert_eq!(status.len(), 2_501);
+        assert!(status.is_sorted_by(|one, next| one.name < next.name));
+        let numbers: std::collections::BTreeSet<_> =
+            status.iter().map(|zone| zone.generation).collect();
+        assert_eq!(numbers.len(), status.len());
+        assert!(status.iter().all(|zone| zone.serial == Some(7)));
     }
 }

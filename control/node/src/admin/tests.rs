@@ -256,6 +256,39 @@ fn full_page_of_longest_names_fits_in_a_reply() {
 }
 
 #[test]
+fn reply_about_fifty_thousand_zones_fits() {
+    let name = "customer-number-of-some-length.example-provider.example.".to_owned();
+    let error = Some(format!(
+        "/var/lib/nexus/zones/{name}zone:12345:67: found `nonsense`, expected a record type"
+    ));
+    let status = ZoneStatus {
+        name: name.clone(),
+        file: format!("/var/lib/nexus/zones/{name}zone"),
+        serial: Some(u32::MAX),
+        records: u64::MAX,
+        generation: u32::MAX,
+        signed: false,
+        loaded_secs_ago: u64::MAX,
+        error: error.clone(),
+    };
+    let reloaded = ZoneReloaded {
+        name,
+        serial_before: Some(u32::MAX),
+        serial: Some(u32::MAX),
+        changed: false,
+        error,
+    };
+    let zones = vec![status; 50_000];
+    assert!(Reply::Ok(Response::Zones { zones }).encode().is_ok());
+    let zones = vec![reloaded; 50_000];
+    assert!(
+        Reply::Ok(Response::ZonesReloaded { zones })
+            .encode()
+            .is_ok()
+    );
+}
+
+#[test]
 fn lines_cut_anywhere_come_out_whole() {
     let stream = b"first\nsecond\n\nrest";
     for cut in 0..=stream.len() {
