@@ -69,7 +69,8 @@ pub enum Request {
         #[serde(default)]
         name: Option<String>,
     },
-    /// Read the configuration and every zone file again, as SIGHUP does: [`Response::ZonesReloaded`].
+    /// Read the zones of the configuration and every zone file again, as SIGHUP does:
+    /// [`Response::ZonesReloaded`].
     Reload {},
     /// Every metric in Prometheus text form: [`Response::Metrics`].
     Metrics {},
@@ -109,8 +110,12 @@ pub enum Response {
     },
     /// To [`Request::ZoneReload`] and [`Request::Reload`].
     ZonesReloaded {
-        /// One line for each zone that was read.
+        /// One line for each zone that was read, and for each that is served no longer.
         zones: Vec<ZoneReloaded>,
+        /// Keys of the configuration, dotted, that changed since the start and take effect at the
+        /// next one.
+        #[serde(default)]
+        pending: Vec<String>,
     },
     /// To [`Request::Metrics`].
     Metrics {
@@ -404,14 +409,14 @@ pub struct ZoneStatus {
     pub error: Option<String>,
 }
 
-/// What came of reading one zone file again.
+/// What came of reading one zone file again, or of a zone that left the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneReloaded {
     /// Apex with the last dot.
     pub name: String,
     /// SOA serial in service before.
     pub serial_before: Option<u32>,
-    /// SOA serial in service now.
+    /// SOA serial in service now; absent when the zone is not served.
     pub serial: Option<u32>,
     /// Whether the data differ, so that the generation was bumped.
     pub changed: bool,

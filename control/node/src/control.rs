@@ -22,6 +22,7 @@ use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
+use crate::pending::pending_keys;
 use crate::table_page::page;
 use crate::zones::{Reloaded, Zones};
 
@@ -93,9 +94,7 @@ impl Control {
                 zones: self.zone_status().await?,
             }),
             Request::ZoneReload { name } => self.reload_zones(name).await,
-            Request::Reload {} => Ok(Response::ZonesReloaded {
-                zones: self.reload().await?,
-            }),
+            Request::Reload {} => self.reload().await,
             Request::Metrics {} => Ok(Response::Metrics {
                 text: self.metrics().await,
             }),
@@ -118,30 +117,32 @@ impl Control {
         snapshot.to_text()
     }
 
-    /// Reads the configuration and every zone file again.
-    pub(crate) async fn reload(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+    /// Reads the zones of the configuration and every zone file again.
+    pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let control = self.clone();
-        let reloaded = apart(move || control.reload_blocking()).await??;
+        let (reloaded, pending) = apart(move || control.reload_blocking()).await??;
         self.publish(&reloaded).await;
-        Ok(reloaded.zones)
+        Ok(Response::ZonesReloaded {
+            zones: reloaded.zones,
+            pending,
+        })
     }
 
-    fn reload_blocking(&self) -> Result<Reloaded, Failure> {
+    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>), Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
-        if (Config {
-            zones: Vec::new(),
-            ..fresh.clone()
-        }) != (Config {
-            zones: Vec::new(),
-            ..inner.config.clone()
-        }) {
-            tracing::warn!("changes outside of `zones` take effect at the next start");
+        let pending = pending_keys(&inner.config, &fresh);
+        if !pending.is_empty() {
+            let keys = pending.join(", ");
+            tracing::warn!(
+                keys,
+                "changes outside of `zones` take effect at the next start"
+            );
         }
         let reloaded = inner.zones.reconfigure(fresh.zones);
         log(&reloaded.zones);
-        Ok(reloaded)
+        Ok((reloaded, pending))
     }
 
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {
@@ -160,6 +161,7 @@ impl Control {
         self.publish(&reloaded).await;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
+            pending: Vec::new(),
         })
     }
 
@@ -325,6 +327,9 @@ fn log(results: &[ZoneReloaded]) {
         match &result.error {
             Some(error) => {
                 tracing::error!(zone = result.name, "{error}; the old data stay in service")
+            }
+            None if result.serial.is_none() => {
+                tracing::info!(zone = result.name, "zone no longer served")
             }
             None if result.changed => {
                 tracing::info!(zone = result.name, serial = result.serial, "zone changed")

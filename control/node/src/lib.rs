@@ -59,6 +59,8 @@ mod control;
 
 mod admin_server;
 
+mod pending;
+
 mod lookup;
 
 mod table_page;

@@ -217,6 +217,13 @@ impl Zones {
         for served in gone {
             next.remove(served);
             reloaded.note(Some(served), None);
+            reloaded.zones.push(ZoneReloaded {
+                name: served.name.clone(),
+                serial_before: Some(served.zone.serial()),
+                serial: None,
+                changed: true,
+                error: None,
+            });
         }
         for zone in configured
             .values()

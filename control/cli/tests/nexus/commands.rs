@@ -307,7 +307,13 @@ fn zone_reload_tells_what_became_of_each_zone() {
         reloaded("e.", Some(9), None, true),
         refused,
     ];
-    let fake = Fake::new(vec![Response::ZonesReloaded { zones }.into()]);
+    let fake = Fake::new(vec![
+        Response::ZonesReloaded {
+            zones,
+            pending: vec![],
+        }
+        .into(),
+    ]);
     let (exit, text) = fake.output(&["zone", "reload"]);
     assert_eq!(exit, Exit::Failure);
     let expected = "\
@@ -324,6 +330,7 @@ d. refused: d.zone:1:1: no SOA record
 fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
     let good = || Response::ZonesReloaded {
         zones: vec![reloaded("a.", Some(1), Some(1), false)],
+        pending: vec![],
     };
     let fake = Fake::new(vec![good().into(), good().into()]);
     assert_eq!(fake.output(&["zone", "reload", "a"]).0, Exit::Success);
@@ -332,6 +339,25 @@ fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
         name: Some("a".to_owned()),
     };
     assert_eq!(fake.requests(), [one, Request::Reload {}]);
+}
+
+#[test]
+fn reload_names_the_keys_that_wait_for_a_restart() {
+    let reply = || {
+        let zones = vec![reloaded("a.", Some(1), Some(2), true)];
+        let pending = vec!["dataplane.mode".to_owned(), "resolver.allow".to_owned()];
+        Response::ZonesReloaded { zones, pending }.into()
+    };
+    let fake = Fake::new(vec![reply(), reply()]);
+    let (exit, text) = fake.output(&["reload"]);
+    assert_eq!(exit, Exit::Success);
+    let expected = "\
+a. serial 1 -> 2
+changed, but in effect only after a restart: dataplane.mode, resolver.allow
+";
+    assert_eq!(text, expected);
+    let lines = json_lines(&fake.output(&["reload", "--json"]).1);
+    assert_eq!(lines[1]["pending"][1], "resolver.allow");
 }
 
 #[test]

@@ -158,6 +158,7 @@ fn replies() -> Vec<Reply> {
         Reply::Ok(Response::Zones { zones: vec![zone] }),
         Reply::Ok(Response::ZonesReloaded {
             zones: vec![reloaded],
+            pending: vec!["resolver.allow".into()],
         }),
         Reply::Ok(Response::Metrics {
             text: "# HELP a b\na 1\n".into(),
@@ -282,9 +283,12 @@ fn reply_about_fifty_thousand_zones_fits() {
     assert!(Reply::Ok(Response::Zones { zones }).encode().is_ok());
     let zones = vec![reloaded; 50_000];
     assert!(
-        Reply::Ok(Response::ZonesReloaded { zones })
-            .encode()
-            .is_ok()
+        Reply::Ok(Response::ZonesReloaded {
+            zones,
+            pending: vec![]
+        })
+        .encode()
+        .is_ok()
     );
 }
 

@@ -22,7 +22,7 @@ fn changed() -> String {
 
 fn reloaded(response: Response) -> Vec<ZoneReloaded> {
     match response {
-        Response::ZonesReloaded { zones } => zones,
+        Response::ZonesReloaded { zones, .. } => zones,
         other => panic!("{other:?}"),
     }
 }
@@ -113,10 +113,28 @@ fn zones_come_and_go_with_the_configuration() {
         &ZONE.replace("example.com.", "example.net."),
     );
     node.configure("zones: [{name: example.net., file: example.net.zone}]\nresolver, allow: []");
+    let Response::ZonesReloaded { zones, pending } = node.admin_ok(&Request::Reload {}) else {
+        panic!()
+    };
+    let results: Vec<_> = zones
+        .iter()
+        .map(|zone| {
+            (
+                zone.name.as_str(),
+                zone.serial_before,
+                zone.serial,
+                zone.changed,
+            )
+        })
+        .collect();
     assert_eq!(
-        reloaded(node.admin_ok(&Request::Reload {}))[0].name,
-        "example.net."
+        results,
+        [
+            ("example.com.", Some(1), None, true),
+            ("example.net.", None, Some(1), true)
+        ]
     );
+    assert_eq!(pending, ["resolver.allow"]);
     let names: Vec<_> = listed(&node).into_iter().map(|zone| zone.name).collect();
     assert_eq!(names, ["example.net."]);
     assert_eq!(
