@@ -19,7 +19,7 @@ use crate::admin::{
 use crate::clock;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
-use crate::front::{self, FrontSender};
+use crate::front::{self, FrontSender, Unheard};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
@@ -121,7 +121,7 @@ impl Control {
     pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let control = self.clone();
         let (reloaded, pending) = apart(move || control.reload_blocking()).await??;
-        self.publish(&reloaded).await;
+        self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending,
@@ -158,7 +158,7 @@ impl Control {
             )
         })?;
         log(&reloaded.zones);
-        self.publish(&reloaded).await;
+        self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending: Vec::new(),
@@ -169,7 +169,7 @@ impl Control {
     /// its cache meanwhile dies with the generation. Generations are raised after the new data are
     /// in service, so that no answer from the old ones carries a new number. Returns when they are:
     /// whoever asks then gets new data.
-    async fn publish(&self, reloaded: &Reloaded) {
+    async fn publish(&self, reloaded: &Reloaded) -> Result<(), Failure> {
         let engine = &self.0.engine;
         let names: Result<Vec<_>, _> = reloaded
             .redrawn
@@ -188,11 +188,15 @@ impl Control {
         }
 
         let (done, raised) = oneshot::channel();
-        if let Err(error) = self.0.front.request(front::Request::ZonesChanged { done }) {
-            tracing::error!(%error, "the front thread does not take a reload");
-            return;
-        }
+        let request = front::Request::ZonesChanged { done };
+        let heard = self.0.front.insist(request).await;
+        heard.map_err(|Unheard| {
+            let text = "the new zones are in service, but workers may still give older answers, \
+                        since the front thread does not listen: reload again";
+            Failure::new(FailureCode::Unavailable, text)
+        })?;
         let _ = raised.await; // An error: the front thread stops, and so do we.
+        Ok(())
     }
 
     fn region(&self) -> Option<Region> {
@@ -298,10 +302,10 @@ impl Control {
             name: qname.map(|qname| (qname, subtree)),
             done,
         };
-        self.0
-            .front
-            .request(request)
-            .map_err(|_| Failure::new(FailureCode::Unavailable, "the front thread is busy"))?;
+        self.0.front.insist(request).await.map_err(|Unheard| {
+            let text = "the resolver's cache is flushed, but the front thread does not listen";
+            Failure::new(FailureCode::Unavailable, text)
+        })?;
         let entries = entries.await.map_err(|error| internal(&error))?;
         tracing::info!(records, entries, "caches flushed");
         Ok(Response::CacheFlushed {

@@ -118,9 +118,7 @@ impl Published {
                 stale(before, &now).try_for_each(|number| generations.bump(number).map(drop))
             }
             // Which names are ours has changed: resolved answers may be wrong too.
-            _ => generations
-                .bump_zones()
-                .and_then(|()| generations.bump(RESOLVED).map(drop)),
+            _ => bump_all(generations),
         };
         match result {
             Ok(()) => {
@@ -140,6 +138,12 @@ impl Published {
             }
         }
     }
+}
+
+/// Makes every answer dead.
+pub(crate) fn bump_all(generations: &mut GenerationsWriter) -> Result<(), BumpError> {
+    generations.bump_zones()?;
+    generations.bump(RESOLVED).map(drop)
 }
 
 /// Numbers of the zones that changed; before them that of resolved data, if one of them delegates or

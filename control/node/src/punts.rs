@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
-use crate::generations::{Published, State};
+use crate::generations::{Published, State, bump_all};
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
 use crate::responder::{Keep, RESOLVED, Responder, Verdict, Via};
@@ -380,10 +380,12 @@ impl Punts {
         let removed = attachment
             .table
             .remove_where(|entry| is_under(entry.qname(), qname, subtree));
-        for (worker, outbound) in attachment.outbound.iter_mut().enumerate() {
-            if outbound.send(Outgoing::Flush { qname, subtree }).is_err() {
-                tracing::warn!(worker, "a flush that finds no room");
-            }
+        let mut outbound = attachment.outbound.iter_mut();
+        let lost =
+            outbound.any(|outbound| outbound.send(Outgoing::Flush { qname, subtree }).is_err());
+        // One load a hit tells a worker that takes no messages. It costs all answers, of every worker.
+        if lost && bump_all(&mut attachment.generations).is_ok() {
+            tracing::warn!("a flush finds no room on its way to a worker: all answers are dead");
         }
         removed.map_or(0, |count| count as u64)
     }

@@ -47,7 +47,7 @@ async fn reload_on(mut hang_up: Signal, control: Control) {
             Err(error) => tracing::debug!(%error, "no time for the service manager"),
         }
         if let Err(failure) = control.reload().await {
-            tracing::error!("{failure}; everything stays as it was");
+            tracing::error!(%failure, "reload");
         }
         notify(&[NotifyState::Ready]);
     }

@@ -604,6 +604,25 @@ fn a_flush_empties_the_table_and_reaches_the_worker() {
 }
 
 #[test]
+fn a_flush_that_cannot_reach_the_worker_makes_every_answer_dead() {
+    let (node, dataplane) = both(ZONES);
+    let flush = Request::CacheFlush {
+        name: Some("www.example.com".into()),
+        subtree: false,
+    };
+    let before = [0, 1].map(|zone| dataplane.generation(zone));
+    let mut flushes = 0;
+    // The worker takes nothing: first the ring fills, then what waits for it.
+    while dataplane.generation(0) == before[0] {
+        node.admin_ok(&flush);
+        flushes += 1;
+        assert!(flushes < 10_000);
+    }
+    assert!(flushes > SLOTS);
+    assert_ne!(dataplane.generation(1), before[1]);
+}
+
+#[test]
 fn a_dump_of_many_pages_shows_each_entry_once() {
     let (node, mut dataplane) = both(ZONES);
     let mut names = Vec::new();
