@@ -51,6 +51,8 @@ mod hints;
 
 mod listen_tcp;
 
+mod outbox;
+
 mod connections;
 
 mod clients;
