@@ -47,7 +47,7 @@ mod compose;
 
 mod upstream;
 
-mod hints;
+pub mod hints;
 
 mod listen_tcp;
 

@@ -24,7 +24,7 @@ use crate::counters::Counters;
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::generations::State;
-use crate::hints::read_hints;
+use crate::hints::{HintsError, read_hints};
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
@@ -54,7 +54,7 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
         /// The line and what was expected.
-        message: String,
+        error: HintsError,
     },
     /// A socket cannot be opened.
     Bind {
@@ -73,7 +73,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zone { name, message } => write!(out, "zone {name}: {message}"),
-            Self::Hints { path, message } => write!(out, "{}:{message}", path.display()),
+            Self::Hints { path, error } => {
+                write!(out, "{}", path.display())?;
+                error.line.map_or(Ok(()), |line| write!(out, ":{line}"))?;
+                write!(out, ": {error}")
+            }
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
                 match error.kind() {
@@ -408,7 +412,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     if let RootHints::File(path) = &from.root_hints {
         to.root_hints = read_hints(path).map_err(|error| StartError::Hints {
             path: path.clone(),
-            message: error.to_string(),
+            error,
         })?;
         // Roots on this host are a laboratory, and so are the servers that they name.
         to.ask_loopback = to
