@@ -258,7 +258,9 @@ impl Connection {
                 self.flush(writer).await?;
             }
         }
-        self.flush(writer).await
+        self.flush(writer).await?;
+        self.service.counters.transfers.increment();
+        Ok(())
     }
 
     async fn flush(&mut self, writer: &mut WriteHalf<'_>) -> io::Result<()> {

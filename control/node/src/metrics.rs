@@ -402,7 +402,7 @@ const ENGINE_ROWS: &[Row] = &[
     ),
     (
         "nexus_resolver_cache_evictions_total",
-        "RRsets removed from the resolver's cache for room.",
+        "Names removed from the resolver's cache for room, with all their RRsets.",
         Kind::Counter,
         |engine| engine.resolver.cache_evictions,
     ),
@@ -432,7 +432,7 @@ const ENGINE_ROWS: &[Row] = &[
     ),
     (
         "nexus_resolver_cache_entries",
-        "RRsets in the resolver's cache.",
+        "Names of which the resolver's cache holds RRsets.",
         Kind::Gauge,
         |engine| engine.resolver.cache_entries,
     ),

@@ -356,7 +356,6 @@ impl Responder {
             && has_current_serial(&buffer[..query_bytes], served.zone.serial());
         match (query.qtype, via) {
             (_, Via::Tcp) if !current => {
-                self.counters.transfers.increment();
                 let message = &buffer[..query_bytes];
                 Decision::Transfer(Box::new(Transfer::new(served.zone, query, message)))
             }
@@ -364,6 +363,7 @@ impl Responder {
             (TYPE_IXFR, _) => {
                 let mut soa = query.clone();
                 soa.qtype = TYPE_SOA;
+                self.counters.answers_zone.increment();
                 let bytes = ZoneAnswer::write(&served, &soa, buffer, via).bytes;
                 Decision::Answer { bytes, keep: None }
             }
