@@ -39,11 +39,11 @@ pub enum Request {
         /// Record type by mnemonic or as `TYPE<number>` (RFC 3597 §5).
         #[serde(rename = "type")]
         record_type: String,
-        /// Whether to report each step taken, past the caches.
+        /// Whether to report each step taken.
         #[serde(default)]
         trace: bool,
     },
-    /// One page of the answer table: [`Response::CachePage`].
+    /// One page of the answer table that both planes share: [`Response::CachePage`].
     CacheDump {
         /// Only entries of exactly this name.
         #[serde(default)]
@@ -52,7 +52,7 @@ pub enum Request {
         #[serde(default)]
         cursor: u64,
     },
-    /// Forget answers in the table and in every worker: [`Response::CacheFlushed`].
+    /// Forget answers in the table, in every worker and in the resolver: [`Response::CacheFlushed`].
     CacheFlush {
         /// The name to forget; everything when absent.
         #[serde(default)]
@@ -100,8 +100,11 @@ pub enum Response {
     CachePage(CachePage),
     /// To [`Request::CacheFlush`].
     CacheFlushed {
-        /// Entries removed from the shared table; workers count theirs later.
+        /// Answers removed from the shared table; workers count theirs later.
         entries: u64,
+        /// Record sets and failures removed from the resolver's cache.
+        #[serde(default)]
+        records: u64,
     },
     /// To [`Request::ZoneList`].
     Zones {
@@ -182,7 +185,8 @@ pub struct ControlStatus {
     pub uptime_secs: u64,
     /// Addresses with kernel sockets for UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// Whether control reads UDP queries itself because no worker does.
+    /// Whether control reads UDP queries from kernel sockets: in socket mode while no worker does,
+    /// otherwise always, since what is not steered to a worker comes there.
     pub serving_udp: bool,
     /// Zones in service.
     pub zones: u64,
@@ -318,7 +322,7 @@ pub struct Lookup {
 pub enum LookupSource {
     /// A zone served here.
     Zone,
-    /// The answer table.
+    /// The resolver's cache.
     Cache,
     /// An upstream.
     Forward,

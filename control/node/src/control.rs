@@ -308,9 +308,8 @@ impl Control {
         })?;
         let entries = entries.await.map_err(|error| internal(&error))?;
         tracing::info!(records, entries, "caches flushed");
-        Ok(Response::CacheFlushed {
-            entries: entries + records as u64,
-        })
+        let records = records as u64;
+        Ok(Response::CacheFlushed { entries, records })
     }
 }
 

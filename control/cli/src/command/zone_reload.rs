@@ -5,6 +5,7 @@ use std::io::Write;
 use node::admin::{Request, Response, ZoneReloaded};
 use serde::Serialize;
 
+use crate::client::RELOAD_TIMEOUT;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::print;
@@ -52,7 +53,7 @@ pub(super) fn reload(
     options: &Options,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
-    let mut client = options.connect()?;
+    let mut client = options.connect_for(RELOAD_TIMEOUT)?;
     let Response::ZonesReloaded { zones, pending } = client.ask(request)? else {
         return Err(client.mismatch().into());
     };

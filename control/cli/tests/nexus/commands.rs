@@ -110,7 +110,7 @@ fn lookup_with_an_answer_prints_its_records() {
     let (exit, text) = fake.output(&["lookup", "www.example.com"]);
     assert_eq!(exit, Exit::Success);
     let expected = "\
-; NOERROR, flags qr ra, from the answer table, 1,234 us
+; NOERROR, flags qr ra, from the resolver's cache, 1,234 us
 ; answer
 www.example.com.  300  IN  A  192.0.2.1
 x.                300  IN  A  192.0.2.2
@@ -234,22 +234,25 @@ fn cache_dump_with_a_cursor_that_stands_still_ends_in_an_error() {
 
 #[test]
 fn cache_flush_passes_name_and_subtree() {
-    let flushed = |entries| Response::CacheFlushed { entries }.into();
-    let fake = Fake::new(vec![flushed(1), flushed(2_000), flushed(3)]);
+    let flushed = |entries, records| Response::CacheFlushed { entries, records }.into();
+    let fake = Fake::new(vec![flushed(1, 0), flushed(2_000, 1), flushed(3, 4)]);
     let one = fake.output(&["cache", "flush", "example.com"]);
     assert_eq!(
         one,
         (
             Exit::Success,
-            "1 entry removed from the answer table\n".to_owned()
+            "removed 1 answer from the table, 0 record sets from the resolver's cache\n".to_owned()
         )
     );
     let many = fake
         .output(&["cache", "flush", "example.com", "--subtree"])
         .1;
-    assert_eq!(many, "2,000 entries removed from the answer table\n");
+    assert_eq!(
+        many,
+        "removed 2,000 answers from the table, 1 record set from the resolver's cache\n"
+    );
     let all = fake.output(&["cache", "flush", "--json"]).1;
-    assert_eq!(all, "{\"entries\":3}\n");
+    assert_eq!(all, "{\"entries\":3,\"records\":4}\n");
     let name = Some("example.com".to_owned());
     let expected = [
         Request::CacheFlush {
@@ -481,7 +484,10 @@ fn reply_to_another_request_is_an_error() {
     ];
     for arguments in commands {
         let other = match arguments {
-            ["metrics"] => Response::CacheFlushed { entries: 1 },
+            ["metrics"] => Response::CacheFlushed {
+                entries: 1,
+                records: 0,
+            },
             _ => Response::Metrics {
                 text: String::new(),
             },

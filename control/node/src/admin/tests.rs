@@ -154,7 +154,10 @@ fn replies() -> Vec<Reply> {
             entries: vec![entry],
             next_cursor: Some(9),
         })),
-        Reply::Ok(Response::CacheFlushed { entries: 2 }),
+        Reply::Ok(Response::CacheFlushed {
+            entries: 2,
+            records: 0,
+        }),
         Reply::Ok(Response::Zones { zones: vec![zone] }),
         Reply::Ok(Response::ZonesReloaded {
             zones: vec![reloaded],
@@ -218,7 +221,13 @@ fn request_with_unknown_field_is_malformed() {
 fn reply_with_unknown_field_is_read() {
     let line = br#"{"ok":{"kind":"cache_flushed","entries":2,"workers":1}}"#;
     let reply = Reply::decode(line).unwrap();
-    assert_eq!(reply, Reply::Ok(Response::CacheFlushed { entries: 2 }));
+    assert_eq!(
+        reply,
+        Reply::Ok(Response::CacheFlushed {
+            entries: 2,
+            records: 0
+        })
+    );
 }
 
 #[test]

@@ -590,7 +590,10 @@ fn a_flush_empties_the_table_and_reaches_the_worker() {
     };
     assert!(matches!(
         node.admin_ok(&flush),
-        Response::CacheFlushed { entries: 1 }
+        Response::CacheFlushed {
+            entries: 1,
+            records: 0
+        }
     ));
     let (qname, subtree) = dataplane.next(|reply| match reply {
         Reply::Flush { qname, subtree } => (qname.to_vec(), *subtree),
