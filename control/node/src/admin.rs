@@ -220,7 +220,7 @@ pub enum ResolverMode {
 pub struct UpstreamStatus {
     /// Where queries go.
     pub address: SocketAddr,
-    /// Whether it answered lately.
+    /// Whether it answers: false after several questions in a row without a reply.
     pub healthy: bool,
     /// Smoothed round trip in microseconds, once measured.
     pub round_trip_us: Option<u64>,

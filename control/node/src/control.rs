@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::admin::{
     ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode, ResolverStatus,
-    Response, Stats, Status, UpstreamStatus, ZoneReloaded, ZoneStatus,
+    Response, Stats, Status, ZoneReloaded, ZoneStatus,
 };
 use crate::clock;
 use crate::counters::Counters;
@@ -224,8 +224,7 @@ impl Control {
         let inner = &self.0;
         let engine = inner.engine.statistics().await;
         let now_ms = clock::now_ms();
-        let forward = &inner.config.resolver.forward;
-        let mode = if forward.is_empty() {
+        let mode = if inner.config.resolver.forward.is_empty() {
             ResolverMode::Recurse
         } else {
             ResolverMode::Forward
@@ -241,7 +240,7 @@ impl Control {
                 resolver: ResolverStatus {
                     mode,
                     queries_in_flight: engine.questions,
-                    upstreams: upstreams(forward),
+                    upstreams: engine.upstreams,
                 },
             },
             dataplane: self.region().and_then(|region| {
@@ -311,18 +310,6 @@ impl Control {
         let records = records as u64;
         Ok(Response::CacheFlushed { entries, records })
     }
-}
-
-/// The resolver chooses among them by itself and does not yet say which are well.
-fn upstreams(forward: &[config::Upstream]) -> Vec<UpstreamStatus> {
-    forward
-        .iter()
-        .map(|upstream| UpstreamStatus {
-            address: upstream.0,
-            healthy: true,
-            round_trip_us: None,
-        })
-        .collect()
 }
 
 fn log(results: &[ZoneReloaded]) {

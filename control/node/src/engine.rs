@@ -13,6 +13,7 @@ use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Stat
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
 use crate::clock;
 use crate::compose::{compose, failure};
@@ -47,7 +48,7 @@ pub(crate) enum Command {
 }
 
 /// Numbers of the engine at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EngineStatistics {
     /// The resolver's own.
     pub resolver: Statistics,
@@ -57,6 +58,8 @@ pub(crate) struct EngineStatistics {
     pub questions: u64,
     /// Questions turned away since their client had too many already.
     pub client_limited: u64,
+    /// Servers that questions are forwarded to, in the order of the configuration.
+    pub upstreams: Vec<UpstreamStatus>,
 }
 
 /// The engine is gone or has too much to do.
@@ -221,11 +224,18 @@ impl Engine {
         match command {
             Command::Ask(asked) => self.on_ask(asked),
             Command::Statistics(done) => {
+                let upstreams = self.resolver.forwarders();
+                let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
+                    address,
+                    healthy,
+                    round_trip_us,
+                });
                 let _ = done.send(EngineStatistics {
                     resolver: self.resolver.statistics(),
                     upstream_sockets: self.upstreams.count() as u64,
                     questions: self.waiting.len() as u64,
                     client_limited: self.client_limited,
+                    upstreams: upstreams.collect(),
                 });
             }
             Command::Flush { name, done } => {

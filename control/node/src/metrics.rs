@@ -3,6 +3,7 @@
 //! Workers count in shared memory, control in [`Counters`], the resolver in its own statistics:
 //! nothing is counted twice and a packet pays for no metric.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -95,6 +96,50 @@ impl Snapshot {
                     value,
                 }],
             )?;
+        }
+        self.encode_upstreams(encoder)
+    }
+
+    fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // By address: one that is configured twice has one sample all the same.
+        let upstreams = self.engine.upstreams.iter();
+        let upstreams: BTreeMap<_, _> = upstreams
+            .map(|upstream| (upstream.address.to_string(), upstream))
+            .collect();
+        let healthy: Vec<_> = upstreams
+            .iter()
+            .map(|(address, upstream)| Sample {
+                labels: vec![("address", address.clone())],
+                value: u64::from(upstream.healthy),
+            })
+            .collect();
+        if healthy.is_empty() {
+            return Ok(());
+        }
+        let help = "1 while a server that questions are forwarded to answers.";
+        write(
+            encoder,
+            "nexus_upstream_healthy",
+            help,
+            Kind::Gauge,
+            &healthy,
+        )?;
+        let measured: Vec<_> = upstreams
+            .iter()
+            .filter_map(|(address, upstream)| Some((address, upstream.round_trip_us?)))
+            .collect();
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = (
+            "nexus_upstream_rtt_seconds",
+            "Smoothed round-trip time to a server that questions are forwarded to.",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (address, rtt_us) in measured {
+            let labels = [("address", address.as_str())];
+            let rtt = ConstGauge::new(seconds(rtt_us.saturating_mul(1_000)));
+            rtt.encode(metric.encode_family(&labels)?)?;
         }
         Ok(())
     }

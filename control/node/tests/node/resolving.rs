@@ -8,10 +8,11 @@ use std::thread;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use node::admin::{LookupSource, Request, Response};
+use node::admin::{LookupSource, Request, Response, UpstreamStatus};
 
 use crate::common::{
-    Node, PATIENCE, ZONE, data, extended_error, frame, own_address, query, rcode, with_edns,
+    Node, PATIENCE, ZONE, data, extended_error, frame, own_address, query, rcode, wait_until,
+    with_edns,
 };
 
 /// One question that reached the scripted server, and the way to answer it.
@@ -395,6 +396,54 @@ fn a_server_that_is_not_there_means_servfail_with_a_reason() {
     let answer = node.ask(&with_edns(query("www.example.net.", RecordType::A), 1232));
     assert_eq!(rcode(&answer), ResponseCode::ServFail);
     assert!(extended_error(&answer).is_some());
+}
+
+fn forwarder(node: &Node) -> UpstreamStatus {
+    let Response::Status(mut status) = node.admin_ok(&Request::Status {}) else {
+        panic!()
+    };
+    assert_eq!(status.control.resolver.upstreams.len(), 1);
+    status.control.resolver.upstreams.remove(0)
+}
+
+#[test]
+fn status_and_metrics_tell_of_a_forwarder_that_answers() {
+    let upstream = Upstream::start();
+    let node = Node::start(&upstream.forward());
+    let fresh = forwarder(&node);
+    assert_eq!(
+        (fresh.address, fresh.healthy, fresh.round_trip_us),
+        (upstream.address, true, None)
+    );
+    ask_through(&node, &upstream, "www.example.net.", [198, 51, 100, 1]);
+    let asked = forwarder(&node);
+    assert!(asked.healthy && asked.round_trip_us.is_some(), "{asked:?}");
+    let (_, text) = node.http("/metrics");
+    for metric in ["nexus_upstream_healthy", "nexus_upstream_rtt_seconds"] {
+        let sample = format!("\n{metric}{{address=\"{}\"}} ", upstream.address);
+        assert!(text.contains(&sample), "{text}");
+    }
+}
+
+#[test]
+fn status_and_metrics_tell_of_a_forwarder_that_is_gone() {
+    let gone = SocketAddr::from((own_address(), 5300));
+    let node = Node::start(&format!("resolver, forward: [\"{gone}\"]"));
+    let mut names = 0..;
+    wait_until("it is known to be gone", || {
+        let name = format!("n{}.example.net.", names.next().unwrap());
+        node.ask(&query(&name, RecordType::A));
+        !forwarder(&node).healthy
+    });
+    assert_eq!(forwarder(&node).round_trip_us, None);
+    let sample = format!("nexus_upstream_healthy{{address=\"{gone}\"}}");
+    assert_eq!(node.metric(&sample), Some(0));
+    assert!(
+        !node
+            .http("/metrics")
+            .1
+            .contains("nexus_upstream_rtt_seconds")
+    );
 }
 
 #[test]
