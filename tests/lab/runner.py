@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 import time
@@ -56,10 +57,16 @@ def load_cases() -> list[Case]:
 
 
 def run_cases(chosen: list[Case]) -> bool:
-    """Runs them, prints a line each and the count at the end; true if none failed."""
+    """Runs them, prints a line each and the count at the end; true if none failed.
+
+    Where there can be no lab all are skipped, but not by continuous integration: tests that never
+    run there would be green for ever.
+    """
     if reason := why_impossible():
-        print(f"{reason}\n0 passed, 0 failed, {len(chosen)} skipped")
-        return True
+        must_run = os.environ.get("CI") == "true"
+        failed, skipped = (len(chosen), 0) if must_run else (0, len(chosen))
+        print(f"{reason}\n0 passed, {failed} failed, {skipped} skipped")
+        return not must_run
     passed = failed = 0
     for one in chosen:
         started = time.monotonic()
