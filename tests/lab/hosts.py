@@ -54,6 +54,13 @@ class Host:
         shown = command("ip", "-n", self.namespace, "-j", "link", "show", interface)
         return json.loads(shown)[0]["address"]
 
+    def overflows(self) -> int:
+        """UDP datagrams that came and found the buffer of their socket full, since the host exists."""
+        names, values = [
+            line.split() for line in self.command("cat", "/proc/net/snmp").splitlines() if line.startswith("Udp:")
+        ]
+        return int(values[names.index("RcvbufErrors")])
+
     def xdp_program(self, interface: str) -> str | None:
         """Name of the XDP program attached to an interface, if there is one."""
         shown = command("ip", "-n", self.namespace, "-j", "-d", "link", "show", interface)

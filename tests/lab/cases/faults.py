@@ -18,6 +18,8 @@ PROBE_RATE = 500
 MISS_RATE = 200
 RECOVERY_S = 1.0
 STOPPED_S = 10.0
+# The filter trusts a worker that shows no sign of life this long (DEADLINE_NS of the worker).
+DEADLINE_S = 0.3
 
 
 def _misses(seconds: float) -> list[str]:
@@ -88,7 +90,7 @@ def control_stopped_for_10_s_loses_no_cached_answer(run: Run) -> str:
 
 @case
 def dataplane_killed_under_load_is_replaced_by_the_kernel_path(run: Run) -> str:
-    """Within 1 s all queries are answered again, no program stays, and a restart takes over."""
+    """What is lost is less than one deadline's load, no program stays, and a restart takes over."""
     world, names = _ready(run)
     node = world.node
     queries = load.write_queries(run.path("cached.queries"), names)
@@ -114,6 +116,9 @@ def dataplane_killed_under_load_is_replaced_by_the_kernel_path(run: Run) -> str:
     expect(gap <= RECOVERY_S, f"probes lost until {gap:.2f} s after the kill")
     taking_over = [at for at in prober.lost() if at >= restarted]
     expect(not taking_over, f"{len(taking_over)} probes lost while the new workers took over")
+    # dnsperf without a core for a while overflows its own sockets: that loss is not the appliance's.
+    lost = cached.lost - world.client.overflows()
+    expect(lost <= DEADLINE_S * LOAD_RATE and cached.failures == 0, f"{lost} queries lost: {cached}")
     return (
         f"gap {gap:.3f} s, {len(prober.lost())} of {len(prober.sent)} probes lost, "
         f"{cached.lost} of {cached.sent} queries; workers again after {took_over:.2f} s"
