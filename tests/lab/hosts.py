@@ -49,6 +49,10 @@ class Host:
             nodad = ["nodad"] if ":" in address else []
             self.ip("address", "add", address, "dev", interface, *nodad)
 
+    def interfaces(self) -> list[str]:
+        """Names of its interfaces."""
+        return [link["ifname"] for link in json.loads(command("ip", "-n", self.namespace, "-j", "link", "show"))]
+
     def hardware_address(self, interface: str) -> str:
         """MAC address, `02:…`."""
         shown = command("ip", "-n", self.namespace, "-j", "link", "show", interface)

@@ -8,7 +8,7 @@ import subprocess
 from .. import zones
 from ..appliance import program_folder
 from ..hosts import Host
-from ..process import Process
+from ..process import Process, wait_until
 from ..run import Run
 from ..runner import Failed, case, expect
 from ..world import INTERFACE, NODE_V4, World
@@ -19,7 +19,7 @@ END_TIMEOUT_S = 15
 
 
 def _expect_refusal(world: World, process: Process, *words: str) -> str:
-    """Exit status 2, one error, which has all the words; nothing attached, the address unharmed."""
+    """Exit status 2, one error, which has all the words; nothing attached to any interface."""
     try:
         status = process.popen.wait(END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -32,7 +32,8 @@ def _expect_refusal(world: World, process: Process, *words: str) -> str:
         expect(word in errors[0], f"{word!r} is not in: {errors[0]}")
     expect("panicked" not in text, f"a panic:\n{process.log_tail()}")
     host = world.node.host
-    expect(host.xdp_program(INTERFACE) is None, "an XDP program was left attached")
+    for interface in host.interfaces():
+        expect(host.xdp_program(interface) is None, f"an XDP program was left attached to {interface}")
     return errors[0].split(" ERROR ", 1)[-1].strip()[:250]
 
 
@@ -101,6 +102,29 @@ def a_port_that_is_taken_is_named(run: Run) -> str:
     with _occupy(world.node.host, socket.SOCK_STREAM):
         notes.append(_expect_refusal(world, world.node.start_control(), f"{NODE_V4}:53"))
     return "\n".join(notes)
+
+
+@case
+def a_hand_over_socket_that_cannot_be_is_named(run: Run) -> str:
+    """A folder that is not there, and another dataplane's socket: known only after XDP is attached."""
+    world = World(run, authorities=False)
+    node = world.node
+    missing = str(node.folder / "missing" / "dataplane.sock")
+    note = _refused_dataplane(world, (missing,), dataplane={"mode": "copy", "socket": missing})
+    taken = node.folder / "taken.sock"
+    node.configure(dataplane={"socket": str(taken)})
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as waiting:
+        other.bind(str(taken))
+        # Its one place is taken, so the dataplane waits for it with everything else done.
+        other.listen(0)
+        waiting.connect(str(taken))
+        process = node.start_dataplane()
+        wait_until(lambda: node.host.xdp_program(INTERFACE), 5, "XDP is attached")
+        process.expect_running()
+        other.accept()[0].close()
+        other_note = _expect_refusal(world, process, str(taken), "another dataplane")
+    expect(taken.is_socket(), "the other's socket is gone")
+    return f"{note}\n{other_note}"
 
 
 @case
