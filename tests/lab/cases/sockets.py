@@ -16,7 +16,9 @@ from .paths import QUESTIONS
 
 SOCKET_MODE = {"dataplane": {"mode": "socket", "queues": [0]}}
 PROBE_RATE = 500
+MISS_RATE = 200
 RECOVERY_S = 1.0
+STOPPED_S = 10.0
 
 
 @case
@@ -79,7 +81,7 @@ def dataplane_stopped_in_socket_mode_is_replaced_by_control(run: Run) -> str:
         assert node.dataplane is not None
         node.dataplane.signal(signal.SIGSTOP)
         stopped = time.monotonic()
-        time.sleep(10)
+        time.sleep(STOPPED_S)
         before = node.counters()
         node.dataplane.signal(signal.SIGCONT)
         resumed = time.monotonic()
@@ -108,3 +110,29 @@ def control_killed_in_socket_mode_loses_no_cached_answer(run: Run) -> str:
         time.sleep(1.5)
     expect(not prober.lost(), f"{len(prober.lost())} of {len(prober.sent)} probes lost")
     return f"{len(prober.sent)} probes, none lost"
+
+
+@case
+def control_stopped_in_socket_mode_loses_no_cached_answer(run: Run) -> str:
+    """SIGSTOP for 10 s: it still holds the sockets, and must neither take from them nor stay silent."""
+    world = World(run, authorities=False, **SOCKET_MODE)
+    node = world.node
+    node.start()
+    names = zones.host_names(100)
+    world.warm(names)
+    unknown = [f"u{index}.wild.{zones.OWN_ZONE}" for index in range(5000)]
+    cached = Prober(world.client, NODE_V4, names, PROBE_RATE)
+    with cached, Prober(world.client, NODE_V4, unknown, MISS_RATE) as misses:
+        time.sleep(1)
+        assert node.control is not None
+        node.control.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        time.sleep(STOPPED_S)
+        node.control.signal(signal.SIGCONT)
+        resumed = time.monotonic()
+        time.sleep(2)
+    expect(not cached.lost(), f"{len(cached.lost())} of {len(cached.sent)} probes lost")
+    expect(misses.gap(stopped, resumed) > STOPPED_S / 2, "misses were answered: control was not stopped")
+    gap = misses.gap(resumed)
+    expect(gap <= RECOVERY_S, f"misses still lost {gap:.2f} s after control went on")
+    return f"{len(cached.sent)} probes, none lost; misses good {gap:.2f} s after SIGCONT"
