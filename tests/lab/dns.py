@@ -64,7 +64,7 @@ class Message:
     answer: tuple[Record, ...]
     authority: tuple[Record, ...]
     additional: tuple[Record, ...]
-    has_opt: bool
+    udp_size: int | None  # What its OPT says, if it has one.
     length: int
 
     @property
@@ -100,9 +100,9 @@ def _name(message: bytes, offset: int) -> tuple[str, int]:
         offset += length
 
 
-def _record(message: bytes, offset: int) -> tuple[Record, int]:
+def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
     name, offset = _name(message, offset)
-    rtype, _rclass, ttl, length = struct.unpack_from("!HHIH", message, offset)
+    rtype, rclass, ttl, length = struct.unpack_from("!HHIH", message, offset)
     start = offset + 10
     data = message[start : start + length]
     if len(data) != length:
@@ -113,13 +113,13 @@ def _record(message: bytes, offset: int) -> tuple[Record, int]:
         text = _name(message, start)[0]
     else:
         text = data.hex()
-    return Record(name, rtype, ttl, text), start + length
+    return Record(name, rtype, ttl, text), rclass, start + length
 
 
 def decode(message: bytes) -> Message:
-    """Takes a whole response apart; ValueError or IndexError if it is none."""
+    """Takes a whole message apart; ValueError, IndexError or struct.error if it is none."""
     ident, flags, questions, *counts = HEADER.unpack_from(message)
-    offset, question, rcode, has_opt = HEADER.size, "", flags & 15, False
+    offset, question, rcode, udp_size = HEADER.size, "", flags & 15, None
     if questions:
         question, offset = _name(message, offset)
         offset += 4
@@ -127,16 +127,25 @@ def decode(message: bytes) -> Message:
     for count in counts:
         records = []
         for _ in range(count):
-            record, offset = _record(message, offset)
+            record, rclass, offset = _record(message, offset)
             if record.rtype == 41:
-                has_opt = True
+                udp_size = rclass
                 rcode |= (record.ttl >> 24) << 4
             else:
                 records.append(record)
         sections.append(tuple(records))
     if offset != len(message):
         raise ValueError(f"{len(message) - offset} bytes behind the last record")
-    return Message(ident, flags, rcode, question, *sections, has_opt, len(message))
+    return Message(ident, flags, rcode, question, *sections, udp_size, len(message))
+
+
+def udp_limit(query: bytes, most: int) -> int:
+    """The largest answer to a query, of which the server sends `most` bytes at most (RFC 6891 §6.2.3)."""
+    try:
+        size = decode(query).udp_size
+    except (ValueError, IndexError, struct.error):
+        size = None  # Whoever cannot be understood has not said that he takes more.
+    return max(512, min(most, size or 0))
 
 
 class Client:

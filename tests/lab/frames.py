@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import ipaddress
+import os
 import select
 import socket
 import struct
+import time
 from dataclasses import dataclass, replace
 
 from .hosts import Host
+from .process import LabError
 
 ETH_P_ALL = 0x0003
 ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q, ETH_P_8021AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 SO_RCVBUFFORCE = 33
-SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 1 << 4
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 6, 8, 23
+TP_STATUS_VLAN_VALID = 1 << 4
 AUXDATA = struct.Struct("IIIHHHH")  # struct tpacket_auxdata
 
 
@@ -112,14 +118,43 @@ def _ipv6(source, target, datagram, extension, length, hops) -> bytes:
     return struct.pack("!IHBB", 6 << 28, length, following, hops) + source.packed + target.packed + body
 
 
+class _Vector(ctypes.Structure):
+    """struct iovec"""
+
+    _fields_ = (("base", ctypes.c_char_p), ("length", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    """struct msghdr"""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p), ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(_Vector)), ("vectors_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t), ("flags", ctypes.c_int),
+    )  # fmt: skip
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr"""
+
+    _fields_ = (("header", _Header), ("sent_bytes", ctypes.c_uint32))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+SENDMMSG_MAX = 1024  # UIO_MAXIOV
+
+
 class Wire:
-    """A packet socket on one interface of a host."""
+    """A packet socket on one interface of a host; it sees what comes in alone."""
+
+    RECEIVE_BUFFER_BYTES = 64 << 20
 
     def __init__(self, host: Host, interface: str) -> None:
         with host.inside():
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self.RECEIVE_BUFFER_BYTES)
             self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+            self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             self.socket.bind((interface, ETH_P_ALL))
 
     def __enter__(self) -> Wire:
@@ -132,11 +167,24 @@ class Wire:
         """Sends a frame as it is."""
         self.socket.send(frame)
 
-    def receive(self) -> bytes | None:
-        """The next frame as it was on the wire; None for one that this host sent."""
-        frame, ancillary, _, address = self.socket.recvmsg(65535, 64)
-        if address[2] == socket.PACKET_OUTGOING:
-            return None
+    def replay(self, frames: list[bytes]) -> float:
+        """Sends all frames as fast as the kernel takes them (sendmmsg); returns frames a second."""
+        vectors = (_Vector * len(frames))(*((frame, len(frame)) for frame in frames))
+        messages = (_Message * len(frames))()
+        for message, vector in zip(messages, vectors):
+            message.header.vectors, message.header.vectors_count = ctypes.pointer(vector), 1
+        done, started = 0, time.monotonic()
+        while done < len(frames):
+            first = ctypes.byref(messages, done * ctypes.sizeof(_Message))
+            sent = _libc.sendmmsg(self.socket.fileno(), first, min(SENDMMSG_MAX, len(frames) - done), 0)
+            if sent < 0 and ctypes.get_errno() != errno.ENOBUFS:
+                raise OSError(ctypes.get_errno(), f"sendmmsg: {os.strerror(ctypes.get_errno())}")
+            done += max(sent, 1)  # No room at the other end: that frame is lost, as on any wire.
+        return len(frames) / (time.monotonic() - started)
+
+    def receive(self) -> bytes:
+        """The next frame as it was on the wire."""
+        frame, ancillary, _, _ = self.socket.recvmsg(65535, 64)
         # The kernel takes the outer tag off before it shows the frame.
         for level, kind, data in ancillary:
             if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
@@ -146,12 +194,13 @@ class Wire:
         return frame
 
     def received(self, quiet_s: float = 0.2) -> list[bytes]:
-        """Frames that came in, until none came for `quiet_s`."""
+        """Frames that came in, until none came for `quiet_s`; LabError if some were missed."""
         frames = []
         while select.select([self.socket], [], [], quiet_s)[0]:
-            frame = self.receive()
-            if frame is not None:
-                frames.append(frame)
+            frames.append(self.receive())
+        _, missed = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        if missed:
+            raise LabError(f"{missed} frames came that were not seen: the receive buffer was full")
         return frames
 
 
@@ -169,12 +218,9 @@ class Datagram:
 
 def datagram(frame: bytes) -> Datagram | None:
     """The UDP datagram of an untagged or tagged frame, or None if there is none."""
-    offset = 12
-    (ethertype,) = struct.unpack_from("!H", frame, offset)
-    while ethertype in (ETH_P_8021Q, ETH_P_8021AD):
+    offset = 14
+    while (ethertype := int.from_bytes(frame[offset - 2 : offset], "big")) in (ETH_P_8021Q, ETH_P_8021AD):
         offset += 4
-        (ethertype,) = struct.unpack_from("!H", frame, offset)
-    offset += 2
     packet = frame[offset:]
     if ethertype == ETH_P_IP and len(packet) >= 28 and packet[9] == 17:
         start, (total,) = (packet[0] & 15) * 4, struct.unpack_from("!H", packet, 2)
@@ -187,10 +233,12 @@ def datagram(frame: bytes) -> Datagram | None:
     else:
         return None
     udp = packet[start:total]
+    if len(udp) < 8:
+        return None
     source_port, target_port, length, total_sum = struct.unpack_from("!4H", udp)
     if total_sum or ethertype == ETH_P_IPV6:  # Zero means none, which IPv6 forbids (RFC 8200 §8.1).
         pseudo = source + target + struct.pack("!II", len(udp), 17)
         good = good and total_sum != 0 and checksum(pseudo + udp) == 0
     good = good and length == len(udp)
     text = [str(ipaddress.ip_address(address)) for address in (source, target)]
-    return Datagram(*text, source_port, target_port, udp[8:], good)
+    return Datagram(*text, source_port, target_port, udp[8:length], good)

@@ -107,9 +107,10 @@ class Switch:
         self.host.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         self.host.ip("link", "set", "br0", "up")
 
-    def plug(self, end: End, queues: int = 1) -> None:
-        """Connects one end of a wire to the switch."""
+    def plug(self, end: End, queues: int = 1) -> str:
+        """Connects one end of a wire to the switch; returns the name of the switch's port."""
         self.ports += 1
         port = End(self.host, f"port{self.ports}", f"02:00:00:00:ff:{self.ports:02x}")
         connect(end, port, queues)
         self.host.ip("link", "set", port.interface, "master", "br0")
+        return port.interface

@@ -69,9 +69,7 @@ class Tap:
                 if self.tap in ready:
                     self._outwards(os.read(self.tap, 65535))
                 if self.wire.socket in ready:
-                    frame = self.wire.receive()
-                    if frame is not None:
-                        self._inwards(frame)
+                    self._inwards(self.wire.receive())
 
     def _outwards(self, frame: bytes) -> None:
         self.wire.send(frame[:MAC_ADDRESSES_BYTES] + self.tag + frame[MAC_ADDRESSES_BYTES:])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from . import dns, load, peers, vlan, zones
 from .appliance import Appliance
+from .frames import Flow, Wire
 from .hosts import End, Host, Switch
 from .run import Run
 
@@ -29,6 +30,7 @@ class World:
         self.switch.plug(
             End(self.client, INTERFACE, "02:00:00:00:01:01", (f"{CLIENT_V4}/16", f"{CLIENT_V6}/64"))
         )
+        self.ports: list[str] = []
         self.appliances = [self._node(index, queues, settings) for index in range(1, nodes + 1)]
         self.trust_anchor = ""
         if authorities:
@@ -40,8 +42,18 @@ class World:
         host = Host(self.run, f"node{index}")
         addresses = (f"10.53.0.{index}/16", f"fd53::{index}/64")
         end = End(host, INTERFACE, f"02:00:00:00:00:{index:02x}", addresses)
-        self.switch.plug(end, queues)
+        self.ports.append(self.switch.plug(end, queues))
         return Appliance(host, INTERFACE, f"10.53.0.{index}", **settings)
+
+    def wire_to_node(self) -> Wire:
+        """The first appliance's own wire: frames that went through the switch would teach it their
+        addresses, take longer, and where it has br_netfilter, not arrive if their IP header is wrong."""
+        return Wire(self.switch.host, self.ports[0])
+
+    def flows(self) -> list[Flow]:
+        """From the client to the first appliance, IPv4 and IPv6."""
+        macs = (self.client.hardware_address(INTERFACE), self.node.host.hardware_address(INTERFACE))
+        return [Flow(*macs, CLIENT_V4, NODE_V4), Flow(*macs, CLIENT_V6, NODE_V6)]
 
     @property
     def node(self) -> Appliance:

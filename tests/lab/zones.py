@@ -61,6 +61,8 @@ def own_zone(serial: int = 1, *, www: str = "192.0.2.80", hosts: int = HOSTS_COU
     ]
     # Together more than a packet: the answer must be cut, with TC, and TCP must carry all of it.
     lines += [f'big TXT "{index:02} {"x" * 200}"' for index in range(12)]
+    # More than a client without EDNS takes, and less than a packet.
+    lines += [f'middling TXT "{index:02} {"x" * 200}"' for index in range(4)]
     lines += [f"h{index:04} A 192.0.2.{index % 254 + 1}" for index in range(hosts)]
     return "\n".join(lines) + "\n"
 
