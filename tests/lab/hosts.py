@@ -58,6 +58,10 @@ class Host:
         shown = command("ip", "-n", self.namespace, "-j", "link", "show", interface)
         return json.loads(shown)[0]["address"]
 
+    def packets_received(self, interface: str) -> int:
+        """Frames that came in by an interface so far, taken by XDP or not."""
+        return int(self.command("cat", f"/sys/class/net/{interface}/statistics/rx_packets"))
+
     def overflows(self) -> int:
         """UDP datagrams that came and found the buffer of their socket full, since the host exists."""
         names, values = [

@@ -19,6 +19,8 @@ NAME = f"www.{zones.OWN_ZONE}"
 WORKER, KERNEL, NOBODY = "worker", "kernel", "nobody"
 DF, MF = 0x4000, 0x2000
 UDP_MAX = 1232
+ETHERNET_BYTES = 14
+TTL_AT = ETHERNET_BYTES + 8
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ def _frame_classes(flow: Flow) -> list[Sent]:
     whole = flow.frame(query)
     first, second = whole[14 + 20 : 14 + 20 + 24], whole[14 + 20 + 24 :]
     return classes + [
-        Sent("no UDP checksum", (flow.frame(query, udp_checksum=0),), WORKER, NOERROR),
         Sent("IPv4 options", (flow.frame(query, ip_options=b"\x01\x01\x01\x00"),), KERNEL, NOERROR),
         Sent("don't fragment", (flow.frame(query, fragment=DF),), WORKER, NOERROR),
         Sent("first fragment alone", (_fragment(whole, first, MF, 7),), NOBODY),
@@ -176,6 +177,66 @@ def every_class_of_frame_is_answered_passed_or_dropped(run: Run) -> str:
                 _check(world, wire, sent, flow)
                 count += 1
     return f"{count} classes"
+
+
+def _checksum_classes(flow: Flow) -> list[tuple[str, bytes, bool]]:
+    """Frames around a good query with right and wrong checksums, and whether the kernel takes them."""
+    query, is_v4 = _message(), "." in flow.source
+    whole = flow.frame(query)
+    classes = [
+        ("right checksums", whole, True),
+        ("wrong UDP checksum", _flipped(whole, len(whole) - len(query)), False),
+        # "None" over IPv4; a receiver must discard it over IPv6 (RFC 8200 §8.1).
+        ("UDP checksum 0", flow.frame(query, udp_checksum=0), is_v4),
+    ]
+    return classes + [("wrong IPv4 header checksum", _flipped(whole, TTL_AT), False)] * is_v4
+
+
+def _flipped(frame: bytes, at: int) -> bytes:
+    """The frame with one bit changed, and its checksums as they were."""
+    return frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :]
+
+
+@case
+def wrong_checksums_are_answered_by_workers_and_not_by_the_kernel(run: Run) -> str:
+    """Workers trust the link's own check, as knotd does in its XDP mode; the kernel path looks."""
+    world = _ready(run)
+    flows = [replace(flow, source_port=20003) for flow in world.flows()]
+    sent = [(flow, *one) for flow in flows for one in _checksum_classes(flow)]
+    with world.wire_to_node() as wire:
+        for flow, name, frame, _ in sent:
+            _check(world, wire, Sent(name, (frame,), WORKER, NOERROR), flow)
+        assert world.node.dataplane is not None
+        world.node.dataplane.stop()
+        for flow, name, frame, by_kernel in sent:
+            wire.send(frame)
+            came = _answers(wire.received(quiet_s=0.15), flow)
+            expect(len(came) == by_kernel, f"{name} from {flow.source}: the kernel path gave {len(came)} answers")
+    return f"{len(sent)} classes on both paths"
+
+
+@case
+def a_frame_cut_at_every_byte_is_left_to_the_kernel(run: Run) -> str:
+    """Inside its VLAN tag, IP or UDP header or the message: no worker sees it, nobody answers.
+    Within the Ethernet header a packet socket cuts nothing."""
+    world, count = _ready(run), 0
+    host = world.node.host
+    with world.wire_to_node() as wire:
+        for flow in world.flows():
+            for tags in ((), ((ETH_P_8021Q, 7),)):
+                flow = replace(flow, source_port=20004)
+                whole = flow.frame(_message(), tags=tags)
+                cut = [whole[:size] for size in range(ETHERNET_BYTES, len(whole))]
+                before, arrived = world.node.counters(), host.packets_received(world.node.interface)
+                wire.replay(cut)
+                came = _answers(wire.received(), flow)
+                moved = gained(before, world.node.counters())
+                arrived = host.packets_received(world.node.interface) - arrived
+                expect(arrived >= len(cut), f"{arrived} of {len(cut)} frames arrived")
+                expect(not came and "packets_received" not in moved, f"{len(came)} answers, {moved}")
+                _check(world, wire, Sent("whole", (whole,), WORKER, NOERROR), flow)
+                count += len(cut)
+    return f"{count} frames"
 
 
 @case
