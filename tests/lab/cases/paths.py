@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import signal
+from dataclasses import replace
 
 from .. import dns, load, peers, zones
 from ..appliance import gained, hits, worker_answers
+from ..frames import datagram
 from ..hosts import End, Host
 from ..process import wait_until
 from ..run import Run
@@ -87,6 +89,28 @@ def every_queue_of_an_interface_has_a_worker_that_answers(run: Run) -> str:
         if all(served):
             return f"queries by worker: {served}"
     raise AssertionError(f"queries by worker: {served}")
+
+
+@case
+def a_queue_without_a_worker_is_answered_by_the_kernel_path(run: Run) -> str:
+    """Two queues, a worker on one: its queries it answers, those of the other queue control does."""
+    world = World(run, queues=2, authorities=False, dataplane={"queues": [0]})
+    node, name = world.node, f"www.{zones.OWN_ZONE}"
+    node.start()
+    world.warm([name])  # Makes both hosts known to each other, too.
+    before, answered = node.counters(), []
+    flow = world.flows()[0]
+    # veth takes the queue by the hash of the flow.
+    ports = range(20000, 20064)
+    with world.wire_to_node() as wire:
+        wire.replay([replace(flow, source_port=port).frame(dns.query(name)) for port in ports])
+        for got in filter(None, map(datagram, wire.received())):
+            if got.source_port == 53:
+                answered.append(got.target_port)
+    expect(sorted(answered) == list(ports), f"answers to the ports {sorted(answered)}")
+    by_worker = worker_answers(gained(before, node.counters()))
+    expect(0 < by_worker < len(ports), f"the worker answered {by_worker} of {len(ports)}")
+    return f"{by_worker} by the worker, {len(ports) - by_worker} by the kernel path"
 
 
 @case
