@@ -118,3 +118,10 @@ class Switch:
         connect(end, port, queues)
         self.host.ip("link", "set", port.interface, "master", "br0")
         return port.interface
+
+    def defer_polls(self, port: str, seconds: float) -> None:
+        """A port takes what its peer sends only so many seconds later from now on; 0 ends that."""
+        folder = f"/sys/class/net/{port}"
+        values = {"napi_defer_hard_irqs": int(seconds > 0), "gro_flush_timeout": int(seconds * 1e9)}
+        for name, value in values.items():
+            self.host.command("sh", "-c", f"echo {value} >{folder}/{name}")

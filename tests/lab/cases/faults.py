@@ -1,16 +1,21 @@
-"""Either plane killed or stopped under load: who answers, how soon, and how it comes back."""
+"""Either plane killed or stopped under load, or the way out blocked: who answers, how soon, and how it
+comes back."""
 
 from __future__ import annotations
 
+import platform
+import re
 import signal
 import time
+from dataclasses import replace
 
 from .. import dns, load, zones
 from ..appliance import gained, hits
+from ..frames import datagram
 from ..load import Prober
 from ..process import wait_until
 from ..run import Run
-from ..runner import case, expect
+from ..runner import Skipped, case, expect
 from ..world import INTERFACE, NODE_V4, World
 
 LOAD_RATE = 5000
@@ -233,3 +238,43 @@ def a_client_that_floods_with_misses_does_not_starve_others(run: Run) -> str:
     lost = len(other.lost())
     expect(lost <= len(other.sent) * 0.01, f"the other client lost {lost} of {len(other.sent)}")
     return f"flood lost {flooded.lost} of {flooded.sent}, the other client {lost} of {len(other.sent)}"
+
+
+BLOCKED_S = 2
+BLOCKED_QUERIES = 20_000
+# From then on a veth whose peer does not take its packets refuses more instead of dropping them.
+BACK_PRESSURE_KERNEL = (6, 16)
+
+
+@case
+def a_full_transmit_ring_keeps_every_answer(run: Run) -> str:
+    """While nothing can leave, the worker holds its answers and takes no more queries than it has
+    frames for; then all of them leave, and not a frame is lost."""
+    if tuple(map(int, re.findall(r"\d+", platform.release())[:2])) < BACK_PRESSURE_KERNEL:
+        raise Skipped(f"veth of Linux {platform.release()} drops what its peer does not take")
+    world, names = _ready(run)
+    node, port = world.node, world.ports[0]
+    node.host.command("tc", "qdisc", "add", "dev", INTERFACE, "root", "pfifo")  # Without, veth drops.
+    world.switch.host.command("ethtool", "-K", port, "gro", "on")  # Gives the port a NAPI to be deferred.
+    flow = world.flows()[0]
+    frames = [
+        replace(flow, source_port=1024 + index).frame(dns.query(names[index % len(names)]))
+        for index in range(BLOCKED_QUERIES)
+    ]
+    before = node.counters()
+    with world.wire_to_node() as wire:
+        world.switch.defer_polls(port, BLOCKED_S)
+        wire.replay(frames)
+        time.sleep(BLOCKED_S / 2)
+        blocked = gained(before, node.counters())
+        world.switch.defer_polls(port, 0)
+        came = [got for got in map(datagram, wire.received(quiet_s=BLOCKED_S)) if got and got.source_port == 53]
+    moved = gained(before, node.counters())
+    taken, sent = blocked.get("packets_received", 0), blocked.get("packets_sent", 0)
+    expect(sent < taken, f"the way out was not blocked: {blocked}")
+    expect(blocked.get("fill_ring_empty"), f"frames did not run out: {blocked}")
+    expect(moved.get("packets_received") == taken, f"queries came later: {blocked} {moved}")
+    expect(len(came) == taken == len({got.target_port for got in came}), f"{len(came)} answers to {taken} queries")
+    expect(not node.counters()["frames_lost"], f"frames lost: {moved}")
+    world.warm(names)
+    return f"{taken} queries taken, {sent} answers on the ring while blocked, {len(came)} answers in the end"
