@@ -10,6 +10,7 @@ mod ask;
 mod bounded;
 mod cache;
 mod config;
+mod dnssec;
 mod exchange;
 mod failures;
 mod finish;
