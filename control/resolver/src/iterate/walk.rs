@@ -204,7 +204,7 @@ impl Resolver {
                 continue;
             };
             let mut place = self.place(now_ms, &found.set(zone), &[]);
-            place.cached = true;
+            (place.cached, place.delegated_until_ms) = (true, found.expires_ms);
             // Without addresses it is of no use: the zone above will give them again.
             if !(place.candidates.is_empty() && place.pending.is_empty()) {
                 return Some(place);
