@@ -82,7 +82,7 @@ impl Resolver {
             } => {
                 let source = source(*trust);
                 for alias in aliases {
-                    cache.insert_data(now_ms, &alias.set, source, &[]);
+                    cache.insert_data(now_ms, &alias.set, source, &alias.proof);
                 }
                 let last = aliases.last().map_or(&view.qname, |alias| &alias.target);
                 match end {
@@ -252,17 +252,8 @@ impl Resolver {
         let alias = match alias {
             Ok(alias) => alias,
             Err(too_long) => {
-                let ttl_secs = too_long.set.ttl_secs;
-                task.answers.push(too_long.set);
-                let answers = std::mem::take(&mut task.answers);
-                let rcode = ResponseCode::YXDomain;
-                return Some(Ok(Resolution::denied(
-                    rcode,
-                    answers,
-                    Vec::new(),
-                    ttl_secs,
-                    false,
-                )));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::too_long(chain, too_long, false)));
             }
         };
         let aliases_max = self.config.limits.aliases_max;
@@ -283,10 +274,8 @@ impl Resolver {
                 to: to.to_name(),
             }
         });
-        task.answers.push(alias.set);
-        task.answers.extend(alias.synthesised);
-        task.passed
-            .push(std::mem::replace(&mut task.sname, alias.target));
+        let target = task.chain.push(alias);
+        task.passed.push(std::mem::replace(&mut task.sname, target));
         task.place = None;
         task.minimised = 0;
         task.look = true;
@@ -302,21 +291,15 @@ impl Resolver {
             }
             End::Data { sets, proof } => {
                 let sets = sets.iter().map(|set| self.bounded_set(set)).collect();
-                let answers = std::mem::take(&mut task.answers);
-                return Some(Ok(Resolution::data(answers, sets, proof.clone(), false)));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::data(chain, sets, proof.clone(), false)));
             }
             End::NoData { proof } => (ResponseCode::NoError, proof),
             End::NxDomain { proof } => (ResponseCode::NXDomain, proof),
         };
         let ttl_secs = self.cache.negative_ttl_secs(proof).unwrap_or(0);
-        let answers = std::mem::take(&mut task.answers);
-        Some(Ok(Resolution::denied(
-            rcode,
-            answers,
-            proof.clone(),
-            ttl_secs,
-            false,
-        )))
+        let (chain, proof) = (std::mem::take(&mut task.chain), proof.clone());
+        Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, false)))
     }
 
     fn bounded(&self, alias: &Alias) -> Alias {
@@ -324,6 +307,11 @@ impl Resolver {
             set: self.bounded_set(&alias.set),
             synthesised: alias.synthesised.as_ref().map(|set| self.bounded_set(set)),
             target: WireName::clone(&alias.target),
+            proof: alias
+                .proof
+                .iter()
+                .map(|set| self.bounded_set(set))
+                .collect(),
         }
     }
 
