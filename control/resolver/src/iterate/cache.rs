@@ -28,6 +28,16 @@ pub(super) struct Lifetimes {
     pub(super) stale_max_secs: u32,
 }
 
+/// Who said something, and how far that is to be believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) trust: Trust,
+    /// Learned with CD set, so that a forwarder may not have checked it.
+    pub(super) unchecked: bool,
+    /// When the delegation ends that led to the server.
+    pub(super) delegated_until_ms: u64,
+}
+
 /// What is known of a name and type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -76,6 +86,7 @@ pub(super) struct Found {
     pub(super) rtype: RecordType,
     /// Seconds left; for stale data, the 30 of RFC 8767 §4.
     pub(super) ttl_secs: u32,
+    pub(super) expires_ms: u64,
     pub(super) stale: bool,
     content: Arc<Content>,
     proof: Arc<[RrSet]>,
@@ -204,16 +215,21 @@ impl Cache {
         &mut self,
         now_ms: u64,
         set: &RrSet,
-        trust: Trust,
-        unchecked: bool,
+        source: Source,
         proof: &[RrSet],
     ) {
+        let mut expires_ms = now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000;
+        if set.rtype == RecordType::NS {
+            // A zone must not stretch its own delegation, nor those that it gives itself: they end
+            // with it, so that a revoked zone cannot live on as a "ghost domain".
+            expires_ms = expires_ms.min(source.delegated_until_ms);
+        }
         let entry = Entry {
             rtype: set.rtype,
-            unchecked,
+            unchecked: source.unchecked,
             kind: Kind::Data,
-            trust,
-            expires_ms: now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000,
+            trust: source.trust,
+            expires_ms,
             content: Arc::clone(&set.content),
             proof: proof.into(),
         };
@@ -227,8 +243,7 @@ impl Cache {
         now_ms: u64,
         name: &WireName,
         denied: Option<RecordType>,
-        trust: Trust,
-        unchecked: bool,
+        source: Source,
         proof: &[RrSet],
     ) -> u32 {
         let Some(ttl_secs) = self.negative_ttl_secs(proof) else {
@@ -238,9 +253,9 @@ impl Cache {
             denied.map_or((NXDOMAIN, Kind::NxDomain), |rtype| (rtype, Kind::NoData));
         let entry = Entry {
             rtype,
-            unchecked,
+            unchecked: source.unchecked,
             kind,
-            trust,
+            trust: source.trust,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
             content: Arc::default(),
             proof: proof.into(),
@@ -335,7 +350,7 @@ impl Cache {
         self.names.evictions()
     }
 
-    fn insert(&mut self, now_ms: u64, name: &WireName, mut entry: Entry) {
+    fn insert(&mut self, now_ms: u64, name: &WireName, entry: Entry) {
         if entry.expires_ms <= now_ms {
             return; // TTL 0: good for the question under way alone (RFC 1035 §3.2.1).
         }
@@ -354,16 +369,6 @@ impl Cache {
         let better = |old: &Entry| same(old) && old.trust > entry.trust;
         if entries.iter().filter(fresh).any(better) {
             return;
-        }
-        if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
-            // A zone must not stretch its own delegation: its parent is asked again when what was
-            // said first runs out ("ghost domains").
-            let delegations = entries
-                .iter()
-                .filter(fresh)
-                .filter(|old| old.rtype == RecordType::NS);
-            let first_ms = delegations.map(|old| old.expires_ms).max();
-            entry.expires_ms = entry.expires_ms.min(first_ms.unwrap_or(u64::MAX));
         }
         // What is known now contradicts what was known before: a name exists or it does not.
         let contradicts = |old: &Entry| {
@@ -395,6 +400,7 @@ fn found(now_ms: u64, entry: &Entry) -> Found {
         trust: entry.trust,
         rtype: entry.rtype,
         ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
+        expires_ms: entry.expires_ms,
         stale,
         content: Arc::clone(&entry.content),
         proof: Arc::clone(&entry.proof),

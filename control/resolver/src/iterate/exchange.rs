@@ -21,6 +21,8 @@ pub(super) struct Exchange {
     pub(super) question: Box<[u8]>,
     pub(super) sent_ms: u64,
     pub(super) deadline_ms: u64,
+    /// When the delegation ends by which the server was found.
+    pub(super) delegated_until_ms: u64,
     /// Whether the query had an OPT record.
     pub(super) edns: bool,
     /// Replies so far that did not belong to it.

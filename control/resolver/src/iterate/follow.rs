@@ -2,12 +2,13 @@
 
 use hickory_proto::op::ResponseCode;
 
+use super::cache::Source;
 use super::config::QnameMinimisation;
 use super::exchange::Exchange;
 use super::lookup::Resolution;
 use super::message::{Effect, Trust};
 use super::name::WireName;
-use super::reply::{Alias, End, Meaning, Reading, View};
+use super::reply::{Alias, End, Meaning, Reading};
 use super::resolver::Resolver;
 use super::rrset::RrSet;
 use super::task::Task;
@@ -26,7 +27,7 @@ impl Resolver {
         effects: &mut Vec<Effect>,
     ) {
         self.judge(now_ms, exchange, reading);
-        self.record(now_ms, &exchange.view, reading);
+        self.record(now_ms, exchange, reading);
         let (server, meaning) = (exchange.server, reading.meaning.label());
         for &id in &exchange.tasks {
             let Some(mut task) = self.tasks.take(id) else {
@@ -65,56 +66,51 @@ impl Resolver {
     }
 
     /// Puts into the cache what the server may be believed.
-    fn record(&mut self, now_ms: u64, view: &View, reading: &Reading) {
-        let unchecked = view.forward && view.checking_disabled;
+    fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+        let view = &exchange.view;
+        let source = |trust| Source {
+            trust,
+            unchecked: view.forward && view.checking_disabled,
+            delegated_until_ms: exchange.delegated_until_ms,
+        };
+        let cache = &mut self.cache;
         match &reading.meaning {
             Meaning::Answer {
                 aliases,
                 end,
                 trust,
             } => {
+                let source = source(*trust);
                 for alias in aliases {
-                    self.cache
-                        .insert_data(now_ms, &alias.set, *trust, unchecked, &[]);
+                    cache.insert_data(now_ms, &alias.set, source, &alias.proof);
                 }
                 let last = aliases.last().map_or(&view.qname, |alias| &alias.target);
                 match end {
                     End::Data { sets, proof } => {
                         for set in sets {
-                            self.cache
-                                .insert_data(now_ms, set, *trust, unchecked, proof);
+                            cache.insert_data(now_ms, set, source, proof);
                         }
                     }
                     End::NoData { proof } => {
-                        let denied = Some(view.qtype);
-                        self.cache
-                            .insert_denial(now_ms, last, denied, *trust, unchecked, proof);
+                        cache.insert_denial(now_ms, last, Some(view.qtype), source, proof);
                     }
                     End::NxDomain { proof } => {
-                        self.cache
-                            .insert_denial(now_ms, last, None, *trust, unchecked, proof);
+                        cache.insert_denial(now_ms, last, None, source, proof);
                     }
                     End::Open | End::TooLong => {}
                 }
             }
             Meaning::Referral { nameservers } => {
-                self.cache
-                    .insert_data(now_ms, nameservers, Trust::Referral, false, &[]);
+                cache.insert_data(now_ms, nameservers, source(Trust::Referral), &[]);
             }
             Meaning::Lame(_) | Meaning::Failure(_) => {}
         }
         if let Some(nameservers) = &reading.nameservers {
-            self.cache.insert_data(
-                now_ms,
-                nameservers,
-                Trust::AuthoritativeAuthority,
-                false,
-                &[],
-            );
+            let source = source(Trust::AuthoritativeAuthority);
+            cache.insert_data(now_ms, nameservers, source, &[]);
         }
         for set in &reading.glue {
-            self.cache
-                .insert_data(now_ms, set, Trust::Additional, false, &[]);
+            cache.insert_data(now_ms, set, source(Trust::Additional), &[]);
         }
     }
 
@@ -140,7 +136,7 @@ impl Resolver {
                 None
             }
             Meaning::Referral { nameservers } => {
-                self.follow_referral(now_ms, task, nameservers, &reading.glue)
+                self.follow_referral(now_ms, task, exchange, nameservers, &reading.glue)
             }
             Meaning::Answer { aliases, end, .. } if !whole => {
                 self.follow_part(task, exchange, aliases, end)
@@ -179,6 +175,7 @@ impl Resolver {
         &mut self,
         now_ms: u64,
         task: &mut Task,
+        exchange: &Exchange,
         nameservers: &RrSet,
         glue: &[RrSet],
     ) -> Option<Ending> {
@@ -189,7 +186,10 @@ impl Resolver {
             ));
         }
         task.referrals += 1;
-        let place = self.place(now_ms, nameservers, glue);
+        let mut place = self.place(now_ms, nameservers, glue);
+        let ttl_secs = self.cache.positive_ttl_secs(nameservers.ttl_secs);
+        let until_ms = now_ms + u64::from(ttl_secs) * 1000;
+        place.delegated_until_ms = until_ms.min(exchange.delegated_until_ms);
         let kind = || TraceKind::Zone {
             zone: place.zone.to_name(),
             addresses: place.candidates.len(),
@@ -252,17 +252,8 @@ impl Resolver {
         let alias = match alias {
             Ok(alias) => alias,
             Err(too_long) => {
-                let ttl_secs = too_long.set.ttl_secs;
-                task.answers.push(too_long.set);
-                let answers = std::mem::take(&mut task.answers);
-                let rcode = ResponseCode::YXDomain;
-                return Some(Ok(Resolution::denied(
-                    rcode,
-                    answers,
-                    Vec::new(),
-                    ttl_secs,
-                    false,
-                )));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::too_long(chain, too_long, false)));
             }
         };
         let aliases_max = self.config.limits.aliases_max;
@@ -283,10 +274,8 @@ impl Resolver {
                 to: to.to_name(),
             }
         });
-        task.answers.push(alias.set);
-        task.answers.extend(alias.synthesised);
-        task.passed
-            .push(std::mem::replace(&mut task.sname, alias.target));
+        let target = task.chain.push(alias);
+        task.passed.push(std::mem::replace(&mut task.sname, target));
         task.place = None;
         task.minimised = 0;
         task.look = true;
@@ -302,21 +291,15 @@ impl Resolver {
             }
             End::Data { sets, proof } => {
                 let sets = sets.iter().map(|set| self.bounded_set(set)).collect();
-                let answers = std::mem::take(&mut task.answers);
-                return Some(Ok(Resolution::data(answers, sets, proof.clone(), false)));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::data(chain, sets, proof.clone(), false)));
             }
             End::NoData { proof } => (ResponseCode::NoError, proof),
             End::NxDomain { proof } => (ResponseCode::NXDomain, proof),
         };
         let ttl_secs = self.cache.negative_ttl_secs(proof).unwrap_or(0);
-        let answers = std::mem::take(&mut task.answers);
-        Some(Ok(Resolution::denied(
-            rcode,
-            answers,
-            proof.clone(),
-            ttl_secs,
-            false,
-        )))
+        let (chain, proof) = (std::mem::take(&mut task.chain), proof.clone());
+        Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, false)))
     }
 
     fn bounded(&self, alias: &Alias) -> Alias {
@@ -324,6 +307,11 @@ impl Resolver {
             set: self.bounded_set(&alias.set),
             synthesised: alias.synthesised.as_ref().map(|set| self.bounded_set(set)),
             target: WireName::clone(&alias.target),
+            proof: alias
+                .proof
+                .iter()
+                .map(|set| self.bounded_set(set))
+                .collect(),
         }
     }
 

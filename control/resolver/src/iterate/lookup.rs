@@ -34,6 +34,24 @@ pub(super) enum Look {
     Nothing,
 }
 
+/// The aliases on the way to an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    answers: Vec<RrSet>,
+    /// What proves that wildcards may stand in for names of the chain.
+    proof: Vec<RrSet>,
+}
+
+impl Chain {
+    /// Adds an alias; gives the name that it leads to.
+    pub(super) fn push(&mut self, alias: Alias) -> WireName {
+        self.answers.push(alias.set);
+        self.answers.extend(alias.synthesised);
+        self.proof.extend(alias.proof);
+        alias.target
+    }
+}
+
 /// A complete answer.
 #[derive(Clone, Debug)]
 pub(super) struct Resolution {
@@ -46,28 +64,16 @@ pub(super) struct Resolution {
 }
 
 impl Resolution {
-    /// The end of a chain whose aliases are `answers`.
-    pub(super) fn data(
-        mut answers: Vec<RrSet>,
-        sets: Vec<RrSet>,
-        proof: Vec<RrSet>,
-        stale: bool,
-    ) -> Self {
-        answers.extend(sets);
-        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(0);
-        Self {
-            rcode: ResponseCode::NoError,
-            answers,
-            authority: proof,
-            ttl_secs,
-            stale,
-        }
+    /// Data at the end of a chain.
+    pub(super) fn data(mut chain: Chain, sets: Vec<RrSet>, proof: Vec<RrSet>, stale: bool) -> Self {
+        chain.answers.extend(sets);
+        Self::new(ResponseCode::NoError, chain, proof, u32::MAX, stale)
     }
 
-    /// A denial at the end of a chain whose aliases are `answers`, good for `ttl_secs`.
+    /// A denial at the end of a chain, good for `ttl_secs`.
     pub(super) fn denied(
         rcode: ResponseCode,
-        answers: Vec<RrSet>,
+        chain: Chain,
         mut proof: Vec<RrSet>,
         ttl_secs: u32,
         stale: bool,
@@ -75,12 +81,34 @@ impl Resolution {
         proof
             .iter_mut()
             .for_each(|set| set.ttl_secs = set.ttl_secs.min(ttl_secs));
-        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(u32::MAX).min(ttl_secs);
+        Self::new(rcode, chain, proof, ttl_secs, stale)
+    }
+
+    /// A DNAME at the end of a chain that makes the name too long (YXDOMAIN, RFC 6672 §2.2).
+    pub(super) fn too_long(mut chain: Chain, dname: Alias, stale: bool) -> Self {
+        chain.push(dname);
+        Self::denied(ResponseCode::YXDomain, chain, Vec::new(), u32::MAX, stale)
+    }
+
+    fn new(
+        rcode: ResponseCode,
+        chain: Chain,
+        mut authority: Vec<RrSet>,
+        ttl_max_secs: u32,
+        stale: bool,
+    ) -> Self {
+        for set in chain.proof {
+            let same = |other: &RrSet| other.owner == set.owner && other.rtype == set.rtype;
+            if !authority.iter().any(same) {
+                authority.push(set);
+            }
+        }
+        let ttls_secs = chain.answers.iter().map(|set| set.ttl_secs);
         Self {
             rcode,
-            answers,
-            authority: proof,
-            ttl_secs,
+            ttl_secs: ttls_secs.fold(ttl_max_secs, u32::min),
+            answers: chain.answers,
+            authority,
             stale,
         }
     }
@@ -127,6 +155,7 @@ impl Cache {
                     set,
                     synthesised: None,
                     target,
+                    proof: found.proof(),
                 }));
                 return Look::Alias {
                     alias,
@@ -185,11 +214,11 @@ impl Cache {
             unchecked: key.checking_disabled,
             stale,
         };
-        let (mut name, mut answers, mut any_stale) = (key.name.clone(), Vec::new(), false);
+        let (mut name, mut chain, mut any_stale) = (key.name.clone(), Chain::default(), false);
         for _ in 0..=aliases_max {
             match self.look(now_ms, &name, key.rtype, want) {
                 Look::Data { sets, proof, stale } => {
-                    return Some(Resolution::data(answers, sets, proof, stale || any_stale));
+                    return Some(Resolution::data(chain, sets, proof, stale || any_stale));
                 }
                 Look::Denied {
                     rcode,
@@ -198,27 +227,14 @@ impl Cache {
                     stale,
                 } => {
                     let stale = stale || any_stale;
-                    return Some(Resolution::denied(rcode, answers, proof, ttl_secs, stale));
+                    return Some(Resolution::denied(rcode, chain, proof, ttl_secs, stale));
                 }
                 Look::Alias { alias, stale } => {
                     any_stale |= stale;
                     match *alias {
-                        Ok(alias) => {
-                            answers.push(alias.set);
-                            answers.extend(alias.synthesised);
-                            name = alias.target;
-                        }
+                        Ok(alias) => name = chain.push(alias),
                         Err(too_long) => {
-                            let ttl_secs = too_long.set.ttl_secs;
-                            answers.push(too_long.set);
-                            let rcode = ResponseCode::YXDomain;
-                            return Some(Resolution::denied(
-                                rcode,
-                                answers,
-                                Vec::new(),
-                                ttl_secs,
-                                any_stale,
-                            ));
+                            return Some(Resolution::too_long(chain, too_long, any_stale));
                         }
                     }
                 }
@@ -227,8 +243,4 @@ impl Cache {
         }
         None
     }
-}
-
-fn minimum_ttl_secs(sets: &[RrSet]) -> Option<u32> {
-    sets.iter().map(|set| set.ttl_secs).min()
 }

@@ -36,11 +36,9 @@ impl Resolver {
                     ..
                 } => {
                     if self.config.qname_minimisation == QnameMinimisation::Strict {
-                        let answers = std::mem::take(&mut task.answers);
+                        let chain = std::mem::take(&mut task.chain);
                         let rcode = ResponseCode::NXDomain;
-                        return Some(Ok(Resolution::denied(
-                            rcode, answers, proof, ttl_secs, false,
-                        )));
+                        return Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, false)));
                     }
                     self.show_whole(task);
                 }

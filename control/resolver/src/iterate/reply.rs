@@ -85,6 +85,8 @@ pub(super) struct Alias {
     /// The CNAME that a DNAME implies for the name.
     pub(super) synthesised: Option<RrSet>,
     pub(super) target: WireName,
+    /// If a wildcard stands in for the name, what proves that it may (RFC 4035 §3.1.3.3).
+    pub(super) proof: Vec<RrSet>,
 }
 
 /// How a chain of aliases ends in one reply.
@@ -272,7 +274,7 @@ fn follow_aliases(
             };
             return (aliases, last, Some(end));
         }
-        let Some(alias) = find_alias(&response.answers, view, &last) else {
+        let Some(alias) = find_alias(response, view, &last) else {
             return (aliases, last, None);
         };
         // The caller counts aliases over all replies and finds loops; here is only a bound.
@@ -297,24 +299,31 @@ fn answers(set: &RrSet, name: &WireName, qtype: RecordType) -> bool {
 }
 
 /// The alias that holds for a name; the error is a DNAME that makes it too long.
-fn find_alias(answers: &[RrSet], view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
+fn find_alias(response: &Response, view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
     if view.qtype == RecordType::CNAME {
         return None;
     }
-    let dname = answers.iter().find(|set| {
+    let dname = response.answers.iter().find(|set| {
         set.rtype == DNAME && name.is_below(&set.owner) && set.owner.is_within(&view.zone)
     });
     if let Some(set) = dname {
         return Some(substitute(name, set.clone()));
     }
-    let set = answers
+    let set = response
+        .answers
         .iter()
         .find(|set| set.rtype == RecordType::CNAME && set.owner == *name)?;
     let target = set.targets().next()?;
+    let proof = if set.is_expanded() {
+        proof(response, view, None)
+    } else {
+        Vec::new()
+    };
     Some(Ok(Alias {
         set: set.clone(),
         synthesised: None,
         target,
+        proof,
     }))
 }
 
@@ -332,12 +341,14 @@ pub(super) fn substitute(name: &WireName, dname: RrSet) -> Result<Alias, Alias> 
                 set: dname,
                 synthesised,
                 target,
+                proof: Vec::new(),
             })
         }
         None => Err(Alias {
             set: dname,
             synthesised: None,
             target: name.clone(),
+            proof: Vec::new(),
         }),
     }
 }

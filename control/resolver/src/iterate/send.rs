@@ -29,7 +29,7 @@ impl Resolver {
     ) -> Result<(), Failure> {
         let part = self.part(task);
         let place = task.place.as_ref().expect("a server was chosen from it");
-        let candidate = place.candidates[index];
+        let (candidate, delegated_until_ms) = (place.candidates[index], place.delegated_until_ms);
         let view = View {
             zone: place.zone.clone(),
             qtype: if part.is_some() {
@@ -79,6 +79,7 @@ impl Resolver {
             question: query.question,
             sent_ms: now_ms,
             deadline_ms: now_ms + u64::from(timeout_ms),
+            delegated_until_ms,
             edns: !without_edns,
             mismatches: 0,
         });

@@ -7,10 +7,10 @@ use hickory_proto::rr::RecordType;
 
 use super::bounded::HashKeys;
 use super::failures::Failure;
+use super::lookup::Chain;
 use super::message::extended_error;
 use super::name::WireName;
 use super::place::{Candidate, Place};
-use super::rrset::RrSet;
 use super::trace::{TraceEvent, TraceKind};
 
 /// What a resolution is about. Questions with equal keys share one.
@@ -56,7 +56,7 @@ pub(super) struct Task {
     /// The name at the end of the aliases so far.
     pub(super) sname: WireName,
     /// The aliases so far.
-    pub(super) answers: Vec<RrSet>,
+    pub(super) chain: Chain,
     /// Names passed on the way, to notice loops.
     pub(super) passed: Vec<WireName>,
     pub(super) referrals: u8,
@@ -86,7 +86,7 @@ impl Task {
             waiters: Vec::new(),
             work,
             depth,
-            answers: Vec::new(),
+            chain: Chain::default(),
             passed: Vec::new(),
             referrals: 0,
             minimised: 0,

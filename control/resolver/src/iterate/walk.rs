@@ -109,7 +109,7 @@ impl Resolver {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
                     return Some(Ok(Resolution::data(
-                        std::mem::take(&mut task.answers),
+                        std::mem::take(&mut task.chain),
                         sets,
                         proof,
                         stale,
@@ -123,10 +123,8 @@ impl Resolver {
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
-                    let answers = std::mem::take(&mut task.answers);
-                    return Some(Ok(Resolution::denied(
-                        rcode, answers, proof, ttl_secs, stale,
-                    )));
+                    let chain = std::mem::take(&mut task.chain);
+                    return Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, stale)));
                 }
                 Look::Alias { alias, .. } => {
                     if let Some(ending) = self.follow_alias(now_ms, task, *alias) {
@@ -204,7 +202,7 @@ impl Resolver {
                 continue;
             };
             let mut place = self.place(now_ms, &found.set(zone), &[]);
-            place.cached = true;
+            (place.cached, place.delegated_until_ms) = (true, found.expires_ms);
             // Without addresses it is of no use: the zone above will give them again.
             if !(place.candidates.is_empty() && place.pending.is_empty()) {
                 return Some(place);

@@ -2,11 +2,13 @@
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, CNAME, NS, SOA, TXT};
-use hickory_proto::rr::{DNSClass, RData};
+use hickory_proto::rr::{DNSClass, RData, Record};
 use resolver::iterate::{Outcome, Question, extended_error};
 
-use crate::authority::name;
-use crate::net::{COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines};
+use crate::authority::{name, opaque, respond, wire};
+use crate::net::{
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines,
+};
 
 fn rcode(outcome: &Outcome) -> ResponseCode {
     outcome.rcode
@@ -302,6 +304,88 @@ fn signatures_and_proofs_go_only_to_those_who_ask_for_them() {
     let signed = net.ask_question(question);
     assert_eq!(signed.answers.len(), 3);
     assert_eq!(signed.answers[2].record_type(), RecordType::RRSIG);
+}
+
+/// Wildcards that are aliases, into this zone and out of it, with signatures of three labels. The
+/// servers add the NSEC that denies the name itself, as RFC 4035 §3.1.3.3 asks.
+fn signed_wildcard_aliases() -> Net {
+    let mut net = Net::new();
+    for wildcard in ["*.near CNAME www", "*.away CNAME www.example.net."] {
+        net.add_example(wildcard);
+        let owner = wildcard.split(' ').next().unwrap();
+        net.add_example(&format!(
+            "{owner} RRSIG \\# 00050d030000025800000000000000000000076578616d706c6503636f6d0001020304"
+        ));
+    }
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            if request.qname.starts_with("x.") {
+                let next = [wire(&name("z.example.com.")), vec![0, 1, 0x40]].concat();
+                let owner = request.message.queries[0].name().base_name();
+                let nsec = opaque(RecordType::NSEC, next);
+                reply
+                    .authorities
+                    .push(Record::from_rdata(owner, 3600, nsec));
+            }
+            Action::Message(Box::new(reply))
+        });
+    }
+    net
+}
+
+fn proofs(net: &mut Net, qname: &str, dnssec_ok: bool) -> usize {
+    let outcome = net.ask_question(Question {
+        dnssec_ok,
+        ..Question::new(name(qname), A)
+    });
+    assert!(!addresses(&outcome).is_empty());
+    let nsec = |record: &&Record| record.record_type() == RecordType::NSEC;
+    outcome.authority.iter().filter(nsec).count()
+}
+
+#[test]
+fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
+    let mut net = signed_wildcard_aliases();
+    for qname in ["x.away.example.com.", "x.near.example.com."] {
+        assert_eq!(proofs(&mut net, qname, true), 1, "fresh, once: {qname}");
+        let sent = net.log.len();
+        assert_eq!(proofs(&mut net, qname, true), 1, "cached: {qname}");
+        assert_eq!(proofs(&mut net, qname, false), 0);
+        assert_eq!(net.log.len(), sent);
+    }
+    // The target alone is cached anew: the proof is still that of the alias.
+    net.resolver.flush(Some((&name("www.example.com."), false)));
+    assert_eq!(proofs(&mut net, "www.example.com.", true), 0);
+    let sent = net.log.len();
+    assert_eq!(proofs(&mut net, "x.near.example.com.", true), 1);
+    assert_eq!(net.log.len(), sent);
+}
+
+#[test]
+fn proofs_of_several_wildcard_aliases_are_given_together() {
+    let mut net = signed_wildcard_aliases();
+    net.add(
+        EXAMPLE_NET,
+        "example.net.",
+        "*.hop CNAME x.near.example.com.\n start CNAME x.far.example.com.",
+    );
+    net.add_example("*.far CNAME y.hop.example.net.");
+    net.add_example(
+        "*.far RRSIG \\# 00050d030000025800000000000000000000076578616d706c6503636f6d0001020304",
+    );
+    assert_eq!(proofs(&mut net, "start.example.net.", true), 2);
+    assert_eq!(proofs(&mut net, "start.example.net.", true), 2);
+}
+
+#[test]
+fn proof_beside_an_alias_that_is_no_wildcard_is_not_kept() {
+    let mut net = signed_wildcard_aliases();
+    net.add_example("x CNAME www.example.net.");
+    net.add_example(
+        "x RRSIG \\# 00050d030000025800000000000000000000076578616d706c6503636f6d0001020304",
+    );
+    assert_eq!(proofs(&mut net, "x.example.com.", true), 0);
 }
 
 #[test]
