@@ -8,7 +8,7 @@ use hickory_proto::rr::RecordType;
 use super::bounded::{BoundedMap, HashKeys};
 use super::message::Trust;
 use super::name::WireName;
-use super::rrset::{Content, RrSet};
+use super::rrset::{Content, RrSet, Security};
 
 /// Types kept for one name (and twice that with glue and CD apart); the first to expire goes.
 const ENTRIES_PER_NAME_MAX: usize = 64;
@@ -58,6 +58,7 @@ struct Entry {
     kind: Kind,
     trust: Trust,
     expires_ms: u64,
+    security: Security,
     content: Arc<Content>,
     /// SOA and proofs of a denial, proofs of a wildcard.
     proof: Arc<[RrSet]>,
@@ -68,6 +69,22 @@ impl Entry {
     /// answer past its TTL must survive them to be served stale.
     fn is_answer(&self) -> bool {
         self.trust >= Trust::Answer
+    }
+
+    fn grade(&mut self, now_ms: u64, security: Security, secs_max: u32) {
+        self.security = security;
+        self.expires_ms = self.expires_ms.min(now_ms + u64::from(secs_max) * 1000);
+    }
+
+    /// Whether this is the denial of a type, or of the whole name, that came with this proof.
+    fn denies(&self, denied: Option<RecordType>, proof: &[RrSet]) -> bool {
+        let same = |own: &RrSet| {
+            let is_own = |set: &RrSet| Arc::ptr_eq(&set.content, &own.content);
+            proof.iter().any(is_own)
+        };
+        self.kind != Kind::Data
+            && self.rtype == denied.unwrap_or(NXDOMAIN)
+            && self.proof.iter().all(same)
     }
 
     fn bytes(&self) -> usize {
@@ -88,6 +105,7 @@ pub(super) struct Found {
     pub(super) ttl_secs: u32,
     pub(super) expires_ms: u64,
     pub(super) stale: bool,
+    pub(super) security: Security,
     content: Arc<Content>,
     proof: Arc<[RrSet]>,
 }
@@ -117,6 +135,7 @@ impl Found {
             owner,
             rtype: self.rtype,
             ttl_secs: self.ttl_secs,
+            security: self.security,
             content: Arc::clone(&self.content),
         }
     }
@@ -230,6 +249,7 @@ impl Cache {
             kind: Kind::Data,
             trust: source.trust,
             expires_ms,
+            security: Security::Unchecked,
             content: Arc::clone(&set.content),
             proof: proof.into(),
         };
@@ -257,11 +277,76 @@ impl Cache {
             kind,
             trust: source.trust,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
+            security: Security::Unchecked,
             content: Arc::default(),
             proof: proof.into(),
         };
         self.insert(now_ms, name, entry);
         ttl_secs
+    }
+
+    /// Puts in what a referral says of the DS of the zone that it leads to: their absence. It finds
+    /// trust, and answers no client.
+    pub(super) fn insert_no_ds(
+        &mut self,
+        now_ms: u64,
+        zone: &WireName,
+        source: Source,
+        proof: &[RrSet],
+    ) {
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        let ttl_secs = ttls_secs.fold(self.lifetimes.negative_ttl_max_secs, u32::min);
+        let entry = Entry {
+            rtype: RecordType::DS,
+            unchecked: source.unchecked,
+            kind: Kind::NoData,
+            trust: source.trust,
+            expires_ms: now_ms + u64::from(ttl_secs) * 1000,
+            security: Security::Unchecked,
+            content: Arc::default(),
+            proof: proof.into(),
+        };
+        self.insert(now_ms, zone, entry);
+    }
+
+    /// Notes what validation has found out of these very data, and how long they may live.
+    pub(super) fn grade(&mut self, now_ms: u64, set: &RrSet, security: Security, secs_max: u32) {
+        let entries = self.names.get(&set.owner).into_iter().flatten();
+        for entry in entries.filter(|entry| Arc::ptr_eq(&entry.content, &set.content)) {
+            entry.grade(now_ms, security, secs_max);
+        }
+    }
+
+    /// The same for a denial.
+    pub(super) fn grade_denial(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        denied: Option<RecordType>,
+        proof: &[RrSet],
+        (security, secs_max): (Security, u32),
+    ) {
+        let entries = self.names.get(name).into_iter().flatten();
+        for entry in entries.filter(|entry| entry.denies(denied, proof)) {
+            entry.grade(now_ms, security, secs_max);
+        }
+    }
+
+    /// Forgets these very data, which turned out bogus.
+    pub(super) fn discard(&mut self, set: &RrSet) {
+        self.drop_entries(&set.owner, |entry| {
+            Arc::ptr_eq(&entry.content, &set.content)
+        });
+    }
+
+    /// Forgets a denial that turned out bogus.
+    pub(super) fn discard_denial(
+        &mut self,
+        name: &WireName,
+        denied: Option<RecordType>,
+        proof: &[RrSet],
+    ) {
+        self.drop_entries(name, |entry| entry.denies(denied, proof));
     }
 
     /// The TTL, within the configured bounds.
@@ -280,10 +365,14 @@ impl Cache {
 
     /// Forgets one type of a name, helpers included.
     pub(super) fn remove(&mut self, name: &WireName, rtype: RecordType) {
+        self.drop_entries(name, |entry| entry.rtype == rtype);
+    }
+
+    fn drop_entries(&mut self, name: &WireName, unwanted: impl Fn(&Entry) -> bool) {
         let Some(entries) = self.names.get(name) else {
             return;
         };
-        entries.retain(|entry| entry.rtype != rtype);
+        entries.retain(|entry| !unwanted(entry));
         let left = entries.len();
         let bytes = node_bytes(name, entries);
         if left == 0 {
@@ -366,7 +455,9 @@ impl Cache {
             old.rtype == rtype && old.unchecked == unchecked && old.is_answer() == answers
         };
         let fresh = |old: &&Entry| now_ms < old.expires_ms;
-        let better = |old: &Entry| same(old) && old.trust > entry.trust;
+        // Data whose signatures held outrank all that is not checked yet (RFC 2181 §5.4.1).
+        let proven = |old: &Entry| old.security == Security::Secure && old.kind == entry.kind;
+        let better = |old: &Entry| same(old) && (old.trust > entry.trust || proven(old));
         if entries.iter().filter(fresh).any(better) {
             return;
         }
@@ -402,6 +493,7 @@ fn found(now_ms: u64, entry: &Entry) -> Found {
         ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
         expires_ms: entry.expires_ms,
         stale,
+        security: entry.security,
         content: Arc::clone(&entry.content),
         proof: Arc::clone(&entry.proof),
     }

@@ -1,16 +1,17 @@
 //! What a reply does: to the cache once, then to each task that waited for it.
 
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 
 use super::cache::Source;
 use super::config::QnameMinimisation;
 use super::exchange::Exchange;
-use super::lookup::Resolution;
+use super::lookup::{Denied, Resolution};
 use super::message::{Effect, Trust};
 use super::name::WireName;
 use super::reply::{Alias, End, Meaning, Reading};
 use super::resolver::Resolver;
-use super::rrset::RrSet;
+use super::rrset::{RrSet, Security};
 use super::task::Task;
 use super::trace::TraceKind;
 use super::walk::Ending;
@@ -26,7 +27,7 @@ impl Resolver {
         reading: &Reading,
         effects: &mut Vec<Effect>,
     ) {
-        self.judge(now_ms, exchange, reading);
+        self.note_standing(now_ms, exchange, reading);
         self.record(now_ms, exchange, reading);
         let (server, meaning) = (exchange.server, reading.meaning.label());
         for &id in &exchange.tasks {
@@ -41,17 +42,22 @@ impl Resolver {
                 meaning,
                 rtt_ms,
             });
-            if let Some(ending) = self.follow(now_ms, &mut task, exchange, reading) {
-                self.finish(now_ms, task, ending, effects);
-            } else {
-                self.tasks.put_back(task);
-                self.queue(id);
+            let ending = self.follow(now_ms, &mut task, exchange, reading);
+            if !matches!(reading.meaning, Meaning::Referral { .. }) {
+                task.source = Some(server);
+            }
+            match ending.and_then(|ending| self.hold_for_judgement(&mut task, ending)) {
+                Some(ending) => self.finish(now_ms, task, ending, effects),
+                None => {
+                    self.tasks.put_back(task);
+                    self.queue(id);
+                }
             }
         }
     }
 
     /// Remembers whether the server serves the zone.
-    fn judge(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+    fn note_standing(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
         let zone = &exchange.view.zone;
         match &reading.meaning {
             Meaning::Lame(_) | Meaning::Failure(ResponseCode::Refused | ResponseCode::NotAuth) => {
@@ -70,7 +76,7 @@ impl Resolver {
         let view = &exchange.view;
         let source = |trust| Source {
             trust,
-            unchecked: view.forward && view.checking_disabled,
+            unchecked: view.forward && view.checking_disabled && self.trust.is_none(),
             delegated_until_ms: exchange.delegated_until_ms,
         };
         let cache = &mut self.cache;
@@ -100,8 +106,16 @@ impl Resolver {
                     End::Open | End::TooLong => {}
                 }
             }
-            Meaning::Referral { nameservers } => {
-                cache.insert_data(now_ms, nameservers, source(Trust::Referral), &[]);
+            Meaning::Referral { nameservers, ds } => {
+                let source = source(Trust::Referral);
+                cache.insert_data(now_ms, nameservers, source, &[]);
+                match ds.first() {
+                    Some(set) if set.rtype == RecordType::DS => {
+                        cache.insert_data(now_ms, set, source, &[]);
+                    }
+                    Some(_) => cache.insert_no_ds(now_ms, &nameservers.owner, source, ds),
+                    None => {}
+                }
             }
             Meaning::Lame(_) | Meaning::Failure(_) => {}
         }
@@ -135,7 +149,7 @@ impl Resolver {
                 self.on_useless(task, exchange, whole, reason);
                 None
             }
-            Meaning::Referral { nameservers } => {
+            Meaning::Referral { nameservers, .. } => {
                 self.follow_referral(now_ms, task, exchange, nameservers, &reading.glue)
             }
             Meaning::Answer { aliases, end, .. } if !whole => {
@@ -197,7 +211,7 @@ impl Resolver {
             forward: false,
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        task.place = Some(place);
+        task.go_to(place);
         None
     }
 
@@ -299,7 +313,13 @@ impl Resolver {
         };
         let ttl_secs = self.cache.negative_ttl_secs(proof).unwrap_or(0);
         let (chain, proof) = (std::mem::take(&mut task.chain), proof.clone());
-        Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, false)))
+        let denied = Denied {
+            name: task.sname.clone(),
+            security: Security::Unchecked,
+        };
+        Some(Ok(Resolution::denied(
+            rcode, chain, denied, proof, ttl_secs, false,
+        )))
     }
 
     fn bounded(&self, alias: &Alias) -> Alias {

@@ -7,7 +7,7 @@ use hickory_proto::rr::RecordType;
 
 use super::name::WireName;
 use super::response::ResponseError;
-use super::rrset::{Content, Rdatas, RrSet};
+use super::rrset::{Content, Rdatas, RrSet, Security};
 
 /// One record before it is grouped.
 pub(super) struct Item {
@@ -74,6 +74,7 @@ pub(super) fn group(
             owner,
             rtype: RecordType::from(rtype),
             ttl_secs: group.ttl_secs,
+            security: Security::Unchecked,
             content,
         }
     };

@@ -6,7 +6,7 @@ use hickory_proto::rr::RecordType;
 use super::cache::{Cache, Kind, NXDOMAIN, Want};
 use super::name::WireName;
 use super::reply::{Alias, substitute};
-use super::rrset::{DNAME, RrSet};
+use super::rrset::{DNAME, RrSet, Security};
 use super::task::TaskKey;
 
 /// What the cache says of one name and type.
@@ -22,6 +22,7 @@ pub(super) enum Look {
     Denied {
         rcode: ResponseCode,
         proof: Vec<RrSet>,
+        security: Security,
         ttl_secs: u32,
         stale: bool,
     },
@@ -52,12 +53,21 @@ impl Chain {
     }
 }
 
+/// That a name does not exist, or has no data of the type.
+#[derive(Clone, Debug)]
+pub(super) struct Denied {
+    pub(super) name: WireName,
+    pub(super) security: Security,
+}
+
 /// A complete answer.
 #[derive(Clone, Debug)]
 pub(super) struct Resolution {
     pub(super) rcode: ResponseCode,
     pub(super) answers: Vec<RrSet>,
     pub(super) authority: Vec<RrSet>,
+    /// What is denied at the end of the chain, if anything is.
+    pub(super) denied: Option<Denied>,
     /// For how long the whole may be kept, in seconds.
     pub(super) ttl_secs: u32,
     pub(super) stale: bool,
@@ -67,13 +77,14 @@ impl Resolution {
     /// Data at the end of a chain.
     pub(super) fn data(mut chain: Chain, sets: Vec<RrSet>, proof: Vec<RrSet>, stale: bool) -> Self {
         chain.answers.extend(sets);
-        Self::new(ResponseCode::NoError, chain, proof, u32::MAX, stale)
+        Self::new(ResponseCode::NoError, chain, proof, None, u32::MAX, stale)
     }
 
     /// A denial at the end of a chain, good for `ttl_secs`.
     pub(super) fn denied(
         rcode: ResponseCode,
         chain: Chain,
+        denied: Denied,
         mut proof: Vec<RrSet>,
         ttl_secs: u32,
         stale: bool,
@@ -81,19 +92,21 @@ impl Resolution {
         proof
             .iter_mut()
             .for_each(|set| set.ttl_secs = set.ttl_secs.min(ttl_secs));
-        Self::new(rcode, chain, proof, ttl_secs, stale)
+        Self::new(rcode, chain, proof, Some(denied), ttl_secs, stale)
     }
 
     /// A DNAME at the end of a chain that makes the name too long (YXDOMAIN, RFC 6672 §2.2).
     pub(super) fn too_long(mut chain: Chain, dname: Alias, stale: bool) -> Self {
         chain.push(dname);
-        Self::denied(ResponseCode::YXDomain, chain, Vec::new(), u32::MAX, stale)
+        let rcode = ResponseCode::YXDomain;
+        Self::new(rcode, chain, Vec::new(), None, u32::MAX, stale)
     }
 
     fn new(
         rcode: ResponseCode,
         chain: Chain,
         mut authority: Vec<RrSet>,
+        denied: Option<Denied>,
         ttl_max_secs: u32,
         stale: bool,
     ) -> Self {
@@ -107,10 +120,20 @@ impl Resolution {
         Self {
             rcode,
             ttl_secs: ttls_secs.fold(ttl_max_secs, u32::min),
+            denied,
             answers: chain.answers,
             authority,
             stale,
         }
+    }
+}
+
+impl Resolution {
+    /// The weakest of what validation found out of each part.
+    pub(super) fn security(&self) -> Security {
+        let denial = self.denied.as_ref().map(|denied| denied.security);
+        let answers = self.answers.iter().map(|set| set.security);
+        answers.chain(denial).min().unwrap_or_default()
     }
 }
 
@@ -168,6 +191,7 @@ impl Cache {
             return Look::Denied {
                 rcode,
                 proof,
+                security: found.security,
                 ttl_secs: found.ttl_secs,
                 stale: found.stale,
             };
@@ -177,6 +201,7 @@ impl Cache {
             return Look::Denied {
                 rcode,
                 proof,
+                security: found.security,
                 ttl_secs: found.ttl_secs,
                 stale: found.stale,
             };
@@ -223,11 +248,14 @@ impl Cache {
                 Look::Denied {
                     rcode,
                     proof,
+                    security,
                     ttl_secs,
                     stale,
                 } => {
-                    let stale = stale || any_stale;
-                    return Some(Resolution::denied(rcode, chain, proof, ttl_secs, stale));
+                    let (denied, stale) = (Denied { name, security }, stale || any_stale);
+                    return Some(Resolution::denied(
+                        rcode, chain, denied, proof, ttl_secs, stale,
+                    ));
                 }
                 Look::Alias { alias, stale } => {
                     any_stale |= stale;

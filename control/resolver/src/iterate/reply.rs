@@ -45,8 +45,9 @@ pub(super) enum Meaning {
         end: End,
         trust: Trust,
     },
-    /// Servers of a zone further down know more.
-    Referral { nameservers: RrSet },
+    /// Servers of a zone further down know more. With them comes the DS RRset of that zone, or the
+    /// NSEC or NSEC3 RRsets that deny it, if the zone above is signed (RFC 4035 §3.1.4).
+    Referral { nameservers: RrSet, ds: Vec<RrSet> },
     /// The server does not serve the zone.
     Lame(&'static str),
     /// The server said so itself.
@@ -120,7 +121,7 @@ impl Reading {
         };
         let mut hosts: Vec<WireName> = nameservers.iter().flat_map(RrSet::targets).collect();
         match &meaning {
-            Meaning::Referral { nameservers } => hosts.extend(nameservers.targets()),
+            Meaning::Referral { nameservers, .. } => hosts.extend(nameservers.targets()),
             Meaning::Answer {
                 end: End::Data { sets, .. },
                 ..
@@ -235,6 +236,7 @@ fn read_empty(response: &Response, view: &View, trust: Trust) -> Meaning {
     match cut {
         Some(nameservers) => Meaning::Referral {
             nameservers: nameservers.clone(),
+            ds: delegation_signer(response, view, &nameservers.owner),
         },
         None if response.authoritative => no_data(),
         None if response
@@ -375,6 +377,15 @@ fn proof(response: &Response, view: &View, soa: Option<RrSet>) -> Vec<RrSet> {
         .take(PROOF_SETS_MAX)
         .cloned();
     soa.into_iter().chain(denials).collect()
+}
+
+/// What a referral says of the DS of the zone that it leads to.
+fn delegation_signer(response: &Response, view: &View, zone: &WireName) -> Vec<RrSet> {
+    let is_ds = |set: &&RrSet| set.rtype == RecordType::DS && set.owner == *zone;
+    match response.authority.iter().find(is_ds) {
+        Some(set) => vec![set.clone()],
+        None => proof(response, view, None),
+    }
 }
 
 /// NS of a zone between the one asked and the name, as the zone itself states it.

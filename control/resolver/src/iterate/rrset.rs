@@ -50,12 +50,25 @@ pub(super) struct Content {
     pub(super) signatures: Rdatas,
 }
 
+/// What validation has found out, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Security {
+    /// Nothing yet.
+    #[default]
+    Unchecked,
+    /// It is proven, or configured, that nothing vouches for it.
+    Insecure,
+    /// Its signatures hold; or it follows from a set whose signatures do, as the CNAME of a DNAME.
+    Secure,
+}
+
 /// All records of one owner and type, of class IN. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RrSet {
     pub(super) owner: WireName,
     pub(super) rtype: RecordType,
     pub(super) ttl_secs: u32,
+    pub(super) security: Security,
     pub(super) content: Arc<Content>,
 }
 
@@ -71,6 +84,7 @@ impl RrSet {
             owner,
             rtype: RecordType::CNAME,
             ttl_secs,
+            security: Security::Secure, // The DNAME decides for both.
             content,
         }
     }
@@ -179,6 +193,7 @@ mod tests {
     #[test]
     fn set_is_expanded_if_its_signature_counts_fewer_labels_than_its_owner() {
         let set = |owner: &[u8], labels: u8| RrSet {
+            security: Security::Unchecked,
             owner: WireName::parse(owner).expect("a name"),
             rtype: RecordType::CNAME,
             ttl_secs: 60,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::exchange::{Exchange, Mismatch};
 use super::failures::Failure;
 use super::message::{Effect, Transport, TransportError, extended_error};
-use super::place::Again;
+use super::place::{Again, Place};
 use super::query::{self, Options};
 use super::reply::{Reading, View};
 use super::resolver::Resolver;
@@ -27,20 +27,9 @@ impl Resolver {
         standing: Standing,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Failure> {
-        let part = self.part(task);
         let place = task.place.as_ref().expect("a server was chosen from it");
         let (candidate, delegated_until_ms) = (place.candidates[index], place.delegated_until_ms);
-        let view = View {
-            zone: place.zone.clone(),
-            qtype: if part.is_some() {
-                RecordType::A
-            } else {
-                task.key.rtype
-            },
-            qname: part.unwrap_or_else(|| task.sname.clone()),
-            forward: place.forward.is_some(),
-            checking_disabled: place.forward.is_some() && task.key.checking_disabled,
-        };
+        let view = self.view(task, place);
         if let Some((id, exchange)) = self.exchanges.find(&view) {
             exchange.tasks.push(task.id);
             task.exchange = Some(id);
@@ -98,6 +87,23 @@ impl Resolver {
             timeout_ms,
         });
         Ok(())
+    }
+
+    /// What to ask the servers of a place for.
+    fn view(&self, task: &Task, place: &Place) -> View {
+        let (part, forward) = (self.part(task), place.forward.is_some());
+        let qtype = match part {
+            Some(_) => RecordType::A,
+            None => task.key.rtype,
+        };
+        View {
+            zone: place.zone.clone(),
+            qtype,
+            qname: part.unwrap_or_else(|| task.sname.clone()),
+            forward,
+            // Where we check, a forwarder need not: its anchors may be older than ours.
+            checking_disabled: forward && (task.key.checking_disabled || self.trust.is_some()),
+        }
     }
 
     /// Pays for one message.

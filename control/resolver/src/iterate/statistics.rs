@@ -43,6 +43,8 @@ pub struct Statistics {
     pub truncated: u64,
     /// Replies of servers that do not serve the zone.
     pub lame: u64,
+    /// Answers that did not hold under the keys of their zones.
+    pub bogus: u64,
     /// Queries repeated without EDNS.
     pub edns_fallbacks: u64,
     /// Queries repeated with the whole name (RFC 9156 §3).

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use hickory_proto::rr::RecordType;
 
 use super::bounded::HashKeys;
+use super::dnssec::Effort;
 use super::failures::Failure;
-use super::lookup::Chain;
+use super::lookup::{Chain, Resolution};
 use super::message::extended_error;
 use super::name::WireName;
 use super::place::{Candidate, Place};
 use super::trace::{TraceEvent, TraceKind};
+use super::validate::TrustLookup;
 
 /// What a resolution is about. Questions with equal keys share one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,8 +41,8 @@ pub(super) enum Waiter {
 #[derive(Clone, Debug)]
 pub(super) struct Wait {
     pub(super) task: u64,
-    /// The zone whose server's address it finds.
-    pub(super) zone: WireName,
+    /// The zone whose server's address it finds; `None` for a lookup of DS or DNSKEY.
+    pub(super) zone: Option<WireName>,
 }
 
 /// One resolution. It always has a message in flight, waits for sub-resolutions, or is queued.
@@ -74,6 +76,16 @@ pub(super) struct Task {
     /// The delegation that turned out dead; its parent is asked for a new one, once.
     pub(super) abandoned: Option<WireName>,
     pub(super) blame: Blame,
+    /// What was found, until the chain of trust to it is known.
+    pub(super) found: Option<Box<Resolution>>,
+    /// What was looked up for that chain.
+    pub(super) lookups: Vec<TrustLookup>,
+    /// The server that answered last.
+    pub(super) source: Option<SocketAddr>,
+    /// Servers that gave bogus data.
+    pub(super) avoided: Vec<SocketAddr>,
+    /// What was wrong with those.
+    pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
 }
 
@@ -98,8 +110,31 @@ impl Task {
             iterate_only: false,
             abandoned: None,
             blame: Blame::default(),
+            found: None,
+            lookups: Vec::new(),
+            source: None,
+            avoided: Vec::new(),
+            bogus: None,
             trace: None,
         }
+    }
+
+    /// Forgets the way so far, and starts from the question again.
+    pub(super) fn restart(&mut self) {
+        self.sname = self.key.name.clone();
+        self.chain = Chain::default();
+        self.passed.clear();
+        self.place = None;
+        self.minimised = 0;
+        self.look = true;
+    }
+
+    /// Goes on with the servers of another zone, without those that gave bogus data.
+    pub(super) fn go_to(&mut self, mut place: Place) {
+        for candidate in &mut place.candidates {
+            candidate.dead |= self.avoided.contains(&candidate.address);
+        }
+        self.place = Some(place);
     }
 
     /// Adds an event, if anybody wants to read it.
@@ -172,6 +207,8 @@ impl Blame {
 pub(super) struct Work {
     pub(super) sends_left: u32,
     pub(super) subqueries_left: u32,
+    /// Signature checks and hashes.
+    pub(super) effort: Effort,
     pub(super) deadline_ms: u64,
     /// Tasks charged to it.
     pub(super) tasks: u32,

@@ -90,6 +90,11 @@ pub enum TraceKind {
         /// A or AAAA.
         rtype: RecordType,
     },
+    /// Data did not hold under the keys of their zone.
+    Bogus {
+        /// Which, and why.
+        reason: String,
+    },
     /// The resolution ended.
     Finished {
         /// With this response code.

@@ -7,13 +7,13 @@ use hickory_proto::rr::RecordType;
 use super::cache::{Kind, Want};
 use super::config::QnameMinimisation;
 use super::failures::Failure;
-use super::lookup::{Look, Resolution};
+use super::lookup::{Denied, Look, Resolution};
 use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
 use super::resolver::Resolver;
 use super::rrset::RrSet;
-use super::task::{Task, TaskKey, Waiter};
+use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
 
 /// Moves of one task in one step, all without a message: more would be a mistake of ours.
@@ -56,10 +56,19 @@ impl Resolver {
             if task.exchange.is_some() {
                 return None;
             }
+            if let Some(found) = task.found.take() {
+                let ending = self.judge(now_ms, task, found);
+                if ending.is_some() || task.found.is_some() {
+                    return ending;
+                }
+            }
             if std::mem::take(&mut task.look)
                 && let Some(ending) = self.consult(now_ms, task)
             {
-                return Some(ending);
+                match self.hold_for_judgement(task, ending) {
+                    None => continue,
+                    ending => return ending,
+                }
             }
             if task.place.is_none() {
                 self.locate(now_ms, task);
@@ -118,13 +127,17 @@ impl Resolver {
                 Look::Denied {
                     rcode,
                     proof,
+                    security,
                     ttl_secs,
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
                     let chain = std::mem::take(&mut task.chain);
-                    return Some(Ok(Resolution::denied(rcode, chain, proof, ttl_secs, stale)));
+                    let denied = Denied { name, security };
+                    return Some(Ok(Resolution::denied(
+                        rcode, chain, denied, proof, ttl_secs, stale,
+                    )));
                 }
                 Look::Alias { alias, .. } => {
                     if let Some(ending) = self.follow_alias(now_ms, task, *alias) {
@@ -159,7 +172,7 @@ impl Resolver {
             forward: place.forward.is_some(),
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        task.place = Some(place);
+        task.go_to(place);
     }
 
     /// The forwarder with the longest zone that holds the name; one without servers is an exception.
@@ -223,7 +236,7 @@ impl Resolver {
         let key = TaskKey {
             name: WireName::root(),
             rtype: RecordType::NS,
-            checking_disabled: false,
+            checking_disabled: self.trust.is_some(),
         };
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
@@ -320,7 +333,7 @@ impl Resolver {
         let key = TaskKey {
             name: pending.host,
             rtype: pending.rtype,
-            checking_disabled: false,
+            checking_disabled: self.trust.is_some(),
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);
@@ -344,6 +357,14 @@ impl Resolver {
             self.tasks.work(task.work).subqueries_left -= 1;
             self.spawn(key, task.work, task.depth + 1)
         });
+        self.wait_for(task, id, Some(zone));
+    }
+
+    /// Lets a task wait for another, which finds an address for a zone, or DS or DNSKEY.
+    pub(super) fn wait_for(&mut self, task: &mut Task, id: u64, zone: Option<WireName>) {
+        if zone.is_none() && task.waits.iter().any(|wait| wait.task == id) {
+            return;
+        }
         let sub = self
             .tasks
             .get_mut(id)
@@ -352,7 +373,7 @@ impl Resolver {
         if task.trace.is_some() && sub.trace.is_none() {
             sub.trace = Some(Vec::new());
         }
-        task.waits.push(super::task::Wait { task: id, zone });
+        task.waits.push(Wait { task: id, zone });
     }
 
     /// Nothing is left to ask here: the next best thing, or the failure.

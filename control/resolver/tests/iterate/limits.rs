@@ -203,6 +203,9 @@ fn limits_of_zero_still_answer_every_question() {
             attempts_max: 1,
             mismatches_max: 0,
             rrset_records_max: 9,
+            signatures_max: 0,
+            hashes_max: 0,
+            zones_max: 0,
             trace_events_max: 0,
         };
     });

@@ -117,9 +117,16 @@ impl Ds {
     }
 }
 
+impl Ds {
+    /// Whether one of these names the key; see [`strongest`].
+    pub(in crate::iterate) fn name_one(named: &[Self], zone: &WireName, key: &Key) -> bool {
+        strongest(named).any(|ds| ds.names(zone, key))
+    }
+}
+
 /// The DS records that count: supported, and without SHA-1 digests if there are others
 /// (RFC 4509 §3).
-pub(super) fn strongest(all: &[Ds]) -> impl Iterator<Item = &Ds> {
+fn strongest(all: &[Ds]) -> impl Iterator<Item = &Ds> {
     let stronger = all
         .iter()
         .any(|ds| ds.is_supported() && ds.digest_type != 1);

@@ -18,8 +18,8 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-pub(super) use denial::{Denial, Proof, SignedDenials};
+pub(super) use denial::{Cut, Denial, Proof, SignedDenials};
 pub(super) use effort::Effort;
 pub(super) use fault::Fault;
 pub(super) use key::{Ds, Key, parse_all};
-pub(super) use signature::{Verified, signers, verify};
+pub(super) use signature::{signers, verify};

@@ -1,18 +1,16 @@
 //! Zones that dnssec-signzone has signed: what exists verifies, what does not is denied, and
 //! nothing that exists can be denied with any of their records.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hickory_proto::rr::{Name, RecordType};
 
-use super::denial::Cut;
+use super::signature::Verified;
 use super::*;
 use crate::iterate::group::{Item, group};
 use crate::iterate::name::WireName;
-use crate::iterate::rrset::{Content, Rdatas, RrSet};
+use crate::iterate::rrset::{Content, Rdatas, RrSet, Security};
 
 const NSEC: &str = include_str!("../../../tests/zone/data/nsec.zone");
 const NSEC3: &str = include_str!("../../../tests/zone/data/nsec3.zone");
@@ -210,7 +208,7 @@ fn keys_and_signers_of_other_zones_are_of_no_use() {
     let below = name("www.example.");
     let result = verify(set, &below, &zone.keys, NOW, &mut effort());
     assert_eq!(result, Err(Fault::Signer));
-    assert_eq!(signers(set), [zone.apex.clone()]);
+    assert_eq!(signers(set), std::slice::from_ref(&zone.apex));
     let ksk_only = &zone.keys[1..];
     let result = verify(set, &zone.apex, ksk_only, NOW, &mut effort());
     assert_eq!(result, Err(Fault::NoKey));
@@ -377,6 +375,27 @@ fn cuts_are_told_from_names_without_one() {
 }
 
 #[test]
+fn too_many_iterations_prove_nothing_and_cost_nothing() {
+    let zone = Signed::read(NSEC3);
+    let costly: Vec<RrSet> = zone
+        .sets
+        .iter()
+        .filter(|set| set.rtype == RecordType::NSEC3)
+        .map(|set| {
+            let (mut data, signatures) = parts(set);
+            data[0][2..4].copy_from_slice(&151_u16.to_be_bytes());
+            with_content(set, data, signatures)
+        })
+        .collect();
+    let denials = SignedDenials::new(&zone.apex, &costly.iter().collect::<Vec<_>>());
+    let absent = name("nowhere.example.");
+    let result = denials.prove(Denial::Name(&absent), &mut Effort::new(0, 0));
+    assert_eq!(result, Ok(Proof::Insecure), "RFC 9276 §3.2");
+    let cut = denials.cut(&absent, &mut Effort::new(0, 0));
+    assert_eq!(cut, Ok(Cut::Unsigned));
+}
+
+#[test]
 fn proofs_cost_hashes_and_end_when_none_are_left() {
     let zone = Signed::read(NSEC3);
     let deep = name(&format!("{}example.", "a.".repeat(60)));
@@ -406,6 +425,7 @@ fn records_of_any_content_neither_panic_nor_verify() {
                 owner: name(owner),
                 rtype,
                 ttl_secs: 60,
+                security: Security::Unchecked,
                 content: Arc::new(Content {
                     data: Rdatas::new([data.as_slice()]),
                     signatures: Rdatas::new([signature.as_slice()]),
