@@ -63,7 +63,7 @@ impl Resolver {
                     outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }
-                Waiter::Task(parent) => self.tell(parent, &task, ending.as_ref().ok()),
+                Waiter::Task(parent) => self.tell(parent, &task, &ending),
             }
         }
     }
@@ -111,7 +111,7 @@ impl Resolver {
     }
 
     /// Gives a task the addresses of the name server that it waited for.
-    fn tell(&mut self, parent: u64, sub: &Task, resolution: Option<&Resolution>) {
+    fn tell(&mut self, parent: u64, sub: &Task, ending: &Ending) {
         let Some(task) = self.tasks.get_mut(parent) else {
             return;
         };
@@ -127,8 +127,11 @@ impl Resolver {
         if let Some(place) = &mut task.place
             && place.zone == wait.zone
         {
-            place.add_host(&self.config, addresses(sub, resolution));
+            place.add_host(&self.config, addresses(sub, ending.as_ref().ok()));
         }
+        // What stopped it for our reasons alone stopped those above it, but for the question itself.
+        task.blame.local |=
+            task.depth > 0 && ending.as_ref().is_err_and(|failure| !failure.lasting);
         self.queue(parent);
     }
 

@@ -324,11 +324,10 @@ impl Resolver {
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);
-        let allowed = work.subqueries_left > 0
-            && task.depth < limits.depth_max
-            && room
-            && self.failures.find(now_ms, &key).is_none();
-        task.blame.local |= !room;
+        let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
+        let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();
+        // A sub-resolution was only the one that had the bad luck.
+        task.blame.local |= !room || (spent && task.depth > 0);
         let existing = self.tasks.find(&key);
         if key == task.key || (existing.is_none() && !allowed) {
             return;
