@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hickory_proto::rr::{DNSClass, Name};
 
-use super::bounded::HashKeys;
+use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
@@ -30,6 +30,8 @@ pub struct Resolver {
     pub(super) cache: Cache,
     pub(super) servers: Servers,
     pub(super) failures: Failures,
+    /// When the delegation of a dead zone was last given up.
+    pub(super) abandoned: BoundedMap<WireName, u64>,
     pub(super) tasks: Tasks,
     pub(super) exchanges: Exchanges,
     /// Tasks to go on with in this step.
@@ -75,6 +77,7 @@ impl Resolver {
             cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
             failures: Failures::new(config.limits.failures_max, keys()),
+            abandoned: BoundedMap::new(config.limits.servers_max, keys()),
             tasks: Tasks::new(keys()),
             exchanges: Exchanges::new(keys()),
             config,

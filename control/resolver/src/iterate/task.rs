@@ -71,8 +71,8 @@ pub(super) struct Task {
     pub(super) queued: bool,
     /// Whether every forwarder failed and iteration took over.
     pub(super) iterate_only: bool,
-    /// The delegation that turned out dead; its parent is asked for a new one, once.
-    pub(super) abandoned: Option<WireName>,
+    /// Whether a delegation turned out dead, and its parent was asked for a new one.
+    pub(super) abandoned: bool,
     pub(super) blame: Blame,
     pub(super) trace: Option<Vec<TraceEvent>>,
 }
@@ -96,7 +96,7 @@ impl Task {
             look: true,
             queued: false,
             iterate_only: false,
-            abandoned: None,
+            abandoned: false,
             blame: Blame::default(),
             trace: None,
         }
