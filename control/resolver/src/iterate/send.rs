@@ -89,12 +89,11 @@ impl Resolver {
             Transport::Tcp => self.counters.sends_tcp += 1,
         }
         self.servers.on_send(server);
-        let message = query.message;
         effects.push(Effect::Send {
             exchange,
             server,
             transport,
-            message,
+            message: query.message,
             timeout_ms,
         });
         Ok(())
