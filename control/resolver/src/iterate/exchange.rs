@@ -40,6 +40,8 @@ pub(super) enum Mismatch {
     Id,
     /// Its question is another.
     Question,
+    /// It refuses, over UDP, and has no question.
+    QuestionMissing,
     /// Its question differs in upper and lower case.
     Case,
 }
@@ -64,8 +66,10 @@ impl Exchange {
             return Err(Mismatch::Id);
         }
         match Echo::compare(&header, message, &self.question) {
-            // A server that could not read the query may leave the question out of its refusal.
+            // A server that could not read the query may leave the question out of its refusal. So
+            // may a forger, who then has less to guess and could turn off EDNS, or the server.
             Echo::Absent if header.denies() => Err(Mismatch::Question),
+            Echo::Absent if self.transport == Transport::Udp => Err(Mismatch::QuestionMissing),
             Echo::Other => Err(Mismatch::Question),
             Echo::OtherCase if self.transport == Transport::Udp => Err(Mismatch::Case),
             echo => Ok((header, echo)),

@@ -139,6 +139,9 @@ impl Resolver {
                 }
             }
         }
+        // What stopped it for our reasons alone stopped those above it, but for the question itself.
+        task.blame.local |=
+            task.depth > 0 && ending.as_ref().is_err_and(|failure| !failure.lasting);
         self.queue(parent);
     }
 

@@ -57,7 +57,7 @@ impl Again {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
-            Self::Suspicion => "many wrong replies",
+            Self::Suspicion => "wrong replies",
             Self::OtherCase => "name in other case",
             Self::WithoutEdns => "EDNS not understood",
         }

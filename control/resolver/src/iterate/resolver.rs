@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hickory_proto::rr::{DNSClass, Name};
 
-use super::bounded::HashKeys;
+use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
@@ -35,6 +35,8 @@ pub struct Resolver {
     /// Unix time less the time of `step`, in seconds.
     pub(super) unix_offset_secs: i64,
     pub(super) failures: Failures,
+    /// When the delegation of a dead zone was last given up.
+    pub(super) abandoned: BoundedMap<WireName, u64>,
     pub(super) tasks: Tasks,
     pub(super) exchanges: Exchanges,
     /// Tasks to go on with in this step.
@@ -85,6 +87,7 @@ impl Resolver {
                 .map(|validation| TrustTree::new(validation, config.limits.zones_max, keys())),
             unix_offset_secs: 0,
             failures: Failures::new(config.limits.failures_max, keys()),
+            abandoned: BoundedMap::new(config.limits.servers_max, keys()),
             tasks: Tasks::new(keys()),
             exchanges: Exchanges::new(keys()),
             config,

@@ -78,12 +78,11 @@ impl Resolver {
             Transport::Tcp => self.counters.sends_tcp += 1,
         }
         self.servers.on_send(server);
-        let message = query.message;
         effects.push(Effect::Send {
             exchange,
             server,
             transport,
-            message,
+            message: query.message,
             timeout_ms,
         });
         Ok(())
@@ -150,21 +149,24 @@ impl Resolver {
     }
 
     /// Counts a reply that is none, and goes on waiting; unless somebody seems to be guessing, or
-    /// the server folds case: then TCP, where nobody can guess, tells.
+    /// the server folds case or leaves the question out: then TCP, where nobody can guess, tells.
     fn on_mismatch(&mut self, now_ms: u64, id: u64, mismatch: Mismatch, effects: &mut Vec<Effect>) {
         match mismatch {
             Mismatch::Address => self.counters.mismatches_address += 1,
             Mismatch::NotAReply => self.counters.malformed += 1,
             Mismatch::Id => self.counters.mismatches_id += 1,
-            Mismatch::Question => self.counters.mismatches_question += 1,
+            Mismatch::Question | Mismatch::QuestionMissing => {
+                self.counters.mismatches_question += 1;
+            }
             Mismatch::Case => self.counters.mismatches_case += 1,
         }
         let Some(exchange) = self.exchanges.get_mut(id) else {
             return;
         };
         exchange.mismatches = exchange.mismatches.saturating_add(1);
-        let suspicious = exchange.mismatches >= self.config.limits.mismatches_max;
-        if exchange.transport == Transport::Tcp || !(suspicious || mismatch == Mismatch::Case) {
+        let suspicious = exchange.mismatches >= self.config.limits.mismatches_max
+            || matches!(mismatch, Mismatch::Case | Mismatch::QuestionMissing);
+        if exchange.transport == Transport::Tcp || !suspicious {
             return;
         }
         let server = exchange.server;

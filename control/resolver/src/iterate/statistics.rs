@@ -29,7 +29,7 @@ pub struct Statistics {
     pub mismatches_address: u64,
     /// Replies with another id.
     pub mismatches_id: u64,
-    /// Replies to another question.
+    /// Replies to another question, and refusals over UDP without one.
     pub mismatches_question: u64,
     /// Replies whose name came back in other case.
     pub mismatches_case: u64,

@@ -73,8 +73,8 @@ pub(super) struct Task {
     pub(super) queued: bool,
     /// Whether every forwarder failed and iteration took over.
     pub(super) iterate_only: bool,
-    /// The delegation that turned out dead; its parent is asked for a new one, once.
-    pub(super) abandoned: Option<WireName>,
+    /// Whether a delegation turned out dead, and its parent was asked for a new one.
+    pub(super) abandoned: bool,
     pub(super) blame: Blame,
     /// What was found, until the chain of trust to it is known.
     pub(super) found: Option<Box<Resolution>>,
@@ -108,7 +108,7 @@ impl Task {
             look: true,
             queued: false,
             iterate_only: false,
-            abandoned: None,
+            abandoned: false,
             blame: Blame::default(),
             found: None,
             lookups: Vec::new(),

@@ -20,6 +20,8 @@ use super::trace::TraceKind;
 const MOVES_MAX: usize = 512;
 /// Time between two attempts to prime, in milliseconds.
 const PRIME_PAUSE_MS: u64 = 60_000;
+/// Time between two questions to a parent for the new servers of one dead zone, in milliseconds.
+const ABANDON_PAUSE_MS: u64 = 30_000;
 
 /// How a task ended.
 pub(super) type Ending = Result<Resolution, Failure>;
@@ -93,7 +95,7 @@ impl Resolver {
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
                 Choice::Exhausted => {
-                    if let Some(failure) = self.fall_back(task) {
+                    if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
                     }
                 }
@@ -337,11 +339,10 @@ impl Resolver {
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);
-        let allowed = work.subqueries_left > 0
-            && task.depth < limits.depth_max
-            && room
-            && self.failures.find(now_ms, &key).is_none();
-        task.blame.local |= !room;
+        let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
+        let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();
+        // A sub-resolution was only the one that had the bad luck.
+        task.blame.local |= !room || (spent && task.depth > 0);
         let existing = self.tasks.find(&key);
         if key == task.key || (existing.is_none() && !allowed) {
             return;
@@ -377,7 +378,7 @@ impl Resolver {
     }
 
     /// Nothing is left to ask here: the next best thing, or the failure.
-    fn fall_back(&mut self, task: &mut Task) -> Option<Failure> {
+    fn fall_back(&mut self, now_ms: u64, task: &mut Task) -> Option<Failure> {
         let minimising = self.part(task).is_some();
         let strict = self.config.qname_minimisation == QnameMinimisation::Strict;
         let failure = task.exhausted();
@@ -401,12 +402,18 @@ impl Resolver {
             (task.iterate_only, task.place) = (true, None);
             return None;
         }
-        if !place.cached || place.zone.is_root() || task.abandoned.is_some() {
+        if !place.cached || place.zone.is_root() || task.abandoned {
             return Some(failure);
         }
-        // The zone may have moved: its parent knows. Once.
+        // The zone may have moved: its parent knows. It is not to pay for each question for a zone
+        // that is simply dead (RFC 4697 §2.1.1, RFC 9520 §3.3).
+        let last_ms = self.abandoned.get(&place.zone).copied();
+        if last_ms.is_some_and(|last_ms| now_ms < last_ms + ABANDON_PAUSE_MS) {
+            return Some(failure);
+        }
+        self.abandoned.insert(place.zone.clone(), now_ms, 1);
         self.cache.remove(&place.zone, RecordType::NS);
-        task.abandoned = task.place.take().map(|place| place.zone);
+        (task.abandoned, task.place) = (true, None);
         None
     }
 
