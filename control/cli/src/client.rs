@@ -8,8 +8,10 @@ use std::time::Duration;
 use node::admin::{Failure, LineError, Lines, REPLY_BYTES_MAX, Reply, Request, Response};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How long a command waits for one reply: longer than control tries to resolve a name.
-pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a command waits for one reply: longer than control may be told to try to resolve a name.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(70);
+/// How long a command waits until zone files are read: there may be many, and large ones.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long `status` and `stats` wait before they take control for dead.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -145,4 +147,23 @@ fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     socket.set_write_timeout(Some(timeout))?; // Bounds connect(2), too: unix(7), SO_SNDTIMEO.
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_question_may_be_configured_to_outlast_the_wait_for_its_reply() {
+        let parse = |wait: Duration| {
+            let text = format!(
+                "resolver: {{timeouts: {{question_ms: {}}}}}",
+                wait.as_millis()
+            );
+            config::Config::parse(&text, Path::new("nexus.yaml"))
+        };
+        // Control itself waits a little longer than for the resolver.
+        assert!(parse(REPLY_TIMEOUT - Duration::from_secs(5)).is_err());
+        assert!(parse(REPLY_TIMEOUT - Duration::from_secs(10)).is_ok());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -112,7 +113,15 @@ impl Options {
     /// # Errors
     /// When control does not answer.
     pub fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.control_socket()?, REPLY_TIMEOUT)?)
+        self.connect_for(REPLY_TIMEOUT)
+    }
+
+    /// A connection to control that waits this long for a reply.
+    ///
+    /// # Errors
+    /// When control does not answer.
+    pub fn connect_for(&self, timeout: Duration) -> anyhow::Result<Client> {
+        Ok(Client::connect(&self.control_socket()?, timeout)?)
     }
 
     /// The configuration, or its defaults where there is none.

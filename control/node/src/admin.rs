@@ -18,8 +18,9 @@ pub use observe::{SILENT_AFTER_MS, is_silent};
 pub const SOCKET_PATH: &str = "/run/nexus/control.sock";
 /// Longest request line in bytes, newline included.
 pub const REQUEST_BYTES_MAX: usize = 4096;
-/// Longest reply line in bytes, newline included.
-pub const REPLY_BYTES_MAX: usize = 4 << 20;
+/// Longest reply line in bytes, newline included. What a reply says of one zone takes some 300
+/// bytes with usual names, so that 100,000 zones fit: more than a configuration file has room for.
+pub const REPLY_BYTES_MAX: usize = 32 << 20;
 /// Most entries in one page of a cache dump; the client asks again with the page's cursor.
 pub const CACHE_PAGE_ENTRIES_MAX: usize = 512;
 
@@ -38,11 +39,11 @@ pub enum Request {
         /// Record type by mnemonic or as `TYPE<number>` (RFC 3597 §5).
         #[serde(rename = "type")]
         record_type: String,
-        /// Whether to report each step taken, past the caches.
+        /// Whether to report each step taken.
         #[serde(default)]
         trace: bool,
     },
-    /// One page of the answer table: [`Response::CachePage`].
+    /// One page of the answer table that both planes share: [`Response::CachePage`].
     CacheDump {
         /// Only entries of exactly this name.
         #[serde(default)]
@@ -51,7 +52,7 @@ pub enum Request {
         #[serde(default)]
         cursor: u64,
     },
-    /// Forget answers in the table and in every worker: [`Response::CacheFlushed`].
+    /// Forget answers in the table, in every worker and in the resolver: [`Response::CacheFlushed`].
     CacheFlush {
         /// The name to forget; everything when absent.
         #[serde(default)]
@@ -68,7 +69,8 @@ pub enum Request {
         #[serde(default)]
         name: Option<String>,
     },
-    /// Read the configuration and every zone file again, as SIGHUP does: [`Response::ZonesReloaded`].
+    /// Read the zones of the configuration and every zone file again, as SIGHUP does:
+    /// [`Response::ZonesReloaded`].
     Reload {},
     /// Every metric in Prometheus text form: [`Response::Metrics`].
     Metrics {},
@@ -98,8 +100,11 @@ pub enum Response {
     CachePage(CachePage),
     /// To [`Request::CacheFlush`].
     CacheFlushed {
-        /// Entries removed from the shared table; workers count theirs later.
+        /// Answers removed from the shared table; workers count theirs later.
         entries: u64,
+        /// Record sets and failures removed from the resolver's cache.
+        #[serde(default)]
+        records: u64,
     },
     /// To [`Request::ZoneList`].
     Zones {
@@ -108,8 +113,12 @@ pub enum Response {
     },
     /// To [`Request::ZoneReload`] and [`Request::Reload`].
     ZonesReloaded {
-        /// One line for each zone that was read.
+        /// One line for each zone that was read, and for each that is served no longer.
         zones: Vec<ZoneReloaded>,
+        /// Keys of the configuration, dotted, that changed since the start and take effect at the
+        /// next one.
+        #[serde(default)]
+        pending: Vec<String>,
     },
     /// To [`Request::Metrics`].
     Metrics {
@@ -176,7 +185,8 @@ pub struct ControlStatus {
     pub uptime_secs: u64,
     /// Addresses with kernel sockets for UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// Whether control reads UDP queries itself because no worker does.
+    /// Whether control reads UDP queries from kernel sockets: in socket mode while no worker does,
+    /// otherwise always, since what is not steered to a worker comes there.
     pub serving_udp: bool,
     /// Zones in service.
     pub zones: u64,
@@ -210,7 +220,7 @@ pub enum ResolverMode {
 pub struct UpstreamStatus {
     /// Where queries go.
     pub address: SocketAddr,
-    /// Whether it answered lately.
+    /// Whether it answers: false after several questions in a row without a reply.
     pub healthy: bool,
     /// Smoothed round trip in microseconds, once measured.
     pub round_trip_us: Option<u64>,
@@ -312,7 +322,7 @@ pub struct Lookup {
 pub enum LookupSource {
     /// A zone served here.
     Zone,
-    /// The answer table.
+    /// The resolver's cache.
     Cache,
     /// An upstream.
     Forward,
@@ -403,14 +413,14 @@ pub struct ZoneStatus {
     pub error: Option<String>,
 }
 
-/// What came of reading one zone file again.
+/// What came of reading one zone file again, or of a zone that left the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneReloaded {
     /// Apex with the last dot.
     pub name: String,
     /// SOA serial in service before.
     pub serial_before: Option<u32>,
-    /// SOA serial in service now.
+    /// SOA serial in service now; absent when the zone is not served.
     pub serial: Option<u32>,
     /// Whether the data differ, so that the generation was bumped.
     pub changed: bool,

@@ -124,13 +124,13 @@ async fn serve(mut stream: UnixStream, control: Control) -> io::Result<()> {
                 }
             },
             // The stream cannot be followed past it: say so and hang up.
-            Err(error) => return send(&mut stream, &refusal(&error)).await,
+            Err(error) => return send(&mut stream, refusal(&error)).await,
         };
         let reply = match Request::decode(&line) {
             Ok(request) => control.carry_out(request).await.into(),
             Err(error) => refusal(&error),
         };
-        send(&mut stream, &reply).await?;
+        send(&mut stream, reply).await?;
     }
 }
 
@@ -138,12 +138,16 @@ fn refusal(error: &LineError) -> Reply {
     Reply::Error(Failure::new(FailureCode::BadRequest, error.to_string()))
 }
 
-async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
-    let line = match reply.encode() {
-        Ok(line) => line,
-        Err(error) => Reply::Error(Failure::new(FailureCode::Internal, error.to_string()))
-            .encode()
-            .map_err(io::Error::other)?,
-    };
+async fn send(stream: &mut UnixStream, reply: Reply) -> io::Result<()> {
+    // A reply may be long: it is written down beside the runtime's only thread.
+    let line = tokio::task::spawn_blocking(move || encode(&reply)).await??;
     stream.write_all(&line).await
+}
+
+fn encode(reply: &Reply) -> io::Result<Vec<u8>> {
+    let line = reply.encode().or_else(|error| {
+        let failure = Failure::new(FailureCode::Internal, error.to_string());
+        Reply::Error(failure).encode()
+    });
+    line.map_err(io::Error::other)
 }

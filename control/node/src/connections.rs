@@ -1,10 +1,13 @@
 //! Counts TCP connections, so that neither one client nor all of them together take too many.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::clients::{Holdings, client_of};
 use crate::counters::Counters;
+
+/// What one IPv6 host has for the taking.
+const CLIENT_IPV6_BITS: u32 = 64;
 
 /// Limits and present numbers.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub(crate) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    by_client: HashMap<IpAddr, usize>,
+    by_client: Holdings,
 }
 
 impl Connections {
@@ -37,15 +40,14 @@ impl Connections {
 
     /// A place for one connection of `client`, given back on drop; `None` if there is none.
     pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let client = client_of(client);
+        let client = client_of(client, CLIENT_IPV6_BITS);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = open.by_client.get(&client).copied().unwrap_or(0);
-        if open.total >= self.connections_max || of_client >= self.per_client_max {
+        if open.total >= self.connections_max || open.by_client.of(client) >= self.per_client_max {
             self.counters.tcp_refused.increment();
             return None;
         }
         open.total += 1;
-        open.by_client.insert(client, of_client + 1);
+        open.by_client.take(client);
         self.counters.tcp_accepted.increment();
         self.counters.tcp_open.set(open.total as u64);
         Some(Place {
@@ -57,21 +59,8 @@ impl Connections {
     fn release(&self, client: IpAddr) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total -= 1;
-        if let Some(count) = open.by_client.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_client.remove(&client);
-            }
-        }
+        open.by_client.give_back(client);
         self.counters.tcp_open.set(open.total as u64);
-    }
-}
-
-/// One IPv4 address, or one IPv6 network of 64 bits: what one host has for the taking.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -13,20 +13,25 @@ use hickory_proto::rr::Name;
 use tokio::sync::oneshot;
 
 use crate::admin::{
-    CachePage, ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode,
-    ResolverStatus, Response, Stats, Status, UpstreamStatus, ZoneReloaded,
+    ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode, ResolverStatus,
+    Response, Stats, Status, ZoneReloaded, ZoneStatus,
 };
 use crate::clock;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
-use crate::front::{self, FrontSender};
+use crate::front::{self, FrontSender, Unheard};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
+use crate::pending::pending_keys;
 use crate::table_page::page;
-use crate::zones::Zones;
+use crate::zones::{Reloaded, Zones};
 
 /// The front thread makes a round at least every 50 ms; silent for longer than this, it hangs.
 const FRONT_SILENT_MS: u64 = 5_000;
+
+/// Zones that the resolver's cache is searched for one by one after a reload; with more of them it
+/// forgets everything, since each costs a walk through all of it.
+const FLUSHES_MAX: usize = 16;
 
 /// What the front thread shows to everybody else.
 #[derive(Debug)]
@@ -83,15 +88,13 @@ impl Control {
                 let lookup = self.0.lookups.look_up(&name, &record_type, trace).await?;
                 Ok(Response::Lookup(Box::new(lookup)))
             }
-            Request::CacheDump { name, cursor } => self.dump(name, cursor),
+            Request::CacheDump { name, cursor } => self.dump(name, cursor).await,
             Request::CacheFlush { name, subtree } => self.flush(name, subtree).await,
             Request::ZoneList {} => Ok(Response::Zones {
-                zones: self.zone_status(),
+                zones: self.zone_status().await?,
             }),
             Request::ZoneReload { name } => self.reload_zones(name).await,
-            Request::Reload {} => Ok(Response::ZonesReloaded {
-                zones: self.reload().await?,
-            }),
+            Request::Reload {} => self.reload().await,
             Request::Metrics {} => Ok(Response::Metrics {
                 text: self.metrics().await,
             }),
@@ -114,59 +117,86 @@ impl Control {
         snapshot.to_text()
     }
 
-    /// Reads the configuration and every zone file again.
-    pub(crate) async fn reload(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+    /// Reads the zones of the configuration and every zone file again.
+    pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let control = self.clone();
-        let reloaded = tokio::task::spawn_blocking(move || control.reload_blocking()).await;
-        let results = reloaded.map_err(|error| internal(&error))??;
-        self.tell_front().await;
-        Ok(results)
+        let (reloaded, pending) = apart(move || control.reload_blocking()).await??;
+        self.publish(&reloaded).await?;
+        Ok(Response::ZonesReloaded {
+            zones: reloaded.zones,
+            pending,
+        })
     }
 
-    fn reload_blocking(&self) -> Result<Vec<ZoneReloaded>, Failure> {
+    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>), Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
-        if (Config {
-            zones: Vec::new(),
-            ..fresh.clone()
-        }) != (Config {
-            zones: Vec::new(),
-            ..inner.config.clone()
-        }) {
-            tracing::warn!("changes outside of `zones` take effect at the next start");
+        let pending = pending_keys(&inner.config, &fresh);
+        if !pending.is_empty() {
+            let keys = pending.join(", ");
+            tracing::warn!(
+                keys,
+                "changes outside of `zones` take effect at the next start"
+            );
         }
-        let results = inner.zones.reconfigure(fresh.zones);
-        log(&results);
-        Ok(results)
+        let reloaded = inner.zones.reconfigure(fresh.zones);
+        log(&reloaded.zones);
+        Ok((reloaded, pending))
     }
 
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {
         let name = name.map(|name| absolute(&name));
         let zones = Arc::clone(&self.0.zones);
         let asked = name.clone();
-        let reloaded = tokio::task::spawn_blocking(move || zones.reload(asked.as_deref())).await;
-        let results = reloaded.map_err(|error| internal(&error))?.ok_or_else(|| {
+        let reloaded = apart(move || zones.reload(asked.as_deref())).await?;
+        let reloaded = reloaded.ok_or_else(|| {
             let name = name.unwrap_or_default();
             Failure::new(
                 FailureCode::NotFound,
                 format!("no zone {name} is configured"),
             )
         })?;
-        log(&results);
-        self.tell_front().await;
-        Ok(Response::ZonesReloaded { zones: results })
+        log(&reloaded.zones);
+        self.publish(&reloaded).await?;
+        Ok(Response::ZonesReloaded {
+            zones: reloaded.zones,
+            pending: Vec::new(),
+        })
     }
 
-    /// Generations are raised after the new data are in service, so that no answer from the old
-    /// ones carries a new number. Returns when they are: whoever asks then gets new data.
-    async fn tell_front(&self) {
-        let (done, raised) = oneshot::channel();
-        if let Err(error) = self.0.front.request(front::Request::ZonesChanged { done }) {
-            tracing::error!(%error, "the front thread does not take a reload");
-            return;
+    /// Makes old answers dead everywhere. The resolver forgets first, so that what it finds from
+    /// its cache meanwhile dies with the generation. Generations are raised after the new data are
+    /// in service, so that no answer from the old ones carries a new number. Returns when they are:
+    /// whoever asks then gets new data.
+    async fn publish(&self, reloaded: &Reloaded) -> Result<(), Failure> {
+        let engine = &self.0.engine;
+        let names: Result<Vec<_>, _> = reloaded
+            .redrawn
+            .iter()
+            .map(|name| parse_name(name))
+            .collect();
+        match names {
+            Ok(names) if names.len() <= FLUSHES_MAX => {
+                for name in names {
+                    engine.flush(Some((name, true))).await;
+                }
+            }
+            _ => {
+                engine.flush(None).await;
+            }
         }
+
+        let (done, raised) = oneshot::channel();
+        let request = front::Request::ZonesChanged { done };
+        let heard = self.0.front.insist(request).await;
+        heard.map_err(|Unheard| {
+            let text = "the new zones are in service, but workers may still give older answers, \
+                        since the front thread does not listen: reload again";
+            Failure::new(FailureCode::Unavailable, text)
+        })?;
         let _ = raised.await; // An error: the front thread stops, and so do we.
+        Ok(())
     }
 
     fn region(&self) -> Option<Region> {
@@ -178,21 +208,23 @@ impl Control {
             .map(|region| Region::clone(region))
     }
 
-    fn zone_status(&self) -> Vec<crate::admin::ZoneStatus> {
+    async fn zone_status(&self) -> Result<Vec<ZoneStatus>, Failure> {
         let generations = self.region().map(|region| region.generations());
-        self.0.zones.status(|number| {
-            generations
-                .as_ref()
-                .map_or(0, |generations| generations.generation(number))
+        let zones = Arc::clone(&self.0.zones);
+        apart(move || {
+            zones.status(|number| {
+                let generations = generations.as_ref();
+                generations.map_or(0, |generations| generations.generation(number))
+            })
         })
+        .await
     }
 
     async fn status(&self) -> Status {
         let inner = &self.0;
         let engine = inner.engine.statistics().await;
         let now_ms = clock::now_ms();
-        let forward = &inner.config.resolver.forward;
-        let mode = if forward.is_empty() {
+        let mode = if inner.config.resolver.forward.is_empty() {
             ResolverMode::Recurse
         } else {
             ResolverMode::Forward
@@ -208,7 +240,7 @@ impl Control {
                 resolver: ResolverStatus {
                     mode,
                     queries_in_flight: engine.questions,
-                    upstreams: upstreams(forward),
+                    upstreams: engine.upstreams,
                 },
             },
             dataplane: self.region().and_then(|region| {
@@ -247,10 +279,11 @@ impl Control {
         stats
     }
 
-    fn dump(&self, name: Option<String>, cursor: u64) -> Result<Response, Failure> {
+    async fn dump(&self, name: Option<String>, cursor: u64) -> Result<Response, Failure> {
         let region = self.region().ok_or_else(unattached)?;
         let qname = name.map(|name| wire_name(&name)).transpose()?;
-        let page: CachePage = page(&region, qname.as_deref(), cursor);
+        // Each page is a walk through the whole table.
+        let page = apart(move || page(&region, qname.as_deref(), cursor)).await?;
         Ok(Response::CachePage(page))
     }
 
@@ -268,28 +301,15 @@ impl Control {
             name: qname.map(|qname| (qname, subtree)),
             done,
         };
-        self.0
-            .front
-            .request(request)
-            .map_err(|_| Failure::new(FailureCode::Unavailable, "the front thread is busy"))?;
+        self.0.front.insist(request).await.map_err(|Unheard| {
+            let text = "the resolver's cache is flushed, but the front thread does not listen";
+            Failure::new(FailureCode::Unavailable, text)
+        })?;
         let entries = entries.await.map_err(|error| internal(&error))?;
         tracing::info!(records, entries, "caches flushed");
-        Ok(Response::CacheFlushed {
-            entries: entries + records as u64,
-        })
+        let records = records as u64;
+        Ok(Response::CacheFlushed { entries, records })
     }
-}
-
-/// The resolver chooses among them by itself and does not yet say which are well.
-fn upstreams(forward: &[config::Upstream]) -> Vec<UpstreamStatus> {
-    forward
-        .iter()
-        .map(|upstream| UpstreamStatus {
-            address: upstream.0,
-            healthy: true,
-            round_trip_us: None,
-        })
-        .collect()
 }
 
 fn log(results: &[ZoneReloaded]) {
@@ -298,14 +318,21 @@ fn log(results: &[ZoneReloaded]) {
             Some(error) => {
                 tracing::error!(zone = result.name, "{error}; the old data stay in service")
             }
-            None => tracing::info!(
-                zone = result.name,
-                serial = result.serial,
-                changed = result.changed,
-                "zone read"
-            ),
+            None if result.serial.is_none() => {
+                tracing::info!(zone = result.name, "zone no longer served")
+            }
+            None if result.changed => {
+                tracing::info!(zone = result.name, serial = result.serial, "zone changed")
+            }
+            None => tracing::debug!(zone = result.name, serial = result.serial, "zone unchanged"),
         }
     }
+}
+
+/// Does what takes long beside the runtime's only thread, which has clients to serve.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| internal(&error))
 }
 
 /// Lower case, with the final dot.

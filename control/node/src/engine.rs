@@ -4,6 +4,7 @@
 //! [`EngineHandle`]. Equal questions are joined inside the resolver.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
@@ -12,10 +13,13 @@ use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Stat
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::admin::UpstreamStatus;
+use crate::clients::{Holdings, client_of};
 use crate::clock;
 use crate::compose::{compose, failure};
 use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
+use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
 use crate::upstream::{Event, Outgoing, Upstreams};
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
@@ -27,8 +31,10 @@ const BATCH_MAX: usize = 64;
 /// A timer that is not due: long enough to cost nothing.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// INFO-CODE "Not Authoritative" (RFC 8914 §4.21).
-const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
+/// The part of all places that one client's questions may take at the same time.
+const CLIENT_SHARE: usize = 8;
+/// What one customer gets of a provider, at least (RFC 6177 §2).
+const CLIENT_IPV6_BITS: u32 = 56;
 
 /// What others want of the engine.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ pub(crate) enum Command {
 }
 
 /// Numbers of the engine at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EngineStatistics {
     /// The resolver's own.
     pub resolver: Statistics,
@@ -50,6 +56,10 @@ pub(crate) struct EngineStatistics {
     pub upstream_sockets: u64,
     /// Questions that wait for an answer.
     pub questions: u64,
+    /// Questions turned away since their client had too many already.
+    pub client_limited: u64,
+    /// Servers that questions are forwarded to, in the order of the configuration.
+    pub upstreams: Vec<UpstreamStatus>,
 }
 
 /// The engine is gone or has too much to do.
@@ -115,6 +125,10 @@ pub(crate) struct Engine {
     events: mpsc::Receiver<Event>,
     front: FrontSender,
     waiting: HashMap<u64, Box<Asked>>,
+    /// How many of them each client has, and may have.
+    by_client: Holdings,
+    per_client_max: usize,
+    client_limited: u64,
     next_ticket: u64,
     /// While a question is being put: the resolver's cache hits before it.
     hits_before: Option<u64>,
@@ -132,6 +146,7 @@ impl Engine {
     ) -> (Self, EngineHandle) {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let per_client_max = (config.limits.tickets_max / CLIENT_SHARE).max(1);
         let engine = Self {
             resolver: Resolver::new(config, seed),
             upstreams: Upstreams::new(upstream_sockets_max, events_in),
@@ -139,6 +154,9 @@ impl Engine {
             events,
             front,
             waiting: HashMap::new(),
+            by_client: Holdings::default(),
+            per_client_max,
+            client_limited: 0,
             next_ticket: 0,
             hits_before: None,
             effects: Vec::new(),
@@ -206,10 +224,18 @@ impl Engine {
         match command {
             Command::Ask(asked) => self.on_ask(asked),
             Command::Statistics(done) => {
+                let upstreams = self.resolver.forwarders();
+                let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
+                    address,
+                    healthy,
+                    round_trip_us,
+                });
                 let _ = done.send(EngineStatistics {
                     resolver: self.resolver.statistics(),
                     upstream_sockets: self.upstreams.count() as u64,
                     questions: self.waiting.len() as u64,
+                    client_limited: self.client_limited,
+                    upstreams: upstreams.collect(),
                 });
             }
             Command::Flush { name, done } => {
@@ -224,20 +250,30 @@ impl Engine {
             let resolved = failure(&asked, ResponseCode::ServFail, None);
             return self.deliver(asked, resolved);
         };
-        if asked.cache_only {
+        let client = client(&asked);
+        let has_enough =
+            client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
+        if asked.cache_only || has_enough {
             let resolved = match self.resolver.lookup_cache(clock::now_ms(), &question) {
                 Some(outcome) => compose(&asked, outcome, true),
                 // What is not here is not looked up for a client that did not ask us to.
-                None => failure(
-                    &asked,
-                    ResponseCode::Refused,
-                    Some(EXTENDED_ERROR_NOT_AUTHORITATIVE),
-                ),
+                None if asked.cache_only => {
+                    let code = Some(EXTENDED_ERROR_NOT_AUTHORITATIVE);
+                    failure(&asked, ResponseCode::Refused, code)
+                }
+                None => {
+                    self.client_limited += 1;
+                    let code = Some(EXTENDED_ERROR_NOT_READY);
+                    failure(&asked, ResponseCode::ServFail, code)
+                }
             };
             return self.deliver(asked, resolved);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
+        if let Some(client) = client {
+            self.by_client.take(client);
+        }
         self.waiting.insert(ticket, asked);
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
@@ -287,6 +323,9 @@ impl Engine {
 
     fn on_done(&mut self, ticket: u64, outcome: Outcome) {
         if let Some(asked) = self.waiting.remove(&ticket) {
+            if let Some(client) = client(&asked) {
+                self.by_client.give_back(client);
+            }
             let hits = self.resolver.statistics().cache_hits;
             let from_cache = self.hits_before.is_some_and(|before| hits > before);
             let resolved = compose(&asked, outcome, from_cache);
@@ -308,6 +347,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// Who the question counts for.
+fn client(asked: &Asked) -> Option<IpAddr> {
+    let address = asked.client?;
+    Some(client_of(address, CLIENT_IPV6_BITS))
 }
 
 /// What the resolver is to find: the name asked for, or the name that an own zone's alias leads to.

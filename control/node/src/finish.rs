@@ -1,6 +1,7 @@
 //! Writes what the resolver found over the query that asked for it.
 
 use wire::answer::{Age, dissect, write_answer, write_error};
+use wire::query::Query;
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
 use crate::question::Finished;
@@ -35,16 +36,34 @@ impl Default for Finisher {
 impl Finisher {
     /// Writes the answer for this client into `out`, which has room for the query at least.
     pub(crate) fn write(&mut self, finished: &Finished, out: &mut [u8], via: Via) -> Written {
-        let (asked, resolved) = (&finished.asked, &finished.resolved);
-        let (query, query_bytes) = (&asked.query, asked.message.len());
+        let asked = &finished.asked;
+        let query_bytes = asked.message.len();
         out[..query_bytes].copy_from_slice(&asked.message);
+        self.write_over(
+            &asked.query,
+            query_bytes,
+            &finished.resolved.message,
+            out,
+            via,
+        )
+    }
+
+    /// Writes a whole response over the query at the front of `out`.
+    pub(crate) fn write_over(
+        &mut self,
+        query: &Query,
+        query_bytes: usize,
+        response: &[u8],
+        out: &mut [u8],
+        via: Via,
+    ) -> Written {
         let limit = match via {
             Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
             Via::Tcp => u16::MAX,
         };
-        match dissect(&resolved.message, &mut self.ttl_offsets) {
+        match dissect(response, &mut self.ttl_offsets) {
             Ok(dissected) => {
-                let answer = dissected.answer(&resolved.message, &self.ttl_offsets);
+                let answer = dissected.answer(response, &self.ttl_offsets);
                 let bytes = write_answer(out, query, &answer, Age::Fresh(0), limit);
                 let additional = u16::from_be_bytes([out[10], out[11]]);
                 let opt = u16::from(query.edns.is_some());
@@ -55,7 +74,7 @@ impl Finisher {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a resolved answer cannot be read back");
+                tracing::error!(%error, "an answer cannot be read back");
                 let bytes = write_error(out, query_bytes, Some(query), rcode::SERVFAIL, None);
                 Written {
                     bytes,

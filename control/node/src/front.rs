@@ -7,10 +7,12 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::attach::Attaching;
 use crate::bell::Bell;
@@ -35,6 +37,14 @@ const HELD_UP_MS: i64 = 1;
 const SPIN_US: u64 = 50;
 /// A sleep below this counts as short, in microseconds.
 const SHORT_SLEEP_US: u64 = 200;
+
+/// How long to insist on a request, and the time between two attempts.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(1);
+
+/// The thread did not take a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unheard;
 
 /// Where the answer to a query that came here goes.
 #[derive(Debug)]
@@ -82,6 +92,22 @@ impl FrontSender {
         self.inbox.try_send(request)?;
         self.bell.ring();
         Ok(())
+    }
+
+    /// Asks for what must not get lost: waits while there is no room.
+    ///
+    /// # Errors
+    /// The thread takes nothing, or is gone.
+    pub(crate) async fn insist(&self, mut request: Request) -> Result<(), Unheard> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.request(request) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) if Instant::now() < deadline => request = back,
+                Err(_) => return Err(Unheard),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     /// Wakes the thread, so that it sees that it is to stop.
@@ -283,5 +309,40 @@ impl Front {
         self.inbox.bell.wake();
         self.punts.wake();
         self.slept_us = clock::now_us().saturating_sub(started_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        let (done, _) = oneshot::channel();
+        Request::ZonesChanged { done }
+    }
+
+    #[test]
+    fn a_request_that_must_not_get_lost_waits_for_room_and_fails_when_nobody_listens() {
+        let (sender, inbox) = inbox(&Arc::default()).unwrap();
+        for _ in 0..INBOX_MAX {
+            sender.request(request()).unwrap();
+        }
+        assert!(sender.request(request()).is_err());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let make_room = async {
+                tokio::task::yield_now().await;
+                inbox.requests.recv().unwrap();
+            };
+            // Polled in this order: there is no room at first.
+            let (sent, ()) = tokio::join!(biased; sender.insist(request()), make_room);
+            assert_eq!(sent, Ok(()));
+            assert!(inbox.requests.is_full());
+            drop(inbox);
+            assert_eq!(sender.insist(request()).await, Err(Unheard));
+        });
     }
 }

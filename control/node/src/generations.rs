@@ -9,10 +9,21 @@ use std::path::PathBuf;
 use exchange::{BumpError, DataplaneStatus, GenerationsWriter};
 use serde::{Deserialize, Serialize};
 
-use crate::zones::ZoneTable;
+use crate::responder::RESOLVED;
+use crate::zones::{ServedZone, ZoneTable};
 
-/// Zones by number: name and digest of the data.
-type Zones = BTreeMap<u32, (String, u64)>;
+/// Zones by number.
+type Zones = BTreeMap<u32, Told>;
+
+/// What the dataplane was told of a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    name: String,
+    digest: u64,
+    /// There are names in it that are resolved.
+    delegates: bool,
+}
 
 /// The file. Losing it costs cached answers, never correctness.
 #[derive(Clone, Debug)]
@@ -91,24 +102,23 @@ impl Published {
 
     /// Raises the generations of what changed since the last time.
     pub(crate) fn on_changed(&mut self, zones: &ZoneTable, generations: &mut GenerationsWriter) {
-        let now: Zones = zones
-            .iter()
-            .map(|zone| (zone.number, (zone.name.clone(), zone.digest)))
-            .collect();
+        let told = |zone: &ServedZone| Told {
+            name: zone.name.clone(),
+            digest: zone.digest,
+            delegates: zone.delegates(),
+        };
+        let now: Zones = zones.iter().map(|zone| (zone.number, told(zone))).collect();
         if self.zones.as_ref() == Some(&now) {
             return;
         }
         // Should we be killed in between, the next control must not trust what the file says.
         self.state.remove();
         let result = match &self.zones {
-            Some(before) if same_names(before, &now) => now
-                .iter()
-                .filter(|(number, zone)| before.get(number) != Some(zone))
-                .try_for_each(|(number, _)| generations.bump(*number).map(drop)),
+            Some(before) if same_names(before, &now) => {
+                stale(before, &now).try_for_each(|number| generations.bump(number).map(drop))
+            }
             // Which names are ours has changed: resolved answers may be wrong too.
-            _ => generations
-                .bump_zones()
-                .and_then(|()| generations.bump(0).map(drop)),
+            _ => bump_all(generations),
         };
         match result {
             Ok(()) => {
@@ -130,11 +140,31 @@ impl Published {
     }
 }
 
+/// Makes every answer dead.
+pub(crate) fn bump_all(generations: &mut GenerationsWriter) -> Result<(), BumpError> {
+    generations.bump_zones()?;
+    generations.bump(RESOLVED).map(drop)
+}
+
+/// Numbers of the zones that changed; before them that of resolved data, if one of them delegates or
+/// did: a name that was below a delegation may be the zone's own now.
+fn stale(before: &Zones, now: &Zones) -> impl Iterator<Item = u32> {
+    let changed = now.iter().filter_map(|(number, zone)| {
+        let old = before.get(number).filter(|old| *old != zone)?;
+        Some((*number, old.delegates || zone.delegates))
+    });
+    let resolved = changed.clone().any(|(_, delegates)| delegates);
+    let resolved = resolved.then_some(RESOLVED);
+    resolved
+        .into_iter()
+        .chain(changed.map(|(number, _)| number))
+}
+
 fn same_names(before: &Zones, now: &Zones) -> bool {
     let names = |zones: &Zones| -> Vec<_> {
         zones
             .iter()
-            .map(|(number, (name, _))| (*number, name.clone()))
+            .map(|(number, told)| (*number, told.name.clone()))
             .collect()
     };
     names(before) == names(now)

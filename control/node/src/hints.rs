@@ -10,51 +10,50 @@ const HINTS_BYTES_MAX: u64 = 1 << 20;
 
 /// What is wrong with a hints file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HintsError {
-    /// It cannot be read.
-    #[error(" cannot be read: {0}")]
-    Read(String),
-    /// A line is not a record of the root's servers.
-    #[error("{line}: {expected}")]
-    Line {
-        /// Counted from 1.
-        line: usize,
-        /// What should stand there.
-        expected: &'static str,
-    },
-    /// No server has an address.
-    #[error(" names no root server with an address")]
-    Empty,
+#[error("{message}")]
+pub struct HintsError {
+    /// Counted from 1; absent for the file as a whole.
+    pub line: Option<u32>,
+    /// What should stand there, or why it cannot be read.
+    pub message: String,
 }
 
-/// Reads the file at `path`.
+impl HintsError {
+    fn whole(message: String) -> Self {
+        Self {
+            line: None,
+            message,
+        }
+    }
+}
+
+/// Servers of the root, each with its addresses.
+type Servers = Vec<(Name, Vec<IpAddr>)>;
+
+/// Reads the file at `path`; `nexus check` reads it here, too.
 ///
 /// # Errors
 /// [`HintsError`] if it cannot be read or is no hints file.
-pub(crate) fn read_hints(path: &Path) -> Result<Vec<(Name, Vec<IpAddr>)>, HintsError> {
-    let bytes = std::fs::metadata(path)
-        .map_err(|error| HintsError::Read(error.to_string()))?
-        .len();
+pub fn read_hints(path: &Path) -> Result<Servers, HintsError> {
+    let unreadable = |error| HintsError::whole(format!("cannot be read: {error}"));
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > HINTS_BYTES_MAX {
-        return Err(HintsError::Read(format!(
-            "longer than {HINTS_BYTES_MAX} bytes"
-        )));
+        let message = format!("is longer than {HINTS_BYTES_MAX} bytes");
+        return Err(HintsError::whole(message));
     }
-    let text =
-        std::fs::read_to_string(path).map_err(|error| HintsError::Read(error.to_string()))?;
-    parse_hints(&text)
+    parse_hints(&std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
 /// Reads lines of `name [ttl] [IN] type data`.
 ///
 /// # Errors
 /// The first line that is none, or that there is no address.
-pub(crate) fn parse_hints(text: &str) -> Result<Vec<(Name, Vec<IpAddr>)>, HintsError> {
-    let mut servers: Vec<(Name, Vec<IpAddr>)> = Vec::new();
+fn parse_hints(text: &str) -> Result<Servers, HintsError> {
+    let mut servers = Servers::new();
     for (index, line) in text.lines().enumerate() {
-        let fault = |expected| HintsError::Line {
-            line: index + 1,
-            expected,
+        let fault = |expected: &str| HintsError {
+            line: u32::try_from(index + 1).ok(),
+            message: expected.to_owned(),
         };
         let content = line.split(';').next().unwrap_or_default();
         let words: Vec<&str> = content.split_whitespace().collect();
@@ -93,13 +92,14 @@ pub(crate) fn parse_hints(text: &str) -> Result<Vec<(Name, Vec<IpAddr>)>, HintsE
     }
     servers.retain(|(_, addresses)| !addresses.is_empty());
     if servers.is_empty() {
-        Err(HintsError::Empty)
+        let message = "names no root server with an address".to_owned();
+        Err(HintsError::whole(message))
     } else {
         Ok(servers)
     }
 }
 
-fn addresses_of(servers: &mut Vec<(Name, Vec<IpAddr>)>, mut name: Name) -> &mut Vec<IpAddr> {
+fn addresses_of(servers: &mut Servers, mut name: Name) -> &mut Vec<IpAddr> {
     name.set_fqdn(true);
     let index = servers
         .iter()
@@ -141,11 +141,10 @@ b.root-servers.net. A 170.247.170.2 ; moved in 2023
             ("a. A", 1),
             ("a. TXT x", 1),
         ] {
-            assert!(
-                matches!(parse_hints(text), Err(HintsError::Line { line: found, .. }) if found == line)
-            );
+            assert_eq!(parse_hints(text).unwrap_err().line, Some(line), "{text}");
         }
-        assert_eq!(parse_hints("; nothing\n. NS a."), Err(HintsError::Empty));
+        let empty = parse_hints("; nothing\n. NS a.").unwrap_err();
+        assert_eq!(empty.line, None, "{empty}");
     }
 
     #[test]

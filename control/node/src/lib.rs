@@ -15,6 +15,8 @@ mod front;
 
 mod responder;
 
+mod follow;
+
 mod chaos;
 
 mod zones;
@@ -45,15 +47,21 @@ mod compose;
 
 mod upstream;
 
-mod hints;
+pub mod hints;
 
 mod listen_tcp;
 
+mod outbox;
+
 mod connections;
+
+mod clients;
 
 mod control;
 
 mod admin_server;
+
+mod pending;
 
 mod lookup;
 

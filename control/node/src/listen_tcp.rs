@@ -21,15 +21,14 @@ use crate::connections::{Connections, Place};
 use crate::counters::Counters;
 use crate::engine::{EngineHandle, Overloaded};
 use crate::finish::Finisher;
+use crate::outbox::Outbox;
 use crate::question::{Finished, Origin};
-use crate::responder::{Responder, Verdict, Via};
+use crate::responder::{Responders, Verdict, Via};
 
 /// Length in front of each message (RFC 1035 §4.2.2).
 const LENGTH_BYTES: usize = 2;
 /// Longest query: no client has reason for more, and an attacker shall not make us hold it.
 const QUERY_BYTES_MAX: usize = 4096;
-/// Answers that the client has not taken yet, in bytes: above it no more questions are read.
-const OUTBOX_BYTES_MAX: usize = 256 << 10;
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
 /// After an error of accepting (too many open files), before the next try.
@@ -51,7 +50,7 @@ thread_local! {
 /// What every connection needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpService {
-    pub(crate) responder: Responder,
+    pub(crate) responders: Responders,
     pub(crate) engine: EngineHandle,
     pub(crate) connections: Arc<Connections>,
     pub(crate) questions_max: usize,
@@ -93,9 +92,7 @@ struct Connection {
     client: SocketAddr,
     /// Bytes that came and are not yet a whole query.
     inbox: Vec<u8>,
-    /// Answers with their lengths, from `sent` on not yet taken by the client.
-    outbox: Vec<u8>,
-    sent: usize,
+    outbox: Outbox,
     /// Questions that wait for the engine.
     waiting: usize,
     finished: mpsc::Receiver<Box<Finished>>,
@@ -113,8 +110,7 @@ impl Connection {
             service,
             client,
             inbox: Vec::new(),
-            outbox: Vec::new(),
-            sent: 0,
+            outbox: Outbox::default(),
             waiting: 0,
             finished,
             finished_in,
@@ -149,7 +145,7 @@ impl Connection {
                     self.transfer(*transfer, writer).await?;
                 }
             }
-            let done = self.waiting == 0 && self.unsent().is_empty();
+            let done = self.waiting == 0 && self.outbox.is_empty();
             if done && self.ended {
                 return Ok(());
             }
@@ -160,10 +156,10 @@ impl Connection {
                     0 => self.ended = true,
                     bytes => self.inbox.extend_from_slice(&chunk[..bytes]),
                 },
-                written = writer.write(&self.outbox[self.sent..]), if !self.unsent().is_empty() => {
+                written = writer.write(self.outbox.unsent()), if !self.outbox.is_empty() => {
                     self.on_written(written?)?;
                 }
-                Some(finished) = self.finished.recv() => self.on_finished(&finished),
+                Some(finished) = self.finished.recv(), if !self.outbox.is_full() => self.on_finished(&finished),
                 () = tokio::time::sleep_until(self.moved_at + self.service.idle), if self.can_time_out() => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
@@ -172,18 +168,14 @@ impl Connection {
         }
     }
 
-    fn unsent(&self) -> &[u8] {
-        &self.outbox[self.sent..]
-    }
-
     /// Whether another question may come in.
     fn takes_more(&self) -> bool {
-        self.waiting < self.service.questions_max && self.unsent().len() < OUTBOX_BYTES_MAX
+        self.waiting < self.service.questions_max && !self.outbox.is_full()
     }
 
     /// While the client waits for us, and takes what there is, it is not idle.
     fn can_time_out(&self) -> bool {
-        self.waiting == 0 || !self.unsent().is_empty()
+        self.waiting == 0 || !self.outbox.is_empty()
     }
 
     /// Takes a whole query out of the inbox, if there is one and room for its answer.
@@ -215,10 +207,11 @@ impl Connection {
         SCRATCH.with_borrow_mut(|scratch| {
             let message = &mut scratch.message[..];
             message[..query.len()].copy_from_slice(query);
-            let responder = &mut self.service.responder;
+            // One for each query: a connection that rests holds no zones.
+            let mut responder = self.service.responders.responder();
             match responder.respond(message, query.len(), self.client.ip(), Via::Tcp) {
                 Verdict::Silent => {}
-                Verdict::Answer { bytes, .. } => self.push(&message[..bytes]),
+                Verdict::Answer { bytes, .. } => self.outbox.push(&message[..bytes]),
                 Verdict::Resolve(resolve) => {
                     let asked =
                         resolve.into_asked(query, Origin::Channel(self.finished_in.clone()));
@@ -226,7 +219,7 @@ impl Connection {
                         Ok(()) => self.waiting += 1,
                         Err(Overloaded(asked)) => {
                             let bytes = responder.overloaded(message, query.len(), &asked.query);
-                            self.push(&message[..bytes]);
+                            self.outbox.push(&message[..bytes]);
                         }
                     }
                 }
@@ -244,54 +237,35 @@ impl Connection {
             let written = scratch
                 .finisher
                 .write(finished, &mut scratch.message, Via::Tcp);
-            self.push(&scratch.message[..written.bytes]);
+            self.outbox.push(&scratch.message[..written.bytes]);
         });
-    }
-
-    /// Puts a message into the outbox, its length first.
-    fn push(&mut self, message: &[u8]) {
-        let length = u16::try_from(message.len()).unwrap_or(0);
-        if length == 0 {
-            return;
-        }
-        if self.unsent().is_empty() {
-            self.outbox.clear();
-            self.sent = 0;
-        }
-        self.outbox.extend_from_slice(&length.to_be_bytes());
-        self.outbox.extend_from_slice(message);
     }
 
     fn on_written(&mut self, bytes: usize) -> io::Result<()> {
         if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.sent += bytes;
+        self.outbox.take(bytes);
         self.moved_at = Instant::now();
-        if self.unsent().is_empty() {
-            self.outbox.clear();
-            self.sent = 0;
-        } else if self.sent > OUTBOX_BYTES_MAX {
-            self.outbox.drain(..self.sent);
-            self.sent = 0;
-        }
         Ok(())
     }
 
     /// Sends a whole zone, no faster than the client takes it. Other questions wait.
     async fn transfer(&mut self, transfer: Transfer, writer: &mut WriteHalf<'_>) -> io::Result<()> {
         for message in transfer {
-            self.push(&message);
-            if self.unsent().len() >= OUTBOX_BYTES_MAX {
+            self.outbox.push(&message);
+            if self.outbox.is_full() {
                 self.flush(writer).await?;
             }
         }
-        self.flush(writer).await
+        self.flush(writer).await?;
+        self.service.counters.transfers.increment();
+        Ok(())
     }
 
     async fn flush(&mut self, writer: &mut WriteHalf<'_>) -> io::Result<()> {
-        while !self.unsent().is_empty() {
-            let write = writer.write(&self.outbox[self.sent..]);
+        while !self.outbox.is_empty() {
+            let write = writer.write(self.outbox.unsent());
             let written = tokio::time::timeout(self.service.idle, write).await;
             self.on_written(written.map_err(|_| io::ErrorKind::TimedOut)??)?;
         }

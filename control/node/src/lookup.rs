@@ -16,7 +16,7 @@ use crate::control::{internal, parse_name};
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::question::{Finished, Origin};
-use crate::responder::{Responder, Verdict, Via};
+use crate::responder::{Responders, Verdict, Via};
 use crate::table_page::rcode_text;
 
 const TYPE_IXFR: u16 = 251;
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Lookups {
     /// With a policy that lets the command line ask anything.
-    pub(crate) responder: Responder,
+    pub(crate) responders: Responders,
     pub(crate) engine: EngineHandle,
     pub(crate) question_ms: u32,
     pub(crate) forwarding: bool,
@@ -51,15 +51,15 @@ impl Lookups {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (bytes, source, steps) =
             match self
-                .responder
-                .clone()
+                .responders
+                .responder()
                 .respond(&mut buffer, query.len(), client, Via::Tcp)
             {
                 Verdict::Answer { bytes, .. } => (bytes, LookupSource::Zone, Vec::new()),
                 Verdict::Resolve(resolve) => {
                     let (channel, finished) = mpsc::channel(1);
                     let mut asked = resolve.into_asked(&query, Origin::Channel(channel));
-                    asked.trace = trace;
+                    (asked.client, asked.trace) = (None, trace);
                     let finished = self.ask(asked, finished).await?;
                     let written = Finisher::default().write(&finished, &mut buffer, Via::Tcp);
                     (

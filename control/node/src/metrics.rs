@@ -3,6 +3,7 @@
 //! Workers count in shared memory, control in [`Counters`], the resolver in its own statistics:
 //! nothing is counted twice and a packet pays for no metric.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -95,6 +96,50 @@ impl Snapshot {
                     value,
                 }],
             )?;
+        }
+        self.encode_upstreams(encoder)
+    }
+
+    fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // By address: one that is configured twice has one sample all the same.
+        let upstreams = self.engine.upstreams.iter();
+        let upstreams: BTreeMap<_, _> = upstreams
+            .map(|upstream| (upstream.address.to_string(), upstream))
+            .collect();
+        let healthy: Vec<_> = upstreams
+            .iter()
+            .map(|(address, upstream)| Sample {
+                labels: vec![("address", address.clone())],
+                value: u64::from(upstream.healthy),
+            })
+            .collect();
+        if healthy.is_empty() {
+            return Ok(());
+        }
+        let help = "1 while a server that questions are forwarded to answers.";
+        write(
+            encoder,
+            "nexus_upstream_healthy",
+            help,
+            Kind::Gauge,
+            &healthy,
+        )?;
+        let measured: Vec<_> = upstreams
+            .iter()
+            .filter_map(|(address, upstream)| Some((address, upstream.round_trip_us?)))
+            .collect();
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = (
+            "nexus_upstream_rtt_seconds",
+            "Smoothed round-trip time to a server that questions are forwarded to.",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (address, rtt_us) in measured {
+            let labels = [("address", address.as_str())];
+            let rtt = ConstGauge::new(seconds(rtt_us.saturating_mul(1_000)));
+            rtt.encode(metric.encode_family(&labels)?)?;
         }
         Ok(())
     }
@@ -269,6 +314,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.rejected,
     ),
     (
+        "nexus_resolver_client_limited_total",
+        "Questions turned away since their client had an eighth of all places.",
+        Kind::Counter,
+        |engine| engine.client_limited,
+    ),
+    (
         "nexus_resolver_stale_answers_total",
         "Answers with data past its TTL (RFC 8767).",
         Kind::Counter,
@@ -396,7 +447,7 @@ const ENGINE_ROWS: &[Row] = &[
     ),
     (
         "nexus_resolver_cache_evictions_total",
-        "RRsets removed from the resolver's cache for room.",
+        "Names removed from the resolver's cache for room, with all their RRsets.",
         Kind::Counter,
         |engine| engine.resolver.cache_evictions,
     ),
@@ -426,7 +477,7 @@ const ENGINE_ROWS: &[Row] = &[
     ),
     (
         "nexus_resolver_cache_entries",
-        "RRsets in the resolver's cache.",
+        "Names of which the resolver's cache holds RRsets.",
         Kind::Gauge,
         |engine| engine.resolver.cache_entries,
     ),

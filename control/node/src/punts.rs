@@ -15,10 +15,10 @@ use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
-use crate::generations::{Published, State};
+use crate::generations::{Published, State, bump_all};
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
-use crate::responder::{Keep, Responder, Verdict, Via};
+use crate::responder::{Keep, RESOLVED, Responder, Verdict, Via};
 use crate::zones::ZoneTable;
 
 /// Room for the largest query of a punt and for the answer.
@@ -278,8 +278,11 @@ impl Punts {
             .finisher
             .write(finished, &mut self.buffer[..], Via::Udp);
         let (asked, resolved) = (&finished.asked, &finished.resolved);
-        let keep = (resolved.ttl_secs > 0 && !asked.cache_only).then(|| Keep {
-            zone: asked.alias.as_ref().map_or(0, |alias| alias.zone),
+        // Behind an own zone's alias stands resolved data, which are not for everybody, and the alias
+        // itself is: no zone number says both, so such an answer is made anew for each client.
+        let may_keep = resolved.ttl_secs > 0 && !asked.cache_only && asked.alias.is_none();
+        let keep = may_keep.then(|| Keep {
+            zone: RESOLVED,
             generation: asked.generation,
             ttl_secs: resolved.ttl_secs,
             key_flags: asked.query.key_flags(),
@@ -377,10 +380,12 @@ impl Punts {
         let removed = attachment
             .table
             .remove_where(|entry| is_under(entry.qname(), qname, subtree));
-        for (worker, outbound) in attachment.outbound.iter_mut().enumerate() {
-            if outbound.send(Outgoing::Flush { qname, subtree }).is_err() {
-                tracing::warn!(worker, "a flush that finds no room");
-            }
+        let mut outbound = attachment.outbound.iter_mut();
+        let lost =
+            outbound.any(|outbound| outbound.send(Outgoing::Flush { qname, subtree }).is_err());
+        // One load a hit tells a worker that takes no messages. It costs all answers, of every worker.
+        if lost && bump_all(&mut attachment.generations).is_ok() {
+            tracing::warn!("a flush finds no room on its way to a worker: all answers are dead");
         }
         removed.map_or(0, |count| count as u64)
     }

@@ -1,5 +1,7 @@
 //! A client's query on its way to the resolver and back.
 
+use std::net::IpAddr;
+
 use resolver::iterate::TraceEvent;
 use tokio::sync::mpsc;
 use wire::query::Query;
@@ -11,6 +13,8 @@ use crate::front::FrontOrigin;
 pub(crate) struct Asked {
     /// The query as parsed.
     pub query: Query,
+    /// Whose places it takes; `None` for the command line, which is no client.
+    pub client: Option<IpAddr>,
     /// The query's own bytes: id, spelling of the name, EDNS.
     pub message: Box<[u8]>,
     /// A whole response from an own zone that ends in an alias out of it. The question to resolve
@@ -20,8 +24,8 @@ pub(crate) struct Asked {
     pub cache_only: bool,
     /// Report every step.
     pub trace: bool,
-    /// Generation of the zone (0: resolved data) when the query came, so that an answer that was
-    /// overtaken by a change is born dead.
+    /// Generation of resolved data when the query came, so that an answer that was overtaken by a
+    /// change is born dead.
     pub generation: u32,
     /// Where the answer goes.
     pub origin: Origin,
@@ -34,8 +38,6 @@ pub(crate) struct Alias {
     pub response: Vec<u8>,
     /// Name to go on with, in wire form.
     pub target: Vec<u8>,
-    /// Number of the zone.
-    pub zone: u32,
 }
 
 /// Where an answer goes.

@@ -1,7 +1,7 @@
 //! One decision for every way a query can come: answer it now, have it resolved, or stay silent.
 //!
 //! Zones answer everybody; recursion is for the clients of `resolver.allow`. Writes answers over
-//! the query, allocates nothing for them, and touches no socket.
+//! the query, allocates nothing for those of one zone, and touches no socket.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
 use crate::chaos::Chaos;
 use crate::counters::Counters;
+use crate::finish::Finisher;
+use crate::follow::{Followed, follow};
 use crate::question::{Alias, Asked, Origin};
-use crate::zones::{CachedTable, ServedZone, ZoneTable};
+use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 
 /// INFO-CODE "Prohibited" (RFC 8914 §4.19).
 const EXTENDED_ERROR_PROHIBITED: u16 = 18;
 /// INFO-CODE "Not Ready" (RFC 8914 §4.15).
-const EXTENDED_ERROR_NOT_READY: u16 = 14;
+pub(crate) const EXTENDED_ERROR_NOT_READY: u16 = 14;
 /// INFO-CODE "Not Authoritative" (RFC 8914 §4.21).
-const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
+pub(crate) const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
 
 const CLASS_IN: u16 = 1;
 const CLASS_CHAOS: u16 = 3;
@@ -32,6 +34,8 @@ const TYPE_SOA: u16 = 6;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 
+/// The number under which resolved data are kept.
+pub(crate) const RESOLVED: u32 = 0;
 /// Longest time for which an answer from a zone is kept; its records may say less. In seconds.
 const ZONE_TTL_SECS_MAX: u32 = 86_400;
 
@@ -81,6 +85,7 @@ pub(crate) struct Keep {
 #[derive(Debug)]
 pub(crate) struct Resolve {
     query: Query,
+    client: IpAddr,
     alias: Option<Alias>,
     cache_only: bool,
     generation: u32,
@@ -92,6 +97,7 @@ impl Resolve {
     pub(crate) fn into_asked(self, message: &[u8], origin: Origin) -> Box<Asked> {
         Box::new(Asked {
             query: self.query,
+            client: Some(self.client),
             message: message.into(),
             alias: self.alias,
             cache_only: self.cache_only,
@@ -109,8 +115,30 @@ struct Generations {
     zones_max: u32,
 }
 
-/// Policy and zones. Each thread and each connection has its own; what is large is shared.
+/// Makes responders. For keeping: unlike them it holds no zones that have been replaced.
 #[derive(Clone, Debug)]
+pub(crate) struct Responders {
+    pub(crate) zones: SharedTable,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Responders {
+    /// For a thread that asks again and again, or for one query.
+    #[must_use]
+    pub(crate) fn responder(&self) -> Responder {
+        Responder {
+            zones: CachedTable::new(Arc::clone(&self.zones)),
+            policy: Arc::clone(&self.policy),
+            counters: Arc::clone(&self.counters),
+            generations: None,
+            query: None,
+        }
+    }
+}
+
+/// Policy and zones, for one thread or one query; what is large is shared.
+#[derive(Debug)]
 pub(crate) struct Responder {
     zones: CachedTable,
     policy: Arc<Policy>,
@@ -129,18 +157,6 @@ pub(crate) struct Policy {
 }
 
 impl Responder {
-    /// Answers from `zones` by `policy`.
-    #[must_use]
-    pub(crate) fn new(zones: CachedTable, policy: Arc<Policy>, counters: Arc<Counters>) -> Self {
-        Self {
-            zones,
-            policy,
-            counters,
-            generations: None,
-            query: None,
-        }
-    }
-
     /// Where generations of answers come from: the dataplane that we are attached to.
     pub(crate) fn set_generations(&mut self, region: Option<&exchange::Region>) {
         self.generations = region.map(|region| Generations {
@@ -180,17 +196,13 @@ impl Responder {
                         self.query = Some(query);
                         Verdict::Answer { bytes, keep }
                     }
-                    Decision::Resolve {
-                        alias,
-                        cache_only,
-                        zone,
-                    } => {
-                        let generation = self.generation(zone).unwrap_or(0);
+                    Decision::Resolve { alias, cache_only } => {
                         Verdict::Resolve(Box::new(Resolve {
                             query,
+                            client,
                             alias,
                             cache_only,
-                            generation,
+                            generation: self.generation(RESOLVED).unwrap_or(0),
                         }))
                     }
                     Decision::Transfer(transfer) => Verdict::Transfer(transfer),
@@ -239,37 +251,50 @@ impl Responder {
             }
             _ => return self.refuse(query, buffer, query_bytes, None),
         }
-        if matches!(query.qtype, TYPE_AXFR | TYPE_IXFR) {
-            return self.decide_transfer(query, buffer, query_bytes, client, via);
+        match query.qtype {
+            TYPE_AXFR | TYPE_IXFR => self.decide_transfer(query, buffer, query_bytes, client, via),
+            _ => self.decide_data(query, buffer, query_bytes, client, via),
         }
+    }
+
+    fn decide_data(
+        &mut self,
+        query: &Query,
+        buffer: &mut [u8],
+        query_bytes: usize,
+        client: IpAddr,
+        via: Via,
+    ) -> Decision {
         let may_recurse = query.recursion_desired() && self.policy.allow.contain(client);
-        // Before the zone is looked at: an answer from data that change meanwhile is born dead.
-        let generations = self.generations.clone();
-        let Some(served) = self.zones.load().find(query.qname(), query.qtype) else {
+        let zones = self.zones.load();
+        let Some(served) = zones.find(query.qname(), query.qtype) else {
             return self.decide_foreign(query, buffer, query_bytes, client);
         };
-        let generation = generations
-            .as_ref()
-            .and_then(|generations| generations.of(served.number));
+        let generations = self.generations.as_ref();
+        let generation = generations.and_then(|generations| generations.of(served.number));
         let answer = ZoneAnswer::write(served, query, buffer, via);
-        if let (true, Some(target)) = (may_recurse, answer.target) {
-            let alias = Alias {
-                response: buffer[..answer.bytes].to_vec(),
-                target: target.as_bytes().to_vec(),
-                zone: served.number,
-            };
-            let zone = served.number;
-            return Decision::Resolve {
-                alias: Some(alias),
-                cache_only: false,
-                zone,
-            };
+        if let Some(target) = answer.target {
+            let (first, target) = (&buffer[..answer.bytes], target.as_bytes());
+            let followed = follow(zones, served, query, first, target);
+            if let Some(Followed { response, target }) = followed {
+                if let (true, Some(target)) = (may_recurse, target) {
+                    return Decision::resolve_behind(response, target);
+                }
+                self.counters.answers_zone.increment();
+                let mut finisher = Finisher::default();
+                let written = finisher.write_over(query, query_bytes, &response, buffer, via);
+                // Each of its zones may change, and an entry has the generation of one: not kept.
+                let (bytes, keep) = (written.bytes, None);
+                return Decision::Answer { bytes, keep };
+            }
+            if may_recurse {
+                return Decision::resolve_behind(first.to_vec(), target.to_vec());
+            }
         }
         if may_recurse && answer.kind == Kind::Referral {
             return Decision::Resolve {
                 alias: None,
                 cache_only: false,
-                zone: 0,
             };
         }
         self.counters.answers_zone.increment();
@@ -311,7 +336,6 @@ impl Responder {
         Decision::Resolve {
             alias: None,
             cache_only: !query.recursion_desired(),
-            zone: 0,
         }
     }
 
@@ -332,7 +356,6 @@ impl Responder {
             && has_current_serial(&buffer[..query_bytes], served.zone.serial());
         match (query.qtype, via) {
             (_, Via::Tcp) if !current => {
-                self.counters.transfers.increment();
                 let message = &buffer[..query_bytes];
                 Decision::Transfer(Box::new(Transfer::new(served.zone, query, message)))
             }
@@ -340,6 +363,7 @@ impl Responder {
             (TYPE_IXFR, _) => {
                 let mut soa = query.clone();
                 soa.qtype = TYPE_SOA;
+                self.counters.answers_zone.increment();
                 let bytes = ZoneAnswer::write(&served, &soa, buffer, via).bytes;
                 Decision::Answer { bytes, keep: None }
             }
@@ -389,6 +413,16 @@ fn has_current_serial(message: &[u8], serial: u32) -> bool {
     })
 }
 
+impl Decision {
+    /// Have resolved what is behind an alias that leads out of our authority.
+    fn resolve_behind(response: Vec<u8>, target: Vec<u8>) -> Self {
+        Self::Resolve {
+            alias: Some(Alias { response, target }),
+            cache_only: false,
+        }
+    }
+}
+
 enum Decision {
     Answer {
         bytes: usize,
@@ -397,7 +431,6 @@ enum Decision {
     Resolve {
         alias: Option<Alias>,
         cache_only: bool,
-        zone: u32,
     },
     Transfer(Box<Transfer>),
 }
@@ -461,7 +494,7 @@ impl ZoneAnswer {
     }
 }
 
-fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
+pub(crate) fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
     let ([type_high, type_low], [size_high, size_low]) =
         (TYPE_OPT.to_be_bytes(), UDP_PAYLOAD_BYTES_MAX.to_be_bytes());
     [
@@ -488,11 +521,17 @@ mod tests {
     use crate::zones::Zones;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const OTHER: &str = "\
+@ 60 SOA ns.example. hostmaster 1 3600 600 86400 60
+@ 60 NS ns.example.
+back 60 CNAME big.example.
+";
     const ZONE: &str = "\
 @ 60 SOA ns hostmaster 1 3600 600 86400 60
 @ 60 NS ns
 ns 60 A 192.0.2.1
 * 60 TXT \"0123456789012345678901234567890123456789\"
+alias 60 CNAME back.other.
 big 60 TXT ( \"0123456789012345678901234567890123456789012345678901234567890123456789\"
   \"1123456789012345678901234567890123456789012345678901234567890123456789\"
   \"2123456789012345678901234567890123456789012345678901234567890123456789\"
@@ -503,22 +542,33 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
   \"7123456789012345678901234567890123456789012345678901234567890123456789\" )
 ";
 
-    fn responder() -> Responder {
+    /// The zones of these names and texts in files of a folder.
+    fn serve(texts: &[(&str, &str)]) -> (tempfile::TempDir, Zones, Responders) {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("zone");
-        std::fs::write(&file, ZONE).unwrap();
-        let zone = config::Zone {
-            name: "example.".into(),
-            file,
-            allow_transfer: Networks::local(),
-        };
-        let zones = Zones::load(vec![zone], Arc::default()).unwrap();
-        let chaos = Chaos::new("box".into(), "1".into());
+        let configured = texts.iter().map(|(name, text)| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            config::Zone {
+                name: (*name).to_owned(),
+                file,
+                allow_transfer: Networks::local(),
+            }
+        });
+        let zones = Zones::load(configured.collect(), Arc::default()).unwrap();
         let policy = Policy {
             allow: Networks::local(),
-            chaos,
+            chaos: Chaos::new("box".into(), "1".into()),
         };
-        Responder::new(zones.cached(), Arc::new(policy), Arc::default())
+        let responders = Responders {
+            zones: zones.shared(),
+            policy: Arc::new(policy),
+            counters: Arc::default(),
+        };
+        (folder, zones, responders)
+    }
+
+    fn responders() -> Responders {
+        serve(&[("example.", ZONE), ("other.", OTHER)]).2
     }
 
     /// Header and one question; name in wire form.
@@ -573,11 +623,11 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
 
     #[test]
     fn any_bytes_get_a_bounded_answer_or_silence() {
-        let responder = AssertUnwindSafe(responder());
+        let responders = AssertUnwindSafe(responders());
         bolero::check!()
             .with_iterations(20_000)
             .for_each(|message: &[u8]| {
-                let mut responder = Responder::clone(&responder);
+                let mut responder = responders.responder();
                 check(&mut responder, message, Via::Udp);
                 check(&mut responder, message, Via::Tcp);
             });
@@ -585,8 +635,9 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
 
     #[test]
     fn any_question_gets_a_bounded_answer() {
-        let responder = AssertUnwindSafe(responder());
-        let names: [&[u8]; 5] = [
+        let responders = AssertUnwindSafe(responders());
+        let names: [&[u8]; 6] = [
+            b"\x05ALIAS\x07example\0",
             b"\x07example\0",
             b"\x03BIG\x07example\0",
             b"\x01x\x07example\0",
@@ -608,7 +659,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
                     message.extend_from_slice(&size.to_be_bytes());
                     message.extend_from_slice(&[0, 0, flags & 0x80, 0, 0, 0]);
                 }
-                let mut responder = Responder::clone(&responder);
+                let mut responder = responders.responder();
                 check(&mut responder, &message, Via::Udp);
                 check(&mut responder, &message, Via::Tcp);
             });
@@ -617,7 +668,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     #[test]
     fn an_answer_that_is_cut_for_one_client_is_not_kept_for_others() {
         let region = exchange::Region::create(&exchange::RegionConfig::default()).unwrap();
-        let mut responder = responder();
+        let mut responder = responders().responder();
         responder.set_generations(Some(&region));
         let mut ask = |name: &[u8]| {
             let message = query(name, 16, 1);
@@ -633,13 +684,27 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
     }
 
     #[test]
+    fn what_makes_responders_holds_no_zone_that_was_replaced() {
+        let (folder, zones, responders) = serve(&[("example.", ZONE)]);
+        let snapshot = Arc::downgrade(&responders.zones.load_full());
+        std::fs::write(
+            folder.path().join("example."),
+            format!("{ZONE}y 60 A 192.0.2.2\n"),
+        )
+        .unwrap();
+        assert!(zones.reload(None).unwrap().zones[0].changed);
+        assert_eq!(snapshot.strong_count(), 0);
+        assert_eq!(responders.responder().zones().iter().count(), 1);
+    }
+
+    #[test]
     fn a_zone_without_a_number_in_the_dataplane_is_not_kept() {
         let config = exchange::RegionConfig {
             zones_max: 1,
             ..exchange::RegionConfig::default()
         };
         let region = exchange::Region::create(&config).unwrap();
-        let mut responder = responder();
+        let mut responder = responders().responder();
         responder.set_generations(Some(&region));
         let message = query(b"\x01x\x07example\0", 16, 1);
         let mut buffer = [0; 1904];

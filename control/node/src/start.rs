@@ -24,12 +24,12 @@ use crate::counters::Counters;
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::generations::State;
-use crate::hints::read_hints;
+use crate::hints::{HintsError, read_hints};
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
-use crate::responder::{Policy, Responder};
+use crate::responder::{Policy, Responders};
 use crate::zones::{ZoneLoadError, Zones};
 
 /// Connections that the kernel holds for us until we accept.
@@ -54,7 +54,7 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
         /// The line and what was expected.
-        message: String,
+        error: HintsError,
     },
     /// A socket cannot be opened.
     Bind {
@@ -73,7 +73,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zone { name, message } => write!(out, "zone {name}: {message}"),
-            Self::Hints { path, message } => write!(out, "{}:{message}", path.display()),
+            Self::Hints { path, error } => {
+                write!(out, "{}", path.display())?;
+                error.line.map_or(Ok(()), |line| write!(out, ":{line}"))?;
+                write!(out, ": {error}")
+            }
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
                 match error.kind() {
@@ -132,7 +136,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
     };
-    let responder = Responder::new(zones.cached(), Arc::new(policy), Arc::clone(&counters));
+    let responders = Responders {
+        zones: zones.shared(),
+        policy: Arc::new(policy),
+        counters: Arc::clone(&counters),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -145,14 +153,14 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let generations = State::new(config.api.socket.with_extension("zones"));
     let front = Front::new(
         inbox,
-        responder.clone(),
+        responders.responder(),
         Punts::new(handle.clone(), Arc::clone(&counters), generations),
         sockets.kernel,
         attacher.attaching(),
         Arc::clone(&state),
         Arc::clone(&stop_front),
     );
-    let tcp_service = tcp_service(config, responder, handle.clone(), &counters);
+    let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
     let lookups = lookups(config, &zones, handle.clone());
     let control = Control::new(Inner {
         config: config.clone(),
@@ -404,7 +412,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     if let RootHints::File(path) = &from.root_hints {
         to.root_hints = read_hints(path).map_err(|error| StartError::Hints {
             path: path.clone(),
-            message: error.to_string(),
+            error,
         })?;
         // Roots on this host are a laboratory, and so are the servers that they name.
         to.ask_loopback = to
@@ -448,7 +456,7 @@ fn chaos(config: &Config) -> Chaos {
 
 fn tcp_service(
     config: &Config,
-    responder: Responder,
+    responders: Responders,
     engine: EngineHandle,
     counters: &Arc<Counters>,
 ) -> TcpService {
@@ -459,7 +467,7 @@ fn tcp_service(
         Arc::clone(counters),
     );
     TcpService {
-        responder,
+        responders,
         engine,
         connections: Arc::new(connections),
         questions_max: tcp.questions_per_connection_max as usize,
@@ -478,8 +486,12 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         chaos: chaos(config),
     };
     Lookups {
-        // Counters of its own: the command line's questions are no client's.
-        responder: Responder::new(zones.cached(), Arc::new(policy), Arc::default()),
+        responders: Responders {
+            zones: zones.shared(),
+            policy: Arc::new(policy),
+            // Counters of its own: the command line's questions are no client's.
+            counters: Arc::default(),
+        },
         engine,
         question_ms: config.resolver.timeouts.question_ms,
         forwarding: !config.resolver.forward.is_empty(),

@@ -98,7 +98,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Wire form of a name as the configuration gives it: plain labels, final dot.
-fn wire_name(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn wire_name(name: &str) -> Option<Vec<u8>> {
     let mut wire = Vec::new();
     for label in name
         .trim_end_matches('.')

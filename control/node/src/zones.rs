@@ -35,6 +35,13 @@ pub(crate) struct ServedZone {
     pub loaded_ms: u64,
 }
 
+impl ServedZone {
+    /// Whether there are names in it that others answer for.
+    pub(crate) fn delegates(&self) -> bool {
+        self.zone.counts().delegations > 0
+    }
+}
+
 /// A snapshot of all zones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ZoneTable {
@@ -43,8 +50,12 @@ pub(crate) struct ZoneTable {
     served: BTreeMap<u32, ServedZone>,
 }
 
-/// One thread's way to the snapshot, without a lock or a shared count a query.
-pub(crate) type CachedTable = arc_swap::Cache<Arc<ArcSwap<ZoneTable>>, Arc<ZoneTable>>;
+/// Where the latest snapshot is found. Holds no other one.
+pub(crate) type SharedTable = Arc<ArcSwap<ZoneTable>>;
+
+/// One thread's way to the snapshot, without a lock or a shared count a query. Holds the one that it
+/// saw last: only for those who keep asking.
+pub(crate) type CachedTable = arc_swap::Cache<SharedTable, Arc<ZoneTable>>;
 
 impl ZoneTable {
     /// The zone that answers for `qname` (wire form, lower case).
@@ -57,6 +68,11 @@ impl ZoneTable {
     #[must_use]
     pub(crate) fn find_apex(&self, apex: &[u8]) -> Option<&ServedZone> {
         self.served.get(&self.set.get(apex)?.0)
+    }
+
+    /// The zone of this name, as the configuration gives it.
+    fn find_name(&self, name: &str) -> Option<&ServedZone> {
+        self.find_apex(&zone_file::wire_name(name)?)
     }
 
     /// All of them, by number.
@@ -85,17 +101,44 @@ pub(crate) struct ZoneLoadError {
     pub message: String,
 }
 
+/// What came of reading zones again.
+#[derive(Debug, Default)]
+pub(crate) struct Reloaded {
+    /// Zone by zone.
+    pub zones: Vec<ZoneReloaded>,
+    /// Apexes of zones under which other names than before are ours to answer, so that what was
+    /// resolved there may be wrong now.
+    pub redrawn: Vec<String>,
+}
+
+impl Reloaded {
+    fn note(&mut self, before: Option<&ServedZone>, now: Option<&ServedZone>) {
+        let is_redrawn = match (before, now) {
+            // What is below a delegation is resolved, for those who want it.
+            (Some(before), Some(now)) => {
+                before.digest != now.digest && (before.delegates() || now.delegates())
+            }
+            (before, now) => before.is_some() || now.is_some(),
+        };
+        let name = before.or(now).filter(|_| is_redrawn);
+        self.redrawn.extend(name.map(|zone| zone.name.clone()));
+    }
+}
+
+/// Zones of the configuration by name.
+type Configured = BTreeMap<String, config::Zone>;
+
 /// What the last attempt on each zone came to.
 #[derive(Debug, Default)]
 struct Ledger {
-    configured: Vec<config::Zone>,
+    configured: Arc<Configured>,
     errors: BTreeMap<String, String>,
 }
 
 /// The zones and their files.
 #[derive(Debug)]
 pub(crate) struct Zones {
-    table: Arc<ArcSwap<ZoneTable>>,
+    table: SharedTable,
     /// Held for a whole reload, so that two of them come one after the other. Never taken on the
     /// control runtime: reading files takes its time.
     reloading: Mutex<()>,
@@ -119,8 +162,9 @@ impl Zones {
             ledger: Mutex::default(),
             counters,
         };
-        let results = zones.reconfigure(configured);
-        match results
+        let reloaded = zones.reconfigure(configured);
+        match reloaded
+            .zones
             .into_iter()
             .find_map(|result| Some((result.name, result.error?)))
         {
@@ -129,27 +173,27 @@ impl Zones {
         }
     }
 
-    /// A way to the snapshot for one thread.
+    /// Where readers find the snapshot.
     #[must_use]
-    pub(crate) fn cached(&self) -> CachedTable {
-        arc_swap::Cache::new(Arc::clone(&self.table))
+    pub(crate) fn shared(&self) -> SharedTable {
+        Arc::clone(&self.table)
     }
 
     /// Reads the files of the zones that are configured, all or one of them, again.
     /// `None` if there is no such zone.
-    pub(crate) fn reload(&self, only: Option<&str>) -> Option<Vec<ZoneReloaded>> {
+    pub(crate) fn reload(&self, only: Option<&str>) -> Option<Reloaded> {
         let reloading = lock(&self.reloading);
-        let configured = self.ledger().configured.clone();
-        if let Some(only) = only
-            && !configured.iter().any(|zone| zone.name == only)
-        {
+        let configured = Arc::clone(&self.ledger().configured);
+        if only.is_some_and(|only| !configured.contains_key(only)) {
             return None;
         }
         Some(self.replace(&reloading, configured, only))
     }
 
     /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
-    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Vec<ZoneReloaded> {
+    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Reloaded {
+        let configured = configured.into_iter().map(|zone| (zone.name.clone(), zone));
+        let configured = Arc::new(configured.collect());
         self.replace(&lock(&self.reloading), configured, None)
     }
 
@@ -161,29 +205,40 @@ impl Zones {
     fn replace(
         &self,
         _reloading: &MutexGuard<'_, ()>,
-        configured: Vec<config::Zone>,
+        configured: Arc<Configured>,
         only: Option<&str>,
-    ) -> Vec<ZoneReloaded> {
+    ) -> Reloaded {
         let before = self.table.load_full();
         let mut next = ZoneTable::clone(&before);
+        let mut reloaded = Reloaded::default();
         let gone = before
             .iter()
-            .filter(|served| !configured.iter().any(|zone| zone.name == served.name));
-        gone.for_each(|served| next.remove(served));
-        let mut results = Vec::new();
+            .filter(|served| !configured.contains_key(&served.name));
+        for served in gone {
+            next.remove(served);
+            reloaded.note(Some(served), None);
+            reloaded.zones.push(ZoneReloaded {
+                name: served.name.clone(),
+                serial_before: Some(served.zone.serial()),
+                serial: None,
+                changed: true,
+                error: None,
+            });
+        }
         for zone in configured
-            .iter()
+            .values()
             .filter(|zone| only.is_none_or(|only| only == zone.name))
         {
-            let old = before.iter().find(|served| served.name == zone.name);
+            let old = before.find_name(&zone.name);
             let (served, result) = self.reread(zone, old);
+            reloaded.note(old, served.as_ref());
             served.into_iter().for_each(|served| next.insert(served));
-            results.push(result);
+            reloaded.zones.push(result);
         }
-        self.ledger().note(configured, &results);
+        self.ledger().note(configured, &reloaded.zones);
         self.counters.zones.set(next.served.len() as u64);
         self.table.store(Arc::new(next));
-        results
+        reloaded
     }
 
     /// Reads one zone. What is served afterwards, and what to say about it.
@@ -231,11 +286,11 @@ impl Zones {
         let ledger = self.ledger();
         let table = self.table.load_full();
         let now_ms = clock::now_ms();
-        let mut zones: Vec<_> = ledger
+        ledger
             .configured
-            .iter()
+            .values()
             .map(|zone| {
-                let served = table.iter().find(|served| served.name == zone.name);
+                let served = table.find_name(&zone.name);
                 ZoneStatus {
                     name: zone.name.clone(),
                     file: zone.file.display().to_string(),
@@ -248,22 +303,19 @@ impl Zones {
                     error: ledger.errors.get(&zone.name).cloned(),
                 }
             })
-            .collect();
-        zones.sort_by(|one, other| one.name.cmp(&other.name));
-        zones
+            .collect()
     }
 }
 
 impl Ledger {
-    fn note(&mut self, configured: Vec<config::Zone>, results: &[ZoneReloaded]) {
+    fn note(&mut self, configured: Arc<Configured>, results: &[ZoneReloaded]) {
         for result in results {
             match &result.error {
                 Some(error) => self.errors.insert(result.name.clone(), error.clone()),
                 None => self.errors.remove(&result.name),
             };
         }
-        self.errors
-            .retain(|name, _| configured.iter().any(|zone| zone.name == *name));
+        self.errors.retain(|name, _| configured.contains_key(name));
         self.configured = configured;
     }
 }
@@ -289,5 +341,34 @@ fn log(name: &str, remarks: &[Remark]) {
             more = remarks.len() - REMARKS_LOGGED_MAX,
             "further remarks left out"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZONE: &str = "@ 60 SOA ns.test. host.test. 7 3600 600 86400 60\n@ 60 NS ns.test.\n";
+
+    #[test]
+    fn many_zones_are_listed_by_name_and_stay_apart_when_some_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zone");
+        std::fs::write(&file, ZONE).unwrap();
+        let zone = |index: u32| config::Zone {
+            name: format!("z{index}.test."),
+            file: file.clone(),
+            allow_transfer: Networks::default(),
+        };
+        let zones = Zones::load((0..5_000).map(zone).collect(), Arc::default()).unwrap();
+        let reloaded = zones.reconfigure((2_500..5_000).chain([9_000]).map(zone).collect());
+        assert_eq!(reloaded.redrawn.len(), 2_501);
+        let status = zones.status(|number| number);
+        assert_eq!(status.len(), 2_501);
+        assert!(status.is_sorted_by(|one, next| one.name < next.name));
+        let numbers: std::collections::BTreeSet<_> =
+            status.iter().map(|zone| zone.generation).collect();
+        assert_eq!(numbers.len(), status.len());
+        assert!(status.iter().all(|zone| zone.serial == Some(7)));
     }
 }

@@ -15,7 +15,7 @@ Examples:
   nexus cache flush example.com --subtree       A name and all below it
   nexus cache flush                             Everything";
 
-/// Forget answers in the table and in every worker's cache.
+/// Forget answers in the table, in every worker's cache, and in the resolver's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CacheFlush {
@@ -29,10 +29,11 @@ pub struct CacheFlush {
 #[derive(Serialize)]
 struct Flushed {
     entries: u64,
+    records: u64,
 }
 
 impl CacheFlush {
-    /// Asks control to forget and prints how many entries of the table went.
+    /// Asks control to forget and prints how much went from the table and from the resolver's cache.
     ///
     /// # Errors
     /// When control does not answer or refuses the name.
@@ -42,17 +43,17 @@ impl CacheFlush {
             name: self.name.clone(),
             subtree: self.subtree,
         };
-        let Response::CacheFlushed { entries } = client.ask(&request)? else {
+        let Response::CacheFlushed { entries, records } = client.ask(&request)? else {
             return Err(client.mismatch().into());
         };
         if options.json {
-            print::json(out, &Flushed { entries })?;
+            print::json(out, &Flushed { entries, records })?;
         } else {
-            let noun = if entries == 1 { "entry" } else { "entries" };
+            let answers = print::plural(entries, "answer");
+            let sets = print::plural(records, "record set");
             writeln!(
                 out,
-                "{} {noun} removed from the answer table",
-                print::thousands(entries)
+                "removed {answers} from the table, {sets} from the resolver's cache"
             )?;
         }
         Ok(Exit::Success)

@@ -1,10 +1,11 @@
-//! `nexus check`: mistakes in a configuration and its zone files, before a restart finds them.
+//! `nexus check`: mistakes in a configuration and the files that it names, found before a restart.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError};
+use config::{Config, ConfigError, RootHints};
+use node::hints::read_hints;
 use node::zone_file::{self, Remark};
 use serde::Serialize;
 
@@ -17,10 +18,11 @@ Examples:
   nexus check /etc/nexus/nexus.yaml
   nexus check nexus.yaml --json | jq -r .mistakes[].message
 
-Each mistake is one line that begins with file:line:column, as compilers write it.
+Each mistake is one line that begins with file:line:column, as compilers write it. Zone files and
+root hints are read, too.
 Exit status 2 when there is any.";
 
-/// Check a configuration file and every zone file that it names, without starting anything.
+/// Check a configuration file and every file that it names, without starting anything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Check {
@@ -80,13 +82,28 @@ impl Check {
 fn check(file: &Path) -> Findings {
     let mut findings = Findings::default();
     match Config::load(file) {
-        Ok(config) => config
-            .zones
-            .iter()
-            .for_each(|zone| check_zone(zone, &mut findings)),
+        Ok(config) => {
+            check_hints(&config.resolver.root_hints, &mut findings);
+            let zones = config.zones.iter();
+            zones.for_each(|zone| check_zone(zone, &mut findings));
+        }
         Err(error) => findings.mistakes.push(error.into()),
     }
     findings
+}
+
+fn check_hints(hints: &RootHints, findings: &mut Findings) {
+    if let RootHints::File(file) = hints
+        && let Err(error) = read_hints(file)
+    {
+        findings.mistakes.push(Mistake {
+            file: file.clone(),
+            line: error.line.map(u64::from),
+            column: None,
+            key: None,
+            message: error.message,
+        });
+    }
 }
 
 fn check_zone(zone: &config::Zone, findings: &mut Findings) {

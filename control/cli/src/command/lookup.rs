@@ -13,7 +13,7 @@ Examples:
   nexus lookup www.example.com              A records
   nexus lookup example.com MX
   nexus lookup example.com TYPE65           A type by its number, RFC 3597
-  nexus lookup www.example.com --trace      Past the caches, each step shown
+  nexus lookup www.example.com --trace      Each step shown
   nexus lookup example.com NS --json | jq -r '.answer[].data'
 
 Exit status 1 when the answer is neither NOERROR nor NXDOMAIN.";
@@ -27,7 +27,7 @@ pub struct Lookup {
     /// Record type by mnemonic, or by number as in TYPE65.
     #[arg(value_name = "TYPE", default_value = "A")]
     record_type: String,
-    /// Resolve past the caches and print each step.
+    /// Print each step; what the resolver's cache knows takes one.
     #[arg(long)]
     trace: bool,
 }
@@ -72,7 +72,7 @@ fn write_answer(out: &mut impl Write, answer: &admin::Lookup) -> io::Result<()> 
     }
     let source = match answer.source {
         LookupSource::Zone => "a zone served here",
-        LookupSource::Cache => "the answer table",
+        LookupSource::Cache => "the resolver's cache",
         LookupSource::Forward => "an upstream",
         LookupSource::Recurse => "authoritative servers",
     };

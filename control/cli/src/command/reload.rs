@@ -13,16 +13,17 @@ Examples:
   nexus check /etc/nexus/nexus.yaml && nexus reload
   nexus reload --json
 
-Interface, mode and listening addresses change only with a restart.
+Only `zones` is taken into service: zones that came, changed or went. Other keys that changed since
+the start are named, with --json as {\"pending\": [\"resolver.allow\"]}, and wait for a restart.
 Exit status 1 when a file was refused; the old data of that zone stay in service.";
 
-/// Read the configuration and every zone file again, as SIGHUP does.
+/// Read the zones of the configuration and every zone file again, as SIGHUP does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reload {}
 
 impl Reload {
-    /// Asks control to reload and prints one zone a line.
+    /// Asks control to reload and prints one zone a line, then what waits for a restart.
     ///
     /// # Errors
     /// When control does not answer or refuses its configuration.

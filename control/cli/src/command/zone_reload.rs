@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use node::admin::{Request, Response, ZoneReloaded};
+use serde::Serialize;
 
+use crate::client::RELOAD_TIMEOUT;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::print;
@@ -39,14 +41,20 @@ impl ZoneReload {
     }
 }
 
+/// Keys of the configuration that changed and wait for a restart.
+#[derive(Serialize)]
+struct Pending {
+    pending: Vec<String>,
+}
+
 /// Sends a request that reloads zones and prints what came of it.
 pub(super) fn reload(
     request: &Request,
     options: &Options,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
-    let mut client = options.connect()?;
-    let Response::ZonesReloaded { zones } = client.ask(request)? else {
+    let mut client = options.connect_for(RELOAD_TIMEOUT)?;
+    let Response::ZonesReloaded { zones, pending } = client.ask(request)? else {
         return Err(client.mismatch().into());
     };
     for zone in &zones {
@@ -58,6 +66,18 @@ pub(super) fn reload(
                 "{} {}",
                 print::clean(&zone.name),
                 print::clean(&outcome(zone))
+            )?;
+        }
+    }
+    if !pending.is_empty() {
+        if options.json {
+            print::json(out, &Pending { pending })?;
+        } else {
+            let keys = pending.join(", ");
+            writeln!(
+                out,
+                "changed, but in effect only after a restart: {}",
+                print::clean(&keys)
             )?;
         }
     }

@@ -84,6 +84,20 @@ fn faults_of_every_zone_file_are_found_in_one_run() {
 }
 
 #[test]
+fn root_hints_that_control_would_refuse_are_mistakes() {
+    let place = place("resolver: {root_hints: named.root}\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(text.starts_with("named.root: cannot be read: "), "{text}");
+    place.write("named.root", ". NS a.\na. A none\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert_eq!(text, "named.root:2: expected an IPv4 address\n1 mistake\n");
+    place.write("named.root", ". NS a.\na. A 192.0.2.1\n");
+    assert_eq!(check(&place, &[]).0, Exit::Success);
+}
+
+#[test]
 fn notes_do_not_fail_the_check() {
     let place = place("zones:\n- {name: example.com., file: example.zone}\n");
     place.write("example.zone", &format!("{ZONE}www IN A 192.0.2.1\n"));

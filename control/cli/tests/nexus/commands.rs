@@ -110,7 +110,7 @@ fn lookup_with_an_answer_prints_its_records() {
     let (exit, text) = fake.output(&["lookup", "www.example.com"]);
     assert_eq!(exit, Exit::Success);
     let expected = "\
-; NOERROR, flags qr ra, from the answer table, 1,234 us
+; NOERROR, flags qr ra, from the resolver's cache, 1,234 us
 ; answer
 www.example.com.  300  IN  A  192.0.2.1
 x.                300  IN  A  192.0.2.2
@@ -234,22 +234,25 @@ fn cache_dump_with_a_cursor_that_stands_still_ends_in_an_error() {
 
 #[test]
 fn cache_flush_passes_name_and_subtree() {
-    let flushed = |entries| Response::CacheFlushed { entries }.into();
-    let fake = Fake::new(vec![flushed(1), flushed(2_000), flushed(3)]);
+    let flushed = |entries, records| Response::CacheFlushed { entries, records }.into();
+    let fake = Fake::new(vec![flushed(1, 0), flushed(2_000, 1), flushed(3, 4)]);
     let one = fake.output(&["cache", "flush", "example.com"]);
     assert_eq!(
         one,
         (
             Exit::Success,
-            "1 entry removed from the answer table\n".to_owned()
+            "removed 1 answer from the table, 0 record sets from the resolver's cache\n".to_owned()
         )
     );
     let many = fake
         .output(&["cache", "flush", "example.com", "--subtree"])
         .1;
-    assert_eq!(many, "2,000 entries removed from the answer table\n");
+    assert_eq!(
+        many,
+        "removed 2,000 answers from the table, 1 record set from the resolver's cache\n"
+    );
     let all = fake.output(&["cache", "flush", "--json"]).1;
-    assert_eq!(all, "{\"entries\":3}\n");
+    assert_eq!(all, "{\"entries\":3,\"records\":4}\n");
     let name = Some("example.com".to_owned());
     let expected = [
         Request::CacheFlush {
@@ -307,7 +310,13 @@ fn zone_reload_tells_what_became_of_each_zone() {
         reloaded("e.", Some(9), None, true),
         refused,
     ];
-    let fake = Fake::new(vec![Response::ZonesReloaded { zones }.into()]);
+    let fake = Fake::new(vec![
+        Response::ZonesReloaded {
+            zones,
+            pending: vec![],
+        }
+        .into(),
+    ]);
     let (exit, text) = fake.output(&["zone", "reload"]);
     assert_eq!(exit, Exit::Failure);
     let expected = "\
@@ -324,6 +333,7 @@ d. refused: d.zone:1:1: no SOA record
 fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
     let good = || Response::ZonesReloaded {
         zones: vec![reloaded("a.", Some(1), Some(1), false)],
+        pending: vec![],
     };
     let fake = Fake::new(vec![good().into(), good().into()]);
     assert_eq!(fake.output(&["zone", "reload", "a"]).0, Exit::Success);
@@ -332,6 +342,25 @@ fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
         name: Some("a".to_owned()),
     };
     assert_eq!(fake.requests(), [one, Request::Reload {}]);
+}
+
+#[test]
+fn reload_names_the_keys_that_wait_for_a_restart() {
+    let reply = || {
+        let zones = vec![reloaded("a.", Some(1), Some(2), true)];
+        let pending = vec!["dataplane.mode".to_owned(), "resolver.allow".to_owned()];
+        Response::ZonesReloaded { zones, pending }.into()
+    };
+    let fake = Fake::new(vec![reply(), reply()]);
+    let (exit, text) = fake.output(&["reload"]);
+    assert_eq!(exit, Exit::Success);
+    let expected = "\
+a. serial 1 -> 2
+changed, but in effect only after a restart: dataplane.mode, resolver.allow
+";
+    assert_eq!(text, expected);
+    let lines = json_lines(&fake.output(&["reload", "--json"]).1);
+    assert_eq!(lines[1]["pending"][1], "resolver.allow");
 }
 
 #[test]
@@ -455,7 +484,10 @@ fn reply_to_another_request_is_an_error() {
     ];
     for arguments in commands {
         let other = match arguments {
-            ["metrics"] => Response::CacheFlushed { entries: 1 },
+            ["metrics"] => Response::CacheFlushed {
+                entries: 1,
+                records: 0,
+            },
             _ => Response::Metrics {
                 text: String::new(),
             },

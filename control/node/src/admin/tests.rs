@@ -154,10 +154,14 @@ fn replies() -> Vec<Reply> {
             entries: vec![entry],
             next_cursor: Some(9),
         })),
-        Reply::Ok(Response::CacheFlushed { entries: 2 }),
+        Reply::Ok(Response::CacheFlushed {
+            entries: 2,
+            records: 0,
+        }),
         Reply::Ok(Response::Zones { zones: vec![zone] }),
         Reply::Ok(Response::ZonesReloaded {
             zones: vec![reloaded],
+            pending: vec!["resolver.allow".into()],
         }),
         Reply::Ok(Response::Metrics {
             text: "# HELP a b\na 1\n".into(),
@@ -217,7 +221,13 @@ fn request_with_unknown_field_is_malformed() {
 fn reply_with_unknown_field_is_read() {
     let line = br#"{"ok":{"kind":"cache_flushed","entries":2,"workers":1}}"#;
     let reply = Reply::decode(line).unwrap();
-    assert_eq!(reply, Reply::Ok(Response::CacheFlushed { entries: 2 }));
+    assert_eq!(
+        reply,
+        Reply::Ok(Response::CacheFlushed {
+            entries: 2,
+            records: 0
+        })
+    );
 }
 
 #[test]
@@ -253,6 +263,42 @@ fn full_page_of_longest_names_fits_in_a_reply() {
         next_cursor: Some(u64::MAX),
     };
     assert!(Reply::Ok(Response::CachePage(page)).encode().is_ok());
+}
+
+#[test]
+fn reply_about_fifty_thousand_zones_fits() {
+    let name = "customer-number-of-some-length.example-provider.example.".to_owned();
+    let error = Some(format!(
+        "/var/lib/nexus/zones/{name}zone:12345:67: found `nonsense`, expected a record type"
+    ));
+    let status = ZoneStatus {
+        name: name.clone(),
+        file: format!("/var/lib/nexus/zones/{name}zone"),
+        serial: Some(u32::MAX),
+        records: u64::MAX,
+        generation: u32::MAX,
+        signed: false,
+        loaded_secs_ago: u64::MAX,
+        error: error.clone(),
+    };
+    let reloaded = ZoneReloaded {
+        name,
+        serial_before: Some(u32::MAX),
+        serial: Some(u32::MAX),
+        changed: false,
+        error,
+    };
+    let zones = vec![status; 50_000];
+    assert!(Reply::Ok(Response::Zones { zones }).encode().is_ok());
+    let zones = vec![reloaded; 50_000];
+    assert!(
+        Reply::Ok(Response::ZonesReloaded {
+            zones,
+            pending: vec![]
+        })
+        .encode()
+        .is_ok()
+    );
 }
 
 #[test]

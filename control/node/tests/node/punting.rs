@@ -121,9 +121,13 @@ impl Dataplane {
     }
 
     fn push(&mut self, message: &[u8]) {
+        self.push_from(Ipv4Addr::LOCALHOST, message);
+    }
+
+    fn push_from(&mut self, client: Ipv4Addr, message: &[u8]) {
         let punt = Punt {
             transport: Transport::Udp,
-            client: SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)),
+            client: SocketAddr::from((client, 4242)),
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
             received_us: now_us(),
             headers: TEMPLATE,
@@ -284,6 +288,66 @@ fn what_depends_on_the_client_or_is_cut_is_not_kept() {
 }
 
 #[test]
+fn resolved_data_behind_an_own_alias_is_kept_for_nobody() {
+    let upstream = Upstream::start();
+    let (_node, mut dataplane) = both(&format!(
+        "{ZONES}\n{}\nresolver, allow: [127.0.0.1/32]",
+        upstream.forward()
+    ));
+    let question = query("out.example.com.", RecordType::A);
+    let bytes = question.to_vec().unwrap();
+    dataplane.push(&bytes);
+    upstream.next().answer_a([198, 51, 100, 1]);
+    let allowed = dataplane.returned();
+    assert_eq!(data(&allowed.message), ["www.example.net.", "198.51.100.1"]);
+    assert!(allowed.meta.is_none(), "{allowed:?}");
+    // Whatever is to be put into the table has been, once the next punt is answered.
+    dataplane.push_from(Ipv4Addr::new(127, 0, 0, 2), &bytes);
+    let stranger = dataplane.returned();
+    assert_eq!(data(&stranger.message), ["www.example.net."]);
+    assert!(!dataplane.table_has(&question));
+}
+
+#[test]
+fn what_two_own_zones_answer_together_is_not_kept() {
+    let mut node = Node::new(
+        "zones: [{name: example.com., file: example.com.zone}, {name: example.net., file: example.net.zone}]",
+    );
+    node.write(
+        "example.net.zone",
+        &ZONE.replace("example.com.", "example.net."),
+    );
+    let mut dataplane = Dataplane::start(&node.path("dataplane.sock"), Vec::new());
+    node.spawn();
+    dataplane.wait_for_control();
+    let question = query("out.example.com.", RecordType::A);
+    let returned = dataplane.ask(&question);
+    assert_eq!(data(&returned.message), ["www.example.net.", "192.0.2.1"]);
+    assert!(returned.meta.is_none() && !dataplane.table_has(&question));
+}
+
+#[test]
+fn one_client_of_a_worker_takes_an_eighth_of_all_places_and_the_others_are_served() {
+    let upstream = Upstream::start();
+    let (_node, mut dataplane) = both(&format!(
+        "{}\nresolver, questions_max: 8",
+        upstream.forward()
+    ));
+    let [held, refused] =
+        ["one.example.net.", "two.example.net."].map(|name| query(name, RecordType::A));
+    dataplane.push(&held.to_vec().unwrap());
+    let heard = upstream.next();
+    let answer = dataplane.ask(&refused);
+    assert_eq!(rcode(&answer.message), ResponseCode::ServFail);
+    assert!(answer.meta.is_none());
+    dataplane.push_from(Ipv4Addr::new(127, 0, 0, 2), &refused.to_vec().unwrap());
+    upstream.next().answer_a([198, 51, 100, 2]);
+    assert_eq!(data(&dataplane.returned().message), ["198.51.100.2"]);
+    heard.answer_a([198, 51, 100, 1]);
+    assert_eq!(data(&dataplane.returned().message), ["198.51.100.1"]);
+}
+
+#[test]
 fn a_resolved_answer_is_kept_as_resolved_data() {
     let upstream = Upstream::start();
     let (_node, mut dataplane) = both(&upstream.forward());
@@ -331,7 +395,6 @@ fn a_reload_makes_every_older_answer_of_the_zone_dead() {
     let question = query("www.example.com.", RecordType::A);
     let before = dataplane.ask(&question).meta.unwrap();
     assert!(dataplane.table_has(&question));
-    let resolved = dataplane.generation(0);
     node.write(
         "example.com.zone",
         &ZONE.replace("192.0.2.1\n", "192.0.2.2\n"),
@@ -344,12 +407,37 @@ fn a_reload_makes_every_older_answer_of_the_zone_dead() {
     let after = dataplane.ask(&question);
     assert_eq!(data(&after.message), ["192.0.2.2"]);
     assert_eq!(after.meta.unwrap().generation, dataplane.generation(1));
-    assert_eq!(dataplane.generation(0), resolved);
     // Nothing changed: nothing dies.
     let generation = dataplane.generation(1);
     node.admin_ok(&Request::Reload {});
     dataplane.ask(&question);
     assert_eq!(dataplane.generation(1), generation);
+}
+
+#[test]
+fn a_zone_that_stops_delegating_makes_resolved_answers_dead_too() {
+    let upstream = Upstream::start();
+    let (node, mut dataplane) = both(&format!("{ZONES}\n{}", upstream.forward()));
+    let question = query("a.sub.example.com.", RecordType::A);
+    dataplane.push(&question.to_vec().unwrap());
+    upstream.next().answer_a([198, 51, 100, 1]);
+    assert_eq!(dataplane.returned().meta.unwrap().zone, 0);
+    wait_until("the table has it", || dataplane.table_has(&question));
+    let zone = ZONE.replace("sub NS ns.sub\n", "a.sub A 192.0.2.55\n");
+    node.write("example.com.zone", &zone);
+    node.admin_ok(&Request::Reload {});
+    assert!(!dataplane.table_has(&question));
+    let after = dataplane.ask(&question);
+    assert_eq!(data(&after.message), ["192.0.2.55"]);
+    // From now on it delegates nothing, and resolved answers outlive its changes.
+    let resolved = dataplane.generation(0);
+    node.write(
+        "example.com.zone",
+        &zone.replace("192.0.2.55", "192.0.2.56"),
+    );
+    node.admin_ok(&Request::Reload {});
+    assert_eq!(data(&dataplane.ask(&question).message), ["192.0.2.56"]);
+    assert_eq!(dataplane.generation(0), resolved);
 }
 
 #[test]
@@ -502,7 +590,10 @@ fn a_flush_empties_the_table_and_reaches_the_worker() {
     };
     assert!(matches!(
         node.admin_ok(&flush),
-        Response::CacheFlushed { entries: 1 }
+        Response::CacheFlushed {
+            entries: 1,
+            records: 0
+        }
     ));
     let (qname, subtree) = dataplane.next(|reply| match reply {
         Reply::Flush { qname, subtree } => (qname.to_vec(), *subtree),
@@ -513,6 +604,25 @@ fn a_flush_empties_the_table_and_reaches_the_worker() {
         (&b"\x07example\x03com\0"[..], true)
     );
     assert!(!dataplane.table_has(&question));
+}
+
+#[test]
+fn a_flush_that_cannot_reach_the_worker_makes_every_answer_dead() {
+    let (node, dataplane) = both(ZONES);
+    let flush = Request::CacheFlush {
+        name: Some("www.example.com".into()),
+        subtree: false,
+    };
+    let before = [0, 1].map(|zone| dataplane.generation(zone));
+    let mut flushes = 0;
+    // The worker takes nothing: first the ring fills, then what waits for it.
+    while dataplane.generation(0) == before[0] {
+        node.admin_ok(&flush);
+        flushes += 1;
+        assert!(flushes < 10_000);
+    }
+    assert!(flushes > SLOTS);
+    assert_ne!(dataplane.generation(1), before[1]);
 }
 
 #[test]

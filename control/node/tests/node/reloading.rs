@@ -1,5 +1,7 @@
 //! Zones are read again; what cannot be read leaves the old data in service.
 
+use std::process::Command;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use node::admin::{FailureCode, Reply, Request, Response, ZoneReloaded, ZoneStatus};
@@ -20,7 +22,7 @@ fn changed() -> String {
 
 fn reloaded(response: Response) -> Vec<ZoneReloaded> {
     match response {
-        Response::ZonesReloaded { zones } => zones,
+        Response::ZonesReloaded { zones, .. } => zones,
         other => panic!("{other:?}"),
     }
 }
@@ -41,6 +43,27 @@ fn sighup_puts_the_new_data_into_service_and_tells_the_service_manager() {
     node.wait_for("RELOADING=1");
     node.wait_for("READY=1");
     assert_eq!(www(&node), ["192.0.2.99"]);
+}
+
+#[test]
+fn a_reload_that_hangs_keeps_neither_the_watchdog_nor_a_stop_waiting() {
+    let mut node = Node::new(ZONES);
+    node.environment.push(("WATCHDOG_USEC", "100000"));
+    node.spawn();
+    // Whoever opens a pipe that nobody writes into waits for ever.
+    let file = node.path("example.com.zone");
+    std::fs::remove_file(&file).unwrap();
+    let made = Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    node.signal(Signal::HUP);
+    node.wait_for("RELOADING=1");
+    for _ in 0..3 {
+        node.wait_for("WATCHDOG=1");
+    }
+    assert_eq!(www(&node), ["192.0.2.1"]);
+    node.signal(Signal::TERM);
+    node.wait_for("STOPPING=1");
+    assert_eq!(node.wait().code(), Some(0));
 }
 
 #[test]
@@ -90,10 +113,28 @@ fn zones_come_and_go_with_the_configuration() {
         &ZONE.replace("example.com.", "example.net."),
     );
     node.configure("zones: [{name: example.net., file: example.net.zone}]\nresolver, allow: []");
+    let Response::ZonesReloaded { zones, pending } = node.admin_ok(&Request::Reload {}) else {
+        panic!()
+    };
+    let results: Vec<_> = zones
+        .iter()
+        .map(|zone| {
+            (
+                zone.name.as_str(),
+                zone.serial_before,
+                zone.serial,
+                zone.changed,
+            )
+        })
+        .collect();
     assert_eq!(
-        reloaded(node.admin_ok(&Request::Reload {}))[0].name,
-        "example.net."
+        results,
+        [
+            ("example.com.", Some(1), None, true),
+            ("example.net.", None, Some(1), true)
+        ]
     );
+    assert_eq!(pending, ["resolver.allow"]);
     let names: Vec<_> = listed(&node).into_iter().map(|zone| zone.name).collect();
     assert_eq!(names, ["example.net."]);
     assert_eq!(

@@ -8,10 +8,11 @@ use std::thread;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use node::admin::{LookupSource, Request, Response};
+use node::admin::{LookupSource, Request, Response, UpstreamStatus};
 
 use crate::common::{
-    Node, PATIENCE, data, extended_error, frame, own_address, query, rcode, with_edns,
+    Node, PATIENCE, ZONE, data, extended_error, frame, own_address, query, rcode, wait_until,
+    with_edns,
 };
 
 /// One question that reached the scripted server, and the way to answer it.
@@ -289,6 +290,103 @@ fn a_name_that_an_own_zone_delegates_is_resolved_for_those_who_want_recursion() 
     assert_eq!(data(&answer), ["198.51.100.7"]);
 }
 
+/// Asks for a name that only the scripted server knows.
+fn ask_through(node: &Node, upstream: &Upstream, name: &str, address: [u8; 4]) {
+    let answer = thread::scope(|scope| {
+        let asking = scope.spawn(|| node.ask(&query(name, RecordType::A)));
+        upstream.next().answer_a(address);
+        asking.join().unwrap()
+    });
+    assert_eq!(data(&answer), [Ipv4Addr::from(address).to_string()]);
+}
+
+#[test]
+fn what_was_resolved_below_a_changed_zone_that_delegates_is_resolved_anew() {
+    let upstream = Upstream::start();
+    let node = Node::start(&format!("{ZONES}\n{}", upstream.forward()));
+    ask_through(&node, &upstream, "a.sub.example.com.", [198, 51, 100, 1]);
+    ask_through(&node, &upstream, "a.example.net.", [198, 51, 100, 2]);
+    node.write("example.com.zone", &ZONE.replace("ns.sub", "ns2.sub"));
+    node.admin_ok(&Request::Reload {});
+    ask_through(&node, &upstream, "a.sub.example.com.", [198, 51, 100, 3]);
+    // Elsewhere nothing was forgotten.
+    let kept = node.ask(&query("a.example.net.", RecordType::A));
+    assert_eq!(data(&kept), ["198.51.100.2"]);
+    assert!(upstream.is_quiet());
+}
+
+#[test]
+fn what_was_resolved_before_a_zone_came_is_forgotten_when_it_goes() {
+    let upstream = Upstream::start();
+    let node = Node::start(&upstream.forward());
+    ask_through(&node, &upstream, "www.example.com.", [198, 51, 100, 1]);
+    node.configure(&format!("{ZONES}\n{}", upstream.forward()));
+    node.admin_ok(&Request::Reload {});
+    let own = node.ask(&query("www.example.com.", RecordType::A));
+    assert_eq!(data(&own), ["192.0.2.1"]);
+    node.configure(&upstream.forward());
+    node.admin_ok(&Request::Reload {});
+    ask_through(&node, &upstream, "www.example.com.", [198, 51, 100, 2]);
+}
+
+#[test]
+fn one_client_takes_an_eighth_of_all_places_and_the_others_are_served() {
+    let upstream = Upstream::start();
+    let node = Node::start(&format!(
+        "{}\nresolver, questions_max: 16",
+        upstream.forward()
+    ));
+    let question = |name: &str| with_edns(query(name, RecordType::A), 1232);
+    ask_through(&node, &upstream, "known.example.net.", [198, 51, 100, 1]);
+    // Connections over loopback come from this address, too.
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let send = |name: &str| {
+        client
+            .send_to(&question(name).to_vec().unwrap(), node.dns())
+            .unwrap()
+    };
+    let receive = || {
+        let mut buffer = [0; 512];
+        let bytes = client.recv(&mut buffer).unwrap();
+        Message::from_vec(&buffer[..bytes]).unwrap()
+    };
+    send("one.example.net.");
+    send("two.example.net.");
+    wait_for_questions(&node, 2);
+    send("three.example.net.");
+    for refused in [receive(), node.tcp().ask(&question("three.example.net."))] {
+        assert_eq!(
+            (rcode(&refused), extended_error(&refused)),
+            (ResponseCode::ServFail, Some(14))
+        );
+    }
+    assert_eq!(node.metric("nexus_resolver_client_limited_total"), Some(2));
+    // What is known costs no place, and others have their own.
+    send("known.example.net.");
+    assert_eq!(data(&receive()), ["198.51.100.1"]);
+    let answer = answer_all_while(&upstream, || node.ask(&question("four.example.net.")));
+    assert_eq!(data(&answer), ["198.51.100.2"]);
+    // A place given back can be taken again.
+    assert_eq!(data(&receive()), ["198.51.100.2"]);
+    assert_eq!(data(&receive()), ["198.51.100.2"]);
+    let answer = answer_all_while(&upstream, || node.tcp().ask(&question("five.example.net.")));
+    assert_eq!(data(&answer), ["198.51.100.2"]);
+}
+
+/// Answers whatever comes, questions that are repeated too, until `asking` is done.
+fn answer_all_while(upstream: &Upstream, asking: impl FnOnce() -> Message + Send) -> Message {
+    thread::scope(|scope| {
+        let asking = scope.spawn(asking);
+        while !asking.is_finished() {
+            for heard in upstream.heard.try_iter() {
+                heard.answer_a([198, 51, 100, 2]);
+            }
+        }
+        asking.join().unwrap()
+    })
+}
+
 #[test]
 fn a_server_that_is_not_there_means_servfail_with_a_reason() {
     let gone = SocketAddr::from((own_address(), 5300));
@@ -298,6 +396,54 @@ fn a_server_that_is_not_there_means_servfail_with_a_reason() {
     let answer = node.ask(&with_edns(query("www.example.net.", RecordType::A), 1232));
     assert_eq!(rcode(&answer), ResponseCode::ServFail);
     assert!(extended_error(&answer).is_some());
+}
+
+fn forwarder(node: &Node) -> UpstreamStatus {
+    let Response::Status(mut status) = node.admin_ok(&Request::Status {}) else {
+        panic!()
+    };
+    assert_eq!(status.control.resolver.upstreams.len(), 1);
+    status.control.resolver.upstreams.remove(0)
+}
+
+#[test]
+fn status_and_metrics_tell_of_a_forwarder_that_answers() {
+    let upstream = Upstream::start();
+    let node = Node::start(&upstream.forward());
+    let fresh = forwarder(&node);
+    assert_eq!(
+        (fresh.address, fresh.healthy, fresh.round_trip_us),
+        (upstream.address, true, None)
+    );
+    ask_through(&node, &upstream, "www.example.net.", [198, 51, 100, 1]);
+    let asked = forwarder(&node);
+    assert!(asked.healthy && asked.round_trip_us.is_some(), "{asked:?}");
+    let (_, text) = node.http("/metrics");
+    for metric in ["nexus_upstream_healthy", "nexus_upstream_rtt_seconds"] {
+        let sample = format!("\n{metric}{{address=\"{}\"}} ", upstream.address);
+        assert!(text.contains(&sample), "{text}");
+    }
+}
+
+#[test]
+fn status_and_metrics_tell_of_a_forwarder_that_is_gone() {
+    let gone = SocketAddr::from((own_address(), 5300));
+    let node = Node::start(&format!("resolver, forward: [\"{gone}\"]"));
+    let mut names = 0..;
+    wait_until("it is known to be gone", || {
+        let name = format!("n{}.example.net.", names.next().unwrap());
+        node.ask(&query(&name, RecordType::A));
+        !forwarder(&node).healthy
+    });
+    assert_eq!(forwarder(&node).round_trip_us, None);
+    let sample = format!("nexus_upstream_healthy{{address=\"{gone}\"}}");
+    assert_eq!(node.metric(&sample), Some(0));
+    assert!(
+        !node
+            .http("/metrics")
+            .1
+            .contains("nexus_upstream_rtt_seconds")
+    );
 }
 
 #[test]
@@ -338,7 +484,9 @@ fn the_command_line_looks_up_with_every_step_and_flushes() {
         name: Some("example.net".into()),
         subtree: true,
     };
-    assert!(matches!(node.admin_ok(&flush), Response::CacheFlushed { entries } if entries > 0));
+    assert!(
+        matches!(node.admin_ok(&flush), Response::CacheFlushed { entries: 0, records } if records > 0)
+    );
     let again = thread::scope(|scope| {
         let asking = scope.spawn(|| lookup("www.example.net", false));
         upstream.next().answer_a([198, 51, 100, 9]);

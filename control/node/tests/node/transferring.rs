@@ -4,7 +4,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{RData, Record, RecordType};
 
-use crate::common::{Node, data, query, rcode};
+use crate::common::{Node, data, query, rcode, wait_until};
 
 fn zones(acl: &str) -> String {
     format!("zones: [{{name: example.com., file: example.com.zone, allow_transfer: [{acl}]}}]")
@@ -40,19 +40,23 @@ fn a_transfer_begins_and_ends_with_the_soa_and_holds_everything() {
     }
 }
 
-#[test]
-fn a_large_transfer_takes_many_messages_and_none_is_lost() {
-    let mut node = Node::new(&zones("127.0.0.0/8"));
+fn large_zone(hosts: u32) -> String {
     let mut zone =
         String::from("@ 60 SOA ns hostmaster 1 3600 600 86400 60\n@ 60 NS ns\nns 60 A 192.0.2.1\n");
-    for index in 0..20_000 {
+    for index in 0..hosts {
         zone.push_str(&format!(
             "host{index} 60 A 198.51.{}.{}\n",
             index / 256 % 256,
             index % 256
         ));
     }
-    node.write("example.com.zone", &zone);
+    zone
+}
+
+#[test]
+fn a_large_transfer_takes_many_messages_and_none_is_lost() {
+    let mut node = Node::new(&zones("127.0.0.0/8"));
+    node.write("example.com.zone", &large_zone(20_000));
     node.spawn();
     let mut tcp = node.tcp();
     tcp.send(&query("example.com.", RecordType::AXFR));
@@ -102,6 +106,28 @@ fn an_incremental_transfer_from_the_present_serial_is_the_soa_alone() {
         question.add_authority(Record::from_rdata(name, 0, RData::SOA(soa)));
         assert_eq!(tcp.ask(&question).answers.len(), records, "{serial}");
     }
+    let zone = "nexus_control_answers_total{source=\"zone\"}";
+    assert_eq!(node.metric(zone), Some(2));
+    // Counted once the last byte has left, which may be after it has come.
+    let served = "nexus_control_transfers_total{outcome=\"served\"}";
+    wait_until("the transfer counts", || node.metric(served) == Some(1));
+}
+
+#[test]
+fn a_transfer_that_nobody_takes_to_its_end_does_not_count() {
+    let mut node = Node::new(&format!(
+        "{}\nresolver, tcp: {{idle_ms: 300}}",
+        zones("127.0.0.0/8")
+    ));
+    node.write("example.com.zone", &large_zone(200_000));
+    node.spawn();
+    let mut tcp = node.tcp();
+    tcp.send(&query("example.com.", RecordType::AXFR));
+    wait_until("the node gives up", || {
+        node.metric("nexus_control_tcp_timeouts_total") == Some(1)
+    });
+    let served = "nexus_control_transfers_total{outcome=\"served\"}";
+    assert_eq!(node.metric(served), Some(0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The state machine: inputs in, effects out.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use hickory_proto::rr::{DNSClass, Name};
 
@@ -199,6 +200,16 @@ impl Resolver {
             .into_iter()
             .map(line)
             .collect()
+    }
+
+    /// The servers of every forwarder, in the order of the configuration: each with whether it counts
+    /// as up, and its smoothed round-trip time in microseconds once that was measured.
+    pub fn forwarders(&self) -> impl Iterator<Item = (SocketAddr, bool, Option<u64>)> {
+        let servers = self.config.forward.iter().flat_map(|zone| &zone.servers);
+        servers.map(|address| {
+            let (is_up, rtt_us) = self.servers.health(*address);
+            (*address, is_up, rtt_us)
+        })
     }
 
     /// Counters and gauges.

@@ -143,6 +143,14 @@ impl Servers {
         }
     }
 
+    /// Whether a server counts as up, and its smoothed round-trip time in microseconds, if measured.
+    pub(super) fn health(&self, address: SocketAddr) -> (bool, Option<u64>) {
+        let server = self.known.peek(&address).copied().unwrap_or_default();
+        let rtt_us = u64::from(server.rtt_eighths) * 1_000 / 8;
+        let is_up = server.failures < DOWN_FAILURES;
+        (is_up, server.measured.then_some(rtt_us))
+    }
+
     pub(super) fn on_send(&mut self, address: SocketAddr) {
         let server = self.entry(address);
         server.in_flight = server.in_flight.saturating_add(1);
@@ -280,6 +288,23 @@ mod tests {
             servers.on_failure(0, ADDRESS, transport);
         }
         assert!(!standing(&mut servers, 0).usable);
+    }
+
+    #[test]
+    fn health_follows_replies_and_failures() {
+        let mut servers = servers();
+        assert_eq!(servers.health(ADDRESS), (true, None));
+        servers.on_send(ADDRESS);
+        servers.on_reply(ADDRESS, Some(20));
+        assert_eq!(servers.health(ADDRESS), (true, Some(20_000)));
+        for _ in 0..4 {
+            servers.on_send(ADDRESS);
+            servers.on_failure(0, ADDRESS, Transport::Udp);
+        }
+        assert_eq!(servers.health(ADDRESS), (false, Some(20_000)));
+        servers.on_send(ADDRESS);
+        servers.on_reply(ADDRESS, Some(20));
+        assert_eq!(servers.health(ADDRESS), (true, Some(20_000)));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct Statistics {
     pub limited: u64,
     /// RRsets put into the cache.
     pub cache_insertions: u64,
-    /// RRsets removed for room.
+    /// Names removed for room, with all their RRsets.
     pub cache_evictions: u64,
     /// Gauge: questions that wait.
     pub tickets: u64,

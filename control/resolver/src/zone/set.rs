@@ -15,7 +15,7 @@ pub struct ZoneSet {
     zones: Vec<Option<Arc<Zone>>>,
     /// Indices of removed zones, to be given out again.
     free: BTreeSet<u32>,
-    /// Most labels that an apex has.
+    /// Most labels that an apex has, or had: looking for it anew at each removal would cost more than a few look-ups in vain.
     labels_max: usize,
 }
 
@@ -65,12 +65,6 @@ impl ZoneSet {
             .get_mut(index as usize - 1)
             .and_then(Option::take);
         self.free.insert(index);
-        self.labels_max = self
-            .by_apex
-            .keys()
-            .map(|apex| label_count(apex))
-            .max()
-            .unwrap_or(0);
         Some(Change {
             index,
             enclosing: self.enclosing(apex),

@@ -1,0 +1,64 @@
+//! Which keys of a configuration wait for the next start: all that changed, but `zones`.
+
+use config::Config;
+use serde_json::Value;
+
+/// Keys in which `fresh` differs from `running`, dotted: `resolver.allow`.
+pub(crate) fn pending_keys(running: &Config, fresh: &Config) -> Vec<String> {
+    let tree = |config: &Config| {
+        let config = Config {
+            zones: Vec::new(), // These are taken into service at once.
+            ..config.clone()
+        };
+        serde_json::to_value(config).unwrap_or_default()
+    };
+    let mut keys = Vec::new();
+    compare(&tree(running), &tree(fresh), "", &mut keys);
+    keys
+}
+
+/// Both have the same keys at each level: those of [`Config`].
+fn compare(running: &Value, fresh: &Value, key: &str, keys: &mut Vec<String>) {
+    match (running, fresh) {
+        (Value::Object(running), Value::Object(fresh)) => {
+            for (name, value) in running {
+                let key = if key.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{key}.{name}")
+                };
+                compare(value, fresh.get(name).unwrap_or(&Value::Null), &key, keys);
+            }
+        }
+        _ if running != fresh => keys.push(key.to_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_key_that_changed_is_named_and_zones_are_not() {
+        let parse = |text: &str| Config::parse(text, Path::new("nexus.yaml")).unwrap();
+        let running = parse("{}");
+        let fresh = parse(
+            "resolver: {allow: [any], tcp: {idle_ms: 500}, identity: x}\n\
+             dataplane: {mode: socket}\n\
+             zones: [{name: example.com., file: x}]\n",
+        );
+        let expected = [
+            "dataplane.mode",
+            "resolver.allow",
+            "resolver.identity",
+            "resolver.tcp.idle_ms",
+        ];
+        let mut keys = pending_keys(&running, &fresh);
+        keys.sort();
+        assert_eq!(keys, expected);
+        assert!(pending_keys(&fresh, &fresh.clone()).is_empty());
+    }
+}
