@@ -38,7 +38,7 @@ mod trust;
 mod validate;
 mod walk;
 
-pub use anchors::root_anchors;
+pub use anchors::{read_anchors, root_anchors};
 pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
 pub use hints::root_hints;
 pub use message::{

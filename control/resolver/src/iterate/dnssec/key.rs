@@ -37,6 +37,11 @@ impl Key {
         })
     }
 
+    /// How DS records and signatures refer to it.
+    pub(in crate::iterate) fn tag_and_algorithm(&self) -> (u16, u8) {
+        (self.tag, self.algorithm)
+    }
+
     /// Whether it may sign RRsets of its zone (RFC 4034 §2.1.1 and §2.1.2; RFC 5011 §2.1 for the
     /// revoked, which sign nothing but their own revocation).
     pub(super) fn is_zone_key(&self) -> bool {
