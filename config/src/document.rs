@@ -205,8 +205,13 @@ impl Config {
         for zone in &mut self.zones {
             zone.file = folder.join(&zone.file);
         }
-        if let crate::RootHints::File(file) = &mut self.resolver.root_hints {
-            *file = folder.join(&*file);
+        for source in [
+            &mut self.resolver.root_hints,
+            &mut self.resolver.trust_anchors,
+        ] {
+            if let crate::Source::File(file) = source {
+                *file = folder.join(&*file);
+            }
         }
     }
 }

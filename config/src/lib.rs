@@ -28,5 +28,5 @@ pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, 
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};
 pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
-pub use resolver::{Dnssec, QnameMinimisation, Resolver, RootHints, Tcp, Timeouts, Ttl, Upstream};
+pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use zone::Zone;

@@ -24,9 +24,17 @@ pub struct Resolver {
     /// Resolvers to ask instead of the root: addresses, with or without port. Empty: iterate.
     pub forward: Vec<Upstream>,
     /// Addresses of the root servers: `builtin`, or a file in the form of `named.root`.
-    pub root_hints: RootHints,
-    /// DNSSEC validation. `validate` is accepted but does not act yet.
+    pub root_hints: Source,
+    /// DNSSEC validation.
     pub dnssec: Dnssec,
+    /// Keys from which trust starts: `builtin` for those of the root, or a zone file of DS or DNSKEY
+    /// records.
+    pub trust_anchors: Source,
+    /// Zones that count as unsigned whatever their signatures, with all below them (RFC 7646).
+    #[serde(deserialize_with = "crate::zone::names")]
+    pub negative_trust_anchors: Vec<String>,
+    /// Unix time to check signatures at, instead of the clock's: for tests.
+    pub validation_time: Option<u64>,
     /// How much of a name each server sees (RFC 9156).
     pub qname_minimisation: QnameMinimisation,
     /// Whether questions to servers carry random upper and lower case, as more bits that a forger
@@ -66,8 +74,11 @@ impl Default for Resolver {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             allow: Networks::local(),
             forward: Vec::new(),
-            root_hints: RootHints::Builtin,
-            dnssec: Dnssec::Off,
+            root_hints: Source::Builtin,
+            dnssec: Dnssec::Validate,
+            trust_anchors: Source::Builtin,
+            negative_trust_anchors: Vec::new(),
+            validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
             cache_bytes: 32 << 20,
@@ -87,9 +98,9 @@ impl Default for Resolver {
 #[serde(rename_all = "kebab-case")]
 pub enum Dnssec {
     /// Signatures are passed on, never checked.
-    #[default]
     Off,
-    /// Accepted so that a configuration can ask for it already; answers are not validated yet.
+    /// What should be signed and does not hold is answered with SERVFAIL and the reason.
+    #[default]
     Validate,
 }
 
@@ -183,17 +194,17 @@ impl Default for Tcp {
     }
 }
 
-/// Addresses of the root servers.
+/// Where a list comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum RootHints {
+pub enum Source {
     /// The list that came with the program.
     #[default]
     Builtin,
-    /// A file in the form of `named.root`.
+    /// A file.
     File(PathBuf),
 }
 
-impl<'de> Deserialize<'de> for RootHints {
+impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.as_str() {
@@ -206,7 +217,7 @@ impl<'de> Deserialize<'de> for RootHints {
     }
 }
 
-impl Serialize for RootHints {
+impl Serialize for Source {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Builtin => out.serialize_str("builtin"),
@@ -215,9 +226,9 @@ impl Serialize for RootHints {
     }
 }
 
-impl JsonSchema for RootHints {
+impl JsonSchema for Source {
     fn schema_name() -> Cow<'static, str> {
-        "RootHints".into()
+        "Source".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

@@ -270,7 +270,7 @@ fn more_addresses_than_a_worker_can_listen_on_are_refused() {
 fn what_is_written_reads_back() {
     let mut config = Config::default();
     config.dataplane.queues = Queues::List(vec![3]);
-    config.resolver.root_hints = crate::RootHints::File("x".into());
+    config.resolver.root_hints = crate::Source::File("x".into());
     let text = serde_json::to_string(&config).unwrap();
     assert_eq!(parse(&text).unwrap(), config);
 }

@@ -28,9 +28,18 @@ const NAME_BYTES_MAX: usize = 255;
 const LABEL_BYTES_MAX: usize = 63;
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    normalise(&text).ok_or_else(|| {
-        D::Error::custom(format_args!(
+    absolute(&String::deserialize(deserializer)?)
+}
+
+/// Several names of zones, each in lower case with the final dot.
+pub(crate) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| absolute(text)).collect()
+}
+
+fn absolute<E: serde::de::Error>(text: &str) -> Result<String, E> {
+    normalise(text).ok_or_else(|| {
+        E::custom(format_args!(
             "`{text}` is no domain name; expected one such as example.com."
         ))
     })

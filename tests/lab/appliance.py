@@ -82,7 +82,7 @@ class Appliance:
                 "mode": "auto",
                 "socket": str(self.folder / "dataplane.sock"),
             },
-            "resolver": {"listen": ["0.0.0.0", "::"], "root_hints": str(hints)},
+            "resolver": {"listen": ["0.0.0.0", "::"], "root_hints": str(hints), "dnssec": "off"},
             "zones": [{"name": zones.OWN_ZONE, "file": str(self.zone_file)}],
             "api": {"listen": "127.0.0.1:8053", "socket": str(self.folder / "control.sock")},
         }
@@ -91,6 +91,12 @@ class Appliance:
         self.control: Process | None = None
         self.starts = 0
         self.configure(**settings)
+
+    def trust(self, anchor: str) -> None:
+        """Validates from this DNSKEY or DS record down."""
+        path = self.folder / "trust.anchors"
+        path.write_text(anchor)
+        self.configure(resolver={"dnssec": "validate", "trust_anchors": str(path)})
 
     def configure(self, **settings: object) -> None:
         """Changes sections of the configuration key by key and writes the file."""

@@ -37,6 +37,8 @@ class World:
             self.authorities = Host(run, "authorities")
             self.switch.plug(End(self.authorities, INTERFACE, "02:00:00:00:02:01"))
             _, self.trust_anchor = peers.start_authorities(self.authorities, INTERFACE)
+            for node in self.appliances:
+                node.trust(self.trust_anchor)
 
     def _node(self, index: int, queues: int, settings: dict) -> Appliance:
         host = Host(self.run, f"node{index}")

@@ -15,6 +15,7 @@ HOSTS_COUNT = 1000
 OWN_ZONE = "nexus.example."
 LEAF_ZONE = "example.test."
 PLAIN_ZONE = "plain.test."
+BOGUS_ZONE = "bogus.test."
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Authority:
 
 ROOT = Authority("root", "10.53.2.1", "fd53::2:1", (".",))
 TLD = Authority("tld", "10.53.2.2", "fd53::2:2", ("test.",))
-LEAF = Authority("leaf", "10.53.2.3", "fd53::2:3", (LEAF_ZONE, PLAIN_ZONE))
+LEAF = Authority("leaf", "10.53.2.3", "fd53::2:3", (LEAF_ZONE, PLAIN_ZONE, BOGUS_ZONE))
 AUTHORITIES = (ROOT, TLD, LEAF)
 
 
@@ -92,12 +93,16 @@ def _plain() -> str:
     return _head(PLAIN_ZONE, "ns.example.test.", 1, ttl=300) + "www A 198.51.100.81\n"
 
 
+def _bogus() -> str:
+    return _head(BOGUS_ZONE, "ns.example.test.", 1, ttl=300) + "www A 198.51.100.82\nright A 198.51.100.83\n"
+
+
 def _tld() -> str:
     return (
         _head("test.", "ns.test.", 1)
         + f"ns.test. A {TLD.v4}\nns.test. AAAA {TLD.v6}\n"
         + _delegation(LEAF_ZONE, "ns.example.test.", LEAF)
-        + f"{PLAIN_ZONE} NS ns.example.test.\n"
+        + f"{PLAIN_ZONE} NS ns.example.test.\n{BOGUS_ZONE} NS ns.example.test.\n"
     )
 
 
@@ -125,13 +130,18 @@ def file_name(zone: str) -> str:
 def write_authorities(folder: Path) -> str:
     """Writes and signs the zones of all authorities; returns the root's key as a trust anchor.
 
+    In the bogus zone one address is changed after signing.
+
     Signed from the leaves up, since each parent holds the digest of its child's key. The leaf uses
     NSEC3, the others NSEC.
     """
     folder.mkdir()
     (folder / file_name(PLAIN_ZONE)).write_text(_plain())
     _, leaf_digest = _sign(folder, LEAF_ZONE, _leaf(), nsec3=True)
-    _, tld_digest = _sign(folder, "test.", _tld() + leaf_digest)
+    _, bogus_digest = _sign(folder, BOGUS_ZONE, _bogus())
+    bogus = folder / file_name(BOGUS_ZONE)
+    bogus.write_text(bogus.read_text().replace("198.51.100.82", "198.51.100.66"))
+    _, tld_digest = _sign(folder, "test.", _tld() + leaf_digest + bogus_digest)
     anchor, _ = _sign(folder, ".", _root() + tld_digest)
     return anchor
 

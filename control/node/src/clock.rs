@@ -1,4 +1,4 @@
-//! CLOCK_MONOTONIC, the one clock that both planes and the resolver count by.
+//! CLOCK_MONOTONIC, the one clock that both planes and the resolver count by, and the time of day.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -19,6 +19,12 @@ pub(crate) fn now_us() -> u64 {
 pub(crate) fn now_secs() -> u32 {
     // 136 years of uptime.
     u32::try_from(now_ms() / 1_000).unwrap_or(u32::MAX)
+}
+
+/// Seconds of the time of day, as signatures count them.
+#[must_use]
+pub(crate) fn unix_secs() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
 }
 
 fn now_ns() -> u64 {

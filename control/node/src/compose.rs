@@ -11,6 +11,8 @@ use crate::question::{Asked, Resolved};
 
 /// EXTENDED-ERROR (RFC 8914 §2).
 const OPTION_EXTENDED_ERROR: u16 = 15;
+/// Longest text of an extended error, in bytes; it must not push records out.
+const EXTENDED_ERROR_TEXT_MAX: usize = 160;
 
 /// Makes one whole response of `outcome`, behind the alias records of an own zone if there are any.
 /// What cannot be written (it never should) becomes SERVFAIL.
@@ -40,7 +42,7 @@ pub(crate) fn failure(asked: &Asked, rcode: ResponseCode, extended_error: Option
         message.add_query(question);
     }
     if let Some(code) = extended_error {
-        set_extended_error(&mut message, code);
+        set_extended_error(&mut message, code, "");
     }
     Resolved {
         message: message.to_vec().unwrap_or_default(),
@@ -66,8 +68,8 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
     message.insert_authorities(outcome.authority);
     message.insert_additionals(outcome.additional);
     let rcode_high = u16::from(outcome.rcode) >> 4;
-    if let Some((code, _)) = outcome.extended_error {
-        set_extended_error(&mut message, code);
+    if let Some((code, text)) = &outcome.extended_error {
+        set_extended_error(&mut message, *code, text);
     } else if rcode_high != 0 {
         message.set_edns(Edns::new());
     }
@@ -77,13 +79,13 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
     Ok(message)
 }
 
-/// The code alone: texts would have to be told apart for every client that shares the answer.
-fn set_extended_error(message: &mut Message, code: u16) {
+/// Code and text, which speak of the name and its servers and so are the same for every client.
+fn set_extended_error(message: &mut Message, code: u16, text: &str) {
+    let mut option = code.to_be_bytes().to_vec();
+    option.extend(text.bytes().take(EXTENDED_ERROR_TEXT_MAX));
     let mut edns = Edns::new();
-    edns.options_mut().insert(EdnsOption::Unknown(
-        OPTION_EXTENDED_ERROR,
-        code.to_be_bytes().to_vec(),
-    ));
+    edns.options_mut()
+        .insert(EdnsOption::Unknown(OPTION_EXTENDED_ERROR, option));
     message.set_edns(edns);
 }
 

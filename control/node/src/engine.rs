@@ -124,6 +124,8 @@ pub(crate) struct Engine {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Receiver<Event>,
     front: FrontSender,
+    /// Unix time to check signatures at, if it is not the clock's.
+    validation_time: Option<u64>,
     waiting: HashMap<u64, Box<Asked>>,
     /// How many of them each client has, and may have.
     by_client: Holdings,
@@ -141,6 +143,7 @@ impl Engine {
     pub(crate) fn new(
         config: Config,
         seed: [u8; 32],
+        validation_time: Option<u64>,
         upstream_sockets_max: usize,
         front: FrontSender,
     ) -> (Self, EngineHandle) {
@@ -153,6 +156,7 @@ impl Engine {
             commands,
             events,
             front,
+            validation_time,
             waiting: HashMap::new(),
             by_client: Holdings::default(),
             per_client_max,
@@ -282,6 +286,8 @@ impl Engine {
 
     /// One step of the resolver, and everything that follows from it.
     fn step(&mut self, input: Input<'_>) {
+        let unix_secs = self.validation_time.unwrap_or_else(clock::unix_secs);
+        self.resolver.set_time(clock::now_ms(), unix_secs);
         let mut effects = std::mem::take(&mut self.effects);
         self.resolver.step(clock::now_ms(), input, &mut effects);
         // A failed send is an input again: bounded, since each costs the resolver one attempt.

@@ -47,6 +47,7 @@ mod compose;
 
 mod upstream;
 
+pub mod anchors;
 pub mod hints;
 
 mod listen_tcp;

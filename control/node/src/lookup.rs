@@ -220,7 +220,8 @@ fn step(event: &TraceEvent, started_us: u64) -> TraceStep {
         TraceKind::Failed { server, reason } => format!("failed {server}: {reason}"),
         TraceKind::Again { server, reason } => format!("again {server}: {reason}"),
         TraceKind::Alias { from, to } => format!("alias {from} to {to}"),
-        TraceKind::Subquery { name, rtype } => format!("address of {name} {rtype}"),
+        TraceKind::Subquery { name, rtype } => format!("first {name} {rtype}"),
+        TraceKind::Bogus { reason } => format!("bogus {reason}"),
         TraceKind::Finished { rcode, reason } => {
             let reason = reason
                 .as_deref()

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use config::{Config, Dnssec, RootHints};
+use config::{Config, Dnssec, Source};
 use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
 use crate::admin_server::AdminServer;
+use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
 use crate::chaos::Chaos;
 use crate::clock;
@@ -56,6 +57,8 @@ pub enum StartError {
         /// The line and what was expected.
         error: HintsError,
     },
+    /// The trust anchors cannot be used: the file, and why.
+    Anchors(String),
     /// A socket cannot be opened.
     Bind {
         /// For what.
@@ -78,6 +81,7 @@ impl fmt::Display for StartError {
                 error.line.map_or(Ok(()), |line| write!(out, ":{line}"))?;
                 write!(out, ": {error}")
             }
+            Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
                 match error.kind() {
@@ -384,18 +388,10 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     if filled != seed.len() {
         return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
     }
-    if config.resolver.dnssec == Dnssec::Validate {
-        tracing::warn!(
-            "resolver.dnssec is `validate`, but this version does not validate yet: answers are passed on unchecked and without AD"
-        );
-    }
     let sockets_max = config.resolver.upstream_sockets_max as usize;
-    Ok(Engine::new(
-        resolver_config(config)?,
-        seed,
-        sockets_max,
-        front,
-    ))
+    let time = config.resolver.validation_time;
+    let resolver = resolver_config(config)?;
+    Ok(Engine::new(resolver, seed, time, sockets_max, front))
 }
 
 /// What the resolver needs to know, out of the configuration.
@@ -409,7 +405,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
             fallback: false,
         }];
     }
-    if let RootHints::File(path) = &from.root_hints {
+    if let Source::File(path) = &from.root_hints {
         to.root_hints = read_hints(path).map_err(|error| StartError::Hints {
             path: path.clone(),
             error,
@@ -420,6 +416,9 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
             .iter()
             .flat_map(|(_, addresses)| addresses)
             .any(std::net::IpAddr::is_loopback);
+    }
+    if from.dnssec == Dnssec::Validate {
+        to.validation = Some(validation(from)?);
     }
     to.cache_bytes_max = usize::try_from(from.cache_bytes).unwrap_or(usize::MAX);
     to.ttl_min_secs = from.ttl.min_secs;
@@ -437,6 +436,22 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     to.limits.exchanges_max = from.upstream_sockets_max as usize;
     to.limits.wall_ms_max = from.timeouts.question_ms;
     Ok(to)
+}
+
+fn validation(from: &config::Resolver) -> Result<iterate::Validation, StartError> {
+    let anchors = match &from.trust_anchors {
+        Source::Builtin => iterate::root_anchors(),
+        Source::File(path) => read_anchor_file(path).map_err(StartError::Anchors)?,
+    };
+    let name = |zone: &String| hickory_proto::rr::Name::from_ascii(zone).ok();
+    Ok(iterate::Validation {
+        anchors,
+        negative: from
+            .negative_trust_anchors
+            .iter()
+            .filter_map(name)
+            .collect(),
+    })
 }
 
 fn chaos(config: &Config) -> Chaos {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, RootHints};
+use config::{Config, ConfigError, Source};
+use node::anchors::read_anchor_file;
 use node::hints::read_hints;
 use node::zone_file::{self, Remark};
 use serde::Serialize;
@@ -84,6 +85,7 @@ fn check(file: &Path) -> Findings {
     match Config::load(file) {
         Ok(config) => {
             check_hints(&config.resolver.root_hints, &mut findings);
+            check_anchors(&config.resolver.trust_anchors, &mut findings);
             let zones = config.zones.iter();
             zones.for_each(|zone| check_zone(zone, &mut findings));
         }
@@ -92,8 +94,8 @@ fn check(file: &Path) -> Findings {
     findings
 }
 
-fn check_hints(hints: &RootHints, findings: &mut Findings) {
-    if let RootHints::File(file) = hints
+fn check_hints(hints: &Source, findings: &mut Findings) {
+    if let Source::File(file) = hints
         && let Err(error) = read_hints(file)
     {
         findings.mistakes.push(Mistake {
@@ -102,6 +104,20 @@ fn check_hints(hints: &RootHints, findings: &mut Findings) {
             column: None,
             key: None,
             message: error.message,
+        });
+    }
+}
+
+fn check_anchors(anchors: &Source, findings: &mut Findings) {
+    if let Source::File(file) = anchors
+        && let Err(message) = read_anchor_file(file)
+    {
+        findings.mistakes.push(Mistake {
+            file: file.clone(),
+            line: None,
+            column: None,
+            key: Some("resolver.trust_anchors".to_owned()),
+            message,
         });
     }
 }

@@ -86,7 +86,7 @@ impl Node {
         let defaults = format!(
             "api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
              dataplane: {{ports: {{dns: {PORT}}}, socket: {dir}/dataplane.sock{}}}\n\
-             resolver: {{listen: [{ip}]{}}}\n",
+             resolver: {{listen: [{ip}], dnssec: off{}}}\n",
             section(sections, "dataplane"),
             section(sections, "resolver"),
         );

@@ -3,10 +3,12 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, RecordType};
 
+use super::dnssec::Effort;
 use super::failures::Failure;
 use super::message::{Effect, Outcome, Question, extended_error};
 use super::name::WireName;
 use super::resolver::Resolver;
+use super::rrset::Security;
 use super::task::{TaskKey, Waiter, Work};
 use super::trace::{TraceEvent, TraceKind};
 
@@ -69,7 +71,8 @@ impl Resolver {
         TaskKey {
             name: WireName::from_name(&question.qname),
             rtype: question.qtype,
-            checking_disabled: question.checking_disabled && !self.forward_zones.is_empty(),
+            checking_disabled: question.checking_disabled
+                && (self.trust.is_some() || !self.forward_zones.is_empty()),
         }
     }
 
@@ -84,6 +87,7 @@ impl Resolver {
         self.tasks.open_work(Work {
             sends_left: limits.sends_max,
             subqueries_left: limits.subqueries_max,
+            effort: Effort::new(limits.signatures_max, limits.hashes_max),
             deadline_ms: now_ms + u64::from(limits.wall_ms_max),
             tasks: 0,
         })
@@ -162,7 +166,7 @@ impl Resolver {
     ) -> Outcome {
         let aliases_max = self.config.limits.aliases_max;
         let stale = self.cache.assemble(now_ms, key, true, aliases_max);
-        let Some(resolution) = stale else {
+        let Some(resolution) = stale.filter(|found| self.may_give(key, found)) else {
             self.counters.failures += 1;
             let mut outcome = Outcome::empty(ResponseCode::ServFail);
             outcome.extended_error = Some((failure.code, failure.text.clone()));
@@ -223,6 +227,7 @@ impl Outcome {
                 set.write_records(dnssec_ok, &mut outcome.authority);
             }
         }
+        outcome.authentic = resolution.security() == Security::Secure;
         outcome.stale = resolution.stale;
         outcome.ttl_secs = resolution.ttl_secs;
         outcome

@@ -8,7 +8,7 @@ use hickory_proto::rr::RecordType;
 use super::bounded::{BoundedMap, HashKeys};
 use super::message::Trust;
 use super::name::WireName;
-use super::rrset::{Content, RrSet};
+use super::rrset::{Content, RrSet, Security};
 
 /// Types kept for one name (and twice that with glue and CD apart); the first to expire goes.
 const ENTRIES_PER_NAME_MAX: usize = 64;
@@ -26,6 +26,16 @@ pub(super) struct Lifetimes {
     pub(super) ttl_max_secs: u32,
     pub(super) negative_ttl_max_secs: u32,
     pub(super) stale_max_secs: u32,
+}
+
+/// Who said something, and how far that is to be believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) trust: Trust,
+    /// Learned with CD set, so that a forwarder may not have checked it.
+    pub(super) unchecked: bool,
+    /// When the delegation ends that led to the server.
+    pub(super) delegated_until_ms: u64,
 }
 
 /// What is known of a name and type.
@@ -48,6 +58,7 @@ struct Entry {
     kind: Kind,
     trust: Trust,
     expires_ms: u64,
+    security: Security,
     content: Arc<Content>,
     /// SOA and proofs of a denial, proofs of a wildcard.
     proof: Arc<[RrSet]>,
@@ -58,6 +69,22 @@ impl Entry {
     /// answer past its TTL must survive them to be served stale.
     fn is_answer(&self) -> bool {
         self.trust >= Trust::Answer
+    }
+
+    fn grade(&mut self, now_ms: u64, security: Security, secs_max: u32) {
+        self.security = security;
+        self.expires_ms = self.expires_ms.min(now_ms + u64::from(secs_max) * 1000);
+    }
+
+    /// Whether this is the denial of a type, or of the whole name, that came with this proof.
+    fn denies(&self, denied: Option<RecordType>, proof: &[RrSet]) -> bool {
+        let same = |own: &RrSet| {
+            let is_own = |set: &RrSet| Arc::ptr_eq(&set.content, &own.content);
+            proof.iter().any(is_own)
+        };
+        self.kind != Kind::Data
+            && self.rtype == denied.unwrap_or(NXDOMAIN)
+            && self.proof.iter().all(same)
     }
 
     fn bytes(&self) -> usize {
@@ -76,7 +103,9 @@ pub(super) struct Found {
     pub(super) rtype: RecordType,
     /// Seconds left; for stale data, the 30 of RFC 8767 §4.
     pub(super) ttl_secs: u32,
+    pub(super) expires_ms: u64,
     pub(super) stale: bool,
+    pub(super) security: Security,
     content: Arc<Content>,
     proof: Arc<[RrSet]>,
 }
@@ -106,6 +135,7 @@ impl Found {
             owner,
             rtype: self.rtype,
             ttl_secs: self.ttl_secs,
+            security: self.security,
             content: Arc::clone(&self.content),
         }
     }
@@ -204,16 +234,22 @@ impl Cache {
         &mut self,
         now_ms: u64,
         set: &RrSet,
-        trust: Trust,
-        unchecked: bool,
+        source: Source,
         proof: &[RrSet],
     ) {
+        let mut expires_ms = now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000;
+        if set.rtype == RecordType::NS {
+            // A zone must not stretch its own delegation, nor those that it gives itself: they end
+            // with it, so that a revoked zone cannot live on as a "ghost domain".
+            expires_ms = expires_ms.min(source.delegated_until_ms);
+        }
         let entry = Entry {
             rtype: set.rtype,
-            unchecked,
+            unchecked: source.unchecked,
             kind: Kind::Data,
-            trust,
-            expires_ms: now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000,
+            trust: source.trust,
+            expires_ms,
+            security: Security::Unchecked,
             content: Arc::clone(&set.content),
             proof: proof.into(),
         };
@@ -227,8 +263,7 @@ impl Cache {
         now_ms: u64,
         name: &WireName,
         denied: Option<RecordType>,
-        trust: Trust,
-        unchecked: bool,
+        source: Source,
         proof: &[RrSet],
     ) -> u32 {
         let Some(ttl_secs) = self.negative_ttl_secs(proof) else {
@@ -238,15 +273,80 @@ impl Cache {
             denied.map_or((NXDOMAIN, Kind::NxDomain), |rtype| (rtype, Kind::NoData));
         let entry = Entry {
             rtype,
-            unchecked,
+            unchecked: source.unchecked,
             kind,
-            trust,
+            trust: source.trust,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
+            security: Security::Unchecked,
             content: Arc::default(),
             proof: proof.into(),
         };
         self.insert(now_ms, name, entry);
         ttl_secs
+    }
+
+    /// Puts in what a referral says of the DS of the zone that it leads to: their absence. It finds
+    /// trust, and answers no client.
+    pub(super) fn insert_no_ds(
+        &mut self,
+        now_ms: u64,
+        zone: &WireName,
+        source: Source,
+        proof: &[RrSet],
+    ) {
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        let ttl_secs = ttls_secs.fold(self.lifetimes.negative_ttl_max_secs, u32::min);
+        let entry = Entry {
+            rtype: RecordType::DS,
+            unchecked: source.unchecked,
+            kind: Kind::NoData,
+            trust: source.trust,
+            expires_ms: now_ms + u64::from(ttl_secs) * 1000,
+            security: Security::Unchecked,
+            content: Arc::default(),
+            proof: proof.into(),
+        };
+        self.insert(now_ms, zone, entry);
+    }
+
+    /// Notes what validation has found out of these very data, and how long they may live.
+    pub(super) fn grade(&mut self, now_ms: u64, set: &RrSet, security: Security, secs_max: u32) {
+        let entries = self.names.get(&set.owner).into_iter().flatten();
+        for entry in entries.filter(|entry| Arc::ptr_eq(&entry.content, &set.content)) {
+            entry.grade(now_ms, security, secs_max);
+        }
+    }
+
+    /// The same for a denial.
+    pub(super) fn grade_denial(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        denied: Option<RecordType>,
+        proof: &[RrSet],
+        (security, secs_max): (Security, u32),
+    ) {
+        let entries = self.names.get(name).into_iter().flatten();
+        for entry in entries.filter(|entry| entry.denies(denied, proof)) {
+            entry.grade(now_ms, security, secs_max);
+        }
+    }
+
+    /// Forgets these very data, which turned out bogus.
+    pub(super) fn discard(&mut self, set: &RrSet) {
+        self.drop_entries(&set.owner, |entry| {
+            Arc::ptr_eq(&entry.content, &set.content)
+        });
+    }
+
+    /// Forgets a denial that turned out bogus.
+    pub(super) fn discard_denial(
+        &mut self,
+        name: &WireName,
+        denied: Option<RecordType>,
+        proof: &[RrSet],
+    ) {
+        self.drop_entries(name, |entry| entry.denies(denied, proof));
     }
 
     /// The TTL, within the configured bounds.
@@ -265,10 +365,14 @@ impl Cache {
 
     /// Forgets one type of a name, helpers included.
     pub(super) fn remove(&mut self, name: &WireName, rtype: RecordType) {
+        self.drop_entries(name, |entry| entry.rtype == rtype);
+    }
+
+    fn drop_entries(&mut self, name: &WireName, unwanted: impl Fn(&Entry) -> bool) {
         let Some(entries) = self.names.get(name) else {
             return;
         };
-        entries.retain(|entry| entry.rtype != rtype);
+        entries.retain(|entry| !unwanted(entry));
         let left = entries.len();
         let bytes = node_bytes(name, entries);
         if left == 0 {
@@ -335,7 +439,7 @@ impl Cache {
         self.names.evictions()
     }
 
-    fn insert(&mut self, now_ms: u64, name: &WireName, mut entry: Entry) {
+    fn insert(&mut self, now_ms: u64, name: &WireName, entry: Entry) {
         if entry.expires_ms <= now_ms {
             return; // TTL 0: good for the question under way alone (RFC 1035 §3.2.1).
         }
@@ -351,19 +455,11 @@ impl Cache {
             old.rtype == rtype && old.unchecked == unchecked && old.is_answer() == answers
         };
         let fresh = |old: &&Entry| now_ms < old.expires_ms;
-        let better = |old: &Entry| same(old) && old.trust > entry.trust;
+        // Data whose signatures held outrank all that is not checked yet (RFC 2181 §5.4.1).
+        let proven = |old: &Entry| old.security == Security::Secure && old.kind == entry.kind;
+        let better = |old: &Entry| same(old) && (old.trust > entry.trust || proven(old));
         if entries.iter().filter(fresh).any(better) {
             return;
-        }
-        if entry.rtype == RecordType::NS && entry.kind == Kind::Data {
-            // A zone must not stretch its own delegation: its parent is asked again when what was
-            // said first runs out ("ghost domains").
-            let delegations = entries
-                .iter()
-                .filter(fresh)
-                .filter(|old| old.rtype == RecordType::NS);
-            let first_ms = delegations.map(|old| old.expires_ms).max();
-            entry.expires_ms = entry.expires_ms.min(first_ms.unwrap_or(u64::MAX));
         }
         // What is known now contradicts what was known before: a name exists or it does not.
         let contradicts = |old: &Entry| {
@@ -395,7 +491,9 @@ fn found(now_ms: u64, entry: &Entry) -> Found {
         trust: entry.trust,
         rtype: entry.rtype,
         ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
+        expires_ms: entry.expires_ms,
         stale,
+        security: entry.security,
         content: Arc::clone(&entry.content),
         proof: Arc::clone(&entry.proof),
     }

@@ -11,6 +11,8 @@ use super::hints::root_hints;
 pub struct Config {
     /// Zones whose names go to chosen servers instead of the tree; the longest match wins.
     pub forward: Vec<Forward>,
+    /// Where trust starts; `None` validates nothing.
+    pub validation: Option<Validation>,
     /// Names and addresses of the root servers; [`root_hints`] is the built-in list.
     pub root_hints: Vec<(Name, Vec<IpAddr>)>,
     /// Bounds of work and of memory.
@@ -47,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             forward: Vec::new(),
+            validation: None,
             root_hints: root_hints(),
             limits: Limits::default(),
             cache_bytes_max: 64 << 20,
@@ -75,6 +78,24 @@ pub struct Forward {
     pub servers: Vec<SocketAddr>,
     /// Whether names are resolved iteratively when every server of the list fails.
     pub fallback: bool,
+}
+
+/// Where trust in signatures starts and ends.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Keys of zones, from which all trust comes; see [`root_anchors`](super::root_anchors).
+    pub anchors: Vec<TrustAnchor>,
+    /// Zones that count as unsigned, with all below them (RFC 7646).
+    pub negative: Vec<Name>,
+}
+
+/// The keys of one zone that are trusted without proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchor {
+    /// The zone.
+    pub zone: Name,
+    /// RDATA of a DS record for one of its keys (RFC 4034 §5.1).
+    pub ds: Vec<u8>,
 }
 
 /// How much of a name each server sees (RFC 9156).
@@ -128,6 +149,12 @@ pub struct Limits {
     pub mismatches_max: u16,
     /// Records of one RRset that are kept; a larger RRset makes its reply invalid.
     pub rrset_records_max: usize,
+    /// Signature checks for one question, its chain of trust included (KeyTrap).
+    pub signatures_max: u32,
+    /// Names hashed for NSEC3 proofs for one question.
+    pub hashes_max: u32,
+    /// Zones whose keys, or their absence, are remembered.
+    pub zones_max: usize,
     /// Events that one trace keeps.
     pub trace_events_max: usize,
 }
@@ -153,6 +180,9 @@ impl Default for Limits {
             attempts_max: 3,
             mismatches_max: 16,
             rrset_records_max: 512,
+            signatures_max: 96,
+            hashes_max: 128,
+            zones_max: 16_384,
             trace_events_max: 256,
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Exchange {
     pub(super) question: Box<[u8]>,
     pub(super) sent_ms: u64,
     pub(super) deadline_ms: u64,
+    /// When the delegation ends by which the server was found.
+    pub(super) delegated_until_ms: u64,
     /// Whether the query had an OPT record.
     pub(super) edns: bool,
     /// Replies so far that did not belong to it.
@@ -38,6 +40,8 @@ pub(super) enum Mismatch {
     Id,
     /// Its question is another.
     Question,
+    /// It refuses, over UDP, and has no question.
+    QuestionMissing,
     /// Its question differs in upper and lower case.
     Case,
 }
@@ -62,8 +66,10 @@ impl Exchange {
             return Err(Mismatch::Id);
         }
         match Echo::compare(&header, message, &self.question) {
-            // A server that could not read the query may leave the question out of its refusal.
+            // A server that could not read the query may leave the question out of its refusal. So
+            // may a forger, who then has less to guess and could turn off EDNS, or the server.
             Echo::Absent if header.denies() => Err(Mismatch::Question),
+            Echo::Absent if self.transport == Transport::Udp => Err(Mismatch::QuestionMissing),
             Echo::Other => Err(Mismatch::Question),
             Echo::OtherCase if self.transport == Transport::Udp => Err(Mismatch::Case),
             echo => Ok((header, echo)),

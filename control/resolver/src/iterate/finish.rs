@@ -11,6 +11,7 @@ use super::resolver::Resolver;
 use super::rrset::RrSet;
 use super::task::{Task, Waiter};
 use super::trace::{TraceEvent, TraceKind};
+use super::validate::TrustLookup;
 use super::walk::Ending;
 
 /// Tasks visited in the search for a knot; a larger one is left to its deadline.
@@ -25,6 +26,8 @@ impl Resolver {
         ending: Ending,
         effects: &mut Vec<Effect>,
     ) {
+        // What was wrong with the data says more than that the other servers do not answer.
+        let ending = ending.map_err(|failure| task.bogus.take().unwrap_or(failure));
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
@@ -63,7 +66,7 @@ impl Resolver {
                     outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }
-                Waiter::Task(parent) => self.tell(parent, &task, ending.as_ref().ok()),
+                Waiter::Task(parent) => self.tell(parent, &task, &ending),
             }
         }
     }
@@ -110,8 +113,8 @@ impl Resolver {
         }
     }
 
-    /// Gives a task the addresses of the name server that it waited for.
-    fn tell(&mut self, parent: u64, sub: &Task, resolution: Option<&Resolution>) {
+    /// Gives a task what it waited for: the addresses of a name server, or DS or DNSKEY.
+    fn tell(&mut self, parent: u64, sub: &Task, ending: &Ending) {
         let Some(task) = self.tasks.get_mut(parent) else {
             return;
         };
@@ -124,11 +127,21 @@ impl Resolver {
             sub.trace.as_deref(),
             self.config.limits.trace_events_max,
         );
-        if let Some(place) = &mut task.place
-            && place.zone == wait.zone
-        {
-            place.add_host(&self.config, addresses(sub, resolution));
+        match wait.zone {
+            None => task.lookups.push(TrustLookup {
+                key: sub.key.clone(),
+                ending: ending.clone(),
+            }),
+            Some(zone) => {
+                let place = task.place.as_mut().filter(|place| place.zone == zone);
+                if let Some(place) = place {
+                    place.add_host(&self.config, addresses(sub, ending.as_ref().ok()));
+                }
+            }
         }
+        // What stopped it for our reasons alone stopped those above it, but for the question itself.
+        task.blame.local |=
+            task.depth > 0 && ending.as_ref().is_err_and(|failure| !failure.lasting);
         self.queue(parent);
     }
 
@@ -143,7 +156,9 @@ impl Resolver {
             let Some(task) = self.tasks.get(current) else {
                 return;
             };
-            if task.exchange.is_some() || task.queued || tied.len() > KNOT_TASKS_MAX {
+            // Chains of trust only lead upwards.
+            let is_judged = task.found.is_some();
+            if is_judged || task.exchange.is_some() || task.queued || tied.len() > KNOT_TASKS_MAX {
                 return;
             }
             for wait in &task.waits {

@@ -1,15 +1,17 @@
 //! What a reply does: to the cache once, then to each task that waited for it.
 
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 
+use super::cache::Source;
 use super::config::QnameMinimisation;
 use super::exchange::Exchange;
-use super::lookup::Resolution;
+use super::lookup::{Denied, Resolution};
 use super::message::{Effect, Trust};
 use super::name::WireName;
-use super::reply::{Alias, End, Meaning, Reading, View};
+use super::reply::{Alias, End, Meaning, Reading};
 use super::resolver::Resolver;
-use super::rrset::RrSet;
+use super::rrset::{RrSet, Security};
 use super::task::Task;
 use super::trace::TraceKind;
 use super::walk::Ending;
@@ -25,8 +27,8 @@ impl Resolver {
         reading: &Reading,
         effects: &mut Vec<Effect>,
     ) {
-        self.judge(now_ms, exchange, reading);
-        self.record(now_ms, &exchange.view, reading);
+        self.note_standing(now_ms, exchange, reading);
+        self.record(now_ms, exchange, reading);
         let (server, meaning) = (exchange.server, reading.meaning.label());
         for &id in &exchange.tasks {
             let Some(mut task) = self.tasks.take(id) else {
@@ -40,17 +42,22 @@ impl Resolver {
                 meaning,
                 rtt_ms,
             });
-            if let Some(ending) = self.follow(now_ms, &mut task, exchange, reading) {
-                self.finish(now_ms, task, ending, effects);
-            } else {
-                self.tasks.put_back(task);
-                self.queue(id);
+            let ending = self.follow(now_ms, &mut task, exchange, reading);
+            if !matches!(reading.meaning, Meaning::Referral { .. }) {
+                task.source = Some(server);
+            }
+            match ending.and_then(|ending| self.hold_for_judgement(&mut task, ending)) {
+                Some(ending) => self.finish(now_ms, task, ending, effects),
+                None => {
+                    self.tasks.put_back(task);
+                    self.queue(id);
+                }
             }
         }
     }
 
     /// Remembers whether the server serves the zone.
-    fn judge(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+    fn note_standing(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
         let zone = &exchange.view.zone;
         match &reading.meaning {
             Meaning::Lame(_) | Meaning::Failure(ResponseCode::Refused | ResponseCode::NotAuth) => {
@@ -65,56 +72,59 @@ impl Resolver {
     }
 
     /// Puts into the cache what the server may be believed.
-    fn record(&mut self, now_ms: u64, view: &View, reading: &Reading) {
-        let unchecked = view.forward && view.checking_disabled;
+    fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+        let view = &exchange.view;
+        let source = |trust| Source {
+            trust,
+            unchecked: view.forward && view.checking_disabled && self.trust.is_none(),
+            delegated_until_ms: exchange.delegated_until_ms,
+        };
+        let cache = &mut self.cache;
         match &reading.meaning {
             Meaning::Answer {
                 aliases,
                 end,
                 trust,
             } => {
+                let source = source(*trust);
                 for alias in aliases {
-                    self.cache
-                        .insert_data(now_ms, &alias.set, *trust, unchecked, &[]);
+                    cache.insert_data(now_ms, &alias.set, source, &alias.proof);
                 }
                 let last = aliases.last().map_or(&view.qname, |alias| &alias.target);
                 match end {
                     End::Data { sets, proof } => {
                         for set in sets {
-                            self.cache
-                                .insert_data(now_ms, set, *trust, unchecked, proof);
+                            cache.insert_data(now_ms, set, source, proof);
                         }
                     }
                     End::NoData { proof } => {
-                        let denied = Some(view.qtype);
-                        self.cache
-                            .insert_denial(now_ms, last, denied, *trust, unchecked, proof);
+                        cache.insert_denial(now_ms, last, Some(view.qtype), source, proof);
                     }
                     End::NxDomain { proof } => {
-                        self.cache
-                            .insert_denial(now_ms, last, None, *trust, unchecked, proof);
+                        cache.insert_denial(now_ms, last, None, source, proof);
                     }
                     End::Open | End::TooLong => {}
                 }
             }
-            Meaning::Referral { nameservers } => {
-                self.cache
-                    .insert_data(now_ms, nameservers, Trust::Referral, false, &[]);
+            Meaning::Referral { nameservers, ds } => {
+                let source = source(Trust::Referral);
+                cache.insert_data(now_ms, nameservers, source, &[]);
+                match ds.first() {
+                    Some(set) if set.rtype == RecordType::DS => {
+                        cache.insert_data(now_ms, set, source, &[]);
+                    }
+                    Some(_) => cache.insert_no_ds(now_ms, &nameservers.owner, source, ds),
+                    None => {}
+                }
             }
             Meaning::Lame(_) | Meaning::Failure(_) => {}
         }
         if let Some(nameservers) = &reading.nameservers {
-            self.cache.insert_data(
-                now_ms,
-                nameservers,
-                Trust::AuthoritativeAuthority,
-                false,
-                &[],
-            );
+            let source = source(Trust::AuthoritativeAuthority);
+            cache.insert_data(now_ms, nameservers, source, &[]);
         }
         for set in &reading.glue {
-            self.cache
-                .insert_data(now_ms, set, Trust::Additional, false, &[]);
+            cache.insert_data(now_ms, set, source(Trust::Additional), &[]);
         }
     }
 
@@ -139,8 +149,8 @@ impl Resolver {
                 self.on_useless(task, exchange, whole, reason);
                 None
             }
-            Meaning::Referral { nameservers } => {
-                self.follow_referral(now_ms, task, nameservers, &reading.glue)
+            Meaning::Referral { nameservers, .. } => {
+                self.follow_referral(now_ms, task, exchange, nameservers, &reading.glue)
             }
             Meaning::Answer { aliases, end, .. } if !whole => {
                 self.follow_part(task, exchange, aliases, end)
@@ -179,6 +189,7 @@ impl Resolver {
         &mut self,
         now_ms: u64,
         task: &mut Task,
+        exchange: &Exchange,
         nameservers: &RrSet,
         glue: &[RrSet],
     ) -> Option<Ending> {
@@ -189,7 +200,10 @@ impl Resolver {
             ));
         }
         task.referrals += 1;
-        let place = self.place(now_ms, nameservers, glue);
+        let mut place = self.place(now_ms, nameservers, glue);
+        let ttl_secs = self.cache.positive_ttl_secs(nameservers.ttl_secs);
+        let until_ms = now_ms + u64::from(ttl_secs) * 1000;
+        place.delegated_until_ms = until_ms.min(exchange.delegated_until_ms);
         let kind = || TraceKind::Zone {
             zone: place.zone.to_name(),
             addresses: place.candidates.len(),
@@ -197,7 +211,7 @@ impl Resolver {
             forward: false,
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        task.place = Some(place);
+        task.go_to(place);
         None
     }
 
@@ -252,17 +266,8 @@ impl Resolver {
         let alias = match alias {
             Ok(alias) => alias,
             Err(too_long) => {
-                let ttl_secs = too_long.set.ttl_secs;
-                task.answers.push(too_long.set);
-                let answers = std::mem::take(&mut task.answers);
-                let rcode = ResponseCode::YXDomain;
-                return Some(Ok(Resolution::denied(
-                    rcode,
-                    answers,
-                    Vec::new(),
-                    ttl_secs,
-                    false,
-                )));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::too_long(chain, too_long, false)));
             }
         };
         let aliases_max = self.config.limits.aliases_max;
@@ -283,10 +288,8 @@ impl Resolver {
                 to: to.to_name(),
             }
         });
-        task.answers.push(alias.set);
-        task.answers.extend(alias.synthesised);
-        task.passed
-            .push(std::mem::replace(&mut task.sname, alias.target));
+        let target = task.chain.push(alias);
+        task.passed.push(std::mem::replace(&mut task.sname, target));
         task.place = None;
         task.minimised = 0;
         task.look = true;
@@ -302,20 +305,20 @@ impl Resolver {
             }
             End::Data { sets, proof } => {
                 let sets = sets.iter().map(|set| self.bounded_set(set)).collect();
-                let answers = std::mem::take(&mut task.answers);
-                return Some(Ok(Resolution::data(answers, sets, proof.clone(), false)));
+                let chain = std::mem::take(&mut task.chain);
+                return Some(Ok(Resolution::data(chain, sets, proof.clone(), false)));
             }
             End::NoData { proof } => (ResponseCode::NoError, proof),
             End::NxDomain { proof } => (ResponseCode::NXDomain, proof),
         };
         let ttl_secs = self.cache.negative_ttl_secs(proof).unwrap_or(0);
-        let answers = std::mem::take(&mut task.answers);
+        let (chain, proof) = (std::mem::take(&mut task.chain), proof.clone());
+        let denied = Denied {
+            name: task.sname.clone(),
+            security: Security::Unchecked,
+        };
         Some(Ok(Resolution::denied(
-            rcode,
-            answers,
-            proof.clone(),
-            ttl_secs,
-            false,
+            rcode, chain, denied, proof, ttl_secs, false,
         )))
     }
 
@@ -324,6 +327,11 @@ impl Resolver {
             set: self.bounded_set(&alias.set),
             synthesised: alias.synthesised.as_ref().map(|set| self.bounded_set(set)),
             target: WireName::clone(&alias.target),
+            proof: alias
+                .proof
+                .iter()
+                .map(|set| self.bounded_set(set))
+                .collect(),
         }
     }
 

@@ -7,9 +7,10 @@ use hickory_proto::rr::RecordType;
 
 use super::name::WireName;
 use super::response::ResponseError;
-use super::rrset::{Content, Rdatas, RrSet};
+use super::rrset::{Content, Rdatas, RrSet, Security};
 
 /// One record before it is grouped.
+#[derive(Clone)]
 pub(super) struct Item {
     pub(super) owner: WireName,
     pub(super) rtype: RecordType,
@@ -27,20 +28,15 @@ struct Group {
 }
 
 /// Makes RRsets: the smallest TTL holds for all records (RFC 2181 §5.2), duplicates go (§5), and
-/// signatures join what they cover; those that cover nothing here go. In the order of the message.
+/// signatures join what they cover; those that cover nothing here go. If they were asked for they
+/// are data as well: they still belong to what others will ask for. In the order of the message.
 pub(super) fn group(
     items: Vec<Item>,
     signatures_are_data: bool,
     records_max: usize,
 ) -> Result<Vec<RrSet>, ResponseError> {
     let mut groups: BTreeMap<(WireName, u16), Group> = BTreeMap::new();
-    for (order, item) in items.into_iter().enumerate() {
-        let covers = match item.rdata.first_chunk::<2>() {
-            Some(&covered) if item.rtype == RecordType::RRSIG && !signatures_are_data => {
-                Some(u16::from_be_bytes(covered))
-            }
-            _ => None,
-        };
+    let mut add = |order, item: Item, covers: Option<u16>| {
         let key = (item.owner, covers.unwrap_or(item.rtype.into()));
         let fresh = Group {
             ttl_secs: item.ttl_secs,
@@ -60,6 +56,17 @@ pub(super) fn group(
         if !list.contains(&item.rdata) {
             list.push(item.rdata);
         }
+        Ok(())
+    };
+    for (order, item) in items.into_iter().enumerate() {
+        let covers = match item.rdata.first_chunk::<2>() {
+            Some(&covered) if item.rtype == RecordType::RRSIG => Some(u16::from_be_bytes(covered)),
+            _ => None,
+        };
+        if signatures_are_data && covers.is_some() {
+            add(order, item.clone(), None)?;
+        }
+        add(order, item, covers)?;
     }
     let mut groups: Vec<_> = groups
         .into_iter()
@@ -74,6 +81,7 @@ pub(super) fn group(
             owner,
             rtype: RecordType::from(rtype),
             ttl_secs: group.ttl_secs,
+            security: Security::Unchecked,
             content,
         }
     };

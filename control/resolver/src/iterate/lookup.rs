@@ -6,7 +6,7 @@ use hickory_proto::rr::RecordType;
 use super::cache::{Cache, Kind, NXDOMAIN, Want};
 use super::name::WireName;
 use super::reply::{Alias, substitute};
-use super::rrset::{DNAME, RrSet};
+use super::rrset::{DNAME, RrSet, Security};
 use super::task::TaskKey;
 
 /// What the cache says of one name and type.
@@ -22,6 +22,7 @@ pub(super) enum Look {
     Denied {
         rcode: ResponseCode,
         proof: Vec<RrSet>,
+        security: Security,
         ttl_secs: u32,
         stale: bool,
     },
@@ -34,40 +35,56 @@ pub(super) enum Look {
     Nothing,
 }
 
+/// The aliases on the way to an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    answers: Vec<RrSet>,
+    /// What proves that wildcards may stand in for names of the chain.
+    proof: Vec<RrSet>,
+}
+
+impl Chain {
+    /// Adds an alias; gives the name that it leads to.
+    pub(super) fn push(&mut self, alias: Alias) -> WireName {
+        self.answers.push(alias.set);
+        self.answers.extend(alias.synthesised);
+        self.proof.extend(alias.proof);
+        alias.target
+    }
+}
+
+/// That a name does not exist, or has no data of the type.
+#[derive(Clone, Debug)]
+pub(super) struct Denied {
+    pub(super) name: WireName,
+    pub(super) security: Security,
+}
+
 /// A complete answer.
 #[derive(Clone, Debug)]
 pub(super) struct Resolution {
     pub(super) rcode: ResponseCode,
     pub(super) answers: Vec<RrSet>,
     pub(super) authority: Vec<RrSet>,
+    /// What is denied at the end of the chain, if anything is.
+    pub(super) denied: Option<Denied>,
     /// For how long the whole may be kept, in seconds.
     pub(super) ttl_secs: u32,
     pub(super) stale: bool,
 }
 
 impl Resolution {
-    /// The end of a chain whose aliases are `answers`.
-    pub(super) fn data(
-        mut answers: Vec<RrSet>,
-        sets: Vec<RrSet>,
-        proof: Vec<RrSet>,
-        stale: bool,
-    ) -> Self {
-        answers.extend(sets);
-        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(0);
-        Self {
-            rcode: ResponseCode::NoError,
-            answers,
-            authority: proof,
-            ttl_secs,
-            stale,
-        }
+    /// Data at the end of a chain.
+    pub(super) fn data(mut chain: Chain, sets: Vec<RrSet>, proof: Vec<RrSet>, stale: bool) -> Self {
+        chain.answers.extend(sets);
+        Self::new(ResponseCode::NoError, chain, proof, None, u32::MAX, stale)
     }
 
-    /// A denial at the end of a chain whose aliases are `answers`, good for `ttl_secs`.
+    /// A denial at the end of a chain, good for `ttl_secs`.
     pub(super) fn denied(
         rcode: ResponseCode,
-        answers: Vec<RrSet>,
+        chain: Chain,
+        denied: Denied,
         mut proof: Vec<RrSet>,
         ttl_secs: u32,
         stale: bool,
@@ -75,14 +92,48 @@ impl Resolution {
         proof
             .iter_mut()
             .for_each(|set| set.ttl_secs = set.ttl_secs.min(ttl_secs));
-        let ttl_secs = minimum_ttl_secs(&answers).unwrap_or(u32::MAX).min(ttl_secs);
+        Self::new(rcode, chain, proof, Some(denied), ttl_secs, stale)
+    }
+
+    /// A DNAME at the end of a chain that makes the name too long (YXDOMAIN, RFC 6672 §2.2).
+    pub(super) fn too_long(mut chain: Chain, dname: Alias, stale: bool) -> Self {
+        chain.push(dname);
+        let rcode = ResponseCode::YXDomain;
+        Self::new(rcode, chain, Vec::new(), None, u32::MAX, stale)
+    }
+
+    fn new(
+        rcode: ResponseCode,
+        chain: Chain,
+        mut authority: Vec<RrSet>,
+        denied: Option<Denied>,
+        ttl_max_secs: u32,
+        stale: bool,
+    ) -> Self {
+        for set in chain.proof {
+            let same = |other: &RrSet| other.owner == set.owner && other.rtype == set.rtype;
+            if !authority.iter().any(same) {
+                authority.push(set);
+            }
+        }
+        let ttls_secs = chain.answers.iter().map(|set| set.ttl_secs);
         Self {
             rcode,
-            answers,
-            authority: proof,
-            ttl_secs,
+            ttl_secs: ttls_secs.fold(ttl_max_secs, u32::min),
+            denied,
+            answers: chain.answers,
+            authority,
             stale,
         }
+    }
+}
+
+impl Resolution {
+    /// The weakest of what validation found out of each part.
+    pub(super) fn security(&self) -> Security {
+        let denial = self.denied.as_ref().map(|denied| denied.security);
+        let answers = self.answers.iter().map(|set| set.security);
+        answers.chain(denial).min().unwrap_or_default()
     }
 }
 
@@ -127,6 +178,7 @@ impl Cache {
                     set,
                     synthesised: None,
                     target,
+                    proof: found.proof(),
                 }));
                 return Look::Alias {
                     alias,
@@ -139,6 +191,7 @@ impl Cache {
             return Look::Denied {
                 rcode,
                 proof,
+                security: found.security,
                 ttl_secs: found.ttl_secs,
                 stale: found.stale,
             };
@@ -148,6 +201,7 @@ impl Cache {
             return Look::Denied {
                 rcode,
                 proof,
+                security: found.security,
                 ttl_secs: found.ttl_secs,
                 stale: found.stale,
             };
@@ -185,40 +239,30 @@ impl Cache {
             unchecked: key.checking_disabled,
             stale,
         };
-        let (mut name, mut answers, mut any_stale) = (key.name.clone(), Vec::new(), false);
+        let (mut name, mut chain, mut any_stale) = (key.name.clone(), Chain::default(), false);
         for _ in 0..=aliases_max {
             match self.look(now_ms, &name, key.rtype, want) {
                 Look::Data { sets, proof, stale } => {
-                    return Some(Resolution::data(answers, sets, proof, stale || any_stale));
+                    return Some(Resolution::data(chain, sets, proof, stale || any_stale));
                 }
                 Look::Denied {
                     rcode,
                     proof,
+                    security,
                     ttl_secs,
                     stale,
                 } => {
-                    let stale = stale || any_stale;
-                    return Some(Resolution::denied(rcode, answers, proof, ttl_secs, stale));
+                    let (denied, stale) = (Denied { name, security }, stale || any_stale);
+                    return Some(Resolution::denied(
+                        rcode, chain, denied, proof, ttl_secs, stale,
+                    ));
                 }
                 Look::Alias { alias, stale } => {
                     any_stale |= stale;
                     match *alias {
-                        Ok(alias) => {
-                            answers.push(alias.set);
-                            answers.extend(alias.synthesised);
-                            name = alias.target;
-                        }
+                        Ok(alias) => name = chain.push(alias),
                         Err(too_long) => {
-                            let ttl_secs = too_long.set.ttl_secs;
-                            answers.push(too_long.set);
-                            let rcode = ResponseCode::YXDomain;
-                            return Some(Resolution::denied(
-                                rcode,
-                                answers,
-                                Vec::new(),
-                                ttl_secs,
-                                any_stale,
-                            ));
+                            return Some(Resolution::too_long(chain, too_long, any_stale));
                         }
                     }
                 }
@@ -227,8 +271,4 @@ impl Cache {
         }
         None
     }
-}
-
-fn minimum_ttl_secs(sets: &[RrSet]) -> Option<u32> {
-    sets.iter().map(|set| set.ttl_secs).min()
 }

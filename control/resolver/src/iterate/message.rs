@@ -208,6 +208,20 @@ pub mod extended_error {
     pub const OTHER: u16 = 0;
     /// The answer is past its TTL.
     pub const STALE_ANSWER: u16 = 3;
+    /// The answer does not hold under the keys of its zone.
+    pub const DNSSEC_BOGUS: u16 = 6;
+    /// The signatures are past their period.
+    pub const SIGNATURE_EXPIRED: u16 = 7;
+    /// The period of the signatures has not begun.
+    pub const SIGNATURE_NOT_YET_VALID: u16 = 8;
+    /// No DNSKEY made the signature, or none is named by the parent.
+    pub const DNSKEY_MISSING: u16 = 9;
+    /// A zone that signs has given data without signatures.
+    pub const RRSIGS_MISSING: u16 = 10;
+    /// The keys that fit are no zone keys.
+    pub const NO_ZONE_KEY: u16 = 11;
+    /// A denial without proof.
+    pub const NSEC_MISSING: u16 = 12;
     /// The failure was remembered, not found anew.
     pub const CACHED_ERROR: u16 = 13;
     /// The NXDOMAIN is past its TTL.
@@ -220,6 +234,8 @@ pub mod extended_error {
     pub const NETWORK_ERROR: u16 = 23;
     /// A server answered with nonsense.
     pub const INVALID_DATA: u16 = 24;
+    /// The period of the signatures ends before it begins.
+    pub const SIGNATURE_EXPIRED_BEFORE_VALID: u16 = 25;
 }
 
 /// How far data may be believed, least first (RFC 2181 §5.4.1).

@@ -5,7 +5,7 @@ use hickory_proto::rr::RecordType;
 
 use super::cache::Want;
 use super::config::QnameMinimisation;
-use super::lookup::{Look, Resolution};
+use super::lookup::{Denied, Look, Resolution};
 use super::name::WireName;
 use super::resolver::Resolver;
 use super::task::Task;
@@ -32,14 +32,19 @@ impl Resolver {
                 Look::Denied {
                     rcode: ResponseCode::NXDomain,
                     proof,
+                    security,
                     ttl_secs,
                     ..
                 } => {
                     if self.config.qname_minimisation == QnameMinimisation::Strict {
-                        let answers = std::mem::take(&mut task.answers);
+                        let chain = std::mem::take(&mut task.chain);
                         let rcode = ResponseCode::NXDomain;
+                        let denied = Denied {
+                            name: part,
+                            security,
+                        };
                         return Some(Ok(Resolution::denied(
-                            rcode, answers, proof, ttl_secs, false,
+                            rcode, chain, denied, proof, ttl_secs, false,
                         )));
                     }
                     self.show_whole(task);

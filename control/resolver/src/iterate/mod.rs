@@ -6,10 +6,12 @@
 //! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
 //! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
 
+mod anchors;
 mod ask;
 mod bounded;
 mod cache;
 mod config;
+mod dnssec;
 mod exchange;
 mod failures;
 mod finish;
@@ -32,9 +34,12 @@ mod servers;
 mod statistics;
 mod task;
 mod trace;
+mod trust;
+mod validate;
 mod walk;
 
-pub use config::{Config, Forward, Limits, QnameMinimisation};
+pub use anchors::{read_anchors, root_anchors};
+pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
 pub use hints::root_hints;
 pub use message::{
     CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,

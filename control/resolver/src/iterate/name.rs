@@ -92,6 +92,28 @@ impl WireName {
         self.0.len() > zone.0.len() && self.is_within(zone)
     }
 
+    /// Whether an ancestor, or the name itself, is `suffix`, a name in wire form.
+    pub(super) fn is_within_bytes(&self, suffix: &[u8]) -> bool {
+        is_within(&self.0, suffix)
+    }
+
+    /// Whether the first label is `*`.
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.0.starts_with(b"\x01*")
+    }
+
+    /// `*` below this name; `None` if that is too long.
+    pub(super) fn wildcard_below(&self) -> Option<Self> {
+        let wire = [b"\x01*", &*self.0].concat();
+        (wire.len() <= NAME_BYTES_MAX).then(|| Self(wire.into()))
+    }
+
+    /// The first label, without its length, and the name above it; `None` for the root.
+    pub(super) fn split_first_label(&self) -> Option<(&[u8], &[u8])> {
+        let (&length, rest) = self.0.split_first().filter(|(length, _)| **length > 0)?;
+        rest.split_at_checked(usize::from(length))
+    }
+
     /// Puts `target` in the place of `owner`, an ancestor (RFC 6672 §2.2); `None` if that is too long.
     pub(super) fn substitute(&self, owner: &Self, target: &Self) -> Option<Self> {
         let prefix = self.0.get(..self.0.len().checked_sub(owner.0.len())?)?;

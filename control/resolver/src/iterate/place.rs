@@ -57,7 +57,7 @@ impl Again {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
-            Self::Suspicion => "many wrong replies",
+            Self::Suspicion => "wrong replies",
             Self::OtherCase => "name in other case",
             Self::WithoutEdns => "EDNS not understood",
         }
@@ -79,6 +79,8 @@ pub(super) struct Place {
     pub(super) forward: Option<usize>,
     /// Whether the delegation came out of the cache and may be outdated.
     pub(super) cached: bool,
+    /// When the delegation ends; never for the root by its hints and for forwarders.
+    pub(super) delegated_until_ms: u64,
     pub(super) candidates: Vec<Candidate>,
     pub(super) pending: Vec<Pending>,
     /// Sub-resolutions started here.
@@ -106,6 +108,7 @@ impl Place {
             zone,
             forward: None,
             cached: false,
+            delegated_until_ms: u64::MAX,
             candidates: Vec::new(),
             pending: Vec::new(),
             subqueries: 0,

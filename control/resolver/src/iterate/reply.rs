@@ -45,8 +45,9 @@ pub(super) enum Meaning {
         end: End,
         trust: Trust,
     },
-    /// Servers of a zone further down know more.
-    Referral { nameservers: RrSet },
+    /// Servers of a zone further down know more. With them comes the DS RRset of that zone, or the
+    /// NSEC or NSEC3 RRsets that deny it, if the zone above is signed (RFC 4035 §3.1.4).
+    Referral { nameservers: RrSet, ds: Vec<RrSet> },
     /// The server does not serve the zone.
     Lame(&'static str),
     /// The server said so itself.
@@ -85,6 +86,8 @@ pub(super) struct Alias {
     /// The CNAME that a DNAME implies for the name.
     pub(super) synthesised: Option<RrSet>,
     pub(super) target: WireName,
+    /// If a wildcard stands in for the name, what proves that it may (RFC 4035 §3.1.3.3).
+    pub(super) proof: Vec<RrSet>,
 }
 
 /// How a chain of aliases ends in one reply.
@@ -118,7 +121,7 @@ impl Reading {
         };
         let mut hosts: Vec<WireName> = nameservers.iter().flat_map(RrSet::targets).collect();
         match &meaning {
-            Meaning::Referral { nameservers } => hosts.extend(nameservers.targets()),
+            Meaning::Referral { nameservers, .. } => hosts.extend(nameservers.targets()),
             Meaning::Answer {
                 end: End::Data { sets, .. },
                 ..
@@ -233,6 +236,7 @@ fn read_empty(response: &Response, view: &View, trust: Trust) -> Meaning {
     match cut {
         Some(nameservers) => Meaning::Referral {
             nameservers: nameservers.clone(),
+            ds: delegation_signer(response, view, &nameservers.owner),
         },
         None if response.authoritative => no_data(),
         None if response
@@ -272,7 +276,7 @@ fn follow_aliases(
             };
             return (aliases, last, Some(end));
         }
-        let Some(alias) = find_alias(&response.answers, view, &last) else {
+        let Some(alias) = find_alias(response, view, &last) else {
             return (aliases, last, None);
         };
         // The caller counts aliases over all replies and finds loops; here is only a bound.
@@ -297,24 +301,31 @@ fn answers(set: &RrSet, name: &WireName, qtype: RecordType) -> bool {
 }
 
 /// The alias that holds for a name; the error is a DNAME that makes it too long.
-fn find_alias(answers: &[RrSet], view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
+fn find_alias(response: &Response, view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
     if view.qtype == RecordType::CNAME {
         return None;
     }
-    let dname = answers.iter().find(|set| {
+    let dname = response.answers.iter().find(|set| {
         set.rtype == DNAME && name.is_below(&set.owner) && set.owner.is_within(&view.zone)
     });
     if let Some(set) = dname {
         return Some(substitute(name, set.clone()));
     }
-    let set = answers
+    let set = response
+        .answers
         .iter()
         .find(|set| set.rtype == RecordType::CNAME && set.owner == *name)?;
     let target = set.targets().next()?;
+    let proof = if set.is_expanded() {
+        proof(response, view, None)
+    } else {
+        Vec::new()
+    };
     Some(Ok(Alias {
         set: set.clone(),
         synthesised: None,
         target,
+        proof,
     }))
 }
 
@@ -332,12 +343,14 @@ pub(super) fn substitute(name: &WireName, dname: RrSet) -> Result<Alias, Alias> 
                 set: dname,
                 synthesised,
                 target,
+                proof: Vec::new(),
             })
         }
         None => Err(Alias {
             set: dname,
             synthesised: None,
             target: name.clone(),
+            proof: Vec::new(),
         }),
     }
 }
@@ -364,6 +377,15 @@ fn proof(response: &Response, view: &View, soa: Option<RrSet>) -> Vec<RrSet> {
         .take(PROOF_SETS_MAX)
         .cloned();
     soa.into_iter().chain(denials).collect()
+}
+
+/// What a referral says of the DS of the zone that it leads to.
+fn delegation_signer(response: &Response, view: &View, zone: &WireName) -> Vec<RrSet> {
+    let is_ds = |set: &&RrSet| set.rtype == RecordType::DS && set.owner == *zone;
+    match response.authority.iter().find(is_ds) {
+        Some(set) => vec![set.clone()],
+        None => proof(response, view, None),
+    }
 }
 
 /// NS of a zone between the one asked and the name, as the zone itself states it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use hickory_proto::rr::{DNSClass, Name};
 
-use super::bounded::HashKeys;
+use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
@@ -16,6 +16,7 @@ use super::random::Random;
 use super::servers::Servers;
 use super::statistics::Statistics;
 use super::task::Tasks;
+use super::trust::TrustTree;
 
 /// Forwards and iterates. One value holds the cache and every resolution under way.
 ///
@@ -30,7 +31,13 @@ pub struct Resolver {
     pub(super) random: Random,
     pub(super) cache: Cache,
     pub(super) servers: Servers,
+    /// `None`: nothing is validated.
+    pub(super) trust: Option<TrustTree>,
+    /// Unix time less the time of `step`, in seconds.
+    pub(super) unix_offset_secs: i64,
     pub(super) failures: Failures,
+    /// When the delegation of a dead zone was last given up.
+    pub(super) abandoned: BoundedMap<WireName, u64>,
     pub(super) tasks: Tasks,
     pub(super) exchanges: Exchanges,
     /// Tasks to go on with in this step.
@@ -75,7 +82,13 @@ impl Resolver {
                 .collect(),
             cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
+            trust: config
+                .validation
+                .as_ref()
+                .map(|validation| TrustTree::new(validation, config.limits.zones_max, keys())),
+            unix_offset_secs: 0,
             failures: Failures::new(config.limits.failures_max, keys()),
+            abandoned: BoundedMap::new(config.limits.servers_max, keys()),
             tasks: Tasks::new(keys()),
             exchanges: Exchanges::new(keys()),
             config,
@@ -91,6 +104,13 @@ impl Resolver {
     /// Takes a new unpredictable seed for ids, name case and choice of servers.
     pub fn reseed(&mut self, seed: [u8; 32]) {
         self.random = Random::new(seed);
+    }
+
+    /// Says what the time of day is at `now_ms`, in Unix seconds: signatures have periods. To be
+    /// repeated now and then, for clocks are set.
+    pub fn set_time(&mut self, now_ms: u64, unix_secs: u64) {
+        let (now_secs, unix_secs) = (now_ms / 1000, unix_secs);
+        self.unix_offset_secs = unix_secs.cast_signed().wrapping_sub_unsigned(now_secs);
     }
 
     /// The only entry point of events: same inputs, same effects. `now_ms` comes from a clock that
@@ -132,9 +152,10 @@ impl Resolver {
             return None;
         }
         let key = self.key(question);
-        let resolution =
-            self.cache
-                .assemble(now_ms, &key, false, self.config.limits.aliases_max)?;
+        let resolution = self
+            .cache
+            .assemble(now_ms, &key, false, self.config.limits.aliases_max)
+            .filter(|found| self.may_give(&key, found))?;
         Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
     }
 
@@ -151,6 +172,9 @@ impl Resolver {
                 *other == name
             }
         };
+        if let Some(trust) = &mut self.trust {
+            trust.flush(matches);
+        }
         self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
     }
 

@@ -50,12 +50,25 @@ pub(super) struct Content {
     pub(super) signatures: Rdatas,
 }
 
+/// What validation has found out, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Security {
+    /// Nothing yet.
+    #[default]
+    Unchecked,
+    /// It is proven, or configured, that nothing vouches for it.
+    Insecure,
+    /// Its signatures hold; or it follows from a set whose signatures do, as the CNAME of a DNAME.
+    Secure,
+}
+
 /// All records of one owner and type, of class IN. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RrSet {
     pub(super) owner: WireName,
     pub(super) rtype: RecordType,
     pub(super) ttl_secs: u32,
+    pub(super) security: Security,
     pub(super) content: Arc<Content>,
 }
 
@@ -71,6 +84,7 @@ impl RrSet {
             owner,
             rtype: RecordType::CNAME,
             ttl_secs,
+            security: Security::Secure, // The DNAME decides for both.
             content,
         }
     }
@@ -94,6 +108,16 @@ impl RrSet {
                     .map(|&v6| Ipv6Addr::from(v6).into()),
                 _ => None,
             })
+    }
+
+    /// Whether it comes of a wildcard: its signature counts fewer labels than its owner has, where
+    /// the label of a wildcard itself never counts (RFC 4034 §3.1.3).
+    pub(super) fn is_expanded(&self) -> bool {
+        let asterisk = self.owner.as_bytes().starts_with(b"\x01*");
+        let labels = self.owner.label_count() - usize::from(asterisk);
+        let fewer = |count: &u8| usize::from(*count) < labels;
+        let mut signatures = self.content.signatures.iter();
+        signatures.any(|rdata| rdata.get(3).is_some_and(fewer))
     }
 
     /// The last field of an SOA: how long a negative answer holds, in seconds (RFC 2308 §4).
@@ -164,6 +188,26 @@ mod tests {
             [b"one".as_slice(), b"", b"three"]
         );
         assert_eq!(rdatas.bytes(), 14);
+    }
+
+    #[test]
+    fn set_is_expanded_if_its_signature_counts_fewer_labels_than_its_owner() {
+        let set = |owner: &[u8], labels: u8| RrSet {
+            security: Security::Unchecked,
+            owner: WireName::parse(owner).expect("a name"),
+            rtype: RecordType::CNAME,
+            ttl_secs: 60,
+            content: Arc::new(Content {
+                data: Rdatas::default(),
+                signatures: Rdatas::new([[0, 5, 13, labels].as_slice()]),
+            }),
+        };
+        assert!(set(b"\x01x\x01a\x01b\0", 2).is_expanded());
+        assert!(!set(b"\x01x\x01a\x01b\0", 3).is_expanded());
+        assert!(
+            !set(b"\x01*\x01a\x01b\0", 2).is_expanded(),
+            "the wildcard asked for by its own name"
+        );
     }
 
     #[test]

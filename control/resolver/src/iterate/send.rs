@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::exchange::{Exchange, Mismatch};
 use super::failures::Failure;
 use super::message::{Effect, Transport, TransportError, extended_error};
-use super::place::Again;
+use super::place::{Again, Place};
 use super::query::{self, Options};
 use super::reply::{Reading, View};
 use super::resolver::Resolver;
@@ -27,20 +27,9 @@ impl Resolver {
         standing: Standing,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Failure> {
-        let part = self.part(task);
         let place = task.place.as_ref().expect("a server was chosen from it");
-        let candidate = place.candidates[index];
-        let view = View {
-            zone: place.zone.clone(),
-            qtype: if part.is_some() {
-                RecordType::A
-            } else {
-                task.key.rtype
-            },
-            qname: part.unwrap_or_else(|| task.sname.clone()),
-            forward: place.forward.is_some(),
-            checking_disabled: place.forward.is_some() && task.key.checking_disabled,
-        };
+        let (candidate, delegated_until_ms) = (place.candidates[index], place.delegated_until_ms);
+        let view = self.view(task, place);
         if let Some((id, exchange)) = self.exchanges.find(&view) {
             exchange.tasks.push(task.id);
             task.exchange = Some(id);
@@ -79,6 +68,7 @@ impl Resolver {
             question: query.question,
             sent_ms: now_ms,
             deadline_ms: now_ms + u64::from(timeout_ms),
+            delegated_until_ms,
             edns: !without_edns,
             mismatches: 0,
         });
@@ -88,15 +78,31 @@ impl Resolver {
             Transport::Tcp => self.counters.sends_tcp += 1,
         }
         self.servers.on_send(server);
-        let message = query.message;
         effects.push(Effect::Send {
             exchange,
             server,
             transport,
-            message,
+            message: query.message,
             timeout_ms,
         });
         Ok(())
+    }
+
+    /// What to ask the servers of a place for.
+    fn view(&self, task: &Task, place: &Place) -> View {
+        let (part, forward) = (self.part(task), place.forward.is_some());
+        let qtype = match part {
+            Some(_) => RecordType::A,
+            None => task.key.rtype,
+        };
+        View {
+            zone: place.zone.clone(),
+            qtype,
+            qname: part.unwrap_or_else(|| task.sname.clone()),
+            forward,
+            // Where we check, a forwarder need not: its anchors may be older than ours.
+            checking_disabled: forward && (task.key.checking_disabled || self.trust.is_some()),
+        }
     }
 
     /// Pays for one message.
@@ -143,21 +149,24 @@ impl Resolver {
     }
 
     /// Counts a reply that is none, and goes on waiting; unless somebody seems to be guessing, or
-    /// the server folds case: then TCP, where nobody can guess, tells.
+    /// the server folds case or leaves the question out: then TCP, where nobody can guess, tells.
     fn on_mismatch(&mut self, now_ms: u64, id: u64, mismatch: Mismatch, effects: &mut Vec<Effect>) {
         match mismatch {
             Mismatch::Address => self.counters.mismatches_address += 1,
             Mismatch::NotAReply => self.counters.malformed += 1,
             Mismatch::Id => self.counters.mismatches_id += 1,
-            Mismatch::Question => self.counters.mismatches_question += 1,
+            Mismatch::Question | Mismatch::QuestionMissing => {
+                self.counters.mismatches_question += 1;
+            }
             Mismatch::Case => self.counters.mismatches_case += 1,
         }
         let Some(exchange) = self.exchanges.get_mut(id) else {
             return;
         };
         exchange.mismatches = exchange.mismatches.saturating_add(1);
-        let suspicious = exchange.mismatches >= self.config.limits.mismatches_max;
-        if exchange.transport == Transport::Tcp || !(suspicious || mismatch == Mismatch::Case) {
+        let suspicious = exchange.mismatches >= self.config.limits.mismatches_max
+            || matches!(mismatch, Mismatch::Case | Mismatch::QuestionMissing);
+        if exchange.transport == Transport::Tcp || !suspicious {
             return;
         }
         let server = exchange.server;

@@ -29,7 +29,7 @@ pub struct Statistics {
     pub mismatches_address: u64,
     /// Replies with another id.
     pub mismatches_id: u64,
-    /// Replies to another question.
+    /// Replies to another question, and refusals over UDP without one.
     pub mismatches_question: u64,
     /// Replies whose name came back in other case.
     pub mismatches_case: u64,
@@ -43,6 +43,8 @@ pub struct Statistics {
     pub truncated: u64,
     /// Replies of servers that do not serve the zone.
     pub lame: u64,
+    /// Answers that did not hold under the keys of their zones.
+    pub bogus: u64,
     /// Queries repeated without EDNS.
     pub edns_fallbacks: u64,
     /// Queries repeated with the whole name (RFC 9156 §3).

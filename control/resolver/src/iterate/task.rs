@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use hickory_proto::rr::RecordType;
 
 use super::bounded::HashKeys;
+use super::dnssec::Effort;
 use super::failures::Failure;
+use super::lookup::{Chain, Resolution};
 use super::message::extended_error;
 use super::name::WireName;
 use super::place::{Candidate, Place};
-use super::rrset::RrSet;
 use super::trace::{TraceEvent, TraceKind};
+use super::validate::TrustLookup;
 
 /// What a resolution is about. Questions with equal keys share one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,8 +41,8 @@ pub(super) enum Waiter {
 #[derive(Clone, Debug)]
 pub(super) struct Wait {
     pub(super) task: u64,
-    /// The zone whose server's address it finds.
-    pub(super) zone: WireName,
+    /// The zone whose server's address it finds; `None` for a lookup of DS or DNSKEY.
+    pub(super) zone: Option<WireName>,
 }
 
 /// One resolution. It always has a message in flight, waits for sub-resolutions, or is queued.
@@ -56,7 +58,7 @@ pub(super) struct Task {
     /// The name at the end of the aliases so far.
     pub(super) sname: WireName,
     /// The aliases so far.
-    pub(super) answers: Vec<RrSet>,
+    pub(super) chain: Chain,
     /// Names passed on the way, to notice loops.
     pub(super) passed: Vec<WireName>,
     pub(super) referrals: u8,
@@ -71,9 +73,19 @@ pub(super) struct Task {
     pub(super) queued: bool,
     /// Whether every forwarder failed and iteration took over.
     pub(super) iterate_only: bool,
-    /// The delegation that turned out dead; its parent is asked for a new one, once.
-    pub(super) abandoned: Option<WireName>,
+    /// Whether a delegation turned out dead, and its parent was asked for a new one.
+    pub(super) abandoned: bool,
     pub(super) blame: Blame,
+    /// What was found, until the chain of trust to it is known.
+    pub(super) found: Option<Box<Resolution>>,
+    /// What was looked up for that chain.
+    pub(super) lookups: Vec<TrustLookup>,
+    /// The server that answered last.
+    pub(super) source: Option<SocketAddr>,
+    /// Servers that gave bogus data.
+    pub(super) avoided: Vec<SocketAddr>,
+    /// What was wrong with those.
+    pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
 }
 
@@ -86,7 +98,7 @@ impl Task {
             waiters: Vec::new(),
             work,
             depth,
-            answers: Vec::new(),
+            chain: Chain::default(),
             passed: Vec::new(),
             referrals: 0,
             minimised: 0,
@@ -96,10 +108,33 @@ impl Task {
             look: true,
             queued: false,
             iterate_only: false,
-            abandoned: None,
+            abandoned: false,
             blame: Blame::default(),
+            found: None,
+            lookups: Vec::new(),
+            source: None,
+            avoided: Vec::new(),
+            bogus: None,
             trace: None,
         }
+    }
+
+    /// Forgets the way so far, and starts from the question again.
+    pub(super) fn restart(&mut self) {
+        self.sname = self.key.name.clone();
+        self.chain = Chain::default();
+        self.passed.clear();
+        self.place = None;
+        self.minimised = 0;
+        self.look = true;
+    }
+
+    /// Goes on with the servers of another zone, without those that gave bogus data.
+    pub(super) fn go_to(&mut self, mut place: Place) {
+        for candidate in &mut place.candidates {
+            candidate.dead |= self.avoided.contains(&candidate.address);
+        }
+        self.place = Some(place);
     }
 
     /// Adds an event, if anybody wants to read it.
@@ -172,6 +207,8 @@ impl Blame {
 pub(super) struct Work {
     pub(super) sends_left: u32,
     pub(super) subqueries_left: u32,
+    /// Signature checks and hashes.
+    pub(super) effort: Effort,
     pub(super) deadline_ms: u64,
     /// Tasks charged to it.
     pub(super) tasks: u32,

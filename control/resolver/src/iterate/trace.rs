@@ -83,12 +83,17 @@ pub enum TraceKind {
         /// Its target.
         to: Name,
     },
-    /// The address of a name server is looked up first.
+    /// The address of a name server, or DS or DNSKEY of a zone, is looked up first.
     Subquery {
-        /// The name server.
+        /// The name server or the zone.
         name: Name,
-        /// A or AAAA.
+        /// A or AAAA, DS or DNSKEY.
         rtype: RecordType,
+    },
+    /// Data did not hold under the keys of their zone.
+    Bogus {
+        /// Which, and why.
+        reason: String,
     },
     /// The resolution ended.
     Finished {

@@ -7,19 +7,21 @@ use hickory_proto::rr::RecordType;
 use super::cache::{Kind, Want};
 use super::config::QnameMinimisation;
 use super::failures::Failure;
-use super::lookup::{Look, Resolution};
+use super::lookup::{Denied, Look, Resolution};
 use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
 use super::resolver::Resolver;
 use super::rrset::RrSet;
-use super::task::{Task, TaskKey, Waiter};
+use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
 
 /// Moves of one task in one step, all without a message: more would be a mistake of ours.
 const MOVES_MAX: usize = 512;
 /// Time between two attempts to prime, in milliseconds.
 const PRIME_PAUSE_MS: u64 = 60_000;
+/// Time between two questions to a parent for the new servers of one dead zone, in milliseconds.
+const ABANDON_PAUSE_MS: u64 = 30_000;
 
 /// How a task ended.
 pub(super) type Ending = Result<Resolution, Failure>;
@@ -56,10 +58,19 @@ impl Resolver {
             if task.exchange.is_some() {
                 return None;
             }
+            if let Some(found) = task.found.take() {
+                let ending = self.judge(now_ms, task, found);
+                if ending.is_some() || task.found.is_some() {
+                    return ending;
+                }
+            }
             if std::mem::take(&mut task.look)
                 && let Some(ending) = self.consult(now_ms, task)
             {
-                return Some(ending);
+                match self.hold_for_judgement(task, ending) {
+                    None => continue,
+                    ending => return ending,
+                }
             }
             if task.place.is_none() {
                 self.locate(now_ms, task);
@@ -84,7 +95,7 @@ impl Resolver {
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
                 Choice::Exhausted => {
-                    if let Some(failure) = self.fall_back(task) {
+                    if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
                     }
                 }
@@ -109,7 +120,7 @@ impl Resolver {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
                     return Some(Ok(Resolution::data(
-                        std::mem::take(&mut task.answers),
+                        std::mem::take(&mut task.chain),
                         sets,
                         proof,
                         stale,
@@ -118,14 +129,16 @@ impl Resolver {
                 Look::Denied {
                     rcode,
                     proof,
+                    security,
                     ttl_secs,
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
-                    let answers = std::mem::take(&mut task.answers);
+                    let chain = std::mem::take(&mut task.chain);
+                    let denied = Denied { name, security };
                     return Some(Ok(Resolution::denied(
-                        rcode, answers, proof, ttl_secs, stale,
+                        rcode, chain, denied, proof, ttl_secs, stale,
                     )));
                 }
                 Look::Alias { alias, .. } => {
@@ -161,7 +174,7 @@ impl Resolver {
             forward: place.forward.is_some(),
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        task.place = Some(place);
+        task.go_to(place);
     }
 
     /// The forwarder with the longest zone that holds the name; one without servers is an exception.
@@ -204,7 +217,7 @@ impl Resolver {
                 continue;
             };
             let mut place = self.place(now_ms, &found.set(zone), &[]);
-            place.cached = true;
+            (place.cached, place.delegated_until_ms) = (true, found.expires_ms);
             // Without addresses it is of no use: the zone above will give them again.
             if !(place.candidates.is_empty() && place.pending.is_empty()) {
                 return Some(place);
@@ -225,7 +238,7 @@ impl Resolver {
         let key = TaskKey {
             name: WireName::root(),
             rtype: RecordType::NS,
-            checking_disabled: false,
+            checking_disabled: self.trust.is_some(),
         };
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
@@ -322,15 +335,14 @@ impl Resolver {
         let key = TaskKey {
             name: pending.host,
             rtype: pending.rtype,
-            checking_disabled: false,
+            checking_disabled: self.trust.is_some(),
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);
-        let allowed = work.subqueries_left > 0
-            && task.depth < limits.depth_max
-            && room
-            && self.failures.find(now_ms, &key).is_none();
-        task.blame.local |= !room;
+        let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
+        let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();
+        // A sub-resolution was only the one that had the bad luck.
+        task.blame.local |= !room || (spent && task.depth > 0);
         let existing = self.tasks.find(&key);
         if key == task.key || (existing.is_none() && !allowed) {
             return;
@@ -346,6 +358,14 @@ impl Resolver {
             self.tasks.work(task.work).subqueries_left -= 1;
             self.spawn(key, task.work, task.depth + 1)
         });
+        self.wait_for(task, id, Some(zone));
+    }
+
+    /// Lets a task wait for another, which finds an address for a zone, or DS or DNSKEY.
+    pub(super) fn wait_for(&mut self, task: &mut Task, id: u64, zone: Option<WireName>) {
+        if zone.is_none() && task.waits.iter().any(|wait| wait.task == id) {
+            return;
+        }
         let sub = self
             .tasks
             .get_mut(id)
@@ -354,11 +374,11 @@ impl Resolver {
         if task.trace.is_some() && sub.trace.is_none() {
             sub.trace = Some(Vec::new());
         }
-        task.waits.push(super::task::Wait { task: id, zone });
+        task.waits.push(Wait { task: id, zone });
     }
 
     /// Nothing is left to ask here: the next best thing, or the failure.
-    fn fall_back(&mut self, task: &mut Task) -> Option<Failure> {
+    fn fall_back(&mut self, now_ms: u64, task: &mut Task) -> Option<Failure> {
         let minimising = self.part(task).is_some();
         let strict = self.config.qname_minimisation == QnameMinimisation::Strict;
         let failure = task.exhausted();
@@ -382,12 +402,18 @@ impl Resolver {
             (task.iterate_only, task.place) = (true, None);
             return None;
         }
-        if !place.cached || place.zone.is_root() || task.abandoned.is_some() {
+        if !place.cached || place.zone.is_root() || task.abandoned {
             return Some(failure);
         }
-        // The zone may have moved: its parent knows. Once.
+        // The zone may have moved: its parent knows. It is not to pay for each question for a zone
+        // that is simply dead (RFC 4697 §2.1.1, RFC 9520 §3.3).
+        let last_ms = self.abandoned.get(&place.zone).copied();
+        if last_ms.is_some_and(|last_ms| now_ms < last_ms + ABANDON_PAUSE_MS) {
+            return Some(failure);
+        }
+        self.abandoned.insert(place.zone.clone(), now_ms, 1);
         self.cache.remove(&place.zone, RecordType::NS);
-        task.abandoned = task.place.take().map(|place| place.zone);
+        (task.abandoned, task.place) = (true, None);
         None
     }
 

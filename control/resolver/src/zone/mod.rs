@@ -42,6 +42,7 @@ pub use error::{Note, Place, Problem, Remark, ZoneError};
 pub use file::{INCLUDE_DEPTH_MAX, Loader, read_zone_file};
 pub use name::{DisplayName, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameBuffer};
 pub use nsec3::NSEC3_ITERATIONS_MAX;
+pub(crate) use nsec3::{HASH_BYTES, hash_name};
 pub use records::{Record, Records};
 pub use set::{Change, ZoneSet};
 pub use show::rdata_to_text;

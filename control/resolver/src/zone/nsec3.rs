@@ -6,10 +6,10 @@ use sha1::{Digest, Sha1};
 pub const NSEC3_ITERATIONS_MAX: u16 = 150;
 
 /// Length of a hash in bytes: SHA-1 is the only algorithm (RFC 5155 §11).
-pub(super) const HASH_BYTES: usize = 20;
+pub(crate) const HASH_BYTES: usize = 20;
 
 /// The hash of a lower-case wire name (RFC 5155 §5).
-pub(super) fn hash_name(name: &[u8], salt: &[u8], iterations: u16) -> [u8; HASH_BYTES] {
+pub(crate) fn hash_name(name: &[u8], salt: &[u8], iterations: u16) -> [u8; HASH_BYTES] {
     let mut hash: [u8; HASH_BYTES] = Sha1::new()
         .chain_update(name)
         .chain_update(salt)

@@ -2,11 +2,13 @@
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, CNAME, NS, SOA, TXT};
-use hickory_proto::rr::{DNSClass, RData};
+use hickory_proto::rr::{DNSClass, RData, Record};
 use resolver::iterate::{Outcome, Question, extended_error};
 
-use crate::authority::name;
-use crate::net::{COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines};
+use crate::authority::{name, opaque, respond, wire};
+use crate::net::{
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines,
+};
 
 fn rcode(outcome: &Outcome) -> ResponseCode {
     outcome.rcode
@@ -289,19 +291,153 @@ fn compressed_names_in_old_types_are_expanded() {
 #[test]
 fn signatures_and_proofs_go_only_to_those_who_ask_for_them() {
     let mut net = Net::new();
-    // RRSIG over A by algorithm 13, three labels; the signature itself is not looked at.
-    net.add_example(
-        "www RRSIG \\# 00010d030000025800000000000000000000076578616d706c6503636f6d0001020304",
-    );
+    net.add_example(&format!("www {}", signature(1)));
     let plain = net.ask("www.example.com.", A);
     assert_eq!(plain.answers.len(), 2);
-    let question = Question {
+    let full = net.ask_question(signed("www.example.com.", A));
+    assert_eq!(full.answers.len(), 3);
+    assert_eq!(full.answers[2].record_type(), RecordType::RRSIG);
+}
+
+/// A signature of three labels by `example.com.` over a type.
+fn signature(covered: u16) -> String {
+    format!(
+        "RRSIG \\# {covered:04x}0d030000025800000000000000000000076578616d706c6503636f6d0001020304"
+    )
+}
+
+fn signed(qname: &str, qtype: RecordType) -> Question {
+    Question {
         dnssec_ok: true,
-        ..Question::new(name("www.example.com."), A)
-    };
-    let signed = net.ask_question(question);
-    assert_eq!(signed.answers.len(), 3);
-    assert_eq!(signed.answers[2].record_type(), RecordType::RRSIG);
+        ..Question::new(name(qname), qtype)
+    }
+}
+
+fn count(records: &[Record], rtype: RecordType) -> usize {
+    let own = records
+        .iter()
+        .filter(|record| record.record_type() == rtype);
+    own.count()
+}
+
+#[test]
+fn question_for_signatures_leaves_the_other_signatures_of_the_reply_where_they_belong() {
+    let mut net = Net::new();
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            let mut zone = crate::authority::Zone::new("example.com.");
+            zone.add(&format!("@ {}\n@ {}", signature(2), signature(6)));
+            let signatures = zone.records(&name("example.com."), RecordType::RRSIG);
+            reply.authorities.extend(signatures);
+            Action::Message(Box::new(reply))
+        });
+    }
+    net.add_example(&format!("www {}", signature(1)));
+    let outcome = net.ask_question(signed("www.example.com.", RecordType::RRSIG));
+    assert_eq!(count(&outcome.answers, RecordType::RRSIG), 1);
+    // The NS records of its authority section are asked for next.
+    let sent = net.log.len();
+    let outcome = net.ask_question(signed("example.com.", NS));
+    assert_eq!(count(&outcome.answers, RecordType::RRSIG), 1);
+    assert_eq!(net.log.len(), sent);
+    let outcome = net.ask_question(signed("ns1.example.com.", RecordType::RRSIG));
+    assert_eq!(count(&outcome.authority, SOA), 1);
+    assert_eq!(count(&outcome.authority, RecordType::RRSIG), 1);
+}
+
+#[test]
+fn question_for_signatures_below_a_dname_leaves_that_its_signature() {
+    let mut net = Net::new();
+    net.add_example(&format!("old DNAME example.net.\nold {}", signature(39)));
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            let own = zones[0].records(&name("old.example.com."), RecordType::RRSIG);
+            reply.answers.extend(own);
+            Action::Message(Box::new(reply))
+        });
+    }
+    for qtype in [RecordType::RRSIG, A] {
+        let outcome = net.ask_question(signed("www.old.example.com.", qtype));
+        assert_eq!(count(&outcome.answers, RecordType::DNAME), 1);
+        assert_eq!(count(&outcome.answers, RecordType::RRSIG), 1, "{qtype}");
+    }
+}
+
+/// Wildcards that are aliases, into this zone and out of it, with signatures of three labels. The
+/// servers add the NSEC that denies the name itself, as RFC 4035 §3.1.3.3 asks.
+fn signed_wildcard_aliases() -> Net {
+    let mut net = Net::new();
+    for wildcard in ["*.near CNAME www", "*.away CNAME www.example.net."] {
+        net.add_example(wildcard);
+        let owner = wildcard.split(' ').next().unwrap();
+        net.add_example(&format!("{owner} {}", signature(5)));
+    }
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            if request.qname.starts_with("x.") {
+                let next = [wire(&name("z.example.com.")), vec![0, 1, 0x40]].concat();
+                let owner = request.message.queries[0].name().base_name();
+                let nsec = opaque(RecordType::NSEC, next);
+                reply
+                    .authorities
+                    .push(Record::from_rdata(owner, 3600, nsec));
+            }
+            Action::Message(Box::new(reply))
+        });
+    }
+    net
+}
+
+fn proofs(net: &mut Net, qname: &str, dnssec_ok: bool) -> usize {
+    let outcome = net.ask_question(Question {
+        dnssec_ok,
+        ..Question::new(name(qname), A)
+    });
+    assert!(!addresses(&outcome).is_empty());
+    count(&outcome.authority, RecordType::NSEC)
+}
+
+#[test]
+fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
+    let mut net = signed_wildcard_aliases();
+    for qname in ["x.away.example.com.", "x.near.example.com."] {
+        assert_eq!(proofs(&mut net, qname, true), 1, "fresh, once: {qname}");
+        let sent = net.log.len();
+        assert_eq!(proofs(&mut net, qname, true), 1, "cached: {qname}");
+        assert_eq!(proofs(&mut net, qname, false), 0);
+        assert_eq!(net.log.len(), sent);
+    }
+    // The target alone is cached anew: the proof is still that of the alias.
+    net.resolver.flush(Some((&name("www.example.com."), false)));
+    assert_eq!(proofs(&mut net, "www.example.com.", true), 0);
+    let sent = net.log.len();
+    assert_eq!(proofs(&mut net, "x.near.example.com.", true), 1);
+    assert_eq!(net.log.len(), sent);
+}
+
+#[test]
+fn proofs_of_several_wildcard_aliases_are_given_together() {
+    let mut net = signed_wildcard_aliases();
+    net.add(
+        EXAMPLE_NET,
+        "example.net.",
+        "*.hop CNAME x.near.example.com.\n start CNAME x.far.example.com.",
+    );
+    net.add_example("*.far CNAME y.hop.example.net.");
+    net.add_example(&format!("*.far {}", signature(5)));
+    assert_eq!(proofs(&mut net, "start.example.net.", true), 2);
+    assert_eq!(proofs(&mut net, "start.example.net.", true), 2);
+}
+
+#[test]
+fn proof_beside_an_alias_that_is_no_wildcard_is_not_kept() {
+    let mut net = signed_wildcard_aliases();
+    net.add_example("x CNAME www.example.net.");
+    net.add_example(&format!("x {}", signature(5)));
+    assert_eq!(proofs(&mut net, "x.example.com.", true), 0);
 }
 
 #[test]

@@ -52,6 +52,11 @@ impl Zone {
         self.records.remove(&(lower(&name(owner)), rtype.into()));
     }
 
+    /// An RRset; empty if there is none.
+    pub(crate) fn records(&self, owner: &Name, rtype: RecordType) -> Vec<Record> {
+        self.get(owner, rtype).cloned().unwrap_or_default()
+    }
+
     fn record(&self, line: &str) -> Record {
         let mut words = line.split_whitespace().peekable();
         let owner = self.absolute(words.next().unwrap());
@@ -206,8 +211,7 @@ impl Zone {
             _ => None,
         });
         let sets = hosts.flat_map(|host| {
-            [RecordType::A, RecordType::AAAA]
-                .map(|rtype| self.get(&host, rtype).cloned().unwrap_or_default())
+            [RecordType::A, RecordType::AAAA].map(|rtype| self.records(&host, rtype))
         });
         sets.flatten().collect()
     }

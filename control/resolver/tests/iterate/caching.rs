@@ -6,7 +6,7 @@ use resolver::iterate::{Config, Question, Trust, extended_error};
 
 use crate::authority::name;
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, address, addresses, code, config,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, address, addresses, code, config,
 };
 
 #[test]
@@ -186,6 +186,83 @@ fn zone_cannot_outlive_its_delegation() {
     net.pass(59_000);
     assert_eq!(
         net.ask("tick.example.com.", A).rcode,
+        ResponseCode::NXDomain
+    );
+}
+
+/// `example.net.` is delegated for ten minutes, where its parent's other records last an hour.
+fn delegate_for_ten_minutes(net: &mut Net) {
+    net.edit(NET, "net.", |zone| {
+        zone.remove("example.net.", NS);
+        zone.add("example 600 NS ns1.example");
+    });
+}
+
+fn revoke(net: &mut Net) {
+    net.edit(NET, "net.", |zone| zone.remove("example.net.", NS));
+}
+
+#[test]
+fn reply_held_back_past_the_delegation_does_not_renew_it() {
+    let mut net = Net::new();
+    delegate_for_ten_minutes(&mut net);
+    net.add(EXAMPLE_NET, "example.net.", "tick 1 A 203.0.113.3");
+    net.ask("tick.example.net.", A); // Delegation learned at +20 ms, all done at +30 ms.
+    revoke(&mut net);
+    net.pass(599_950);
+    net.delay(EXAMPLE_NET, 60); // Asked before the end, answered after it; the timeout is 100 ms.
+    net.ask("tick.example.net.", A);
+    net.pass(2_000);
+    assert_eq!(
+        net.ask("tick.example.net.", A).rcode,
+        ResponseCode::NXDomain
+    );
+}
+
+#[test]
+fn subdomain_does_not_outlive_the_delegation_above_it() {
+    let mut net = Net::new();
+    delegate_for_ten_minutes(&mut net);
+    net.add(
+        EXAMPLE_NET,
+        "example.net.",
+        "sub NS ns.sub\n ns.sub A 192.0.2.60",
+    );
+    net.zone("192.0.2.60", "sub.example.net.", "tick 1 A 203.0.113.4");
+    net.ask("tick.sub.example.net.", A);
+    revoke(&mut net);
+    net.pass(601_000);
+    assert_eq!(
+        net.ask("tick.sub.example.net.", A).rcode,
+        ResponseCode::NXDomain
+    );
+}
+
+#[test]
+fn subdomain_found_in_the_cache_does_not_outlive_the_delegation_above_it() {
+    let mut net = Net::new();
+    delegate_for_ten_minutes(&mut net);
+    net.add(
+        EXAMPLE_NET,
+        "example.net.",
+        "sub NS ns.sub\n ns.sub A 192.0.2.60",
+    );
+    net.zone(
+        "192.0.2.60",
+        "sub.example.net.",
+        "@ NS ns\n ns A 192.0.2.60\n tick 1 A 203.0.113.4",
+    );
+    net.ask("tick.example.net.", A);
+    // Found by way of the delegation as it was cached, and then repeated by the zone itself.
+    for _ in 0..10 {
+        net.pass(59_000);
+        net.ask("tick.sub.example.net.", A);
+        net.ask("sub.example.net.", NS);
+    }
+    revoke(&mut net);
+    net.pass(11_000);
+    assert_eq!(
+        net.ask("tick.sub.example.net.", A).rcode,
         ResponseCode::NXDomain
     );
 }

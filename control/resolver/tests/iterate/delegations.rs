@@ -369,6 +369,24 @@ fn zone_that_moved_is_found_through_its_parent() {
 }
 
 #[test]
+fn zone_that_moves_while_it_is_dead_is_found_half_a_minute_after_its_parent_was_last_asked() {
+    let mut net = Net::new();
+    net.ask("www.example.net.", A);
+    net.silence(EXAMPLE_NET);
+    net.ask("one.example.net.", A);
+    net.edit(NET, "net.", |zone| {
+        zone.remove("example.net.", NS);
+        zone.add("example NS moved.example\n moved.example A 192.0.2.51");
+    });
+    net.zone("192.0.2.51", "example.net.", "new A 203.0.113.81");
+    let before = net.queries_to(NET);
+    assert_eq!(net.ask("two.example.net.", A).rcode, ResponseCode::ServFail);
+    assert_eq!(net.queries_to(NET), before);
+    net.pass(30_000);
+    assert_eq!(addresses(&net.ask("new.example.net.", A)), ["203.0.113.81"]);
+}
+
+#[test]
 fn parent_and_child_on_one_server_work() {
     let mut net = Net::new();
     for server in [EXAMPLE_1, EXAMPLE_2] {

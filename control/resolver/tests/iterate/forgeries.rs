@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType::A;
 use hickory_proto::rr::{RData, Record};
 use resolver::iterate::{Config, Input, Transport};
@@ -17,7 +17,7 @@ fn server() -> SocketAddr {
 /// A reply with the forger's address.
 fn forged(request: &Request) -> Message {
     let mut reply = respond(&[], &request.message);
-    reply.metadata.response_code = hickory_proto::op::ResponseCode::NoError;
+    reply.metadata.response_code = ResponseCode::NoError;
     reply.metadata.authoritative = true;
     let data = RData::A("203.0.113.66".parse().unwrap());
     reply.add_answer(Record::from_rdata(
@@ -177,6 +177,32 @@ fn many_wrong_replies_lead_to_tcp() {
         Action::Many(messages)
     });
     is_not_fooled(&mut net);
+}
+
+#[test]
+fn refusal_without_a_question_is_checked_by_tcp_with_edns_and_harms_nobody() {
+    for rcode in [
+        ResponseCode::FormErr,
+        ResponseCode::NotImp,
+        ResponseCode::ServFail,
+        ResponseCode::Refused,
+    ] {
+        let mut net = Net::new();
+        forge(&mut net, move |request| {
+            let mut reply = respond(&[], &request.message);
+            reply.queries.clear();
+            reply.edns = None;
+            reply.metadata.response_code = rcode;
+            vec![(server(), reply.to_vec().unwrap())]
+        });
+        is_not_fooled(&mut net);
+        let statistics = net.resolver.statistics();
+        assert_eq!((statistics.edns_fallbacks, statistics.lame), (0, 0));
+        assert_eq!(statistics.mismatches_question, 1, "{rcode}");
+        let with_edns = |request: &Request| request.message.edns.is_some();
+        assert!(net.log.iter().all(with_edns), "{rcode}");
+        assert_eq!(net.log.last().unwrap().transport, Transport::Tcp);
+    }
 }
 
 #[test]

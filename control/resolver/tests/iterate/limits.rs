@@ -203,6 +203,9 @@ fn limits_of_zero_still_answer_every_question() {
             attempts_max: 1,
             mismatches_max: 0,
             rrset_records_max: 9,
+            signatures_max: 0,
+            hashes_max: 0,
+            zones_max: 0,
             trace_events_max: 0,
         };
     });
@@ -243,6 +246,32 @@ fn sub_resolutions_nest_only_so_deep() {
     }
     assert_eq!(net.ask("www.d0.com.", A).rcode, ResponseCode::ServFail);
     assert_eq!(net.resolver.statistics().subqueries, 3);
+}
+
+#[test]
+fn name_that_our_limits_stopped_is_not_remembered_as_failed() {
+    for (depth_max, subqueries_max) in [(3, 1_000), (9, 3)] {
+        let mut net = net(|limits| {
+            (limits.depth_max, limits.subqueries_max) = (depth_max, subqueries_max);
+        });
+        for number in 0..5 {
+            net.add(
+                COM,
+                "com.",
+                &format!("d{number} NS ns.d{}.com.", number + 1),
+            );
+            let zone = format!("d{number}.com.");
+            net.zone("192.0.2.70", &zone, "ns A 192.0.2.70\n www A 203.0.113.5");
+        }
+        net.add(COM, "com.", "ns.d5 A 192.0.2.70");
+        assert_eq!(net.ask("www.d0.com.", A).rcode, ResponseCode::ServFail);
+        assert_eq!(
+            net.resolver.statistics().failures_cached,
+            1,
+            "the question alone: its limits will not change"
+        );
+        assert_eq!(addresses(&net.ask("www.d1.com.", A)), ["203.0.113.5"]);
+    }
 }
 
 #[test]

@@ -21,3 +21,4 @@ mod minimising;
 mod net;
 mod schedules;
 mod transports;
+mod validation;

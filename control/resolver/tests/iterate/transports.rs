@@ -6,7 +6,8 @@ use resolver::iterate::{Config, Transport, TransportError, extended_error};
 
 use crate::authority::respond;
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, address, addresses, code, config,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, ROOT, address, addresses, code,
+    config,
 };
 
 fn both(
@@ -174,6 +175,11 @@ fn dead_zone_is_not_hammered_and_does_not_hurt_others() {
     net.run();
     let to_dead = net.queries_to(EXAMPLE_NET);
     assert!(to_dead < 60, "{to_dead} messages for 200 questions in 10 s");
+    assert_eq!(
+        net.queries_to(NET),
+        2,
+        "its parent is asked for the way and, once, for a new one"
+    );
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
 }
 

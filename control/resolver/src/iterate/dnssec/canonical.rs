@@ -1,0 +1,118 @@
+//! Canonical order and form of names and data (RFC 4034 §6, RFC 6840 §5.1).
+
+use std::cmp::Ordering;
+
+use hickory_proto::rr::RecordType;
+
+/// Compares lower-case wire names label by label from the root (RFC 4034 §6.1).
+pub(super) fn compare_names(left: &[u8], right: &[u8]) -> Ordering {
+    let (left, right) = (labels(left), labels(right));
+    left.iter().rev().cmp(right.iter().rev())
+}
+
+fn labels(mut name: &[u8]) -> Vec<&[u8]> {
+    let mut labels = Vec::new();
+    while let Some((&length, rest)) = name.split_first()
+        && length > 0
+        && let Some((label, tail)) = rest.split_at_checked(usize::from(length))
+    {
+        labels.push(label);
+        name = tail;
+    }
+    labels
+}
+
+/// The RDATA with names in lower case where RFC 4034 §6.2 item 3 says so; uncompressed already.
+/// RDATA that does not have the shape of its type stays as it is: nothing signed it so.
+pub(super) fn lower_names(rtype: RecordType, rdata: &[u8]) -> Vec<u8> {
+    let mut canonical = rdata.to_vec();
+    let (bytes_before, strings, names) = match u16::from(rtype) {
+        // NS, MD, MF, CNAME, MB, MG, MR, PTR, DNAME.
+        2..=5 | 7..=9 | 12 | 39 => (0, 0, 1),
+        6 | 14 | 17 => (0, 0, 2),       // SOA, MINFO, RP.
+        15 | 18 | 21 | 36 => (2, 0, 1), // MX, AFSDB, RT, KX.
+        26 => (2, 0, 2),                // PX.
+        33 => (6, 0, 1),                // SRV.
+        35 => (4, 3, 1),                // NAPTR.
+        24 | 46 => (18, 0, 1),          // SIG, RRSIG.
+        _ => return canonical,
+    };
+    let mut at = bytes_before;
+    for _ in 0..strings {
+        let Some(&length) = canonical.get(at) else {
+            return rdata.to_vec();
+        };
+        at += 1 + usize::from(length);
+    }
+    for _ in 0..names {
+        while let Some(&length) = canonical.get(at) {
+            let end = at + 1 + usize::from(length);
+            let Some(label) = canonical.get_mut(at + 1..end) else {
+                return rdata.to_vec();
+            };
+            label.make_ascii_lowercase();
+            at = end;
+            if length == 0 {
+                break;
+            }
+        }
+    }
+    canonical
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iterate::name::WireName;
+
+    #[test]
+    fn names_stand_in_the_order_of_rfc_4034() {
+        let ordered: [&[u8]; 9] = [
+            b"\x07example\0",
+            b"\x01a\x07example\0",
+            b"\x08yljkjljk\x01a\x07example\0",
+            b"\x01Z\x01a\x07example\0",
+            b"\x04zABC\x01a\x07EXAMPLE\0",
+            b"\x01z\x07example\0",
+            b"\x01\x01\x01z\x07example\0",
+            b"\x01*\x01z\x07example\0",
+            b"\x01\xc8\x01z\x07example\0",
+        ];
+        let wire = ordered.map(|name| WireName::parse(name).unwrap());
+        for (index, left) in wire.iter().enumerate() {
+            for (other, right) in wire.iter().enumerate() {
+                assert_eq!(
+                    compare_names(left.as_bytes(), right.as_bytes()),
+                    index.cmp(&other),
+                    "{left} {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_in_data_become_lower_case_and_other_bytes_stay() {
+        let mx = b"\x41\x42\x04MaIl\x07Example\0";
+        assert_eq!(
+            lower_names(RecordType::MX, mx),
+            b"\x41\x42\x04mail\x07example\0"
+        );
+        let naptr = b"\0\x01\0\x02\x01U\x07E2U+SIP\x03!A!\x01X\0";
+        assert_eq!(
+            lower_names(RecordType::NAPTR, naptr),
+            b"\0\x01\0\x02\x01U\x07E2U+SIP\x03!A!\x01x\0"
+        );
+        // RFC 6840 §5.1: not the next name of NSEC.
+        assert_eq!(
+            lower_names(RecordType::NSEC, b"\x01A\0\0\x01\x40"),
+            b"\x01A\0\0\x01\x40"
+        );
+        assert_eq!(lower_names(RecordType::TXT, b"\x01A"), b"\x01A");
+    }
+
+    #[test]
+    fn data_that_ends_inside_a_name_stays_as_it_is() {
+        assert_eq!(lower_names(RecordType::NS, b"\x05Ab"), b"\x05Ab");
+        assert_eq!(lower_names(RecordType::NAPTR, b"\0\0\0\0"), b"\0\0\0\0");
+    }
+}

@@ -1,0 +1,240 @@
+//! DNSKEY and DS (RFC 4034 §2 and §5).
+
+use ring::digest;
+
+use super::super::name::WireName;
+use super::super::rrset::RrSet;
+use super::algorithm::Algorithm;
+
+const FLAG_ZONE: u16 = 0x0100;
+const FLAG_REVOKED: u16 = 0x0080;
+const PROTOCOL_DNSSEC: u8 = 3;
+
+/// One DNSKEY of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::iterate) struct Key {
+    flags: u16,
+    protocol: u8,
+    /// Number of the algorithm.
+    pub(super) algorithm: u8,
+    /// RFC 4034 appendix B.
+    pub(super) tag: u16,
+    rdata: Box<[u8]>,
+}
+
+impl Key {
+    /// Reads RDATA; `None` if it is too short.
+    pub(in crate::iterate) fn parse(rdata: &[u8]) -> Option<Self> {
+        let &[high, low, protocol, algorithm, ..] = rdata else {
+            return None;
+        };
+        Some(Self {
+            flags: u16::from_be_bytes([high, low]),
+            protocol,
+            algorithm,
+            tag: tag(rdata),
+            rdata: rdata.into(),
+        })
+    }
+
+    /// How DS records and signatures refer to it.
+    pub(in crate::iterate) fn tag_and_algorithm(&self) -> (u16, u8) {
+        (self.tag, self.algorithm)
+    }
+
+    /// Whether it may sign RRsets of its zone (RFC 4034 §2.1.1 and §2.1.2; RFC 5011 §2.1 for the
+    /// revoked, which sign nothing but their own revocation).
+    pub(super) fn is_zone_key(&self) -> bool {
+        self.flags & FLAG_ZONE != 0
+            && self.flags & FLAG_REVOKED == 0
+            && self.protocol == PROTOCOL_DNSSEC
+    }
+
+    /// Whether this key made the signature.
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public_key = self.rdata.get(4..).unwrap_or(&[]);
+        Algorithm::from_number(self.algorithm)
+            .is_some_and(|algorithm| algorithm.verify(public_key, message, signature))
+    }
+}
+
+/// The key tag; not unique (RFC 4034 appendix B).
+fn tag(rdata: &[u8]) -> u16 {
+    let words = rdata.chunks(2).map(|pair| match pair {
+        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
+        [high, ..] => u32::from(*high) << 8,
+        [] => 0,
+    });
+    let sum = words.fold(0_u32, u32::wrapping_add);
+    let [_, _, high, low] = sum.wrapping_add(sum >> 16).to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+/// How a parent, or a trust anchor, names a key of a zone: by a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::iterate) struct Ds {
+    tag: u16,
+    algorithm: u8,
+    digest_type: u8,
+    digest: Box<[u8]>,
+}
+
+impl Ds {
+    /// Reads RDATA; `None` if it is too short.
+    pub(in crate::iterate) fn parse(rdata: &[u8]) -> Option<Self> {
+        let (&[high, low, algorithm, digest_type], digest) = rdata.split_first_chunk()?;
+        Some(Self {
+            tag: u16::from_be_bytes([high, low]),
+            algorithm,
+            digest_type,
+            digest: digest.into(),
+        })
+    }
+
+    /// Whether both the algorithm of the key and that of the digest are known here. A zone whose
+    /// every DS is unknown counts as unsigned (RFC 4035 §5.2, RFC 6840 §5.2).
+    pub(in crate::iterate) fn is_supported(&self) -> bool {
+        Algorithm::from_number(self.algorithm).is_some() && self.digest_algorithm().is_some()
+    }
+
+    /// Whether it names this key of `zone`.
+    pub(super) fn names(&self, zone: &WireName, key: &Key) -> bool {
+        let Some(algorithm) = self.digest_algorithm() else {
+            return false;
+        };
+        if (self.tag, self.algorithm) != (key.tag, key.algorithm) || !key.is_zone_key() {
+            return false;
+        }
+        let mut context = digest::Context::new(algorithm);
+        context.update(zone.as_bytes());
+        context.update(&key.rdata);
+        context.finish().as_ref() == &*self.digest
+    }
+
+    /// SHA-1 counts only where nothing stronger does, see [`strongest`].
+    fn digest_algorithm(&self) -> Option<&'static digest::Algorithm> {
+        match self.digest_type {
+            1 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+            2 => Some(&digest::SHA256),
+            4 => Some(&digest::SHA384),
+            _ => None,
+        }
+    }
+}
+
+impl Ds {
+    /// Whether one of these names the key; see [`strongest`].
+    pub(in crate::iterate) fn name_one(named: &[Self], zone: &WireName, key: &Key) -> bool {
+        strongest(named).any(|ds| ds.names(zone, key))
+    }
+}
+
+/// The DS records that count: supported, and without SHA-1 digests if there are others
+/// (RFC 4509 §3).
+fn strongest(all: &[Ds]) -> impl Iterator<Item = &Ds> {
+    let stronger = all
+        .iter()
+        .any(|ds| ds.is_supported() && ds.digest_type != 1);
+    all.iter()
+        .filter(move |ds| ds.is_supported() && !(stronger && ds.digest_type == 1))
+}
+
+/// Reads every record of a DNSKEY or DS RRset that can be read.
+pub(in crate::iterate) fn parse_all<T>(set: &RrSet, parse: fn(&[u8]) -> Option<T>) -> Vec<T> {
+    set.content.data.iter().filter_map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::rr::Name;
+
+    /// RFC 4034 §5.4: a key, and the DS that names it.
+    const PUBLIC_KEY: &str = "AQOeiiR0GOMYkDshWoSKz9XzfwJr1AYtsmx3TGkJaNXVbfi/2pHm822aJ5iI9BMzNXxeYCmZDRD99WYwYqUSdjMmmAphXdvxegXd/M5+X7OrzKBaMbCVdFLUUh6DhweJBjEVv5f2wwjM9XzcnOf+EPbtG9DMBmADjFDc2w/rljwvFw==";
+    const DIGEST: &str = "2BB183AF5F22588179A53B0A98631FAD1A292118";
+
+    fn key() -> Key {
+        let public = data_encoding(PUBLIC_KEY);
+        Key::parse(&[&[1, 0, 3, 5][..], &public].concat()).unwrap()
+    }
+
+    fn data_encoding(text: &str) -> Vec<u8> {
+        let value = |byte: u8| match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            _ => 63,
+        };
+        let mut bytes = Vec::new();
+        for group in text.trim_end_matches('=').as_bytes().chunks(4) {
+            let bits = group
+                .iter()
+                .fold(0_u32, |bits, byte| bits << 6 | u32::from(value(*byte)))
+                << (6 * (4 - group.len()));
+            bytes.extend(&bits.to_be_bytes()[1..group.len()]);
+        }
+        bytes
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len() / 2)
+            .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn ds_of_rfc_4034_names_its_key_and_no_other() {
+        let zone = WireName::from_name(&Name::from_ascii("dskey.example.com.").unwrap());
+        let ds =
+            Ds::parse(&[&60485_u16.to_be_bytes()[..], &[5, 1], &hex(DIGEST)].concat()).unwrap();
+        let key = key();
+        assert_eq!(key.tag, 60485);
+        assert!(ds.names(&zone, &key));
+        let other = WireName::from_name(&Name::from_ascii("example.com.").unwrap());
+        assert!(!ds.names(&other, &key));
+        let no_zone_key = Key { flags: 0, ..key };
+        assert!(!ds.names(&zone, &no_zone_key));
+    }
+
+    #[test]
+    fn sha_1_digest_counts_only_where_it_stands_alone() {
+        let ds = |digest_type| Ds {
+            tag: 1,
+            algorithm: 13,
+            digest_type,
+            digest: Box::default(),
+        };
+        let counted = |types: &[u8]| -> Vec<u8> {
+            let all: Vec<Ds> = types.iter().copied().map(ds).collect();
+            strongest(&all).map(|ds| ds.digest_type).collect()
+        };
+        assert_eq!(counted(&[1]), [1]);
+        assert_eq!(counted(&[1, 2]), [2]);
+        assert_eq!(counted(&[1, 4, 99]), [4]);
+        assert_eq!(counted(&[1, 99]), [1], "an unknown digest is not stronger");
+        assert!(counted(&[3, 99]).is_empty());
+    }
+
+    #[test]
+    fn revoked_keys_sign_nothing() {
+        let key = key();
+        assert!(key.is_zone_key());
+        assert!(
+            !Key {
+                flags: 0x0180,
+                ..key.clone()
+            }
+            .is_zone_key()
+        );
+        assert!(!Key { protocol: 2, ..key }.is_zone_key());
+    }
+
+    #[test]
+    fn data_cut_at_every_byte_are_refused_or_read() {
+        for length in 0..4 {
+            assert_eq!(Key::parse(&[1, 0, 3, 5][..length]), None);
+            assert_eq!(Ds::parse(&[1, 0, 3, 5][..length]), None);
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! Holds what was found to the keys of its zone, from a trust anchor down (RFC 4035 §5).
+//!
+//! A task that has found something is judged before it ends. Judging walks from the closest zone
+//! of which something is known towards the signer, label by label: at each, the parent's DS says
+//! whether a zone begins there and which key it has. What is not known is looked up by
+//! sub-resolutions; the task waits and is judged anew.
+
+use std::sync::Arc;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use super::cache::{Kind, Want};
+use super::dnssec::{
+    Cut, Denial, Ds, Effort, Fault, Key, Proof, SignedDenials, parse_all, signers, verify,
+};
+use super::failures::Failure;
+use super::lookup::{Denied, Resolution};
+use super::name::WireName;
+use super::resolver::Resolver;
+use super::rrset::{RrSet, Security};
+use super::task::{Task, TaskKey};
+use super::trace::TraceKind;
+use super::trust::{BOGUS_SECS, Trust};
+use super::walk::Ending;
+
+/// Times that a task starts anew because a server gave bogus data.
+const RESTARTS_MAX: usize = 2;
+/// Lookups of DS and DNSKEY for one task.
+const LOOKUPS_MAX: usize = 64;
+/// For how long the proof that a zone is unsigned is kept at least, in seconds.
+const INSECURE_SECS_MIN: u32 = 1;
+
+/// A lookup of DS or DNSKEY on behalf of a task.
+#[derive(Debug)]
+pub(super) struct TrustLookup {
+    pub(super) key: TaskKey,
+    pub(super) ending: Ending,
+}
+
+/// Why judging stops before it is done.
+enum Stop {
+    /// A sub-resolution must end first.
+    Wait,
+    /// It is bogus, or cannot be decided.
+    Failed(Failure),
+}
+
+/// What a set or a denial turned out to be, and for how many seconds.
+type Grade = (Security, u32);
+
+impl Resolver {
+    /// Whether what this task finds is to be judged.
+    fn validates(&self, task: &Task) -> bool {
+        self.trust.is_some() && !task.key.checking_disabled
+    }
+
+    /// Whether a client may get what the cache holds: for those that do not check themselves, it
+    /// must have been judged.
+    pub(super) fn may_give(&self, key: &TaskKey, found: &Resolution) -> bool {
+        self.trust.is_none() || key.checking_disabled || found.security() != Security::Unchecked
+    }
+
+    /// Keeps what a task found until it is judged; gives the ending if nothing is to be judged.
+    pub(super) fn hold_for_judgement(&self, task: &mut Task, ending: Ending) -> Option<Ending> {
+        match ending {
+            Ok(found) if self.validates(task) && found.security() == Security::Unchecked => {
+                task.found = Some(Box::new(found));
+                None
+            }
+            ending => Some(ending),
+        }
+    }
+
+    /// Unix time modulo 2^32, as signatures count it.
+    fn unix_secs(&self, now_ms: u64) -> u32 {
+        let secs = self.unix_offset_secs.wrapping_add_unsigned(now_ms / 1000);
+        u32::try_from(secs.rem_euclid(1 << 32)).unwrap_or(0)
+    }
+
+    /// Judges what a task has found. `None`: it waits, or starts anew to ask other servers.
+    pub(super) fn judge(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        mut found: Box<Resolution>,
+    ) -> Option<Ending> {
+        match self.judge_all(now_ms, task, &mut found) {
+            Ok(()) => Some(Ok(*found)),
+            Err(Stop::Wait) => {
+                task.found = Some(found);
+                None
+            }
+            Err(Stop::Failed(failure)) => self.on_bogus(now_ms, task, &found, failure),
+        }
+    }
+
+    fn judge_all(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        found: &mut Resolution,
+    ) -> Result<(), Stop> {
+        for index in 0..found.answers.len() {
+            let Some(set) = found.answers.get(index).cloned() else {
+                break;
+            };
+            if set.security != Security::Unchecked {
+                continue;
+            }
+            let (security, ttl_max_secs) = self.judge_set(now_ms, task, &set, &found.authority)?;
+            self.cache.grade(now_ms, &set, security, ttl_max_secs);
+            if let Some(set) = found.answers.get_mut(index) {
+                set.security = security;
+                set.ttl_secs = set.ttl_secs.min(ttl_max_secs);
+                found.ttl_secs = found.ttl_secs.min(set.ttl_secs);
+            }
+        }
+        let unchecked = |denied: &Denied| denied.security == Security::Unchecked;
+        if let Some(mut denied) = found.denied.clone().filter(unchecked) {
+            let (security, ttl_max_secs) = self.judge_denial(now_ms, task, &denied.name, found)?;
+            denied.security = security;
+            found.ttl_secs = found.ttl_secs.min(ttl_max_secs);
+            let rtype = (found.rcode != ResponseCode::NXDomain).then_some(task.key.rtype);
+            let grade = (security, ttl_max_secs);
+            self.cache
+                .grade_denial(now_ms, &denied.name, rtype, &found.authority, grade);
+            found.denied = Some(denied);
+        }
+        Ok(())
+    }
+
+    /// One RRset of an answer.
+    fn judge_set(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        set: &RrSet,
+        proofs: &[RrSet],
+    ) -> Result<Grade, Stop> {
+        let target = self
+            .signer(set)
+            .unwrap_or_else(|| side(&set.owner, set.rtype));
+        let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
+            (zone, Trust::Secure(keys)) => (zone, keys),
+            (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
+            (_, Trust::Bogus(failure)) => return Err(Stop::Failed(failure)),
+        };
+        let now = self.unix_secs(now_ms);
+        let effort = &mut self.tasks.work(task.work).effort;
+        let about = |fault: Fault| Stop::Failed(bogus(&set.owner, set.rtype, fault));
+        let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
+        let Some(labels) = verified.wildcard else {
+            return Ok((Security::Secure, verified.ttl_max_secs));
+        };
+        let signed = verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
+        let denials = SignedDenials::new(&zone, &signed);
+        let proof = denials.prove(Denial::Closer(&set.owner, labels), effort);
+        Ok((proof.map_err(about)?.into(), verified.ttl_max_secs))
+    }
+
+    /// NXDOMAIN or NODATA for `name`.
+    fn judge_denial(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        name: &WireName,
+        found: &Resolution,
+    ) -> Result<Grade, Stop> {
+        let rtype = task.key.rtype;
+        let is_proof = |set: &&RrSet| set.rtype != RecordType::SOA;
+        let proofs = found.authority.iter().filter(is_proof);
+        let signer = proofs
+            .chain(&found.authority)
+            .find_map(|set| self.signer(set).filter(|signer| name.is_within(signer)));
+        let target = signer.unwrap_or_else(|| side(name, rtype));
+        let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
+            (zone, Trust::Secure(keys)) => (zone, keys),
+            (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
+            (_, Trust::Bogus(failure)) => return Err(Stop::Failed(failure)),
+        };
+        let now = self.unix_secs(now_ms);
+        let effort = &mut self.tasks.work(task.work).effort;
+        let about = |fault: Fault| Stop::Failed(bogus(name, rtype, fault));
+        let mut ttl_max_secs = u32::MAX;
+        for soa in found
+            .authority
+            .iter()
+            .filter(|set| set.rtype == RecordType::SOA)
+        {
+            let verified = verify(soa, &zone, &keys, now, effort).map_err(about)?;
+            ttl_max_secs = ttl_max_secs.min(verified.ttl_max_secs);
+        }
+        let signed =
+            verified_denials(&zone, &keys, &found.authority, now, effort).map_err(about)?;
+        let denials = SignedDenials::new(&zone, &signed);
+        let denial = if found.rcode == ResponseCode::NXDomain {
+            Denial::Name(name)
+        } else {
+            Denial::Type(name, rtype)
+        };
+        let proof = denials.prove(denial, effort).map_err(about)?;
+        Ok((proof.into(), ttl_max_secs))
+    }
+
+    /// The zone that claims to have signed an RRset; only one at or above it can have.
+    fn signer(&self, set: &RrSet) -> Option<WireName> {
+        let highest = side(&set.owner, set.rtype);
+        signers(set)
+            .into_iter()
+            .find(|signer| highest.is_within(signer))
+    }
+
+    /// The zone that a name belongs to, as far as the chain of trust reaches, and what is known of it.
+    fn trust_of(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        name: &WireName,
+    ) -> Result<(WireName, Trust), Stop> {
+        let Some(tree) = self.trust.as_mut().filter(|tree| !tree.is_exempt(name)) else {
+            return Ok((WireName::root(), Trust::Insecure));
+        };
+        let (mut zone, mut trust) = match tree.closest(now_ms, name) {
+            Some(known) => known,
+            None => {
+                let anchor = tree.closest_anchor(name).unwrap_or_else(WireName::root);
+                let named = tree.anchor(&anchor).unwrap_or(&[]).to_vec();
+                let trust = self.enter(now_ms, task, &anchor, &named, u32::MAX)?;
+                (anchor, trust)
+            }
+        };
+        for labels in zone.label_count() + 1..=name.label_count() {
+            let Trust::Secure(keys) = &trust else { break };
+            let child = name.last_labels(labels);
+            let keys = Arc::clone(keys);
+            if let Some(below) = self.descend(now_ms, task, (&zone, &keys), &child)? {
+                (zone, trust) = (child, below);
+            }
+        }
+        Ok((zone, trust))
+    }
+
+    /// One label down: the zone that begins there, if one does.
+    fn descend(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        parent: (&WireName, &Arc<[Key]>),
+        child: &WireName,
+    ) -> Result<Option<Trust>, Stop> {
+        if let Some(found) = self.referral(now_ms, task, parent, child) {
+            return match found {
+                (Found::Ds(named), secs) => self.enter(now_ms, task, child, &named, secs).map(Some),
+                (Found::Cut(cut), secs) => Ok(self.unsigned(now_ms, child, cut, secs)),
+            };
+        }
+        let key = TaskKey {
+            name: child.clone(),
+            rtype: RecordType::DS,
+            checking_disabled: false,
+        };
+        let found = self.look_up(now_ms, task, key)?.map_err(Stop::Failed)?;
+        if let Some(alias) = found.answers.iter().find(|set| set.rtype != RecordType::DS) {
+            // What is an alias is no cut; unsigned ones are only found where nothing is signed.
+            let cut = if alias.security == Security::Insecure {
+                Cut::Unsigned
+            } else {
+                Cut::None
+            };
+            return Ok(self.unsigned(now_ms, child, cut, found.ttl_secs));
+        }
+        if let Some(set) = found.answers.first() {
+            if set.security != Security::Secure {
+                return Ok(self.unsigned(now_ms, child, Cut::Unsigned, set.ttl_secs));
+            }
+            let named = parse_all(set, Ds::parse);
+            return self
+                .enter(now_ms, task, child, &named, set.ttl_secs)
+                .map(Some);
+        }
+        let denial = found.denied.as_ref().map(|denied| denied.security);
+        let cut = if denial == Some(Security::Secure) {
+            let effort = &mut self.tasks.work(task.work).effort;
+            let sets: Vec<&RrSet> = found.authority.iter().collect();
+            SignedDenials::new(parent.0, &sets)
+                .cut(child, effort)
+                .unwrap_or(Cut::None) // A denial that holds in another way, as by a wildcard.
+        } else {
+            Cut::Unsigned
+        };
+        Ok(self.unsigned(now_ms, child, cut, found.ttl_secs))
+    }
+
+    fn unsigned(&mut self, now_ms: u64, child: &WireName, cut: Cut, secs: u32) -> Option<Trust> {
+        if cut == Cut::None {
+            return None;
+        }
+        if let Some(tree) = &mut self.trust {
+            let secs = secs.max(INSECURE_SECS_MIN);
+            tree.insert(now_ms, child.clone(), Trust::Insecure, secs);
+        }
+        Some(Trust::Insecure)
+    }
+
+    /// What a referral said of the DS of a zone, if its signatures hold. Saves a question a cut.
+    fn referral(
+        &mut self,
+        now_ms: u64,
+        task: &Task,
+        (parent, keys): (&WireName, &Arc<[Key]>),
+        child: &WireName,
+    ) -> Option<(Found, u32)> {
+        let want = Want {
+            helpers: true,
+            unchecked: false,
+            stale: false,
+        };
+        let found = self
+            .cache
+            .find(now_ms, child.as_bytes(), RecordType::DS, want)?;
+        let now = self.unix_secs(now_ms);
+        let effort = &mut self.tasks.work(task.work).effort;
+        let is_graded = found.security == Security::Secure;
+        if found.kind == Kind::Data {
+            let set = found.set(child.clone());
+            if is_graded {
+                return Some((Found::Ds(parse_all(&set, Ds::parse)), found.ttl_secs));
+            }
+            let verified = verify(&set, parent, keys, now, effort).ok()?;
+            let secs = verified.ttl_max_secs.min(found.ttl_secs);
+            return Some((Found::Ds(parse_all(&set, Ds::parse)), secs));
+        }
+        let proof = found.proof();
+        let signed = if is_graded {
+            proof.iter().collect()
+        } else {
+            verified_denials(parent, keys, &proof, now, effort).ok()?
+        };
+        let cut = SignedDenials::new(parent, &signed)
+            .cut(child, effort)
+            .ok()?;
+        Some((Found::Cut(cut), found.ttl_secs))
+    }
+
+    /// Fetches the keys of a zone and holds them to the digests that its parent or an anchor gives.
+    fn enter(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        zone: &WireName,
+        named: &[Ds],
+        secs: u32,
+    ) -> Result<Trust, Stop> {
+        if !named.iter().any(Ds::is_supported) {
+            // Signed in a way that is not known here: as good as unsigned (RFC 4035 §5.2).
+            return Ok(self
+                .unsigned(now_ms, zone, Cut::Unsigned, secs)
+                .unwrap_or(Trust::Insecure));
+        }
+        let key = TaskKey {
+            name: zone.clone(),
+            rtype: RecordType::DNSKEY,
+            checking_disabled: true,
+        };
+        let found = self.look_up(now_ms, task, key)?;
+        let now = self.unix_secs(now_ms);
+        let effort = &mut self.tasks.work(task.work).effort;
+        let (trust, secs) = match found {
+            Ok(found) => match anchored_keys(&found, zone, named, now, effort) {
+                Ok((keys, ttl_secs)) => (Trust::Secure(keys), secs.min(ttl_secs)),
+                Err(fault) => {
+                    self.cache.remove(zone, RecordType::DNSKEY);
+                    let failure = bogus(zone, RecordType::DNSKEY, fault);
+                    (Trust::Bogus(failure), BOGUS_SECS)
+                }
+            },
+            Err(failure) => (Trust::Bogus(failure), 1),
+        };
+        if let Some(tree) = &mut self.trust {
+            tree.insert(now_ms, zone.clone(), trust.clone(), secs);
+        }
+        Ok(trust)
+    }
+
+    /// The outcome of a sub-resolution for this task, begun if it has not been.
+    fn look_up(&mut self, now_ms: u64, task: &mut Task, key: TaskKey) -> Result<Ending, Stop> {
+        if let Some(known) = task.lookups.iter().find(|lookup| lookup.key == key) {
+            return Ok(known.ending.clone());
+        }
+        if let Some((failure, _)) = self.failures.find(now_ms, &key) {
+            return Ok(Err(failure.clone()));
+        }
+        let existing = self.tasks.find(&key);
+        let room = self.tasks.len() < self.config.limits.tasks_max;
+        if key == task.key || task.lookups.len() >= LOOKUPS_MAX || (existing.is_none() && !room) {
+            let text = format!("the chain of trust of {} is too long", task.key.name);
+            return Ok(Err(self.limited(text)));
+        }
+        let kind = || TraceKind::Subquery {
+            name: key.name.to_name(),
+            rtype: key.rtype,
+        };
+        task.note(now_ms, self.config.limits.trace_events_max, kind);
+        let id = existing.unwrap_or_else(|| {
+            self.counters.subqueries += 1;
+            self.spawn(key, task.work, task.depth + 1)
+        });
+        self.wait_for(task, id, None);
+        Err(Stop::Wait)
+    }
+
+    /// Bogus data leave the cache, and other servers are asked before the client is told.
+    fn on_bogus(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        found: &Resolution,
+        failure: Failure,
+    ) -> Option<Ending> {
+        for set in &found.answers {
+            if set.security == Security::Unchecked {
+                self.cache.discard(set);
+            }
+        }
+        let denied = found.denied.as_ref();
+        if let Some(denied) = denied.filter(|denied| denied.security == Security::Unchecked) {
+            let rtype = (found.rcode != ResponseCode::NXDomain).then_some(task.key.rtype);
+            self.cache
+                .discard_denial(&denied.name, rtype, &found.authority);
+        }
+        self.counters.bogus += 1;
+        let reason = failure.text.clone();
+        let kind = || TraceKind::Bogus { reason };
+        task.note(now_ms, self.config.limits.trace_events_max, kind);
+        let source = task.source.take();
+        match source {
+            Some(source) if task.avoided.len() < RESTARTS_MAX => {
+                task.avoided.push(source);
+                task.bogus = Some(failure);
+                task.restart();
+                None
+            }
+            _ => Some(Err(failure)),
+        }
+    }
+}
+
+/// What is known of a cut without asking.
+enum Found {
+    Ds(Vec<Ds>),
+    Cut(Cut),
+}
+
+/// The name whose zone must vouch for a type: at a cut, DS is the parent's (RFC 4035 §3.1.4.1).
+fn side(name: &WireName, rtype: RecordType) -> WireName {
+    let above = (rtype == RecordType::DS).then(|| name.parent()).flatten();
+    above.unwrap_or_else(|| name.clone())
+}
+
+fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
+    Failure {
+        code: fault.code(),
+        text: format!("{name} {rtype}: {}", fault.text()),
+        lasting: true,
+    }
+}
+
+/// Those NSEC and NSEC3 RRsets whose signatures hold. Others are left out: what they would have
+/// proven then is not.
+fn verified_denials<'a>(
+    zone: &WireName,
+    keys: &[Key],
+    sets: &'a [RrSet],
+    now: u32,
+    effort: &mut Effort,
+) -> Result<Vec<&'a RrSet>, Fault> {
+    let mut signed = Vec::new();
+    for set in sets {
+        if !matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3) {
+            continue;
+        }
+        match verify(set, zone, keys, now, effort) {
+            // A denial that a wildcard made denies nothing.
+            Ok(verified) if verified.wildcard.is_none() => signed.push(set),
+            Ok(_) => {}
+            Err(Fault::Effort) => return Err(Fault::Effort),
+            Err(_) => {}
+        }
+    }
+    Ok(signed)
+}
+
+/// The keys of a zone, if one that a DS names has signed them all.
+fn anchored_keys(
+    found: &Resolution,
+    zone: &WireName,
+    named: &[Ds],
+    now: u32,
+    effort: &mut Effort,
+) -> Result<(Arc<[Key]>, u32), Fault> {
+    let own = |set: &&RrSet| set.rtype == RecordType::DNSKEY && set.owner == *zone;
+    let set = found.answers.iter().find(own).ok_or(Fault::NoAnchoredKey)?;
+    let keys = parse_all(set, Key::parse);
+    let anchored: Vec<Key> = keys
+        .iter()
+        .filter(|key| Ds::name_one(named, zone, key))
+        .cloned()
+        .collect();
+    if anchored.is_empty() {
+        return Err(Fault::NoAnchoredKey);
+    }
+    let verified = verify(set, zone, &anchored, now, effort)?;
+    Ok((keys.into(), set.ttl_secs.min(verified.ttl_max_secs)))
+}
+
+impl From<Proof> for Security {
+    fn from(proof: Proof) -> Self {
+        match proof {
+            Proof::Secure => Self::Secure,
+            Proof::Insecure => Self::Insecure,
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! Chains of trust over zones that ldns has signed: what holds is authentic, what must be unsigned
+//! is given without that, and what is wrong is refused with a reason.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType::{self, A, AAAA, DNSKEY, DS, TXT};
+use hickory_proto::rr::{Name, Record};
+use resolver::iterate::{Config, Outcome, Question, TrustAnchor, Validation, extended_error};
+use resolver::zone::Zone;
+use wire::query::Query;
+
+use crate::authority::name;
+use crate::net::{Action, Net, Request, addresses, code, config};
+
+const ROOT: &str = "198.51.100.1";
+const TEST: &str = "198.51.100.2";
+const GOOD_1: &str = "192.0.2.1";
+const GOOD_2: &str = "192.0.2.2";
+/// Within the period of the signatures.
+const NOW_SECS: u64 = 1_800_000_000;
+
+const ZONES: [(&str, &[&str], &str); 11] = [
+    (".", &[ROOT], include_str!("data/root.zone")),
+    ("test.", &[TEST], include_str!("data/test.zone")),
+    (
+        "good.test.",
+        &[GOOD_1, GOOD_2],
+        include_str!("data/good.zone"),
+    ),
+    (
+        "nsec3.test.",
+        &["192.0.2.3"],
+        include_str!("data/nsec3.zone"),
+    ),
+    (
+        "expired.test.",
+        &["192.0.2.4"],
+        include_str!("data/expired.zone"),
+    ),
+    (
+        "forged.test.",
+        &["192.0.2.5"],
+        include_str!("data/forged.zone"),
+    ),
+    (
+        "wrong.test.",
+        &["192.0.2.6"],
+        include_str!("data/wrong.zone"),
+    ),
+    (
+        "unsigned.test.",
+        &["192.0.2.8"],
+        include_str!("data/unsigned.zone"),
+    ),
+    (
+        "missing.test.",
+        &["192.0.2.8"],
+        include_str!("data/missing.zone"),
+    ),
+    (
+        "unknown.test.",
+        &["192.0.2.8"],
+        include_str!("data/unknown.zone"),
+    ),
+    (
+        "plain.",
+        &["198.51.100.3"],
+        "@ 3600 SOA ns.plain. host.plain. 1 2 3 4 300\n@ 3600 NS ns\nns 3600 A 198.51.100.3\nwww 600 A 203.0.113.20\n",
+    ),
+];
+
+fn root_anchor() -> TrustAnchor {
+    let text = include_str!("data/root.ds");
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let mut ds = fields[4].parse::<u16>().unwrap().to_be_bytes().to_vec();
+    ds.extend(
+        fields[5..7]
+            .iter()
+            .map(|field| field.parse::<u8>().unwrap()),
+    );
+    let digest = fields[7].as_bytes().chunks(2);
+    ds.extend(
+        digest.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()),
+    );
+    TrustAnchor {
+        zone: Name::root(),
+        ds,
+    }
+}
+
+fn validating(negative: &[&str]) -> Config {
+    let validation = Validation {
+        anchors: vec![root_anchor()],
+        negative: negative.iter().map(|zone| name(zone)).collect(),
+    };
+    Config {
+        validation: Some(validation),
+        ..config()
+    }
+}
+
+fn wire_name(text: &str) -> Vec<u8> {
+    crate::authority::wire(&name(text))
+}
+
+fn zones_of(server: &str) -> Vec<Zone> {
+    let of_server = ZONES
+        .iter()
+        .filter(|(_, servers, _)| servers.contains(&server));
+    of_server
+        .map(|(origin, _, text)| {
+            let mut loader = |_: &str, path: &str| Err(format!("no {path}"));
+            Zone::read(&wire_name(origin), text.as_bytes(), origin, &mut loader)
+                .unwrap_or_else(|error| panic!("{origin}: {error}"))
+                .0
+        })
+        .collect()
+}
+
+/// Answers as an authoritative server does; the closest zone, or the parent's for DS.
+fn serve(zones: &[Zone], request: &Request) -> Vec<u8> {
+    let query = Query::parse(&request.raw).unwrap();
+    let qname = name(&request.qname);
+    let closest = zones
+        .iter()
+        .filter(|zone| {
+            let apex = Name::from_labels(labels(zone.apex())).unwrap();
+            let holds = apex.zone_of(&qname);
+            holds && !(request.qtype == DS && zone.apex() == wire_name(&request.qname))
+        })
+        .max_by_key(|zone| zone.apex().len());
+    let mut buffer = vec![0; 65_535];
+    buffer[..request.raw.len()].copy_from_slice(&request.raw);
+    let Some(zone) = closest else {
+        buffer.truncate(request.raw.len());
+        (buffer[2], buffer[3]) = (0x80, 5);
+        return buffer;
+    };
+    let outcome = zone.answer(&query, &mut buffer, 65_535);
+    buffer.truncate(outcome.total_bytes);
+    buffer[2..4].copy_from_slice(&outcome.flags.to_be_bytes());
+    buffer[2] |= 0x80;
+    buffer
+}
+
+fn labels(mut wire: &[u8]) -> Vec<&[u8]> {
+    let mut labels = Vec::new();
+    while wire[0] != 0 {
+        let (label, rest) = wire[1..].split_at(usize::from(wire[0]));
+        labels.push(label);
+        wire = rest;
+    }
+    labels
+}
+
+fn net_with(config: Config) -> Net {
+    let mut net = Net::empty(config);
+    net.resolver.set_time(net.now_ms, NOW_SECS);
+    let mut servers: Vec<&str> = ZONES
+        .iter()
+        .flat_map(|(_, servers, _)| *servers)
+        .copied()
+        .collect();
+    servers.sort_unstable();
+    servers.dedup();
+    for server in servers {
+        heal(&mut net, server);
+    }
+    net
+}
+
+fn net() -> Net {
+    net_with(validating(&[]))
+}
+
+fn heal(net: &mut Net, server: &'static str) {
+    let zones = zones_of(server);
+    net.behave(server, move |request, _| {
+        Action::Raw(serve(&zones, request))
+    });
+}
+
+/// Lets a server answer for `qname` with what `change` makes of the real reply.
+fn tamper(
+    net: &mut Net,
+    server: &'static str,
+    change: impl Fn(&mut hickory_proto::op::Message, &Request) + 'static,
+) {
+    let zones = zones_of(server);
+    net.behave(server, move |request, _| {
+        let bytes = serve(&zones, request);
+        let mut message = hickory_proto::op::Message::from_vec(&bytes).unwrap();
+        change(&mut message, request);
+        Action::Raw(message.to_vec().unwrap())
+    });
+}
+
+#[track_caller]
+fn assert_bogus(outcome: &Outcome, expected: u16) {
+    assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
+    assert_eq!(
+        code(outcome),
+        Some(expected),
+        "{:?}",
+        outcome.extended_error
+    );
+    assert!(outcome.answers.is_empty() && !outcome.authentic);
+}
+
+#[track_caller]
+fn assert_answer(outcome: &Outcome, authentic: bool) {
+    assert_eq!(
+        outcome.rcode,
+        ResponseCode::NoError,
+        "{:?}",
+        outcome.extended_error
+    );
+    assert!(!outcome.answers.is_empty());
+    assert_eq!(outcome.authentic, authentic, "{:?}", outcome.answers);
+}
+
+fn with_cd(qname: &str, qtype: RecordType) -> Question {
+    Question {
+        checking_disabled: true,
+        ..Question::new(name(qname), qtype)
+    }
+}
+
+#[test]
+fn signed_answers_are_authentic_first_and_from_the_cache() {
+    let mut net = net();
+    for _ in 0..2 {
+        for (qname, qtype) in [
+            ("www.good.test.", A),
+            ("www.nsec3.test.", A),
+            ("a.b.deep.good.test.", TXT),
+            ("good.test.", DNSKEY),
+            ("good.test.", DS),
+            (".", DNSKEY),
+            ("test.", RecordType::SOA),
+        ] {
+            let outcome = net.ask(qname, qtype);
+            assert_eq!(outcome.rcode, ResponseCode::NoError, "{qname} {outcome:?}");
+            assert_answer(&outcome, true);
+        }
+    }
+    let before = net.log.len();
+    assert_answer(&net.ask("www.good.test.", A), true);
+    assert_eq!(net.log.len(), before, "all of it is cached");
+}
+
+#[test]
+fn a_cold_answer_costs_a_key_question_a_zone_and_no_more() {
+    let mut net = net();
+    net.ask("www.good.test.", A);
+    let keys: Vec<String> = net
+        .log
+        .iter()
+        .filter(|request| matches!(request.qtype, DNSKEY | DS))
+        .map(|request| format!("{} {}", request.qname, request.qtype))
+        .collect();
+    assert_eq!(keys, [". DNSKEY", "test. DNSKEY", "good.test. DNSKEY"]);
+}
+
+#[test]
+fn denials_are_proven_by_nsec_and_nsec3() {
+    let mut net = net();
+    for _ in 0..2 {
+        for (qname, qtype, rcode) in [
+            ("nothing.good.test.", A, ResponseCode::NXDomain),
+            ("www.good.test.", AAAA, ResponseCode::NoError),
+            ("b.deep.good.test.", A, ResponseCode::NoError),
+            ("x.wild.good.test.", AAAA, ResponseCode::NoError),
+            ("nothing.nsec3.test.", A, ResponseCode::NXDomain),
+            ("www.nsec3.test.", AAAA, ResponseCode::NoError),
+            ("b.deep.nsec3.test.", A, ResponseCode::NoError),
+            ("nothing.", A, ResponseCode::NXDomain),
+        ] {
+            let outcome = net.ask(qname, qtype);
+            assert_eq!(
+                outcome.rcode, rcode,
+                "{qname} {qtype} {:?}",
+                outcome.extended_error
+            );
+            assert!(outcome.answers.is_empty());
+            assert!(outcome.authentic, "{qname} {qtype}");
+        }
+    }
+}
+
+#[test]
+fn denials_under_opt_out_hold_and_are_not_authentic() {
+    let outcome = net().ask("nothing.test.", A);
+    assert_eq!(
+        outcome.rcode,
+        ResponseCode::NXDomain,
+        "{:?}",
+        outcome.extended_error
+    );
+    assert!(!outcome.authentic, "RFC 5155 §9.2");
+}
+
+#[test]
+fn wildcard_answers_need_and_have_their_proof() {
+    let mut net = net();
+    for qname in [
+        "x.wild.good.test.",
+        "x.y.wild.good.test.",
+        "x.wild.nsec3.test.",
+        "x.alias.good.test.",
+    ] {
+        assert_answer(&net.ask(qname, A), true);
+    }
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, _| {
+            message.authorities.retain(|record| !is_denial(record));
+        });
+    }
+    assert_bogus(
+        &net.ask("z.wild.good.test.", A),
+        extended_error::NSEC_MISSING,
+    );
+    assert_bogus(
+        &net.ask("z.alias.good.test.", A),
+        extended_error::NSEC_MISSING,
+    );
+}
+
+/// NSEC, NSEC3, and the signatures over them.
+fn is_denial(record: &Record) -> bool {
+    let covers = |rtype: u16| {
+        format!("{}", record.data).starts_with(&format!("{} ", RecordType::from(rtype)))
+    };
+    match u16::from(record.record_type()) {
+        47 | 50 => true,
+        46 => covers(47) || covers(50) || opaque_covers(record),
+        _ => false,
+    }
+}
+
+/// The type covered, where RRSIG is not read further.
+fn opaque_covers(record: &Record) -> bool {
+    match &record.data {
+        hickory_proto::rr::RData::Unknown { rdata, .. } => {
+            matches!(rdata.anything.first_chunk(), Some([0, 47 | 50]))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn aliases_are_as_good_as_their_weakest_step() {
+    let mut net = net();
+    assert_answer(&net.ask("alias.good.test.", A), true);
+    assert_answer(&net.ask("to-nsec3.good.test.", A), true);
+    assert_answer(&net.ask("www.old.good.test.", A), true);
+    let weak = net.ask("to-unsigned.good.test.", A);
+    assert_answer(&weak, false);
+    assert_eq!(weak.answers.len(), 2);
+    assert_bogus(
+        &net.ask("to-forged.good.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+}
+
+#[test]
+fn zones_without_ds_are_unsigned_and_answered() {
+    let mut net = net();
+    for _ in 0..2 {
+        assert_answer(&net.ask("www.unsigned.test.", A), false);
+        assert_answer(&net.ask("www.plain.", A), false);
+        let denied = net.ask("nothing.plain.", A);
+        assert_eq!(
+            (denied.rcode, denied.authentic),
+            (ResponseCode::NXDomain, false)
+        );
+    }
+}
+
+#[test]
+fn zones_signed_in_an_unknown_way_count_as_unsigned() {
+    let mut net = net();
+    assert_answer(&net.ask("www.unknown.test.", A), false);
+}
+
+#[test]
+fn what_does_not_hold_is_refused_and_says_why() {
+    let mut net = net();
+    for _ in 0..2 {
+        let expired = net.ask("www.expired.test.", A);
+        assert_eq!(expired.rcode, ResponseCode::ServFail);
+        let text = expired.extended_error.unwrap().1;
+        assert!(text.contains("expired"), "{text}");
+    }
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+    assert_answer(&net.ask("right.forged.test.", A), true);
+    assert_bogus(
+        &net.ask("www.wrong.test.", A),
+        extended_error::DNSKEY_MISSING,
+    );
+    assert_bogus(
+        &net.ask("www.missing.test.", A),
+        extended_error::DNSKEY_MISSING,
+    );
+}
+
+#[test]
+fn clients_that_check_themselves_get_what_is_bogus() {
+    let mut net = net();
+    for qname in ["www.expired.test.", "www.forged.test.", "www.missing.test."] {
+        let outcome = net.ask_question(with_cd(qname, A));
+        assert_answer(&outcome, false);
+        assert_eq!(net.ask(qname, A).rcode, ResponseCode::ServFail, "{qname}");
+        assert_answer(&net.ask_question(with_cd(qname, A)), false);
+    }
+}
+
+#[test]
+fn a_negative_anchor_lets_a_broken_zone_through() {
+    let mut net = net_with(validating(&["expired.test."]));
+    assert_answer(&net.ask("www.expired.test.", A), false);
+    assert_answer(&net.ask("www.good.test.", A), true);
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+}
+
+#[test]
+fn without_anchors_nothing_is_authentic_or_refused() {
+    let mut net = net_with(config());
+    assert_answer(&net.ask("www.good.test.", A), false);
+    assert_answer(&net.ask("www.forged.test.", A), false);
+}
+
+#[test]
+fn an_anchor_that_names_another_key_makes_everything_bogus() {
+    let mut wrong = root_anchor();
+    *wrong.ds.last_mut().unwrap() ^= 1;
+    let validation = Validation {
+        anchors: vec![wrong],
+        negative: Vec::new(),
+    };
+    let mut net = net_with(Config {
+        validation: Some(validation),
+        ..config()
+    });
+    assert_bogus(
+        &net.ask("www.good.test.", A),
+        extended_error::DNSKEY_MISSING,
+    );
+    assert_eq!(net.ask("www.plain.", A).rcode, ResponseCode::ServFail);
+}
+
+#[test]
+fn another_server_is_asked_when_one_gives_bogus_data() {
+    for bad in [GOOD_1, GOOD_2] {
+        let mut net = net();
+        net.delay(bad, 1); // Preferred.
+        tamper(&mut net, bad, |message, request| {
+            if request.qtype == A && request.qname == "www.good.test." {
+                message.answers.pop();
+                message.answers.retain(|record| record.record_type() == A);
+                message.answers.truncate(1);
+            }
+        });
+        for _ in 0..5 {
+            assert_answer(&net.ask("www.good.test.", A), true);
+            assert_eq!(addresses(&net.ask("www.good.test.", A)).len(), 2);
+            net.resolver.flush(Some((&name("www.good.test."), false)));
+        }
+    }
+}
+
+#[test]
+fn signatures_that_were_stripped_on_the_way_are_missed() {
+    let mut net = net();
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qtype == A {
+                message
+                    .answers
+                    .retain(|record| record.record_type() != RecordType::RRSIG);
+            }
+        });
+    }
+    assert_bogus(
+        &net.ask("www.good.test.", A),
+        extended_error::RRSIGS_MISSING,
+    );
+}
+
+#[test]
+fn a_parent_that_loses_the_ds_cannot_make_a_zone_unsigned() {
+    let mut net = net();
+    tamper(&mut net, TEST, |message, request| {
+        if request.qname.ends_with("good.test.") {
+            let is_ds = |record: &Record| record.record_type() == DS;
+            message.answers.retain(|record| !is_ds(record));
+            message.authorities.retain(|record| !is_ds(record));
+        }
+    });
+    let outcome = net.ask("www.good.test.", A);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail);
+    assert!(outcome.answers.is_empty());
+}
+
+#[test]
+fn an_nxdomain_with_the_proof_of_another_name_is_bogus() {
+    let mut net = net();
+    for server in [GOOD_1, GOOD_2] {
+        let zones = zones_of(server);
+        tamper(&mut net, server, move |message, request| {
+            if request.qname == "www.good.test." && request.qtype == A {
+                let mut other = request.clone();
+                other.raw[13..16].copy_from_slice(b"zzz");
+                other.qname = "zzz.good.test.".into();
+                let denial = hickory_proto::op::Message::from_vec(&serve(&zones, &other)).unwrap();
+                message.metadata.response_code = denial.metadata.response_code;
+                message.answers.clear();
+                message.authorities = denial.authorities;
+            }
+        });
+    }
+    assert_bogus(&net.ask("www.good.test.", A), extended_error::NSEC_MISSING);
+}
+
+#[test]
+fn time_decides_and_is_taken_anew() {
+    let mut net = net();
+    net.resolver.set_time(net.now_ms, 1_600_000_000); // 2020: expired.test. is good, the rest is not yet.
+    let early = net.ask("www.good.test.", A);
+    assert_eq!(early.rcode, ResponseCode::ServFail);
+    net.resolver.set_time(net.now_ms, NOW_SECS);
+    net.resolver.flush(None);
+    assert_answer(&net.ask("www.good.test.", A), true);
+    net.resolver.set_time(net.now_ms, 2_145_830_400 - 5);
+    net.resolver.flush(None);
+    let last = net.ask("www.good.test.", A);
+    assert_answer(&last, true);
+    assert!(
+        last.ttl_secs <= 5,
+        "no longer than the signature: {}",
+        last.ttl_secs
+    );
+}
+
+#[test]
+fn work_for_one_question_is_bounded() {
+    let mut config = validating(&[]);
+    config.limits.signatures_max = 3;
+    let outcome = net_with(config).ask("www.good.test.", A);
+    assert_bogus(&outcome, extended_error::DNSSEC_BOGUS);
+    let text = outcome.extended_error.unwrap().1;
+    assert!(text.contains("too many"), "{text}");
+}
