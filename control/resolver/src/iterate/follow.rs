@@ -256,6 +256,10 @@ impl Resolver {
                 return Some(Ok(Resolution::too_long(chain, too_long, false)));
             }
         };
+        if alias.answers(task.key.rtype) {
+            let chain = std::mem::take(&mut task.chain);
+            return Some(Ok(Resolution::alias(chain, alias, false)));
+        }
         let aliases_max = self.config.limits.aliases_max;
         if task.passed.len() >= usize::from(aliases_max) {
             return Some(Err(self.limited(format!("more than {aliases_max} aliases"))));
