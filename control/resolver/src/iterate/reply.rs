@@ -175,6 +175,18 @@ fn read_sections(response: &Response, view: &View, aliases_max: usize) -> Meanin
         return Meaning::Failure(ResponseCode::YXDomain);
     }
     let soa = find_soa(response, view, &last);
+    // DS lives above the cut (RFC 4035 §3.1.4.1): its denial by the zone below says nothing of it.
+    let is_child = |soa: &RrSet| soa.owner == last && !last.is_root();
+    if view.qtype == RecordType::DS && !view.forward && soa.as_ref().is_some_and(is_child) {
+        if aliases.is_empty() {
+            return Meaning::Lame("DS denied by the zone itself");
+        }
+        return Meaning::Answer {
+            aliases,
+            end: End::Open,
+            trust,
+        };
+    }
     if response.rcode == ResponseCode::NXDomain {
         // RFC 6604 §3: with aliases, the code speaks of the last name.
         if soa.is_none() && !response.authoritative && !view.forward {

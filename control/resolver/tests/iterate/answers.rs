@@ -271,6 +271,54 @@ fn missing_ds_is_nodata_from_the_parent_even_when_the_child_is_known() {
 }
 
 #[test]
+fn ds_denied_by_the_zone_itself_is_not_believed() {
+    let mut net = Net::new();
+    net.add(COM, "com.", "example DS \\# 0001080200");
+    // An old server of both zones takes the lower one for every question.
+    let mut child = crate::authority::Zone::new("example.com.");
+    child.add("@ NS ns1\n ns1 A 192.0.2.1");
+    let mut old = true;
+    net.behave(COM, move |request, zones| {
+        if request.qtype != RecordType::DS || !std::mem::replace(&mut old, false) {
+            return Action::Serve;
+        }
+        let mut zones = zones.to_vec();
+        zones.push(child.clone());
+        let mut query = request.message.clone();
+        query.queries[0].set_query_type(TXT);
+        let mut reply = respond(&zones, &query);
+        reply.queries.clone_from(&request.message.queries);
+        assert_eq!(reply.authorities[0].name, name("example.com."));
+        Action::Message(Box::new(reply))
+    });
+    assert_eq!(
+        rcode(&net.ask("example.com.", RecordType::DS)),
+        ResponseCode::ServFail
+    );
+    assert_eq!(net.resolver.statistics().lame, 1);
+    net.pass(5_000);
+    let outcome = net.ask("example.com.", RecordType::DS);
+    assert_eq!(count(&outcome.answers, RecordType::DS), 1);
+}
+
+#[test]
+fn ds_at_the_end_of_an_alias_is_asked_of_the_zone_above_it() {
+    let mut net = Net::new();
+    net.add(COM, "com.", "example DS \\# 0001080200");
+    net.add_example("to-apex CNAME @");
+    let outcome = net.ask("to-apex.example.com.", RecordType::DS);
+    assert_eq!(count(&outcome.answers, RecordType::DS), 1);
+    assert_eq!(net.resolver.statistics().lame, 0);
+}
+
+#[test]
+fn ds_of_the_root_is_denied_by_the_root() {
+    let outcome = Net::new().ask(".", RecordType::DS);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert_eq!(count(&outcome.authority, SOA), 1);
+}
+
+#[test]
 fn any_gives_the_data_of_every_type() {
     let outcome = Net::new().ask("www.example.com.", ANY);
     assert_eq!(outcome.answers.len(), 3);
