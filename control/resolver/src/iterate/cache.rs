@@ -121,10 +121,10 @@ impl Found {
         }
     }
 
-    /// The proof, with no record living longer than the entry.
+    /// The proof, whose every record lives as long as the entry at least.
     pub(super) fn proof(&self) -> Vec<RrSet> {
         let aged = |set: &RrSet| RrSet {
-            ttl_secs: self.ttl_secs.min(set.ttl_secs),
+            ttl_secs: self.ttl_secs,
             ..set.clone()
         };
         self.proof.iter().map(aged).collect()
@@ -218,7 +218,10 @@ impl Cache {
         source: Source,
         proof: &[RrSet],
     ) {
-        let mut expires_ms = now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000;
+        // An answer goes when the first record of its proof does (RFC 4035 §4.5).
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        let ttl_secs = self.positive_ttl_secs(ttls_secs.fold(set.ttl_secs, u32::min));
+        let mut expires_ms = now_ms + u64::from(ttl_secs) * 1000;
         if set.rtype == RecordType::NS {
             // A zone must not stretch its own delegation, nor those that it gives itself: they end
             // with it, so that a revoked zone cannot live on as a "ghost domain".
@@ -271,11 +274,14 @@ impl Cache {
             .min(self.lifetimes.ttl_max_secs)
     }
 
-    /// The smaller of the SOA's TTL and its last field (RFC 2308 §5), bounded; `None` without SOA.
+    /// The smallest TTL of SOA and proofs, or the SOA's last field if that is smaller (RFC 2308 §5),
+    /// bounded; `None` without SOA.
     pub(super) fn negative_ttl_secs(&self, proof: &[RrSet]) -> Option<u32> {
         let soa = proof.iter().find(|set| set.rtype == RecordType::SOA)?;
-        let ttl_secs = soa.ttl_secs.min(soa.soa_minimum_secs()?);
-        Some(ttl_secs.min(self.lifetimes.negative_ttl_max_secs))
+        let ttl_max_secs = self.lifetimes.negative_ttl_max_secs;
+        let ttl_max_secs = ttl_max_secs.min(soa.soa_minimum_secs()?);
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        Some(ttls_secs.fold(ttl_max_secs, u32::min))
     }
 
     /// Forgets one type of a name, helpers included.

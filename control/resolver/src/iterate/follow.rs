@@ -294,9 +294,15 @@ impl Resolver {
                 return None;
             }
             End::Data { sets, proof } => {
-                let sets = sets.iter().map(|set| self.bounded_set(set)).collect();
+                let bounded =
+                    |sets: &[RrSet]| sets.iter().map(|set| self.bounded_set(set)).collect();
                 let chain = std::mem::take(&mut task.chain);
-                return Some(Ok(Resolution::data(chain, sets, proof.clone(), false)));
+                return Some(Ok(Resolution::data(
+                    chain,
+                    bounded(sets),
+                    bounded(proof),
+                    false,
+                )));
             }
             End::NoData { proof } => (ResponseCode::NoError, proof),
             End::NxDomain { proof } => (ResponseCode::NXDomain, proof),

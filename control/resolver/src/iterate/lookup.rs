@@ -109,7 +109,8 @@ impl Resolution {
                 authority.push(set);
             }
         }
-        let ttls_secs = chain.answers.iter().map(|set| set.ttl_secs);
+        let sets = chain.answers.iter().chain(&authority);
+        let ttls_secs = sets.map(|set| set.ttl_secs);
         Self {
             rcode,
             ttl_secs: ttls_secs.fold(ttl_max_secs, u32::min),

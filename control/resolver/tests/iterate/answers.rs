@@ -3,11 +3,11 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, RData, Record};
-use resolver::iterate::{Outcome, Question, extended_error};
+use resolver::iterate::{Config, Outcome, Question, Resolver, extended_error};
 
 use crate::authority::{name, opaque, respond, wire};
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, config, lines,
 };
 
 fn rcode(outcome: &Outcome) -> ResponseCode {
@@ -464,17 +464,18 @@ fn question_for_signatures_below_a_dname_leaves_that_its_signature() {
     }
 }
 
-/// Wildcards that are aliases, into this zone and out of it, with signatures of three labels. The
+/// Wildcards, also such that are aliases, into this zone and out of it, with signatures of three labels. The
 /// servers add the NSEC that denies the name itself, as RFC 4035 §3.1.3.3 asks.
-fn signed_wildcard_aliases() -> Net {
+fn signed_wildcard_aliases(nsec_ttl_secs: u32) -> Net {
     let mut net = Net::new();
+    net.add_example(&format!("*.here A 203.0.113.7\n*.here {}", signature(1)));
     for wildcard in ["*.near CNAME www", "*.away CNAME www.example.net."] {
         net.add_example(wildcard);
         let owner = wildcard.split(' ').next().unwrap();
         net.add_example(&format!("{owner} {}", signature(5)));
     }
     for server in [EXAMPLE_1, EXAMPLE_2] {
-        net.behave(server, |request, zones| {
+        net.behave(server, move |request, zones| {
             let mut reply = respond(zones, &request.message);
             if request.qname.starts_with("x.") {
                 let next = [wire(&name("z.example.com.")), vec![0, 1, 0x40]].concat();
@@ -482,7 +483,7 @@ fn signed_wildcard_aliases() -> Net {
                 let nsec = opaque(RecordType::NSEC, next);
                 reply
                     .authorities
-                    .push(Record::from_rdata(owner, 3600, nsec));
+                    .push(Record::from_rdata(owner, nsec_ttl_secs, nsec));
             }
             Action::Message(Box::new(reply))
         });
@@ -501,7 +502,7 @@ fn proofs(net: &mut Net, qname: &str, dnssec_ok: bool) -> usize {
 
 #[test]
 fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     for qname in ["x.away.example.com.", "x.near.example.com."] {
         assert_eq!(proofs(&mut net, qname, true), 1, "fresh, once: {qname}");
         let sent = net.log.len();
@@ -518,8 +519,43 @@ fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
 }
 
 #[test]
+fn answer_lives_no_longer_than_its_proof() {
+    for qname in ["x.here", "x.near", "x.away", "x"] {
+        let mut net = signed_wildcard_aliases(60);
+        let qname = format!("{qname}.example.com.");
+        assert_eq!(net.ask(&qname, A).ttl_secs, 60, "{qname}");
+        net.pass(20_000);
+        let sent = net.log.len();
+        let outcome = net.ask_question(signed(&qname, A));
+        let left_secs = outcome.ttl_secs;
+        assert!((39..=40).contains(&left_secs), "{qname} {left_secs}");
+        let ages = |record: &Record| record.ttl == left_secs;
+        assert!(outcome.authority.iter().all(ages), "{qname}");
+        net.pass(40_000);
+        assert_eq!(net.log.len(), sent);
+        assert_eq!(net.ask(&qname, A).ttl_secs, 60, "{qname}");
+    }
+}
+
+#[test]
+fn proof_below_the_least_ttl_is_kept_as_long_as_its_answer() {
+    let mut net = signed_wildcard_aliases(5);
+    net.resolver = Resolver::new(
+        Config {
+            ttl_min_secs: 30,
+            ..config()
+        },
+        [42; 32],
+    );
+    assert_eq!(net.ask("x.here.example.com.", A).ttl_secs, 30);
+    net.pass(10_000);
+    let outcome = net.ask_question(signed("x.here.example.com.", A));
+    assert_eq!((outcome.ttl_secs, outcome.authority[0].ttl), (20, 20));
+}
+
+#[test]
 fn proofs_of_several_wildcard_aliases_are_given_together() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     net.add(
         EXAMPLE_NET,
         "example.net.",
@@ -533,7 +569,7 @@ fn proofs_of_several_wildcard_aliases_are_given_together() {
 
 #[test]
 fn proof_beside_an_alias_that_is_no_wildcard_is_not_kept() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     net.add_example("x CNAME www.example.net.");
     net.add_example(&format!("x {}", signature(5)));
     assert_eq!(proofs(&mut net, "x.example.com.", true), 0);
