@@ -8,7 +8,7 @@ use hickory_proto::rr::RecordType;
 use super::bounded::{BoundedMap, HashKeys};
 use super::message::Trust;
 use super::name::WireName;
-use super::rrset::{Content, RrSet};
+use super::rrset::{Content, RrSet, may_stand_beside_cname};
 
 /// Types kept for one name (and twice that with glue and CD apart); the first to expire goes.
 const ENTRIES_PER_NAME_MAX: usize = 64;
@@ -381,7 +381,22 @@ impl Cache {
             let existence = (old.kind == Kind::NxDomain) != (entry.kind == Kind::NxDomain);
             existence && old.is_answer() && entry.is_answer() && old.unchecked == entry.unchecked
         };
-        let replaced = |old: &Entry| same(old) || (contradicts(old) && old.trust <= entry.trust);
+        // Nor does an alias have data: what is past its TTL would win over it when it is served
+        // stale, or the other way round.
+        let outdated = |old: &Entry| {
+            let both_data = old.kind == Kind::Data && entry.kind == Kind::Data;
+            both_data
+                && old.is_answer()
+                && answers
+                && old.unchecked == unchecked
+                && old.expires_ms <= now_ms
+                && (old.rtype == RecordType::CNAME) != (rtype == RecordType::CNAME)
+                && !may_stand_beside_cname(old.rtype)
+                && !may_stand_beside_cname(rtype)
+        };
+        let replaced = |old: &Entry| {
+            same(old) || outdated(old) || (contradicts(old) && old.trust <= entry.trust)
+        };
         entries.retain(|old| !replaced(old));
         if entries.len() >= ENTRIES_PER_NAME_MAX {
             let first = entries

@@ -1,7 +1,7 @@
 //! What is kept, for how long, and what is believed.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, AAAA, NS, TXT};
+use hickory_proto::rr::RecordType::{self, A, AAAA, CNAME, NS, NSEC, TXT};
 use resolver::iterate::{Config, Question, Trust, extended_error};
 
 use crate::authority::name;
@@ -436,6 +436,71 @@ fn data_past_its_ttl_is_served_when_every_server_fails() {
     let sent = net.log.len();
     assert!(net.ask("far.example.com.", A).stale, "and again, at once");
     assert_eq!(net.log.len(), sent);
+}
+
+/// Gives `swap.example.com.` data of its own or makes it an alias, for a minute.
+fn swap(net: &mut Net, from: RecordType, to: &str) {
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.edit(server, "example.com.", |zone| {
+            zone.remove("swap.example.com.", from);
+            zone.add(&format!("swap 60 {to}"));
+        });
+    }
+}
+
+fn swap_types(net: &Net) -> Vec<RecordType> {
+    let lines = net.resolver.dump(net.now_ms, &name("swap.example.com."));
+    let mut types: Vec<_> = lines.iter().map(|line| line.rtype).collect();
+    types.sort();
+    types
+}
+
+#[test]
+fn data_past_its_ttl_gives_way_to_the_alias_that_took_its_place() {
+    let mut net = Net::new();
+    swap(&mut net, A, "A 203.0.113.7");
+    net.add_example("swap 60 NSEC \\# 0377777700000140");
+    net.ask("swap.example.com.", A);
+    net.ask("swap.example.com.", NSEC);
+    net.pass(61_000);
+    swap(&mut net, A, "CNAME www");
+    net.ask("swap.example.com.", TXT);
+    assert_eq!(swap_types(&net), [CNAME, NSEC], "NSEC may stand beside it");
+    net.ask("www.example.com.", A);
+    net.silence(EXAMPLE_1);
+    net.silence(EXAMPLE_2);
+    net.pass(601_000);
+    let outcome = net.ask("swap.example.com.", A);
+    assert!(outcome.stale);
+    assert_eq!(outcome.answers[0].record_type(), CNAME);
+}
+
+#[test]
+fn alias_past_its_ttl_gives_way_to_the_data_that_took_its_place() {
+    let mut net = Net::new();
+    swap(&mut net, A, "CNAME www");
+    net.add_example("www TXT old");
+    net.add_example("swap 60 NSEC \\# 0377777700000140");
+    net.ask("swap.example.com.", TXT);
+    net.pass(61_000);
+    net.ask("swap.example.com.", NSEC);
+    assert_eq!(swap_types(&net), [CNAME, NSEC], "NSEC may stand beside it");
+    swap(&mut net, CNAME, "A 203.0.113.7");
+    net.ask("swap.example.com.", A);
+    net.silence(EXAMPLE_1);
+    net.silence(EXAMPLE_2);
+    let outcome = net.ask("swap.example.com.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
+}
+
+#[test]
+fn data_within_its_ttl_stays_beside_an_alias() {
+    let mut net = Net::new();
+    swap(&mut net, A, "A 203.0.113.7");
+    net.ask("swap.example.com.", A);
+    swap(&mut net, A, "CNAME www");
+    net.ask("swap.example.com.", TXT);
+    assert_eq!(addresses(&net.ask("swap.example.com.", A)), ["203.0.113.7"]);
 }
 
 #[test]
