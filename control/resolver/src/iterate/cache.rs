@@ -240,7 +240,6 @@ impl Cache {
     }
 
     /// Puts a denial in, for as long as its SOA allows (RFC 2308 §5); without SOA it is not kept.
-    /// Gives the seconds it may live, 0 without SOA.
     pub(super) fn insert_denial(
         &mut self,
         now_ms: u64,
@@ -248,9 +247,9 @@ impl Cache {
         denied: Option<RecordType>,
         source: Source,
         proof: &[RrSet],
-    ) -> u32 {
+    ) {
         let Some(ttl_secs) = self.negative_ttl_secs(proof) else {
-            return 0;
+            return;
         };
         let (rtype, kind) =
             denied.map_or((NXDOMAIN, Kind::NxDomain), |rtype| (rtype, Kind::NoData));
@@ -264,7 +263,6 @@ impl Cache {
             proof: proof.into(),
         };
         self.insert(now_ms, name, entry);
-        ttl_secs
     }
 
     /// The TTL, within the configured bounds.
