@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hickory_proto::rr::{DNSClass, Name};
+use hickory_proto::rr::Name;
 
+use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
@@ -130,7 +131,7 @@ impl Resolver {
 
     /// Answers from the cache alone, if it holds everything and the data is within its TTL.
     pub fn lookup_cache(&mut self, now_ms: u64, question: &Question) -> Option<Outcome> {
-        if question.qclass != DNSClass::IN {
+        if refusal(question).is_some() {
             return None;
         }
         let key = self.key(question);

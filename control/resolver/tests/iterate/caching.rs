@@ -1,6 +1,7 @@
 //! What is kept, for how long, and what is believed.
 
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::DNSClass;
 use hickory_proto::rr::RecordType::{self, A, AAAA, CNAME, NS, NSEC, TXT};
 use resolver::iterate::{Config, Question, Trust, extended_error};
 
@@ -348,6 +349,24 @@ fn cache_lookup_answers_only_what_is_there() {
         None,
         "half a chain is no answer"
     );
+}
+
+#[test]
+fn cache_lookup_answers_nothing_that_is_not_looked_up() {
+    let mut net = Net::new();
+    net.ask("nothing.example.com.", A);
+    let mut lookup = |question: &Question| net.resolver.lookup_cache(net.now_ms, question);
+    let denied = Question::new(name("nothing.example.com."), TXT);
+    assert!(lookup(&denied).is_some(), "NXDOMAIN holds for every type");
+    for rtype in [RecordType::ZERO, RecordType::OPT, RecordType::AXFR] {
+        let question = Question::new(name("nothing.example.com."), rtype);
+        assert_eq!(lookup(&question), None, "{rtype}");
+    }
+    let question = Question {
+        qclass: DNSClass::CH,
+        ..denied
+    };
+    assert_eq!(lookup(&question), None);
 }
 
 #[test]
