@@ -1,11 +1,11 @@
 //! What is kept, for how long, and what is believed.
 
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::DNSClass;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType::{self, A, AAAA, CNAME, NS, NSEC, TXT};
+use hickory_proto::rr::{DNSClass, Record};
 use resolver::iterate::{Config, Question, Trust, extended_error};
 
-use crate::authority::name;
+use crate::authority::{Zone, name, respond};
 use crate::net::{
     Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, address, addresses, code, config,
 };
@@ -115,7 +115,7 @@ fn denial_without_soa_is_given_but_not_kept() {
     let mut net = Net::new();
     for server in [EXAMPLE_1, EXAMPLE_2] {
         net.behave(server, |request, zones| {
-            let mut reply = crate::authority::respond(zones, &request.message);
+            let mut reply = respond(zones, &request.message);
             reply.authorities.clear();
             Action::Message(Box::new(reply))
         });
@@ -167,6 +167,78 @@ fn glue_does_not_replace_what_the_zone_says() {
     });
     net.ask("www.other.com.", A);
     assert_eq!(addresses(&net.ask("ns1.example.com.", A)), ["192.0.2.1"]);
+}
+
+/// From now on the servers of `example.com.` answer so, and without AA.
+fn without_authority(net: &mut Net, change: impl Fn(&mut Message) + Copy + 'static) {
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, move |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            reply.metadata.authoritative = false;
+            change(&mut reply);
+            Action::Message(Box::new(reply))
+        });
+    }
+}
+
+#[test]
+fn answer_without_authority_does_not_replace_one_with_it() {
+    let mut net = Net::new();
+    let first = addresses(&net.ask("www.example.com.", A));
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.edit(server, "example.com.", |zone| {
+            zone.remove("www.example.com.", A);
+            zone.add("www A 203.0.113.66");
+        });
+    }
+    without_authority(&mut net, |_| {});
+    // This brings the other address along.
+    assert_eq!(
+        addresses(&net.ask("alias.example.com.", A)),
+        ["203.0.113.66"]
+    );
+    assert_eq!(addresses(&net.ask("www.example.com.", A)), first);
+}
+
+#[test]
+fn denial_without_authority_does_not_remove_data_with_it() {
+    let mut net = Net::new();
+    net.ask("www.example.com.", A);
+    without_authority(&mut net, |reply| {
+        let zone = Zone::new("example.com.");
+        reply.answers.clear();
+        reply.authorities = zone.records(&name("example.com."), RecordType::SOA);
+        reply.metadata.response_code = ResponseCode::NXDomain;
+    });
+    let outcome = net.ask("www.example.com.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::NXDomain);
+    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+}
+
+#[test]
+fn servers_named_beside_an_answer_do_not_replace_those_asked_for() {
+    let mut net = Net::new();
+    net.ask("example.com.", NS);
+    let asked_for = |net: &Net| -> Vec<Vec<Record>> {
+        let lines = net.resolver.dump(net.now_ms, &name("example.com."));
+        let own = lines
+            .into_iter()
+            .filter(|line| (line.rtype, line.trust) == (NS, Trust::AuthoritativeAnswer));
+        own.map(|line| line.records).collect()
+    };
+    let before = asked_for(&net);
+    assert_eq!(before.len(), 1);
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            let mut zone = Zone::new("example.com.");
+            zone.add("@ NS other");
+            reply.authorities = zone.records(&name("example.com."), NS);
+            Action::Message(Box::new(reply))
+        });
+    }
+    net.ask("www.example.com.", A);
+    assert_eq!(asked_for(&net), before);
 }
 
 #[test]
