@@ -184,7 +184,7 @@ impl Resolver {
 }
 
 /// Why a question is not resolved at all.
-fn refusal(question: &Question) -> Option<&'static str> {
+pub(super) fn refusal(question: &Question) -> Option<&'static str> {
     match u16::from(question.qtype) {
         _ if question.qclass != DNSClass::IN => Some("only class IN is resolved"),
         // OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA; SIG signs messages (RFC 2931). ANY is 255.

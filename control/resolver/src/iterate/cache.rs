@@ -8,7 +8,7 @@ use hickory_proto::rr::RecordType;
 use super::bounded::{BoundedMap, HashKeys};
 use super::message::Trust;
 use super::name::WireName;
-use super::rrset::{Content, RrSet, Security};
+use super::rrset::{Content, RrSet, Security, may_stand_beside_cname};
 
 /// Types kept for one name (and twice that with glue and CD apart); the first to expire goes.
 const ENTRIES_PER_NAME_MAX: usize = 64;
@@ -140,10 +140,10 @@ impl Found {
         }
     }
 
-    /// The proof, with no record living longer than the entry.
+    /// The proof, whose every record lives as long as the entry at least.
     pub(super) fn proof(&self) -> Vec<RrSet> {
         let aged = |set: &RrSet| RrSet {
-            ttl_secs: self.ttl_secs.min(set.ttl_secs),
+            ttl_secs: self.ttl_secs,
             ..set.clone()
         };
         self.proof.iter().map(aged).collect()
@@ -237,7 +237,10 @@ impl Cache {
         source: Source,
         proof: &[RrSet],
     ) {
-        let mut expires_ms = now_ms + u64::from(self.positive_ttl_secs(set.ttl_secs)) * 1000;
+        // An answer goes when the first record of its proof does (RFC 4035 §4.5).
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        let ttl_secs = self.positive_ttl_secs(ttls_secs.fold(set.ttl_secs, u32::min));
+        let mut expires_ms = now_ms + u64::from(ttl_secs) * 1000;
         if set.rtype == RecordType::NS {
             // A zone must not stretch its own delegation, nor those that it gives itself: they end
             // with it, so that a revoked zone cannot live on as a "ghost domain".
@@ -257,7 +260,6 @@ impl Cache {
     }
 
     /// Puts a denial in, for as long as its SOA allows (RFC 2308 §5); without SOA it is not kept.
-    /// Gives the seconds it may live, 0 without SOA.
     pub(super) fn insert_denial(
         &mut self,
         now_ms: u64,
@@ -265,9 +267,9 @@ impl Cache {
         denied: Option<RecordType>,
         source: Source,
         proof: &[RrSet],
-    ) -> u32 {
+    ) {
         let Some(ttl_secs) = self.negative_ttl_secs(proof) else {
-            return 0;
+            return;
         };
         let (rtype, kind) =
             denied.map_or((NXDOMAIN, Kind::NxDomain), |rtype| (rtype, Kind::NoData));
@@ -282,7 +284,6 @@ impl Cache {
             proof: proof.into(),
         };
         self.insert(now_ms, name, entry);
-        ttl_secs
     }
 
     /// Puts in what a referral says of the DS of the zone that it leads to: their absence. It finds
@@ -356,11 +357,14 @@ impl Cache {
             .min(self.lifetimes.ttl_max_secs)
     }
 
-    /// The smaller of the SOA's TTL and its last field (RFC 2308 §5), bounded; `None` without SOA.
+    /// The smallest TTL of SOA and proofs, or the SOA's last field if that is smaller (RFC 2308 §5),
+    /// bounded; `None` without SOA.
     pub(super) fn negative_ttl_secs(&self, proof: &[RrSet]) -> Option<u32> {
         let soa = proof.iter().find(|set| set.rtype == RecordType::SOA)?;
-        let ttl_secs = soa.ttl_secs.min(soa.soa_minimum_secs()?);
-        Some(ttl_secs.min(self.lifetimes.negative_ttl_max_secs))
+        let ttl_max_secs = self.lifetimes.negative_ttl_max_secs;
+        let ttl_max_secs = ttl_max_secs.min(soa.soa_minimum_secs()?);
+        let ttls_secs = proof.iter().map(|set| set.ttl_secs);
+        Some(ttls_secs.fold(ttl_max_secs, u32::min))
     }
 
     /// Forgets one type of a name, helpers included.
@@ -466,7 +470,22 @@ impl Cache {
             let existence = (old.kind == Kind::NxDomain) != (entry.kind == Kind::NxDomain);
             existence && old.is_answer() && entry.is_answer() && old.unchecked == entry.unchecked
         };
-        let replaced = |old: &Entry| same(old) || (contradicts(old) && old.trust <= entry.trust);
+        // Nor does an alias have data: what is past its TTL would win over it when it is served
+        // stale, or the other way round.
+        let outdated = |old: &Entry| {
+            let both_data = old.kind == Kind::Data && entry.kind == Kind::Data;
+            both_data
+                && old.is_answer()
+                && answers
+                && old.unchecked == unchecked
+                && old.expires_ms <= now_ms
+                && (old.rtype == RecordType::CNAME) != (rtype == RecordType::CNAME)
+                && !may_stand_beside_cname(old.rtype)
+                && !may_stand_beside_cname(rtype)
+        };
+        let replaced = |old: &Entry| {
+            same(old) || outdated(old) || (contradicts(old) && old.trust <= entry.trust)
+        };
         entries.retain(|old| !replaced(old));
         if entries.len() >= ENTRIES_PER_NAME_MAX {
             let first = entries

@@ -3,7 +3,8 @@
 use super::bounded::{BoundedMap, HashKeys};
 use super::task::TaskKey;
 
-/// How long a first failure is remembered, in seconds; it doubles with each failure in a row.
+/// How long a first failure is remembered, in seconds; it doubles with each failure in a row, which
+/// ends when the longest hold has passed without one.
 const HOLD_SECS_MIN: u32 = 5;
 /// Longest time that a failure may be remembered, in seconds (RFC 9520 §3.2: five minutes).
 const HOLD_SECS_MAX: u32 = 300;
@@ -45,7 +46,9 @@ impl Failures {
 
     /// Remembers a failure; gives the seconds for which it holds.
     pub(super) fn insert(&mut self, now_ms: u64, key: TaskKey, failure: Failure) -> u32 {
-        let hold_secs = match self.0.peek(&key) {
+        let in_a_row =
+            |before: &&Remembered| now_ms < before.until_ms + 1000 * u64::from(HOLD_SECS_MAX);
+        let hold_secs = match self.0.peek(&key).filter(in_a_row) {
             Some(before) => (before.hold_secs * 2).min(HOLD_SECS_MAX),
             None => HOLD_SECS_MIN,
         };
@@ -105,6 +108,8 @@ mod tests {
         assert!(failures.find(299_999, &key).is_some());
         assert!(failures.find(300_000, &key).is_none());
         failures.remove(&key);
-        assert_eq!(failures.insert(0, key, failure), 5);
+        let mut insert = |now_ms| failures.insert(now_ms, key.clone(), failure.clone());
+        assert_eq!((insert(0), insert(304_999)), (5, 10));
+        assert_eq!(insert(304_999 + 310_000), 5, "the row ended long ago");
     }
 }

@@ -270,6 +270,10 @@ impl Resolver {
                 return Some(Ok(Resolution::too_long(chain, too_long, false)));
             }
         };
+        if alias.answers(task.key.rtype) {
+            let chain = std::mem::take(&mut task.chain);
+            return Some(Ok(Resolution::alias(chain, alias, false)));
+        }
         let aliases_max = self.config.limits.aliases_max;
         if task.passed.len() >= usize::from(aliases_max) {
             return Some(Err(self.limited(format!("more than {aliases_max} aliases"))));
@@ -304,9 +308,15 @@ impl Resolver {
                 return None;
             }
             End::Data { sets, proof } => {
-                let sets = sets.iter().map(|set| self.bounded_set(set)).collect();
+                let bounded =
+                    |sets: &[RrSet]| sets.iter().map(|set| self.bounded_set(set)).collect();
                 let chain = std::mem::take(&mut task.chain);
-                return Some(Ok(Resolution::data(chain, sets, proof.clone(), false)));
+                return Some(Ok(Resolution::data(
+                    chain,
+                    bounded(sets),
+                    bounded(proof),
+                    false,
+                )));
             }
             End::NoData { proof } => (ResponseCode::NoError, proof),
             End::NxDomain { proof } => (ResponseCode::NXDomain, proof),

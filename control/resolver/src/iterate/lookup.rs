@@ -6,7 +6,7 @@ use hickory_proto::rr::RecordType;
 use super::cache::{Cache, Kind, NXDOMAIN, Want};
 use super::name::WireName;
 use super::reply::{Alias, substitute};
-use super::rrset::{DNAME, RrSet, Security};
+use super::rrset::{DNAME, RrSet, Security, may_stand_beside_cname};
 use super::task::TaskKey;
 
 /// What the cache says of one name and type.
@@ -80,6 +80,12 @@ impl Resolution {
         Self::new(ResponseCode::NoError, chain, proof, None, u32::MAX, stale)
     }
 
+    /// An alias at the end of a chain that is itself what was asked for.
+    pub(super) fn alias(mut chain: Chain, alias: Alias, stale: bool) -> Self {
+        chain.push(alias);
+        Self::data(chain, Vec::new(), Vec::new(), stale)
+    }
+
     /// A denial at the end of a chain, good for `ttl_secs`.
     pub(super) fn denied(
         rcode: ResponseCode,
@@ -116,7 +122,8 @@ impl Resolution {
                 authority.push(set);
             }
         }
-        let ttls_secs = chain.answers.iter().map(|set| set.ttl_secs);
+        let sets = chain.answers.iter().chain(&authority);
+        let ttls_secs = sets.map(|set| set.ttl_secs);
         Self {
             rcode,
             ttl_secs: ttls_secs.fold(ttl_max_secs, u32::min),
@@ -168,6 +175,7 @@ impl Cache {
             };
         }
         if !matches!(qtype, RecordType::CNAME | RecordType::ANY)
+            && !may_stand_beside_cname(qtype)
             && let Some(found) = self.find(now_ms, name.as_bytes(), RecordType::CNAME, want)
             && found.kind == Kind::Data
         {
@@ -260,6 +268,9 @@ impl Cache {
                 Look::Alias { alias, stale } => {
                     any_stale |= stale;
                     match *alias {
+                        Ok(alias) if alias.answers(key.rtype) => {
+                            return Some(Resolution::alias(chain, alias, any_stale));
+                        }
                         Ok(alias) => name = chain.push(alias),
                         Err(too_long) => {
                             return Some(Resolution::too_long(chain, too_long, any_stale));

@@ -90,6 +90,14 @@ pub(super) struct Alias {
     pub(super) proof: Vec<RrSet>,
 }
 
+impl Alias {
+    /// Whether it is itself what was asked for: the CNAME that a DNAME implies matches these types
+    /// as any CNAME does, and is not followed (RFC 1034 §4.3.2 step 3a).
+    pub(super) fn answers(&self, qtype: RecordType) -> bool {
+        self.synthesised.is_some() && matches!(qtype, RecordType::CNAME | RecordType::ANY)
+    }
+}
+
 /// How a chain of aliases ends in one reply.
 #[derive(Debug)]
 pub(super) enum End {
@@ -168,6 +176,18 @@ fn read_sections(response: &Response, view: &View, aliases_max: usize) -> Meanin
         return Meaning::Failure(ResponseCode::YXDomain);
     }
     let soa = find_soa(response, view, &last);
+    // DS lives above the cut (RFC 4035 §3.1.4.1): its denial by the zone below says nothing of it.
+    let is_child = |soa: &RrSet| soa.owner == last && !last.is_root();
+    if view.qtype == RecordType::DS && !view.forward && soa.as_ref().is_some_and(is_child) {
+        if aliases.is_empty() {
+            return Meaning::Lame("DS denied by the zone itself");
+        }
+        return Meaning::Answer {
+            aliases,
+            end: End::Open,
+            trust,
+        };
+    }
     if response.rcode == ResponseCode::NXDomain {
         // RFC 6604 §3: with aliases, the code speaks of the last name.
         if soa.is_none() && !response.authoritative && !view.forward {
@@ -263,10 +283,12 @@ fn follow_aliases(
         if !last.is_within(&view.zone) {
             return (aliases, last, Some(End::Open));
         }
+        // Nothing stands below a DNAME but what it implies (RFC 6672 §2.4).
+        let dname = find_dname(response, view, &last);
         let sets: Vec<RrSet> = response
             .answers
             .iter()
-            .filter(|set| answers(set, &last, view.qtype))
+            .filter(|set| dname.is_none() && answers(set, &last, view.qtype))
             .cloned()
             .collect();
         if !sets.is_empty() {
@@ -276,7 +298,7 @@ fn follow_aliases(
             };
             return (aliases, last, Some(end));
         }
-        let Some(alias) = find_alias(response, view, &last) else {
+        let Some(alias) = dname.or_else(|| find_cname(response, view, &last).map(Ok)) else {
             return (aliases, last, None);
         };
         // The caller counts aliases over all replies and finds loops; here is only a bound.
@@ -300,17 +322,17 @@ fn answers(set: &RrSet, name: &WireName, qtype: RecordType) -> bool {
     set.owner == *name && (set.rtype == qtype || qtype == RecordType::ANY)
 }
 
-/// The alias that holds for a name; the error is a DNAME that makes it too long.
-fn find_alias(response: &Response, view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
-    if view.qtype == RecordType::CNAME {
-        return None;
-    }
-    let dname = response.answers.iter().find(|set| {
+/// The DNAME above a name, applied; the error is one that makes it too long.
+fn find_dname(response: &Response, view: &View, name: &WireName) -> Option<Result<Alias, Alias>> {
+    let above = |set: &&RrSet| {
         set.rtype == DNAME && name.is_below(&set.owner) && set.owner.is_within(&view.zone)
-    });
-    if let Some(set) = dname {
-        return Some(substitute(name, set.clone()));
-    }
+    };
+    let set = response.answers.iter().find(above)?;
+    Some(substitute(name, set.clone()))
+}
+
+/// The CNAME of a name.
+fn find_cname(response: &Response, view: &View, name: &WireName) -> Option<Alias> {
     let set = response
         .answers
         .iter()
@@ -321,12 +343,12 @@ fn find_alias(response: &Response, view: &View, name: &WireName) -> Option<Resul
     } else {
         Vec::new()
     };
-    Some(Ok(Alias {
+    Some(Alias {
         set: set.clone(),
         synthesised: None,
         target,
         proof,
-    }))
+    })
 }
 
 /// Applies a DNAME of an ancestor; the error is the same DNAME if the name becomes too long.

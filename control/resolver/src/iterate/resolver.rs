@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use hickory_proto::rr::{DNSClass, Name};
+use hickory_proto::rr::Name;
 
+use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
@@ -148,7 +149,7 @@ impl Resolver {
 
     /// Answers from the cache alone, if it holds everything and the data is within its TTL.
     pub fn lookup_cache(&mut self, now_ms: u64, question: &Question) -> Option<Outcome> {
-        if question.qclass != DNSClass::IN {
+        if refusal(question).is_some() {
             return None;
         }
         let key = self.key(question);

@@ -12,6 +12,13 @@ use super::name::WireName;
 /// DNAME (RFC 6672).
 pub(super) const DNAME: RecordType = RecordType::DNAME;
 
+/// Types that a name may have beside a CNAME, so that a question for them is about the name itself
+/// and is not redirected (RFC 4035 §2.5; KEY and NXT by RFC 2181 §10.1).
+pub(super) fn may_stand_beside_cname(rtype: RecordType) -> bool {
+    // KEY, NXT, RRSIG, NSEC.
+    matches!(u16::from(rtype), 25 | 30 | 46 | 47)
+}
+
 /// RDATA of several records in one allocation: for each, its length in two bytes, then its bytes.
 /// Names inside are not compressed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use wire::query::Query;
 use wire::{flag, rcode};
 
-use super::compose::{Full, write_header};
+use super::compose::write_header;
 use super::data::Zone;
 use super::name::{NameBuffer, is_at_or_below};
 use super::resolve::Work;
@@ -66,23 +66,21 @@ impl Zone {
         assert!(question_end <= message.len());
         let capacity = message.len().min(limit).max(question_end);
         let (message, _) = message.split_at_mut(capacity);
-        let (ending, composed) = if is_at_or_below(query.qname(), self.apex()) {
+        let (end, composed) = if is_at_or_below(query.qname(), self.apex()) {
             Work::new(self, query, message).finish()
         } else {
-            (
-                Ok(End::of(Kind::Refused, rcode::REFUSED)),
-                Composed::empty(question_end),
-            )
-        };
-        let (end, composed) = match ending {
-            Ok(end) => (end, composed),
-            Err(Full) => (End::of(Kind::Truncated, 0), Composed::empty(question_end)),
+            let end = End::of(Kind::Refused, rcode::REFUSED);
+            (end, Composed::empty(question_end))
         };
         let mut flags = flag::QR | query.flags & (flag::RD | flag::CD) | end.rcode;
-        match end.kind {
-            Kind::Truncated => flags |= flag::TC | flag::AA,
-            Kind::Refused | Kind::Referral => {}
-            _ => flags |= flag::AA,
+        let composed = if end.kind == Kind::Truncated {
+            flags |= flag::TC;
+            Composed::empty(question_end)
+        } else {
+            composed
+        };
+        if end.authoritative {
+            flags |= flag::AA;
         }
         write_header(message, flags, 1, composed.counts);
         Outcome {
@@ -101,6 +99,7 @@ impl Zone {
 pub(super) struct End {
     pub(super) kind: Kind,
     pub(super) rcode: u16,
+    pub(super) authoritative: bool,
     pub(super) target: Option<NameBuffer>,
 }
 
@@ -109,6 +108,7 @@ impl End {
         Self {
             kind,
             rcode,
+            authoritative: !matches!(kind, Kind::Refused | Kind::Referral),
             target: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Proofs that something is absent, from the NSEC or NSEC3 records of a pre-signed zone (RFC 4035 §3.1.3, RFC 5155 §7.2).
 //!
-//! Finds the records; [`super::answer`] writes them. Trusts the signer: a chain with holes gives answers without proof.
+//! Finds the records; [`super::resolve`] writes them. Trusts the signer: a chain with holes gives answers without proof.
 
 use super::build::Builder;
 use super::data::{Denial, EncodedRecords, Nsec3Entry, RECORD_HEADER_BYTES, Rrset, Span, Zone};

@@ -98,13 +98,17 @@ impl<'z, 'm> Work<'z, 'm> {
     }
 
     /// Writes the answer; how it ended, and what stands in the message.
-    pub(super) fn finish(mut self) -> (Result<End, Full>, Composed) {
-        let ending = self.run();
+    pub(super) fn finish(mut self) -> (End, Composed) {
+        let end = self.run().unwrap_or_else(|Full| End {
+            // A referral stays one, whether it fits or not.
+            authoritative: self.cut.is_none() || self.chain.count > 0,
+            ..End::of(Kind::Truncated, 0)
+        });
         let (total_bytes, counts) = (self.composer.position(), self.composer.counts());
         let (required_bytes, required_additional) =
             self.required.unwrap_or((total_bytes, counts[2]));
         (
-            ending,
+            end,
             Composed {
                 counts,
                 required_bytes,
@@ -140,9 +144,8 @@ impl<'z, 'm> Work<'z, 'm> {
             let name = name.as_bytes();
             if !is_at_or_below(name, self.zone.apex()) {
                 return Ok(End {
-                    kind: Kind::Alias,
-                    rcode: 0,
                     target: NameBuffer::from_wire(name),
+                    ..End::of(Kind::Alias, 0)
                 });
             }
             let owners = &self.chain.owners[..self.chain.count];
@@ -262,6 +265,7 @@ impl<'z, 'm> Work<'z, 'm> {
     fn refer(&mut self, cut: u32, name: &[u8]) -> Result<Step, Full> {
         let zone = self.zone;
         let node = zone.tree.node(cut);
+        self.cut = Some(cut);
         let owner = self.owner_of(zone.name_of(cut));
         if let Some(rrset) = zone.rrset(node, rtype::NS) {
             self.composer.write_rrset(
@@ -284,14 +288,12 @@ impl<'z, 'm> Work<'z, 'm> {
                 None => zone.prove_no_data(cut, &mut self.proofs),
             }
         }
-        self.cut = Some(cut);
         Ok(Step::End(if self.chain.count == 0 {
             End::of(Kind::Referral, 0)
         } else {
             End {
-                kind: Kind::Alias,
-                rcode: 0,
                 target: NameBuffer::from_wire(name),
+                ..End::of(Kind::Alias, 0)
             }
         }))
     }

@@ -3,11 +3,11 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, RData, Record};
-use resolver::iterate::{Outcome, Question, extended_error};
+use resolver::iterate::{Config, Outcome, Question, Resolver, extended_error};
 
 use crate::authority::{name, opaque, respond, wire};
 use crate::net::{
-    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, lines,
+    Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, Net, ROOT, addresses, code, config, lines,
 };
 
 fn rcode(outcome: &Outcome) -> ResponseCode {
@@ -124,13 +124,64 @@ fn cached_dname_renames_other_names_without_asking_its_zone_again() {
 }
 
 #[test]
-fn dname_that_makes_the_name_too_long_is_yxdomain() {
+fn cname_that_a_dname_implies_is_not_followed_when_it_is_asked_for() {
+    for qtype in [CNAME, ANY] {
+        let mut net = Net::new();
+        // The name that it leads to does not exist, and the server says so.
+        net.add_example("old DNAME new");
+        let mut outcomes = vec![net.ask("www.old.example.com.", qtype)];
+        let sent = net.log.len();
+        outcomes.push(net.ask("www.old.example.com.", qtype));
+        outcomes.push(net.ask("ftp.old.example.com.", qtype));
+        assert_eq!(net.log.len(), sent, "the DNAME is cached");
+        for outcome in outcomes {
+            assert_eq!(rcode(&outcome), ResponseCode::NoError);
+            let types: Vec<_> = outcome.answers.iter().map(Record::record_type).collect();
+            assert_eq!(types, [RecordType::DNAME, CNAME]);
+        }
+        assert_eq!(
+            rcode(&net.ask("www.old.example.com.", A)),
+            ResponseCode::NXDomain
+        );
+    }
+}
+
+#[test]
+fn question_about_an_alias_itself_is_not_redirected_by_its_cached_cname() {
     let mut net = Net::new();
-    let long = format!("{0}.{0}.{0}", "x".repeat(60));
-    net.add_example(&format!("old DNAME {long}.example.net."));
-    let outcome = net.ask(&format!("{0}.{0}.old.example.com.", "y".repeat(60)), A);
-    assert_eq!(rcode(&outcome), ResponseCode::YXDomain);
-    assert_eq!(outcome.answers[0].record_type(), RecordType::DNAME);
+    net.add_example(&format!("alias {}", signature(5)));
+    net.add_example("alias NSEC \\# 0377777700000140");
+    net.ask("alias.example.com.", A);
+    for rtype in [RecordType::RRSIG, RecordType::NSEC] {
+        let outcome = net.ask("alias.example.com.", rtype);
+        assert_eq!(count(&outcome.answers, rtype), 1);
+        assert_eq!(outcome.answers.len(), 1, "{rtype}");
+    }
+    let types = [RecordType::KEY, RecordType::Unknown(30), RecordType::NSEC];
+    for (number, rtype) in types.into_iter().enumerate() {
+        // Servers that know the rule deny the type; what counts is whom they are asked about.
+        net.add_example(&format!("alias{number} CNAME www"));
+        let owner = format!("alias{number}.example.com.");
+        net.ask(&owner, A);
+        net.ask(&owner, rtype);
+        let last = net.log.last().unwrap();
+        assert_eq!((&last.qname, last.qtype), (&owner, rtype));
+    }
+}
+
+#[test]
+fn dname_that_makes_the_name_too_long_is_yxdomain() {
+    for qtype in [A, CNAME] {
+        let mut net = Net::new();
+        let long = format!("{0}.{0}.{0}", "x".repeat(60));
+        net.add_example(&format!("old DNAME {long}.example.net."));
+        for label in ["y", "z"] {
+            let qname = format!("{0}.{0}.old.example.com.", label.repeat(60));
+            let outcome = net.ask(&qname, qtype);
+            assert_eq!(rcode(&outcome), ResponseCode::YXDomain);
+            assert_eq!(outcome.answers[0].record_type(), RecordType::DNAME);
+        }
+    }
 }
 
 #[test]
@@ -217,6 +268,54 @@ fn missing_ds_is_nodata_from_the_parent_even_when_the_child_is_known() {
     let outcome = net.ask("example.com.", RecordType::DS);
     assert_eq!(rcode(&outcome), ResponseCode::NoError);
     assert_eq!(outcome.authority[0].name, name("com."));
+}
+
+#[test]
+fn ds_denied_by_the_zone_itself_is_not_believed() {
+    let mut net = Net::new();
+    net.add(COM, "com.", "example DS \\# 0001080200");
+    // An old server of both zones takes the lower one for every question.
+    let mut child = crate::authority::Zone::new("example.com.");
+    child.add("@ NS ns1\n ns1 A 192.0.2.1");
+    let mut old = true;
+    net.behave(COM, move |request, zones| {
+        if request.qtype != RecordType::DS || !std::mem::replace(&mut old, false) {
+            return Action::Serve;
+        }
+        let mut zones = zones.to_vec();
+        zones.push(child.clone());
+        let mut query = request.message.clone();
+        query.queries[0].set_query_type(TXT);
+        let mut reply = respond(&zones, &query);
+        reply.queries.clone_from(&request.message.queries);
+        assert_eq!(reply.authorities[0].name, name("example.com."));
+        Action::Message(Box::new(reply))
+    });
+    assert_eq!(
+        rcode(&net.ask("example.com.", RecordType::DS)),
+        ResponseCode::ServFail
+    );
+    assert_eq!(net.resolver.statistics().lame, 1);
+    net.pass(5_000);
+    let outcome = net.ask("example.com.", RecordType::DS);
+    assert_eq!(count(&outcome.answers, RecordType::DS), 1);
+}
+
+#[test]
+fn ds_at_the_end_of_an_alias_is_asked_of_the_zone_above_it() {
+    let mut net = Net::new();
+    net.add(COM, "com.", "example DS \\# 0001080200");
+    net.add_example("to-apex CNAME @");
+    let outcome = net.ask("to-apex.example.com.", RecordType::DS);
+    assert_eq!(count(&outcome.answers, RecordType::DS), 1);
+    assert_eq!(net.resolver.statistics().lame, 0);
+}
+
+#[test]
+fn ds_of_the_root_is_denied_by_the_root() {
+    let outcome = Net::new().ask(".", RecordType::DS);
+    assert_eq!(rcode(&outcome), ResponseCode::NoError);
+    assert_eq!(count(&outcome.authority, SOA), 1);
 }
 
 #[test]
@@ -365,17 +464,18 @@ fn question_for_signatures_below_a_dname_leaves_that_its_signature() {
     }
 }
 
-/// Wildcards that are aliases, into this zone and out of it, with signatures of three labels. The
+/// Wildcards, also such that are aliases, into this zone and out of it, with signatures of three labels. The
 /// servers add the NSEC that denies the name itself, as RFC 4035 §3.1.3.3 asks.
-fn signed_wildcard_aliases() -> Net {
+fn signed_wildcard_aliases(nsec_ttl_secs: u32) -> Net {
     let mut net = Net::new();
+    net.add_example(&format!("*.here A 203.0.113.7\n*.here {}", signature(1)));
     for wildcard in ["*.near CNAME www", "*.away CNAME www.example.net."] {
         net.add_example(wildcard);
         let owner = wildcard.split(' ').next().unwrap();
         net.add_example(&format!("{owner} {}", signature(5)));
     }
     for server in [EXAMPLE_1, EXAMPLE_2] {
-        net.behave(server, |request, zones| {
+        net.behave(server, move |request, zones| {
             let mut reply = respond(zones, &request.message);
             if request.qname.starts_with("x.") {
                 let next = [wire(&name("z.example.com.")), vec![0, 1, 0x40]].concat();
@@ -383,7 +483,7 @@ fn signed_wildcard_aliases() -> Net {
                 let nsec = opaque(RecordType::NSEC, next);
                 reply
                     .authorities
-                    .push(Record::from_rdata(owner, 3600, nsec));
+                    .push(Record::from_rdata(owner, nsec_ttl_secs, nsec));
             }
             Action::Message(Box::new(reply))
         });
@@ -402,7 +502,7 @@ fn proofs(net: &mut Net, qname: &str, dnssec_ok: bool) -> usize {
 
 #[test]
 fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     for qname in ["x.away.example.com.", "x.near.example.com."] {
         assert_eq!(proofs(&mut net, qname, true), 1, "fresh, once: {qname}");
         let sent = net.log.len();
@@ -419,8 +519,43 @@ fn proof_of_a_wildcard_alias_is_given_fresh_and_from_the_cache() {
 }
 
 #[test]
+fn answer_lives_no_longer_than_its_proof() {
+    for qname in ["x.here", "x.near", "x.away", "x"] {
+        let mut net = signed_wildcard_aliases(60);
+        let qname = format!("{qname}.example.com.");
+        assert_eq!(net.ask(&qname, A).ttl_secs, 60, "{qname}");
+        net.pass(20_000);
+        let sent = net.log.len();
+        let outcome = net.ask_question(signed(&qname, A));
+        let left_secs = outcome.ttl_secs;
+        assert!((39..=40).contains(&left_secs), "{qname} {left_secs}");
+        let ages = |record: &Record| record.ttl == left_secs;
+        assert!(outcome.authority.iter().all(ages), "{qname}");
+        net.pass(40_000);
+        assert_eq!(net.log.len(), sent);
+        assert_eq!(net.ask(&qname, A).ttl_secs, 60, "{qname}");
+    }
+}
+
+#[test]
+fn proof_below_the_least_ttl_is_kept_as_long_as_its_answer() {
+    let mut net = signed_wildcard_aliases(5);
+    net.resolver = Resolver::new(
+        Config {
+            ttl_min_secs: 30,
+            ..config()
+        },
+        [42; 32],
+    );
+    assert_eq!(net.ask("x.here.example.com.", A).ttl_secs, 30);
+    net.pass(10_000);
+    let outcome = net.ask_question(signed("x.here.example.com.", A));
+    assert_eq!((outcome.ttl_secs, outcome.authority[0].ttl), (20, 20));
+}
+
+#[test]
 fn proofs_of_several_wildcard_aliases_are_given_together() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     net.add(
         EXAMPLE_NET,
         "example.net.",
@@ -434,7 +569,7 @@ fn proofs_of_several_wildcard_aliases_are_given_together() {
 
 #[test]
 fn proof_beside_an_alias_that_is_no_wildcard_is_not_kept() {
-    let mut net = signed_wildcard_aliases();
+    let mut net = signed_wildcard_aliases(3600);
     net.add_example("x CNAME www.example.net.");
     net.add_example(&format!("x {}", signature(5)));
     assert_eq!(proofs(&mut net, "x.example.com.", true), 0);

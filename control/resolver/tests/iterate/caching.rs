@@ -1,10 +1,11 @@
 //! What is kept, for how long, and what is believed.
 
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, AAAA, NS, TXT};
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RecordType::{self, A, AAAA, CNAME, NS, NSEC, TXT};
+use hickory_proto::rr::{DNSClass, Record};
 use resolver::iterate::{Config, Question, Trust, extended_error};
 
-use crate::authority::name;
+use crate::authority::{Zone, name, respond};
 use crate::net::{
     Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, address, addresses, code, config,
 };
@@ -114,7 +115,7 @@ fn denial_without_soa_is_given_but_not_kept() {
     let mut net = Net::new();
     for server in [EXAMPLE_1, EXAMPLE_2] {
         net.behave(server, |request, zones| {
-            let mut reply = crate::authority::respond(zones, &request.message);
+            let mut reply = respond(zones, &request.message);
             reply.authorities.clear();
             Action::Message(Box::new(reply))
         });
@@ -166,6 +167,78 @@ fn glue_does_not_replace_what_the_zone_says() {
     });
     net.ask("www.other.com.", A);
     assert_eq!(addresses(&net.ask("ns1.example.com.", A)), ["192.0.2.1"]);
+}
+
+/// From now on the servers of `example.com.` answer so, and without AA.
+fn without_authority(net: &mut Net, change: impl Fn(&mut Message) + Copy + 'static) {
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, move |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            reply.metadata.authoritative = false;
+            change(&mut reply);
+            Action::Message(Box::new(reply))
+        });
+    }
+}
+
+#[test]
+fn answer_without_authority_does_not_replace_one_with_it() {
+    let mut net = Net::new();
+    let first = addresses(&net.ask("www.example.com.", A));
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.edit(server, "example.com.", |zone| {
+            zone.remove("www.example.com.", A);
+            zone.add("www A 203.0.113.66");
+        });
+    }
+    without_authority(&mut net, |_| {});
+    // This brings the other address along.
+    assert_eq!(
+        addresses(&net.ask("alias.example.com.", A)),
+        ["203.0.113.66"]
+    );
+    assert_eq!(addresses(&net.ask("www.example.com.", A)), first);
+}
+
+#[test]
+fn denial_without_authority_does_not_remove_data_with_it() {
+    let mut net = Net::new();
+    net.ask("www.example.com.", A);
+    without_authority(&mut net, |reply| {
+        let zone = Zone::new("example.com.");
+        reply.answers.clear();
+        reply.authorities = zone.records(&name("example.com."), RecordType::SOA);
+        reply.metadata.response_code = ResponseCode::NXDomain;
+    });
+    let outcome = net.ask("www.example.com.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::NXDomain);
+    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+}
+
+#[test]
+fn servers_named_beside_an_answer_do_not_replace_those_asked_for() {
+    let mut net = Net::new();
+    net.ask("example.com.", NS);
+    let asked_for = |net: &Net| -> Vec<Vec<Record>> {
+        let lines = net.resolver.dump(net.now_ms, &name("example.com."));
+        let own = lines
+            .into_iter()
+            .filter(|line| (line.rtype, line.trust) == (NS, Trust::AuthoritativeAnswer));
+        own.map(|line| line.records).collect()
+    };
+    let before = asked_for(&net);
+    assert_eq!(before.len(), 1);
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            let mut zone = Zone::new("example.com.");
+            zone.add("@ NS other");
+            reply.authorities = zone.records(&name("example.com."), NS);
+            Action::Message(Box::new(reply))
+        });
+    }
+    net.ask("www.example.com.", A);
+    assert_eq!(asked_for(&net), before);
 }
 
 #[test]
@@ -351,6 +424,24 @@ fn cache_lookup_answers_only_what_is_there() {
 }
 
 #[test]
+fn cache_lookup_answers_nothing_that_is_not_looked_up() {
+    let mut net = Net::new();
+    net.ask("nothing.example.com.", A);
+    let mut lookup = |question: &Question| net.resolver.lookup_cache(net.now_ms, question);
+    let denied = Question::new(name("nothing.example.com."), TXT);
+    assert!(lookup(&denied).is_some(), "NXDOMAIN holds for every type");
+    for rtype in [RecordType::ZERO, RecordType::OPT, RecordType::AXFR] {
+        let question = Question::new(name("nothing.example.com."), rtype);
+        assert_eq!(lookup(&question), None, "{rtype}");
+    }
+    let question = Question {
+        qclass: DNSClass::CH,
+        ..denied
+    };
+    assert_eq!(lookup(&question), None);
+}
+
+#[test]
 fn equal_questions_share_one_resolution_and_are_answered_together() {
     let mut net = Net::new();
     let plain = net.begin_plain("www.example.com.", A);
@@ -436,6 +527,71 @@ fn data_past_its_ttl_is_served_when_every_server_fails() {
     let sent = net.log.len();
     assert!(net.ask("far.example.com.", A).stale, "and again, at once");
     assert_eq!(net.log.len(), sent);
+}
+
+/// Gives `swap.example.com.` data of its own or makes it an alias, for a minute.
+fn swap(net: &mut Net, from: RecordType, to: &str) {
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.edit(server, "example.com.", |zone| {
+            zone.remove("swap.example.com.", from);
+            zone.add(&format!("swap 60 {to}"));
+        });
+    }
+}
+
+fn swap_types(net: &Net) -> Vec<RecordType> {
+    let lines = net.resolver.dump(net.now_ms, &name("swap.example.com."));
+    let mut types: Vec<_> = lines.iter().map(|line| line.rtype).collect();
+    types.sort();
+    types
+}
+
+#[test]
+fn data_past_its_ttl_gives_way_to_the_alias_that_took_its_place() {
+    let mut net = Net::new();
+    swap(&mut net, A, "A 203.0.113.7");
+    net.add_example("swap 60 NSEC \\# 0377777700000140");
+    net.ask("swap.example.com.", A);
+    net.ask("swap.example.com.", NSEC);
+    net.pass(61_000);
+    swap(&mut net, A, "CNAME www");
+    net.ask("swap.example.com.", TXT);
+    assert_eq!(swap_types(&net), [CNAME, NSEC], "NSEC may stand beside it");
+    net.ask("www.example.com.", A);
+    net.silence(EXAMPLE_1);
+    net.silence(EXAMPLE_2);
+    net.pass(601_000);
+    let outcome = net.ask("swap.example.com.", A);
+    assert!(outcome.stale);
+    assert_eq!(outcome.answers[0].record_type(), CNAME);
+}
+
+#[test]
+fn alias_past_its_ttl_gives_way_to_the_data_that_took_its_place() {
+    let mut net = Net::new();
+    swap(&mut net, A, "CNAME www");
+    net.add_example("www TXT old");
+    net.add_example("swap 60 NSEC \\# 0377777700000140");
+    net.ask("swap.example.com.", TXT);
+    net.pass(61_000);
+    net.ask("swap.example.com.", NSEC);
+    assert_eq!(swap_types(&net), [CNAME, NSEC], "NSEC may stand beside it");
+    swap(&mut net, CNAME, "A 203.0.113.7");
+    net.ask("swap.example.com.", A);
+    net.silence(EXAMPLE_1);
+    net.silence(EXAMPLE_2);
+    let outcome = net.ask("swap.example.com.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
+}
+
+#[test]
+fn data_within_its_ttl_stays_beside_an_alias() {
+    let mut net = Net::new();
+    swap(&mut net, A, "A 203.0.113.7");
+    net.ask("swap.example.com.", A);
+    swap(&mut net, A, "CNAME www");
+    net.ask("swap.example.com.", TXT);
+    assert_eq!(addresses(&net.ask("swap.example.com.", A)), ["203.0.113.7"]);
 }
 
 #[test]

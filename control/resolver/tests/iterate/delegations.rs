@@ -229,6 +229,27 @@ fn dname_of_a_zone_above_is_not_believed_from_below() {
 }
 
 #[test]
+fn dname_of_a_zone_above_redirects_nothing_when_it_stands_alone() {
+    let mut net = Net::new();
+    for server in [EXAMPLE_1, EXAMPLE_2] {
+        net.behave(server, |request, zones| {
+            let mut reply = respond(zones, &request.message);
+            let data = crate::authority::opaque(
+                hickory_proto::rr::RecordType::DNAME,
+                crate::authority::wire(&name("example.net.")),
+            );
+            reply.answers = vec![Record::from_rdata(name("com."), 3600, data)];
+            Action::Message(Box::new(reply))
+        });
+    }
+    let outcome = net.ask("www.example.com.", A);
+    assert!(outcome.answers.is_empty(), "{:?}", outcome.answers);
+    assert_eq!(net.queries_to(EXAMPLE_NET), 0);
+    let lines = net.resolver.dump(net.now_ms, &name("com."));
+    assert!(lines.iter().all(|line| line.rtype == NS), "{lines:?}");
+}
+
+#[test]
 fn server_that_refuses_is_passed_over_and_remembered_as_lame() {
     let mut net = Net::new();
     net.refuse(EXAMPLE_1, ResponseCode::Refused);

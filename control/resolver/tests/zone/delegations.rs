@@ -119,10 +119,23 @@ fn required_glue_that_does_not_fit_truncates() {
     let required = ask(&zone, "x.unsigned.example.", "A")
         .outcome
         .required_bytes;
-    let reply = ask_with(&zone, "x.unsigned.example.", "A", false, required - 1);
-    assert!(reply.tc);
-    assert_eq!(reply.kind(), Kind::Truncated);
-    assert!(reply.authority.is_empty() && reply.additional.is_empty());
+    // At 40 bytes not even the name servers fit.
+    for limit in [40, required - 1] {
+        let reply = ask_with(&zone, "x.unsigned.example.", "A", false, limit);
+        assert_eq!((reply.tc, reply.aa), (true, false), "limit {limit}");
+        assert_eq!(reply.kind(), Kind::Truncated);
+        assert!(reply.authority.is_empty() && reply.additional.is_empty());
+    }
+}
+
+#[test]
+fn truncated_alias_into_a_delegation_is_authoritative() {
+    let zone = small("a 60 CNAME x.sub\nsub 60 NS ns.sub\nns.sub 60 A 192.0.2.1\n");
+    let whole = ask(&zone, "a.example.", "A");
+    assert_eq!((whole.aa, whole.kind()), (true, Kind::Alias));
+    let limit = whole.outcome.required_bytes - 1;
+    let reply = ask_with(&zone, "a.example.", "A", false, limit);
+    assert_eq!((reply.tc, reply.aa), (true, true));
 }
 
 #[test]
