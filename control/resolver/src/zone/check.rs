@@ -2,8 +2,11 @@
 //!
 //! Data that passes here can be walked and shown without further checks; unknown types have no form and always pass.
 
+use super::gateway::{gateway_bytes, relay_bytes};
+use super::identity::identity_bytes;
 use super::location::{LOCATION_BYTES, is_precision};
 use super::name::name_end;
+use super::prefixes::check_prefixes;
 use super::svcb::check_value;
 use super::types::{Field, Names, fields_of};
 
@@ -84,6 +87,7 @@ fn field_bytes(field: Field, rest: &[u8]) -> Result<usize, &'static str> {
         Field::Eui64 | Field::Locator => 8,
         Field::Ipv6 => 16,
         Field::Name(_) => name_end(rest).ok_or("an uncompressed name")?,
+        Field::NameList => check_names(rest)?,
         Field::CharString | Field::HexCounted => counted()?,
         Field::Base32Counted => {
             counted().and_then(|bytes| if bytes > 1 { Ok(bytes) } else { Err("a hash") })?
@@ -99,13 +103,26 @@ fn field_bytes(field: Field, rest: &[u8]) -> Result<usize, &'static str> {
             }
         }
         Field::CharStrings => check_strings(rest)?,
-        Field::Octets => rest.len(),
+        Field::Octets | Field::Base64OrNone => rest.len(),
         Field::Hex | Field::Base64 if rest.is_empty() => return Err("one byte or more"),
         Field::Hex | Field::Base64 => rest.len(),
         Field::Types => check_types(rest)?,
         Field::Location => check_location(rest)?,
+        Field::Gateway => gateway_bytes(rest)?,
+        Field::Relay => relay_bytes(rest)?,
+        Field::Prefixes => check_prefixes(rest)?,
+        Field::Identity => identity_bytes(rest)?,
         Field::Parameters => check_parameters(rest)?,
     })
+}
+
+fn check_names(data: &[u8]) -> Result<usize, &'static str> {
+    let mut rest = data;
+    while !rest.is_empty() {
+        let end = name_end(rest).ok_or("an uncompressed name")?;
+        rest = rest.get(end..).unwrap_or(&[]);
+    }
+    Ok(data.len())
 }
 
 fn check_strings(data: &[u8]) -> Result<usize, &'static str> {

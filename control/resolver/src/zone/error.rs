@@ -77,8 +77,10 @@ pub enum Problem {
         /// The word as written.
         found: String,
     },
-    /// A quoted string without its closing quote on the same line.
-    #[error("quoted string without an end, expected `\"` before the end of the line")]
+    /// A quoted string without its closing quote.
+    #[error(
+        "quoted string without an end, expected `\"` before the line ends, or inside parentheses before the file does"
+    )]
     QuoteOpen,
     /// `(` without `)`.
     #[error("parenthesis without an end, expected `)` before the end of the file")]

@@ -28,7 +28,10 @@ mod types;
 
 mod check;
 mod date;
+mod gateway;
+mod identity;
 mod location;
+mod prefixes;
 mod radix;
 mod read;
 mod scanner;

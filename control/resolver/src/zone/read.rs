@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::check::check_rdata;
 use super::date::read_time;
 use super::error::{Fault, Problem, quote_word};
+use super::gateway::{read_gateway, read_relay};
+use super::identity::read_identity;
 use super::location::read_location;
+use super::prefixes::read_prefixes;
 use super::radix::{hex_digit, read_base32hex, read_base64, read_hex};
 use super::scanner::Token;
 use super::svcb::read_parameters;
@@ -132,11 +135,11 @@ fn read_field(field: Field, words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Res
             out.extend_from_slice(&seconds.to_be_bytes());
         }
         Field::Ipv4 => {
-            let address: Ipv4Addr = read_parsed(words, "an IPv4 address")?;
+            let address: Ipv4Addr = words.parsed("an IPv4 address")?;
             out.extend_from_slice(&address.octets());
         }
         Field::Ipv6 => {
-            let address: Ipv6Addr = read_parsed(words, "an IPv6 address")?;
+            let address: Ipv6Addr = words.parsed("an IPv6 address")?;
             out.extend_from_slice(&address.octets());
         }
         Field::Name(names) => {
@@ -145,6 +148,11 @@ fn read_field(field: Field, words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Res
                 name.make_lowercase();
             }
             out.extend_from_slice(name.as_bytes());
+        }
+        Field::NameList => {
+            while words.peek().is_some() {
+                out.extend_from_slice(words.name("a domain name")?.as_bytes());
+            }
         }
         Field::CharString => read_char_string(words.take("a string")?, out)?,
         Field::CharStrings => {
@@ -174,6 +182,7 @@ fn read_field(field: Field, words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Res
             read_counted(token, out, |out| read_base32hex(token, out))?;
         }
         Field::Base64 => read_base64(words.rest_of_one_or_more("base64")?, out)?,
+        Field::Base64OrNone => read_base64(words.rest(), out)?,
         Field::Type => {
             let token = words.take("a type")?;
             out.extend_from_slice(&read_type(token)?.to_be_bytes());
@@ -230,20 +239,13 @@ fn read_field(field: Field, words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Res
             out,
         )?,
         Field::Location => read_location(words, out)?,
+        Field::Gateway => read_gateway(words, out)?,
+        Field::Relay => read_relay(words, out)?,
+        Field::Prefixes => read_prefixes(words.rest(), out)?,
+        Field::Identity => read_identity(words, out)?,
         Field::Parameters => read_parameters(words.rest(), out)?,
     }
     Ok(())
-}
-
-fn read_parsed<T: std::str::FromStr>(
-    words: &mut Words<'_, '_>,
-    expected: &'static str,
-) -> Result<T, Fault> {
-    let token = words.take(expected)?;
-    token
-        .word()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(|| token.unexpected(expected))
 }
 
 /// Appends what `read` appends with its length in front.

@@ -29,14 +29,18 @@ impl Token<'_> {
 
     /// A fault at a byte of `raw`.
     pub(super) fn fault_at(&self, offset: usize, problem: Problem) -> Fault {
-        let skipped = u32::try_from(offset).unwrap_or(u32::MAX);
-        let column = self
-            .column
-            .saturating_add(u32::from(self.quoted))
-            .saturating_add(skipped);
+        let before = self.raw.get(..offset).unwrap_or(self.raw);
+        let lines = before.iter().filter(|&&byte| byte == b'\n').count();
+        let start = before.iter().rposition(|&byte| byte == b'\n');
+        // On a further line the columns count from the line end before, on the first from the word.
+        let (column, skipped) = match start {
+            Some(start) => (0, offset - start),
+            None => (self.column.saturating_add(u32::from(self.quoted)), offset),
+        };
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Fault {
-            line: self.line,
-            column,
+            line: self.line.saturating_add(count(lines)),
+            column: column.saturating_add(count(skipped)),
             problem,
         }
     }
@@ -163,7 +167,7 @@ impl<'a> Scanner<'a> {
                     joined = false;
                 }
                 b'"' => {
-                    tokens.push(self.read_quoted(joined)?);
+                    tokens.push(self.read_quoted(joined, !depth_opened.is_empty())?);
                     joined = true;
                 }
                 _ => {
@@ -174,13 +178,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn read_quoted(&mut self, joined: bool) -> Result<Token<'a>, Fault> {
+    /// In parentheses a line end is no end (RFC 1035 §5.1), nor is it one inside of quotes there. Elsewhere a quote that was
+    /// forgotten must not swallow the lines up to the next one; NSD takes that, Knot DNS does not.
+    fn read_quoted(&mut self, joined: bool, in_parentheses: bool) -> Result<Token<'a>, Fault> {
         let (line, column) = (self.line, self.column());
         self.offset += 1;
         let start = self.offset;
         loop {
             match self.text.get(self.offset) {
                 Some(b'"') => break,
+                Some(b'\n') if in_parentheses => self.end_line(),
                 Some(b'\n') | None => {
                     return Err(Fault {
                         line,

@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::check::{check_rdata, split_rdata};
 use super::date::write_time;
+use super::gateway::{write_gateway, write_relay};
+use super::identity::write_identity;
 use super::location::write_location;
-use super::name::DisplayName;
+use super::name::{DisplayName, name_end};
+use super::prefixes::write_prefixes;
 use super::radix::{write_base32hex, write_base64, write_hex};
 use super::svcb::{write_escaped, write_parameter};
 use super::types::{Field, fields_of, type_to_text};
@@ -50,6 +53,7 @@ fn write_field(field: Field, value: &[u8], out: &mut String) {
             );
         }
         Field::Name(_) => out.push_str(&DisplayName(value).to_string()),
+        Field::NameList => write_names(value, out),
         Field::CharString => write_string(value.get(1..).unwrap_or(&[]), out),
         Field::CharStrings => write_strings(value, out),
         Field::Octets => write_string(value, out),
@@ -58,7 +62,7 @@ fn write_field(field: Field, value: &[u8], out: &mut String) {
         Field::HexCounted if value.len() == 1 => out.push('-'),
         Field::HexCounted => write_hex(value.get(1..).unwrap_or(&[]), out),
         Field::Base32Counted => write_base32hex(value.get(1..).unwrap_or(&[]), out),
-        Field::Base64 => write_base64(value, out),
+        Field::Base64 | Field::Base64OrNone => write_base64(value, out),
         Field::Type => out.push_str(&type_to_text(u16::try_from(number(value)).unwrap_or(0))),
         Field::Types => write_types(value, out),
         Field::Time => write_time(number(value), out),
@@ -69,6 +73,10 @@ fn write_field(field: Field, value: &[u8], out: &mut String) {
                 write_location(location, out);
             }
         }
+        Field::Gateway => write_gateway(value, out),
+        Field::Relay => write_relay(value, out),
+        Field::Prefixes => write_prefixes(value, out),
+        Field::Identity => write_identity(value, out),
         Field::Parameters => write_parameters(value, out),
     }
 }
@@ -83,6 +91,17 @@ fn write_string(value: &[u8], out: &mut String) {
     out.push('"');
     value.iter().for_each(|&byte| write_escaped(byte, out));
     out.push('"');
+}
+
+fn write_names(value: &[u8], out: &mut String) {
+    let mut rest = value;
+    while let Some((name, after)) = name_end(rest).and_then(|end| rest.split_at_checked(end)) {
+        if rest.len() < value.len() {
+            out.push(' ');
+        }
+        out.push_str(&DisplayName(name).to_string());
+        rest = after;
+    }
 }
 
 fn write_strings(value: &[u8], out: &mut String) {

@@ -3,9 +3,9 @@
 //! One table drives reading from text, checking wire form and showing as text; a new type is a new line here.
 
 use Field::{
-    Algorithm, Base32Counted, Base64, CertificateType, CharString, CharStrings, Eui48, Eui64, Hex,
-    HexCounted, Ipv4, Ipv6, Location, Locator, Name, Octets, Parameters, Seconds, Tag, Time, Type,
-    Types, U8, U16, U32,
+    Algorithm, Base32Counted, Base64, Base64OrNone, CertificateType, CharString, CharStrings,
+    Eui48, Eui64, Gateway, Hex, HexCounted, Identity, Ipv4, Ipv6, Location, Locator, Name,
+    NameList, Octets, Parameters, Prefixes, Relay, Seconds, Tag, Time, Type, Types, U8, U16, U32,
 };
 use Names::{Compressed, Kept, Lowered};
 
@@ -20,6 +20,8 @@ pub(super) enum Field {
     Ipv4,
     Ipv6,
     Name(Names),
+    /// Names up to the end, kept as written.
+    NameList,
     /// A string of at most 255 bytes with its length in front (RFC 1035 §3.3).
     CharString,
     /// One or more of them up to the end.
@@ -36,6 +38,8 @@ pub(super) enum Field {
     Base32Counted,
     /// Base64 up to the end, in one or more words.
     Base64,
+    /// The same, or nothing.
+    Base64OrNone,
     /// The type that a signature covers.
     Type,
     /// A bitmap of types up to the end (RFC 4034 §4.1.2).
@@ -52,6 +56,14 @@ pub(super) enum Field {
     Locator,
     /// The whole data of LOC (RFC 1876).
     Location,
+    /// Type, algorithm and gateway of IPSECKEY (RFC 4025 §2).
+    Gateway,
+    /// Discovery bit, type and relay of AMTRELAY (RFC 8777 §4).
+    Relay,
+    /// Address prefixes up to the end (RFC 3123).
+    Prefixes,
+    /// A host identity (RFC 8005).
+    Identity,
     /// `key=value` pairs up to the end (RFC 9460).
     Parameters,
 }
@@ -97,6 +109,7 @@ pub(super) mod rtype {
     pub(in super::super) const NSEC3PARAM: u16 = 51;
     pub(in super::super) const SVCB: u16 = 64;
     pub(in super::super) const HTTPS: u16 = 65;
+    pub(in super::super) const NXNAME: u16 = 128;
     pub(in super::super) const TKEY: u16 = 249;
     pub(in super::super) const TSIG: u16 = 250;
     pub(in super::super) const IXFR: u16 = 251;
@@ -152,6 +165,8 @@ static LAYOUTS: &[Layout] = &[
     layout(19, "X25", &[CharString]),
     layout(20, "ISDN", &[CharStrings]),
     layout(21, "RT", &[U16, Name(Lowered)]),
+    layout(22, "NSAP", &[]),
+    layout(23, "NSAP-PTR", &[]),
     layout(
         24,
         "SIG",
@@ -173,7 +188,10 @@ static LAYOUTS: &[Layout] = &[
     layout(28, "AAAA", &[Ipv6]),
     layout(29, "LOC", &[Location]),
     layout(30, "NXT", &[]),
+    layout(31, "EID", &[]),
+    layout(32, "NIMLOC", &[]),
     layout(33, "SRV", &[U16, U16, U16, Name(Lowered)]),
+    layout(34, "ATMA", &[]),
     layout(
         35,
         "NAPTR",
@@ -181,11 +199,13 @@ static LAYOUTS: &[Layout] = &[
     ),
     layout(36, "KX", &[U16, Name(Lowered)]),
     layout(37, "CERT", &[CertificateType, U16, Algorithm, Base64]),
+    layout(38, "A6", &[]),
     layout(39, "DNAME", &[Name(Lowered)]),
-    layout(42, "APL", &[]),
+    layout(40, "SINK", &[]),
+    layout(42, "APL", &[Prefixes]),
     layout(43, "DS", &[U16, Algorithm, U8, Hex]),
     layout(44, "SSHFP", &[U8, U8, Hex]),
-    layout(45, "IPSECKEY", &[]),
+    layout(45, "IPSECKEY", &[U8, Gateway, Base64OrNone]),
     layout(
         46,
         "RRSIG",
@@ -212,7 +232,10 @@ static LAYOUTS: &[Layout] = &[
     layout(51, "NSEC3PARAM", &[U8, U8, U16, HexCounted]),
     layout(52, "TLSA", &[U8, U8, U8, Hex]),
     layout(53, "SMIMEA", &[U8, U8, U8, Hex]),
-    layout(55, "HIP", &[]),
+    layout(55, "HIP", &[Identity, NameList]),
+    layout(56, "NINFO", &[]),
+    layout(57, "RKEY", &[]),
+    layout(58, "TALINK", &[]),
     layout(59, "CDS", &[U16, Algorithm, U8, Hex]),
     layout(60, "CDNSKEY", &[U16, U8, Algorithm, Base64]),
     layout(61, "OPENPGPKEY", &[Base64]),
@@ -220,7 +243,12 @@ static LAYOUTS: &[Layout] = &[
     layout(63, "ZONEMD", &[U32, U8, U8, Hex]),
     layout(64, "SVCB", &[U16, Name(Kept), Parameters]),
     layout(65, "HTTPS", &[U16, Name(Kept), Parameters]),
+    layout(66, "DSYNC", &[]),
     layout(99, "SPF", &[CharStrings]),
+    layout(100, "UINFO", &[]),
+    layout(101, "UID", &[]),
+    layout(102, "GID", &[]),
+    layout(103, "UNSPEC", &[]),
     layout(104, "NID", &[U16, Locator]),
     layout(105, "L32", &[U16, Ipv4]),
     layout(106, "L64", &[U16, Locator]),
@@ -230,15 +258,17 @@ static LAYOUTS: &[Layout] = &[
     layout(256, "URI", &[U16, U16, Octets]),
     layout(257, "CAA", &[U8, Tag, Octets]),
     layout(258, "AVC", &[CharStrings]),
-    layout(260, "AMTRELAY", &[]),
+    layout(259, "DOA", &[]),
+    layout(260, "AMTRELAY", &[U8, Relay]),
     layout(261, "RESINFO", &[CharStrings]),
     layout(262, "WALLET", &[CharStrings]),
     layout(32768, "TA", &[U16, Algorithm, U8, Hex]),
     layout(32769, "DLV", &[U16, Algorithm, U8, Hex]),
 ];
 
-/// Names of types that stand in queries and messages alone (RFC 6895 §3.1).
+/// Names of types that stand in queries, messages and bitmaps alone (RFC 6895 §3.1).
 static META: &[(u16, &str)] = &[
+    (rtype::NXNAME, "NXNAME"),
     (rtype::OPT, "OPT"),
     (rtype::TKEY, "TKEY"),
     (rtype::TSIG, "TSIG"),
@@ -358,7 +388,16 @@ mod tests {
             for field in layout.fields.iter().rev().skip(1) {
                 let open = matches!(
                     field,
-                    CharStrings | Octets | Hex | Base64 | Types | Location | Parameters
+                    CharStrings
+                        | NameList
+                        | Octets
+                        | Hex
+                        | Base64
+                        | Base64OrNone
+                        | Types
+                        | Location
+                        | Prefixes
+                        | Parameters
                 );
                 assert!(!open, "{}", layout.mnemonic);
             }

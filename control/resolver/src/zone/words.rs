@@ -79,6 +79,16 @@ impl<'t, 'a> Words<'t, 'a> {
         token.number().ok_or_else(|| token.unexpected(expected))
     }
 
+    /// A word that the type itself can read.
+    pub(super) fn parsed<T: std::str::FromStr>(
+        &mut self,
+        expected: &'static str,
+    ) -> Result<T, Fault> {
+        let token = self.take(expected)?;
+        let parsed = token.word().and_then(|word| word.parse().ok());
+        parsed.ok_or_else(|| token.unexpected(expected))
+    }
+
     /// Refuses words after the last field.
     pub(super) fn finish(&self) -> Result<(), Fault> {
         match self.tokens.first() {

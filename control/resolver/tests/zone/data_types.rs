@@ -105,7 +105,81 @@ pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
         "ff0000010f0102",
     ),
     ("DNAME", "A.", "a.", "016100"),
-    ("APL", "\\# 4 00010000", "\\# 4 00010000", "00010000"),
+    ("APL", "", "", ""),
+    ("APL", "\\# 4 00010000", "1:0.0.0.0/0", "00010000"),
+    // RFC 3123 §4.2 and §5.
+    (
+        "APL",
+        "1:192.168.32.0/21 !1:192.168.38.0/28",
+        "1:192.168.32.0/21 !1:192.168.38.0/28",
+        "00011503c0a8200001 1c83c0a826",
+    ),
+    (
+        "APL",
+        "1:224.0.0.0/4 2:FF00:0:0:0:0:0:0:0/8",
+        "1:224.0.0.0/4 2:ff00::/8",
+        "00010401e0 00020801ff",
+    ),
+    (
+        "APL",
+        "1:192.0.2.255/32 !2:::1/128",
+        "1:192.0.2.255/32 !2:::1/128",
+        "00012004c00002ff 0002809000000000000000000000000000000001",
+    ),
+    // RFC 4025 §3.2.
+    (
+        "IPSECKEY",
+        "10 1 2 192.0.2.38 AQNR U3mG",
+        "10 1 2 192.0.2.38 AQNRU3mG",
+        "0a0102c0000226 010351537986",
+    ),
+    (
+        "IPSECKEY",
+        "10 0 2 . AQNR",
+        "10 0 2 . AQNR",
+        "0a0002 010351",
+    ),
+    (
+        "IPSECKEY",
+        "10 3 2 Gw.example.com. AQNR",
+        "10 3 2 Gw.example.com. AQNR",
+        "0a0302 024777076578616d706c6503636f6d00 010351",
+    ),
+    (
+        "IPSECKEY",
+        "10 2 2 2001:0DB8:0:8002::2000:1 AQNR",
+        "10 2 2 2001:db8:0:8002::2000:1 AQNR",
+        "0a0202 20010db800008002 0000000020000001 010351",
+    ),
+    ("IPSECKEY", "0 0 0 .", "0 0 0 .", "000000"),
+    // RFC 8005 §6, with a shorter key.
+    (
+        "HIP",
+        "2 200100107B1A74DF365639CC39F1D578 AwEAAbdx rvs1 RVS2.example.com.",
+        "2 200100107b1a74df365639cc39f1d578 AwEAAbdx rvs1.example. RVS2.example.com.",
+        "10020006 200100107b1a74df365639cc39f1d578 03010001b771 0472767331076578616d706c6500 0452565332076578616d706c6503636f6d00",
+    ),
+    ("HIP", "1 0a AQ==", "1 0a AQ==", "010100010a01"),
+    // RFC 8777 §4.3.2.
+    (
+        "AMTRELAY",
+        "10 0 1 203.0.113.15",
+        "10 0 1 203.0.113.15",
+        "0a01cb00710f",
+    ),
+    (
+        "AMTRELAY",
+        "10 0 2 2001:db8::15",
+        "10 0 2 2001:db8::15",
+        "0a02 20010db8000000000000000000000015",
+    ),
+    (
+        "AMTRELAY",
+        "128 1 3 amtrelays.example.com.",
+        "128 1 3 amtrelays.example.com.",
+        "8083 09616d7472656c617973076578616d706c6503636f6d00",
+    ),
+    ("AMTRELAY", "10 0 0 .", "10 0 0 .", "0a00"),
     (
         "DS",
         "60485 5 1 2BB183AF 5F22588179A53B0A98631FAD1A292118",
@@ -256,7 +330,7 @@ fn data_of_each_type_has_its_wire_form_and_is_shown_as_text() {
     for (rtype, text, shown, expected) in CASES {
         let data = wire(rtype, text);
         let number = type_from_text(rtype).expect("a type");
-        assert_eq!(hex(&data), *expected, "{rtype} {text}");
+        assert_eq!(hex(&data), expected.replace(' ', ""), "{rtype} {text}");
         assert_eq!(rdata_to_text(number, &data), *shown, "{rtype} {text}");
     }
 }
@@ -381,6 +455,67 @@ fn further_service_parameters_are_read_and_shown() {
     assert_eq!(rdata_to_text(64, &data), text);
     let unordered = "1 a. ohttp no-default-alpn mandatory=ech,alpn key65534 ech=\"AQI=\" key9=\\000 dohpath=/dns-query{?dns} alpn=h2";
     assert_eq!(wire("SVCB", unordered), data);
+}
+
+#[test]
+fn types_without_a_text_form_of_their_data_have_a_name_in_bitmaps() {
+    let types = [
+        ("NULL", 10),
+        ("WKS", 11),
+        ("NSAP", 22),
+        ("NSAP-PTR", 23),
+        ("NXT", 30),
+        ("EID", 31),
+        ("NIMLOC", 32),
+        ("ATMA", 34),
+        ("A6", 38),
+        ("SINK", 40),
+        ("NINFO", 56),
+        ("RKEY", 57),
+        ("TALINK", 58),
+        ("DSYNC", 66),
+        ("UINFO", 100),
+        ("UID", 101),
+        ("GID", 102),
+        ("UNSPEC", 103),
+        ("NXNAME", 128), // RFC 9824.
+        ("DOA", 259),
+    ];
+    let text = |word: fn(&(&str, u16)) -> String| {
+        let words: Vec<String> = types.iter().map(word).collect();
+        format!("a. {}", words.join(" "))
+    };
+    let named = text(|(name, _)| (*name).to_owned());
+    let data = wire("NSEC", &named);
+    assert_eq!(
+        data,
+        wire("NSEC", &text(|(_, rtype)| format!("TYPE{rtype}")))
+    );
+    assert_eq!(rdata_to_text(47, &data), named);
+}
+
+#[test]
+fn gateways_prefixes_and_host_identities_without_their_form_are_shown_as_bytes() {
+    let cases: [(u16, &[u8]); 14] = [
+        (42, &[0, 1, 8, 2, 10]),            // APL: an address that ends too early,
+        (42, &[0, 1, 8, 2, 10, 0]),         // zero bytes at the end of one,
+        (42, &[0, 1, 33, 1, 10]),           // more bits than there are,
+        (42, &[0, 1, 8, 5, 1, 1, 1, 1, 1]), // more bytes,
+        (42, &[0, 3, 8, 1, 10]),            // another family.
+        (45, &[10, 4, 2]),                  // IPSECKEY: another type,
+        (45, &[10, 1, 2, 192, 0, 2]),       // half an address,
+        (45, &[10, 3, 2, 0xc0, 12]),        // a compressed name,
+        (45, &[10, 1]),                     // no algorithm.
+        (55, &[0, 2, 0, 1, 7]),             // HIP: no tag,
+        (55, &[1, 2, 0, 0, 7]),             // no key,
+        (55, &[1, 2, 0, 1, 7, 7, 1]),       // half a name.
+        (260, &[10]),                       // AMTRELAY: no type,
+        (260, &[10, 0, 1]),                 // something after the end.
+    ];
+    for (rtype, data) in cases {
+        let text = rdata_to_text(rtype, data);
+        assert!(text.starts_with("\\# "), "{rtype} {data:?} {text}");
+    }
 }
 
 #[test]

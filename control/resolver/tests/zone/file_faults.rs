@@ -30,7 +30,7 @@ fn faults_of_syntax_name_line_and_column() {
         ),
         (
             "\n\na 60 TXT \"x\n",
-            "f:3:10: quoted string without an end, expected `\"` before the end of the line",
+            "f:3:10: quoted string without an end, expected `\"` before the line ends, or inside parentheses before the file does",
         ),
         (
             "a 60 TXT \"a\\256b\"\n",
@@ -167,6 +167,14 @@ const DATA_FAULTS: &[(&str, &str)] = &[
         "f:3:4: empty label, expected a character before the dot",
     ),
     (
+        "a 60 TXT ( \"one\ntwo\n \\x \\9\" )\n",
+        "f:3:5: bad escape, expected `\\` and a character, or `\\` and three digits up to 255",
+    ),
+    (
+        "a 60 TXT ( x\n \"one\ntwo\n",
+        "f:2:2: quoted string without an end, expected `\"` before the line ends, or inside parentheses before the file does",
+    ),
+    (
         "a 60 MX (\n 10 )\n",
         "f:2:6: the entry ends here, expected a domain name",
     ),
@@ -252,6 +260,71 @@ const DATA_FAULTS: &[(&str, &str)] = &[
 fn faults_of_data_name_line_and_column() {
     for (text, expected) in DATA_FAULTS {
         assert_eq!(fault(text), *expected, "{text:?}");
+    }
+}
+
+#[test]
+fn faults_of_gateways_prefixes_and_host_identities_name_line_and_column() {
+    const PREFIX: &str = "expected a prefix such as 1:192.0.2.0/24 or !2:2001:db8::/32";
+    let prefixes = [
+        "192.0.2.0/24",
+        "3:00/1",
+        "1:192.0.2.0/33",
+        "2:::/129",
+        "1:192.0.2.0/+4",
+        "1:192.0.2/24",
+        "2:192.0.2.0/24",
+        "!!1:192.0.2.0/24",
+        "1:192.0.2.0",
+    ];
+    for prefix in prefixes {
+        let text = format!("a 60 APL 1:0.0.0.0/0 {prefix}\n");
+        assert_eq!(fault(&text), format!("f:1:22: found `{prefix}`, {PREFIX}"));
+    }
+    let cases = [
+        (
+            "a 60 IPSECKEY 10 4 2 x AA==\n",
+            "f:1:18: found `4`, expected a type from 0 to 3",
+        ),
+        (
+            "a 60 IPSECKEY 10 0 2 x AA==\n",
+            "f:1:22: found `x`, expected `.` for none",
+        ),
+        (
+            "a 60 IPSECKEY 10 1 2 . AA==\n",
+            "f:1:22: found `.`, expected an IPv4 address",
+        ),
+        (
+            "a 60 IPSECKEY 10 2 256 ::1 AA==\n",
+            "f:1:20: found `256`, expected an algorithm's number up to 255",
+        ),
+        (
+            "a 60 AMTRELAY 10 2 0 .\n",
+            "f:1:18: found `2`, expected 0 or 1",
+        ),
+        (
+            "a 60 AMTRELAY 10 0 2 192.0.2.1\n",
+            "f:1:22: found `192.0.2.1`, expected an IPv6 address",
+        ),
+        (
+            "a 60 AMTRELAY 10 0 0 . x\n",
+            "f:1:24: found `x`, expected the end of the entry",
+        ),
+        (
+            "a 60 HIP 2 \"\" AA==\n",
+            "f:1:12: found ``, expected 1 to 255 bytes",
+        ),
+        (
+            "a 60 HIP 2 00 \"\"\n",
+            "f:1:15: found ``, expected 1 to 65535 bytes",
+        ),
+        (
+            "a 60 HIP 2 00 AA== b..c\n",
+            "f:1:22: empty label, expected a character before the dot",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(fault(text), expected, "{text:?}");
     }
 }
 

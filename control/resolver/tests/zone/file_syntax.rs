@@ -134,6 +134,25 @@ fn parentheses_comments_and_quotes_are_understood_together() {
 }
 
 #[test]
+fn quoted_string_in_parentheses_goes_on_over_line_ends() {
+    let text = "a 60 TXT ( \"one\ntwo\r\n; three (\" x )\nb 60 TXT y\n";
+    let mut loader = |_: &str, _: &str| Err(String::new());
+    let records = read_zone_file(text.as_bytes(), "f", EXAMPLE, &mut loader).expect("no faults");
+    let shown: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let data = rdata_to_text(record.rtype, record.data);
+            format!("{} {data}", records.place(&record))
+        })
+        .collect();
+    let expected = [
+        "f:1:1 \"one\\010two\\013\\010; three (\" \"x\"",
+        "f:4:1 \"y\"",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn escapes_stand_for_bytes_in_names_and_strings() {
     let lines = records("a\\.b\\032c 60 TXT \"\\\"\\065\\\\\" x\\;y \\  \"\\000\"\n");
     assert_eq!(

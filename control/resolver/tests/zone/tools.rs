@@ -21,6 +21,7 @@ const GOOD: &[&str] = &[
     "a 60 IN A 192.0.2.1\na IN 60 A 192.0.2.2\n",
     "a 60 A ( 192.0.2.1\n )\n",
     "a 60 TXT ( \"one\" ; comment\n two )\n 60 A 192.0.2.1\n",
+    "a 60 TXT ( \"one\ntwo\" )\n",
     "a 60 TXT \"\" \"a\\\"b\" a\\;b \\065\n",
     "a\\.b 60 A 192.0.2.1\n\\097c 60 A 192.0.2.1\n",
     "$ORIGIN sub.example.\na 60 CNAME @\n$ORIGIN example.\nb 60 CNAME a\n",
@@ -30,6 +31,8 @@ const GOOD: &[&str] = &[
     "a 60 A \\# 4 c0000201\n",
     "a 60 CLASS1 TYPE1 192.0.2.1\n",
     "a 60 LOC 1 2 3.5 N 4 E -10m 1m\n",
+    "a 60 APL 1:192.168.32.0/21 !2:ff00::/8\n",
+    "a 60 IPSECKEY 10 1 2 192.0.2.38 AQNR\na 60 IPSECKEY 10 3 2 gw AQNR\n",
     "a 60 SVCB 1 . alpn=\"h2,h3\" port=1 ipv4hint=192.0.2.1\n",
     "a 60 CAA 0 issue \"ca.example; x=y\"\n",
     "*.a 60 A 192.0.2.1\n*.b 60 CNAME a\n",
@@ -47,6 +50,7 @@ const BAD: &[&str] = &[
     "a 60 MX 65536 mail\n",
     "a..b 60 A 192.0.2.1\n",
     "a 60 TXT \"open\n",
+    "a 60 TXT \"one\ntwo\"\n",
     "a 60 A ( 192.0.2.1\n",
     "a 60 A 192.0.2.1 )\n",
     "a 60 NOTATYPE x\n",
@@ -63,6 +67,8 @@ const BAD: &[&str] = &[
     "a 60 SVCB 1 . port=1 port=2\n",
     "a 60 LOC 91 N 1 E 0m\n",
     "a 60 EUI48 00-11\n",
+    "a 60 APL 1:192.0.2.0/33\n",
+    "a 60 IPSECKEY 10 4 2 x AQNR\n",
 ];
 
 fn accepts(program: &PathBuf, arguments: &[&str], text: &str, label: &str) -> bool {
