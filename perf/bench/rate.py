@@ -19,6 +19,8 @@ from .contestants import Contestant
 LOSS_MAX = 0.02
 # kxdpgun that sends less than this share of what it was told to has met its own limit.
 GENERATOR_SHARE_MIN = 0.98
+# What a higher rate must add to what kxdpgun sends, or it has met its limit.
+GENERATOR_GAIN_MIN = 1.03
 RATE_MIN = 1000
 QUIET_TIMEOUT_S = 20
 NOISY_RETRIES = 3
@@ -139,9 +141,11 @@ def find_maximum(take: Callable[[float], Sample], start: float, tolerance: float
         if samples[-1].loss > LOSS_MAX:
             too_high = rate
         else:
-            good = samples[-1]
-            if good.is_generator_bound:
-                return Maximum(good.answered, True, tuple(samples))
+            before, good = good, samples[-1]
+            # kxdpgun often sends a little less than it was told to and more when told more: its
+            # limit is where that ends.
+            if good.is_generator_bound and before and good.sent < GENERATOR_GAIN_MIN * before.sent:
+                return Maximum(max(good.answered, before.answered), True, tuple(samples))
         if too_high is None:
             rate *= 1.2
         elif good is None:
