@@ -326,6 +326,24 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.stale_answers,
     ),
     (
+        "nexus_resolver_secure_total",
+        "Resolutions whose every signature and proof held.",
+        Kind::Counter,
+        |engine| engine.resolver.secure,
+    ),
+    (
+        "nexus_resolver_insecure_total",
+        "Resolutions that ended in zones that nothing vouches for.",
+        Kind::Counter,
+        |engine| engine.resolver.insecure,
+    ),
+    (
+        "nexus_resolver_bogus_total",
+        "Findings of the resolver that did not hold under the keys of their zones.",
+        Kind::Counter,
+        |engine| engine.resolver.bogus,
+    ),
+    (
         "nexus_resolver_failures_total",
         "Questions that ended in SERVFAIL.",
         Kind::Counter,

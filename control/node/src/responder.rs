@@ -31,6 +31,7 @@ pub(crate) const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
 const CLASS_IN: u16 = 1;
 const CLASS_CHAOS: u16 = 3;
 const TYPE_SOA: u16 = 6;
+const TYPE_DS: u16 = 43;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 
@@ -270,6 +271,13 @@ impl Responder {
         let Some(served) = zones.find(query.qname(), query.qtype) else {
             return self.decide_foreign(query, buffer, query_bytes, client);
         };
+        // The parent speaks of DS, and where it is not ours it can be asked (RFC 4035 §3.1.4.1).
+        if may_recurse && query.qtype == TYPE_DS && served.zone.apex() == query.qname() {
+            return Decision::Resolve {
+                alias: None,
+                cache_only: false,
+            };
+        }
         let generations = self.generations.as_ref();
         let generation = generations.and_then(|generations| generations.of(served.number));
         let answer = ZoneAnswer::write(served, query, buffer, via);

@@ -168,6 +168,42 @@ def signed_zones_come_with_their_signatures(run: Run) -> None:
 
 
 @case
+def signed_names_are_authentic_and_a_bogus_one_is_refused_with_its_reason(run: Run) -> str:
+    """AD fresh and from memory, none for an unsigned zone; SERVFAIL with EDE, but for CD."""
+    world = World(run)
+    world.node.start()
+
+    def asked(name: str, *options: str) -> str:
+        return load.kdig(world.client, NODE_V4, name, "A", "+dnssec", *options)
+
+    def is_authentic(output: str) -> bool:
+        return any("Flags:" in line and " ad;" in line for line in output.splitlines())
+
+    for origin in ("fresh", "from memory"):
+        for name in (f"www.{zones.LEAF_ZONE}", f"x.wild.{zones.LEAF_ZONE}", f"right.{zones.BOGUS_ZONE}"):
+            output = asked(name)
+            expect("NOERROR" in output and is_authentic(output), f"{origin}: {output}")
+        output = asked(f"www.{zones.PLAIN_ZONE}")
+        expect("NOERROR" in output and not is_authentic(output), f"{origin}: {output}")
+    bogus = f"www.{zones.BOGUS_ZONE}"
+    for _ in range(2):
+        output = asked(bogus)
+        expect("SERVFAIL" in output and "EDE: 6" in output and "198.51.100" not in output, output)
+    query = dns.query(bogus, additional=(dns.opt(),))
+    (raw,) = dns.ask_tcp(world.client, NODE_V4, [query])
+    expect(b"its signature does not hold" in raw, f"no reason in {raw!r}")
+    output = asked(bogus, "+cdflag")
+    expect("198.51.100.66" in output and not is_authentic(output), output)
+    trace = world.node.nexus("lookup", "--trace", bogus, "A")
+    expect("bogus www.bogus.test. A" in trace, trace)
+    for result in ("secure", "insecure", "bogus"):
+        name = f"nexus_resolver_{result}_total"
+        lines = [line for line in world.node.nexus("metrics").splitlines() if line.startswith(name)]
+        expect(bool(lines) and not lines[0].endswith(" 0"), f"{name}: {lines}")
+    return next(line.strip("; ") for line in asked(bogus).splitlines() if "EDE" in line)
+
+
+@case
 def a_zone_change_is_seen_at_once_by_workers(run: Run) -> str:
     """`nexus zone reload`: the very next query has the new data although a worker knew the old."""
     world = World(run, authorities=False)

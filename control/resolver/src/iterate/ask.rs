@@ -137,8 +137,14 @@ impl Resolver {
         }
         let key = self.key(question);
         let (before, left_secs) = self.failures.find(now_ms, &key)?;
+        // What is bogus says so each time; of the rest, that it was not tried again is news.
+        let code = match before.code {
+            code @ (extended_error::DNSSEC_BOGUS..=extended_error::NSEC_MISSING
+            | extended_error::SIGNATURE_EXPIRED_BEFORE_VALID) => code,
+            _ => extended_error::CACHED_ERROR,
+        };
         let failure = Failure {
-            code: extended_error::CACHED_ERROR,
+            code,
             ..before.clone()
         };
         self.counters.cached_failures += 1;

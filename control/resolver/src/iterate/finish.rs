@@ -131,6 +131,7 @@ impl Resolver {
             None => task.lookups.push(TrustLookup {
                 key: sub.key.clone(),
                 ending: ending.clone(),
+                source: sub.source,
             }),
             Some(zone) => {
                 let place = task.place.as_mut().filter(|place| place.zone == zone);

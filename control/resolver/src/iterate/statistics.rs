@@ -43,6 +43,10 @@ pub struct Statistics {
     pub truncated: u64,
     /// Replies of servers that do not serve the zone.
     pub lame: u64,
+    /// Answers that were proven.
+    pub secure: u64,
+    /// Answers of zones that nothing vouches for.
+    pub insecure: u64,
     /// Answers that did not hold under the keys of their zones.
     pub bogus: u64,
     /// Queries repeated without EDNS.

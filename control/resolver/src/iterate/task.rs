@@ -84,6 +84,8 @@ pub(super) struct Task {
     pub(super) source: Option<SocketAddr>,
     /// Servers that gave bogus data.
     pub(super) avoided: Vec<SocketAddr>,
+    /// Times that it started anew because of those.
+    pub(super) restarts: usize,
     /// What was wrong with those.
     pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
@@ -114,6 +116,7 @@ impl Task {
             lookups: Vec::new(),
             source: None,
             avoided: Vec::new(),
+            restarts: 0,
             bogus: None,
             trace: None,
         }

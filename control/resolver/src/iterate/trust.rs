@@ -65,11 +65,14 @@ impl TrustTree {
     /// Whether a name lies under a negative trust anchor that no anchor further down lifts, or
     /// under no anchor at all (RFC 7646).
     pub(super) fn is_exempt(&self, name: &WireName) -> bool {
-        let closest = name.suffixes().find_map(|suffix| {
-            let is_negative = self.negative.contains(suffix);
-            (is_negative || self.anchors.contains_key(suffix)).then_some(is_negative)
-        });
-        closest != Some(false)
+        self.configured(name)
+            .is_none_or(|zone| self.negative.contains(zone))
+    }
+
+    /// The closest zone at or above the name that has an anchor, positive or negative.
+    pub(super) fn configured<'a>(&self, name: &'a WireName) -> Option<&'a [u8]> {
+        name.suffixes()
+            .find(|suffix| self.negative.contains(*suffix) || self.anchors.contains_key(*suffix))
     }
 
     /// The closest zone at or above the name, and at or below its closest anchor, of which

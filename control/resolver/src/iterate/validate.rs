@@ -5,6 +5,7 @@
 //! whether a zone begins there and which key it has. What is not known is looked up by
 //! sub-resolutions; the task waits and is judged anew.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
@@ -36,14 +37,18 @@ const INSECURE_SECS_MIN: u32 = 1;
 pub(super) struct TrustLookup {
     pub(super) key: TaskKey,
     pub(super) ending: Ending,
+    /// The server that answered it.
+    pub(super) source: Option<SocketAddr>,
 }
 
 /// Why judging stops before it is done.
 enum Stop {
     /// A sub-resolution must end first.
     Wait,
-    /// It is bogus, or cannot be decided.
-    Failed(Failure),
+    /// These data are bogus; other servers may have better ones.
+    Bogus(Failure),
+    /// The chain of trust is broken, or cannot be followed.
+    Chain(Failure),
 }
 
 /// What a set or a denial turned out to be, and for how many seconds.
@@ -86,12 +91,22 @@ impl Resolver {
         mut found: Box<Resolution>,
     ) -> Option<Ending> {
         match self.judge_all(now_ms, task, &mut found) {
-            Ok(()) => Some(Ok(*found)),
+            Ok(()) => {
+                match found.security() {
+                    Security::Secure => self.counters.secure += 1,
+                    _ => self.counters.insecure += 1,
+                }
+                Some(Ok(*found))
+            }
             Err(Stop::Wait) => {
                 task.found = Some(found);
                 None
             }
-            Err(Stop::Failed(failure)) => self.on_bogus(now_ms, task, &found, failure),
+            Err(Stop::Bogus(failure)) => self.on_bogus(now_ms, task, &found, failure),
+            Err(Stop::Chain(failure)) => {
+                self.counters.bogus += 1;
+                Some(Err(failure))
+            }
         }
     }
 
@@ -138,17 +153,19 @@ impl Resolver {
         set: &RrSet,
         proofs: &[RrSet],
     ) -> Result<Grade, Stop> {
-        let target = self
-            .signer(set)
-            .unwrap_or_else(|| side(&set.owner, set.rtype));
+        if set.rtype == RecordType::RRSIG {
+            return Ok((Security::Insecure, u32::MAX)); // Nothing signs signatures (RFC 4035 §2.2).
+        }
+        let lowest = side(&set.owner, set.rtype);
+        let target = self.target(&lowest, signer(set));
         let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
             (zone, Trust::Secure(keys)) => (zone, keys),
             (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
-            (_, Trust::Bogus(failure)) => return Err(Stop::Failed(failure)),
+            (_, Trust::Bogus(failure)) => return Err(Stop::Chain(failure)),
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
-        let about = |fault: Fault| Stop::Failed(bogus(&set.owner, set.rtype, fault));
+        let about = |fault: Fault| Stop::Bogus(bogus(&set.owner, set.rtype, fault));
         let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
         let Some(labels) = verified.wildcard else {
             return Ok((Security::Secure, verified.ttl_max_secs));
@@ -170,18 +187,19 @@ impl Resolver {
         let rtype = task.key.rtype;
         let is_proof = |set: &&RrSet| set.rtype != RecordType::SOA;
         let proofs = found.authority.iter().filter(is_proof);
+        let lowest = side(name, rtype);
         let signer = proofs
             .chain(&found.authority)
-            .find_map(|set| self.signer(set).filter(|signer| name.is_within(signer)));
-        let target = signer.unwrap_or_else(|| side(name, rtype));
+            .find_map(|set| signer(set).filter(|signer| lowest.is_within(signer)));
+        let target = self.target(&lowest, signer);
         let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
             (zone, Trust::Secure(keys)) => (zone, keys),
             (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
-            (_, Trust::Bogus(failure)) => return Err(Stop::Failed(failure)),
+            (_, Trust::Bogus(failure)) => return Err(Stop::Chain(failure)),
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
-        let about = |fault: Fault| Stop::Failed(bogus(name, rtype, fault));
+        let about = |fault: Fault| Stop::Bogus(bogus(name, rtype, fault));
         let mut ttl_max_secs = u32::MAX;
         for soa in found
             .authority
@@ -203,12 +221,12 @@ impl Resolver {
         Ok((proof.into(), ttl_max_secs))
     }
 
-    /// The zone that claims to have signed an RRset; only one at or above it can have.
-    fn signer(&self, set: &RrSet) -> Option<WireName> {
-        let highest = side(&set.owner, set.rtype);
-        signers(set)
-            .into_iter()
-            .find(|signer| highest.is_within(signer))
+    /// Where the chain of trust has to lead: to the zone that claims to have signed, if that lies
+    /// below what is configured for the name itself. A claim from above would evade that.
+    fn target(&self, name: &WireName, signer: Option<WireName>) -> WireName {
+        let configured = self.trust.as_ref().and_then(|tree| tree.configured(name));
+        let below = |signer: &WireName| configured.is_some_and(|zone| signer.is_within_bytes(zone));
+        signer.filter(below).unwrap_or_else(|| name.clone())
     }
 
     /// The zone that a name belongs to, as far as the chain of trust reaches, and what is known of it.
@@ -260,7 +278,7 @@ impl Resolver {
             rtype: RecordType::DS,
             checking_disabled: false,
         };
-        let found = self.look_up(now_ms, task, key)?.map_err(Stop::Failed)?;
+        let found = self.look_up(now_ms, task, key)?.map_err(Stop::Chain)?;
         if let Some(alias) = found.answers.iter().find(|set| set.rtype != RecordType::DS) {
             // What is an alias is no cut; unsigned ones are only found where nothing is signed.
             let cut = if alias.security == Security::Insecure {
@@ -363,7 +381,7 @@ impl Resolver {
             rtype: RecordType::DNSKEY,
             checking_disabled: true,
         };
-        let found = self.look_up(now_ms, task, key)?;
+        let found = self.look_up(now_ms, task, key.clone())?;
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
         let (trust, secs) = match found {
@@ -372,6 +390,10 @@ impl Resolver {
                 Err(fault) => {
                     self.cache.remove(zone, RecordType::DNSKEY);
                     let failure = bogus(zone, RecordType::DNSKEY, fault);
+                    if fault == Fault::Effort {
+                        return Err(Stop::Chain(failure)); // It says nothing of the zone.
+                    }
+                    self.look_elsewhere(now_ms, task, &key, &failure)?;
                     (Trust::Bogus(failure), BOGUS_SECS)
                 }
             },
@@ -381,6 +403,24 @@ impl Resolver {
             tree.insert(now_ms, zone.clone(), trust.clone(), secs);
         }
         Ok(trust)
+    }
+
+    /// Looks keys that are wrong up again, from another server, if there are tries left.
+    fn look_elsewhere(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        key: &TaskKey,
+        failure: &Failure,
+    ) -> Result<(), Stop> {
+        let known = task.lookups.iter().position(|lookup| lookup.key == *key);
+        let source = known.and_then(|at| task.lookups.swap_remove(at).source);
+        let Some(source) = source.filter(|_| task.avoided.len() < RESTARTS_MAX) else {
+            return Ok(());
+        };
+        task.avoided.push(source);
+        task.bogus = Some(failure.clone());
+        self.look_up(now_ms, task, key.clone()).map(drop)
     }
 
     /// The outcome of a sub-resolution for this task, begun if it has not been.
@@ -404,7 +444,11 @@ impl Resolver {
         task.note(now_ms, self.config.limits.trace_events_max, kind);
         let id = existing.unwrap_or_else(|| {
             self.counters.subqueries += 1;
-            self.spawn(key, task.work, task.depth + 1)
+            let id = self.spawn(key, task.work, task.depth + 1);
+            if let Some(sub) = self.tasks.get_mut(id) {
+                sub.avoided.clone_from(&task.avoided);
+            }
+            id
         });
         self.wait_for(task, id, None);
         Err(Stop::Wait)
@@ -433,17 +477,29 @@ impl Resolver {
         let reason = failure.text.clone();
         let kind = || TraceKind::Bogus { reason };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        let source = task.source.take();
-        match source {
-            Some(source) if task.avoided.len() < RESTARTS_MAX => {
-                task.avoided.push(source);
-                task.bogus = Some(failure);
-                task.restart();
-                None
-            }
-            _ => Some(Err(failure)),
+        // Without a source they came from the cache, and fresh ones may be better.
+        task.avoided.extend(task.source.take());
+        if task.restarts == RESTARTS_MAX {
+            return Some(Err(Failure {
+                lasting: failure.lasting || task.depth == 0,
+                ..failure
+            }));
         }
+        task.restarts += 1;
+        task.bogus = Some(failure);
+        task.restart();
+        None
     }
+}
+
+/// The zone that claims to have signed an RRset: only one at or above it can have, and of several
+/// the closest, for those above may have been added to mislead.
+fn signer(set: &RrSet) -> Option<WireName> {
+    let lowest = side(&set.owner, set.rtype);
+    signers(set)
+        .into_iter()
+        .filter(|signer| lowest.is_within(signer))
+        .max_by_key(|signer| signer.as_bytes().len())
 }
 
 /// What is known of a cut without asking.
@@ -462,7 +518,7 @@ fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     Failure {
         code: fault.code(),
         text: format!("{name} {rtype}: {}", fault.text()),
-        lasting: true,
+        lasting: fault != Fault::Effort,
     }
 }
 

@@ -76,7 +76,10 @@ impl Resolver {
                 self.locate(now_ms, task);
             }
             if let Some(ending) = self.minimise(now_ms, task) {
-                return Some(ending);
+                match self.hold_for_judgement(task, ending) {
+                    None => continue,
+                    ending => return ending,
+                }
             }
             let attempts_max = self.attempts_max(task);
             let place = task.place.as_ref().expect("located above");

@@ -475,6 +475,152 @@ fn another_server_is_asked_when_one_gives_bogus_data() {
 }
 
 #[test]
+fn keys_are_fetched_from_another_server_when_one_gives_bogus_ones() {
+    let mut net = net();
+    net.delay(GOOD_1, 1);
+    tamper(&mut net, GOOD_1, |message, request| {
+        if request.qtype == DNSKEY {
+            message
+                .answers
+                .retain(|record| record.record_type() != RecordType::RRSIG);
+        }
+    });
+    assert_answer(&net.ask("www.good.test.", A), true);
+}
+
+#[test]
+fn keys_that_cannot_be_fetched_fail_the_answer_and_not_the_data() {
+    let mut net = net();
+    for server in [GOOD_1, GOOD_2] {
+        let zones = zones_of(server);
+        net.behave(server, move |request, _| match request.qtype {
+            DNSKEY => Action::Silence,
+            _ => Action::Raw(serve(&zones, request)),
+        });
+    }
+    let outcome = net.ask("www.good.test.", A);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail);
+    assert_ne!(code(&outcome), Some(extended_error::DNSSEC_BOGUS));
+    for server in [GOOD_1, GOOD_2] {
+        heal(&mut net, server);
+    }
+    net.pass(400_000);
+    assert_answer(&net.ask("www.good.test.", A), true);
+}
+
+#[test]
+fn bogus_data_that_a_checking_client_brought_are_fetched_anew_for_others() {
+    let mut net = net();
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qtype == A {
+                message.answers.truncate(1);
+            }
+        });
+    }
+    assert_answer(&net.ask_question(with_cd("www.good.test.", A)), false);
+    for server in [GOOD_1, GOOD_2] {
+        heal(&mut net, server);
+    }
+    assert_answer(&net.ask("www.good.test.", A), true);
+}
+
+#[test]
+fn signatures_asked_for_themselves_are_given_and_not_authentic() {
+    let outcome = net().ask("www.good.test.", RecordType::RRSIG);
+    assert_answer(&outcome, false);
+}
+
+#[test]
+fn a_signature_in_the_name_of_the_parent_beside_the_right_one_does_no_harm() {
+    let mut net = net();
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qname != "www.good.test." || request.qtype != A {
+                return;
+            }
+            let is_signature = |record: &&Record| record.record_type() == RecordType::RRSIG;
+            let mut other = message.answers.iter().find(is_signature).unwrap().clone();
+            other.data = signed_by_parent(&other);
+            message.answers.insert(0, other);
+        });
+    }
+    assert_answer(&net.ask("www.good.test.", A), true);
+}
+
+/// The answer for `www.good.test. A` with `test.` as the signer of its only signature.
+fn claim_parent(message: &mut hickory_proto::op::Message, request: &Request) {
+    if request.qname == "www.good.test." && request.qtype == A {
+        for record in &mut message.answers {
+            if record.record_type() == RecordType::RRSIG {
+                record.data = signed_by_parent(record);
+            }
+        }
+    }
+}
+
+/// RDATA of a signature whose signer lost its first label: `good.test.` becomes `test.`
+fn signed_by_parent(record: &Record) -> hickory_proto::rr::RData {
+    let bytes = hickory_proto::serialize::binary::BinEncodable::to_bytes(&record.data).unwrap();
+    let changed = [&bytes[..18], &bytes[18 + 5..]].concat();
+    crate::authority::opaque(RecordType::RRSIG, changed)
+}
+
+#[test]
+fn a_signer_above_an_island_of_trust_does_not_make_it_unsigned() {
+    let is_ds = |line: &&str| line.starts_with("good.test.") && line.contains("\tDS\t");
+    let line = include_str!("data/test.zone").lines().find(is_ds).unwrap();
+    let anchors = resolver::iterate::read_anchors(line.as_bytes(), "f").unwrap();
+    let mut config = config();
+    config.validation = Some(Validation {
+        anchors,
+        negative: Vec::new(),
+    });
+    let mut net = net_with(config);
+    assert_answer(&net.ask("www.good.test.", A), true);
+    assert_answer(&net.ask("www.forged.test.", A), false);
+    net.resolver.flush(None);
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, claim_parent);
+    }
+    assert_bogus(&net.ask("www.good.test.", A), extended_error::DNSSEC_BOGUS);
+}
+
+#[test]
+fn a_name_above_that_is_denied_without_proof_denies_nothing_below() {
+    let mut config = validating(&[]);
+    config.qname_minimisation = resolver::iterate::QnameMinimisation::Strict;
+    let mut net = net_with(config);
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qname == "deep.good.test." {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                message.authorities.retain(|record| !is_denial(record));
+            }
+        });
+    }
+    let brought = net.ask_question(with_cd("deep.good.test.", A));
+    assert_eq!(brought.rcode, ResponseCode::NXDomain);
+    let outcome = net.ask("a.b.deep.good.test.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
+}
+
+#[test]
+fn the_reason_stays_while_a_bogus_answer_is_remembered() {
+    let mut net = net();
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+    let before = net.log.len();
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+    assert_eq!(net.log.len(), before);
+}
+
+#[test]
 fn signatures_that_were_stripped_on_the_way_are_missed() {
     let mut net = net();
     for server in [GOOD_1, GOOD_2] {

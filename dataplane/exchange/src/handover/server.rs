@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, sendmsg, socket_with,
+};
 
 use crate::event::WorkerEvents;
 use crate::handover::text::{self, HELLO_BYTES_MAX, Label, Refusal, Verdict};
@@ -288,17 +291,29 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
     if !is_socket {
         return Ok(());
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(BindError::InUse(path.to_path_buf())),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| BindError::Kernel {
-                operation: "remove stale socket",
-                path: path.to_path_buf(),
-                error,
-            })
+    let kernel = |operation| {
+        move |error: std::io::Error| BindError::Kernel {
+            operation,
+            path: path.to_path_buf(),
+            error,
+        }
+    };
+    match knock(path) {
+        // A full queue is that of a dataplane that is stopped.
+        Ok(()) | Err(Errno::AGAIN) => Err(BindError::InUse(path.to_path_buf())),
+        Err(Errno::CONNREFUSED) => {
+            std::fs::remove_file(path).map_err(kernel("remove stale socket"))
         }
         Err(_) => Ok(()),
     }
+}
+
+/// Connects without waiting for room in the queue of whoever listens.
+fn knock(path: &Path) -> Result<(), Errno> {
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &address)
 }
 
 /// Reads the client's line; None if it is not one of ours.
