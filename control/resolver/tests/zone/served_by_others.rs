@@ -2,7 +2,7 @@
 //! differences that `explain` names. Skipped where the servers are not installed.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -263,10 +263,7 @@ impl Server {
         ));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join("zone"), zone).expect("a zone file");
-        let port = UdpSocket::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
+        let port = free_port();
         let configuration = folder.join("conf");
         std::fs::write(&configuration, peer.configuration(&folder, port)).expect("a configuration");
         let mut command = Command::new(program);
@@ -329,6 +326,17 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     folders
         .map(|folder| Path::new(folder).join(name))
         .find(|program| program.is_file())
+}
+
+/// A port that nobody has, for UDP or TCP: below those that the kernel gives to connections, and
+/// another one in each process.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 1_000).expect("small") * 10;
+    let is_free = |port: &u16| {
+        let address = ("127.0.0.1", *port);
+        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    };
+    (first..).find(is_free).expect("a free port")
 }
 
 /// Asks until the server answers; then a stream to it.
