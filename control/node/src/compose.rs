@@ -7,12 +7,12 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use resolver::iterate::Outcome;
 
+use wire::answer::EXTENDED_TEXT_BYTES_MAX;
+
 use crate::question::{Asked, Resolved};
 
 /// EXTENDED-ERROR (RFC 8914 §2).
 const OPTION_EXTENDED_ERROR: u16 = 15;
-/// Longest text of an extended error, in bytes; it must not push records out.
-const EXTENDED_ERROR_TEXT_MAX: usize = 160;
 
 /// Makes one whole response of `outcome`, behind the alias records of an own zone if there are any.
 /// What cannot be written (it never should) becomes SERVFAIL.
@@ -82,7 +82,7 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
 /// Code and text, which speak of the name and its servers and so are the same for every client.
 fn set_extended_error(message: &mut Message, code: u16, text: &str) {
     let mut option = code.to_be_bytes().to_vec();
-    option.extend(text.bytes().take(EXTENDED_ERROR_TEXT_MAX));
+    option.extend(text.bytes().take(EXTENDED_TEXT_BYTES_MAX));
     let mut edns = Edns::new();
     edns.options_mut()
         .insert(EdnsOption::Unknown(OPTION_EXTENDED_ERROR, option));

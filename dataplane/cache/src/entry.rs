@@ -249,7 +249,8 @@ impl<'a> Entry<'a> {
         u32_at(self.header, GENERATION)
     }
 
-    /// The answer to write. Its Nexus extension is not kept and must be set by the caller.
+    /// The answer to write. Its Nexus extension is not kept and must be set by the caller; nor is
+    /// the text of an extended error.
     #[inline]
     #[must_use]
     pub fn answer(&self) -> Answer<'a> {
@@ -264,6 +265,7 @@ impl<'a> Entry<'a> {
             ],
             required_bytes: u16_at(self.header, REQUIRED_BYTES),
             extended_error: (extended_error != EXTENDED_ERROR_NONE).then_some(extended_error),
+            extended_text: &[],
             nexus: None,
             body: self.body,
             ttl_offsets: self.ttl_offsets,

@@ -22,6 +22,7 @@ const ANSWER: Answer<'static> = Answer {
     counts: [1, 0, 0],
     required_bytes: 16,
     extended_error: None,
+    extended_text: &[],
     nexus: None,
     body: BODY,
     ttl_offsets: &[6, 0],

@@ -34,6 +34,8 @@ pub struct Answer<'a> {
     pub required_bytes: u16,
     /// INFO-CODE of an extended error (RFC 8914).
     pub extended_error: Option<u16>,
+    /// What it says to people; [`EXTENDED_TEXT_BYTES_MAX`] of it are sent.
+    pub extended_text: &'a [u8],
     /// Data of the Nexus extension; sent only to a query that carried the extension.
     pub nexus: Option<[u8; 16]>,
     /// Everything after the question. Compression pointers count from the start of the message:
@@ -56,20 +58,30 @@ pub enum Age {
 const OPT_BYTES: usize = 11;
 /// Code and length of an option.
 const OPTION_HEADER_BYTES: usize = 4;
-/// EDE with INFO-CODE and no text.
-const EXTENDED_ERROR_BYTES: usize = OPTION_HEADER_BYTES + 2;
+/// INFO-CODE of an EDE.
+const INFO_CODE_BYTES: usize = 2;
+/// Longest text of an extended error that is sent, in bytes: it must not push records out.
+pub const EXTENDED_TEXT_BYTES_MAX: usize = 160;
 const NEXUS_BYTES: usize = OPTION_HEADER_BYTES + 16;
 
 /// The OPT record of one response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opt {
+pub(crate) struct Opt<'a> {
     pub(crate) rcode_high: u8,
     pub(crate) dnssec_ok: bool,
     pub(crate) extended_error: Option<u16>,
+    pub(crate) extended_text: &'a [u8],
     pub(crate) nexus: Option<[u8; 16]>,
 }
 
-impl Opt {
+impl Opt<'_> {
+    /// As much of the text as is sent.
+    #[inline]
+    fn text(&self) -> &[u8] {
+        let bytes = self.extended_text.len().min(EXTENDED_TEXT_BYTES_MAX);
+        self.extended_text.get(..bytes).unwrap_or(&[])
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         OPT_BYTES + self.rdata_bytes()
@@ -79,7 +91,7 @@ impl Opt {
     fn rdata_bytes(&self) -> usize {
         let mut bytes = 0;
         if self.extended_error.is_some() {
-            bytes += EXTENDED_ERROR_BYTES;
+            bytes += OPTION_HEADER_BYTES + INFO_CODE_BYTES + self.text().len();
         }
         if self.nexus.is_some() {
             bytes += NEXUS_BYTES;
@@ -96,7 +108,7 @@ impl Opt {
         let dnssec_ok = u8::from(self.dnssec_ok) << 7;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "26 bytes of options at most"
+            reason = "186 bytes of options at most"
         )]
         let rdata_bytes = self.rdata_bytes() as u8;
         out[..OPT_BYTES].copy_from_slice(&[
@@ -114,28 +126,26 @@ impl Opt {
         ]);
         let mut options = &mut out[OPT_BYTES..];
         if let Some(info_code) = self.extended_error {
-            options = write_option(
-                options,
-                code::OPTION_EXTENDED_ERROR,
-                &info_code.to_be_bytes(),
-            );
+            let text = self.text();
+            let data_bytes = INFO_CODE_BYTES + text.len();
+            let data;
+            (data, options) = begin_option(options, code::OPTION_EXTENDED_ERROR, data_bytes);
+            data[..INFO_CODE_BYTES].copy_from_slice(&info_code.to_be_bytes());
+            data[INFO_CODE_BYTES..].copy_from_slice(text);
         }
         if let Some(data) = &self.nexus {
-            write_option(options, code::OPTION_NEXUS, data);
+            let (out, _) = begin_option(options, code::OPTION_NEXUS, data.len());
+            out.copy_from_slice(data);
         }
     }
 }
 
+/// Writes the header of an option; gives the room for its data and what is left.
 #[expect(clippy::indexing_slicing, reason = "the caller made room")]
-fn write_option<'a, const N: usize>(
-    out: &'a mut [u8],
-    option: u16,
-    data: &[u8; N],
-) -> &'a mut [u8] {
-    let (here, rest) = out.split_at_mut(OPTION_HEADER_BYTES + N);
-    here[..2].copy_from_slice(&option.to_be_bytes());
-    #[expect(clippy::cast_possible_truncation, reason = "2 or 16")]
-    here[2..4].copy_from_slice(&(N as u16).to_be_bytes());
-    here[4..].copy_from_slice(data);
-    rest
+fn begin_option(out: &mut [u8], option: u16, data_bytes: usize) -> (&mut [u8], &mut [u8]) {
+    let (header, rest) = out.split_at_mut(OPTION_HEADER_BYTES);
+    header[..2].copy_from_slice(&option.to_be_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "162 at most")]
+    header[2..].copy_from_slice(&(data_bytes as u16).to_be_bytes());
+    rest.split_at_mut(data_bytes)
 }

@@ -146,9 +146,21 @@ fn extended_codes_travel_in_opt_and_become_servfail_without() {
     let answer = answer_over(&edns_query(1232, 0, &[]), &message, Age::Fresh(0), 1232);
     let parsed = Message::from_vec(&answer).unwrap();
     assert_eq!(u16::from(parsed.metadata.response_code), 16);
-    assert!(answer.ends_with(&option(15, &[0, 22])));
+    assert!(answer.ends_with(&option(15, &[0, 22, b't', b'x', b't'])));
     let plain = answer_over(QUERY, &message, Age::Fresh(0), 512);
     assert_eq!(flags(&plain) & 0xf, 2);
+}
+
+#[test]
+fn text_of_an_extended_error_is_cut_and_a_stale_answer_has_none() {
+    let long = option(15, &[&[0, 6], &[b'x'; 200][..]].concat());
+    let message = response(0, [&[], &[], &[opt(1232, 0, &long)]]);
+    let query = edns_query(1232, 0, &[]);
+    let fresh = answer_over(&query, &message, Age::Fresh(0), 1232);
+    let cut = option(15, &[&[0, 6], &[b'x'; 160][..]].concat());
+    assert!(fresh.ends_with(&opt(1232, 0, &cut)));
+    let stale = answer_over(&query, &message, Age::Stale, 1232);
+    assert!(stale.ends_with(&opt(1232, 0, &option(15, &[0, 3]))));
 }
 
 #[test]
@@ -571,6 +583,7 @@ fn any_answer_is_written_within_the_limit_and_never_panics() {
                     counts: *counts,
                     required_bytes: *required_bytes,
                     extended_error: Some(*flags),
+                    extended_text: body,
                     nexus: Some([1; 16]),
                     body,
                     ttl_offsets,

@@ -31,6 +31,7 @@ fn query_is_answered_in_its_own_frame() {
         counts: [1, 0, 0],
         required_bytes: 16,
         extended_error: None,
+        extended_text: &[],
         nexus: None,
         body: BODY,
         ttl_offsets: &[6, 0],

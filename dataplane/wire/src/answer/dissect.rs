@@ -27,6 +27,8 @@ pub struct Dissected {
     pub required_bytes: u16,
     /// INFO-CODE of the first extended error (RFC 8914).
     pub extended_error: Option<u16>,
+    /// Its text.
+    pub extended_text: Range<usize>,
     /// Data of the Nexus extension.
     pub nexus: Option<[u8; 16]>,
     /// Everything between question and OPT.
@@ -55,6 +57,7 @@ impl Dissected {
             counts: self.counts,
             required_bytes: self.required_bytes,
             extended_error: self.extended_error,
+            extended_text: &message[self.extended_text.clone()],
             nexus: self.nexus,
             body: &message[self.body.clone()],
             ttl_offsets: &ttl_offsets[..self.ttl_offsets_bytes],
@@ -164,7 +167,8 @@ pub fn dissect(message: &[u8], ttl_offsets: &mut [u8]) -> Result<Dissected, Answ
                 if !is_last || !record.is_root {
                     return Err(AnswerError::OptPlace);
                 }
-                dissected.read_opt(&record)?;
+                let end = walk.cursor.offset();
+                dissected.read_opt(&record, end - record.rdata.len())?;
                 dissected.counts[ADDITIONAL] -= 1;
                 dissected.body.end = start;
                 break;
@@ -214,6 +218,7 @@ fn parse_question(message: &[u8]) -> Result<Dissected, AnswerError> {
         counts,
         required_bytes: 0,
         extended_error: None,
+        extended_text: 0..0,
         nexus: None,
         body: cursor.offset()..cursor.offset(),
         ttl_offsets_bytes: 0,
@@ -265,18 +270,21 @@ impl Walk<'_, '_> {
 }
 
 impl Dissected {
-    fn read_opt(&mut self, record: &Record<'_>) -> Result<(), AnswerError> {
+    /// `rdata_start` counts from the start of the message.
+    fn read_opt(&mut self, record: &Record<'_>, rdata_start: usize) -> Result<(), AnswerError> {
         let [rcode_high, version, _, _] = record.ttl.to_be_bytes();
         if version != 0 {
             return Err(AnswerError::OptMalformed);
         }
         self.rcode_high = rcode_high;
         for option in Options::new(record.rdata) {
-            let (code, _, data) = option.map_err(|_| AnswerError::OptMalformed)?;
+            let (code, offset, data) = option.map_err(|_| AnswerError::OptMalformed)?;
             match code {
                 code::OPTION_EXTENDED_ERROR if self.extended_error.is_none() => {
                     let info_code = data.first_chunk().ok_or(AnswerError::OptMalformed)?;
                     self.extended_error = Some(u16::from_be_bytes(*info_code));
+                    let start = rdata_start + offset;
+                    self.extended_text = start + info_code.len()..start + data.len();
                 }
                 code::OPTION_NEXUS => self.nexus = data.try_into().ok(),
                 _ => {}

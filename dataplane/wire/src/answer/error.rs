@@ -42,6 +42,7 @@ pub fn write_error(
         rcode_high: (rcode >> 4).to_be_bytes()[1],
         dnssec_ok: edns.is_some_and(|edns| edns.dnssec_ok),
         extended_error,
+        extended_text: &[],
         nexus: None,
     };
     let wants_opt = edns.is_some() || opt.rcode_high != 0;

@@ -67,7 +67,7 @@ pub fn write_answer(
 
 /// The OPT record to send, if the query had one.
 #[inline]
-fn opt(query: &Query, answer: &Answer<'_>, age: Age) -> Option<Opt> {
+fn opt<'a>(query: &Query, answer: &Answer<'a>, age: Age) -> Option<Opt<'a>> {
     let edns = query.edns.as_ref()?;
     Some(Opt {
         rcode_high: answer.rcode_high,
@@ -78,6 +78,10 @@ fn opt(query: &Query, answer: &Answer<'_>, age: Age) -> Option<Opt> {
                 Some(EXTENDED_ERROR_STALE_NXDOMAIN)
             }
             Age::Stale => Some(EXTENDED_ERROR_STALE),
+        },
+        extended_text: match age {
+            Age::Fresh(_) => answer.extended_text,
+            Age::Stale => &[],
         },
         nexus: answer.nexus.filter(|_| edns.nexus.is_some()),
     })
