@@ -233,7 +233,7 @@ def _show(plan: Plan, figures: list[Figures], folder: Path) -> None:
             print(f"{one.name}: {one.flood['hit_share']:.1%} of known names from memory during a flood of others")
     for group in dict.fromkeys(one.group for one in figures):
         series = {
-            one.name: [(0.0, 0.0), *((s.sent, s.answered) for s in one.curve)]
+            one.name: [(0.0, 0.0), *sorted((s.sent, s.answered) for s in one.curve)]
             for one in figures
             if one.group == group and one.curve
         }
