@@ -54,6 +54,9 @@ enum Stop {
 /// What a set or a denial turned out to be, and for how many seconds.
 type Grade = (Security, u32);
 
+/// A zone and the keys that sign it.
+type Signers = (WireName, Arc<[Key]>);
+
 impl Resolver {
     /// Whether what this task finds is to be judged.
     fn validates(&self, task: &Task) -> bool {
@@ -158,10 +161,8 @@ impl Resolver {
         }
         let lowest = side(&set.owner, set.rtype);
         let target = self.target(&lowest, signer(set));
-        let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
-            (zone, Trust::Secure(keys)) => (zone, keys),
-            (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
-            (_, Trust::Bogus(failure)) => return Err(Stop::Chain(failure)),
+        let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
+            return Ok((Security::Insecure, u32::MAX));
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
@@ -192,10 +193,8 @@ impl Resolver {
             .chain(&found.authority)
             .find_map(|set| signer(set).filter(|signer| lowest.is_within(signer)));
         let target = self.target(&lowest, signer);
-        let (zone, keys) = match self.trust_of(now_ms, task, &target)? {
-            (zone, Trust::Secure(keys)) => (zone, keys),
-            (_, Trust::Insecure) => return Ok((Security::Insecure, u32::MAX)),
-            (_, Trust::Bogus(failure)) => return Err(Stop::Chain(failure)),
+        let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
+            return Ok((Security::Insecure, u32::MAX));
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
@@ -227,6 +226,20 @@ impl Resolver {
         let configured = self.trust.as_ref().and_then(|tree| tree.configured(name));
         let below = |signer: &WireName| configured.is_some_and(|zone| signer.is_within_bytes(zone));
         signer.filter(below).unwrap_or_else(|| name.clone())
+    }
+
+    /// The zone that a name belongs to and its keys; `None` if nothing vouches for it.
+    fn keys_of(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        name: &WireName,
+    ) -> Result<Option<Signers>, Stop> {
+        match self.trust_of(now_ms, task, name)? {
+            (zone, Trust::Secure(keys)) => Ok(Some((zone, keys))),
+            (_, Trust::Insecure) => Ok(None),
+            (_, Trust::Bogus(failure)) => Err(Stop::Chain(failure)),
+        }
     }
 
     /// The zone that a name belongs to, as far as the chain of trust reaches, and what is known of it.
