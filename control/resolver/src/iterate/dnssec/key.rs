@@ -150,45 +150,24 @@ mod tests {
     use hickory_proto::rr::Name;
 
     /// RFC 4034 §5.4: a key, and the DS that names it.
-    const PUBLIC_KEY: &str = "AQOeiiR0GOMYkDshWoSKz9XzfwJr1AYtsmx3TGkJaNXVbfi/2pHm822aJ5iI9BMzNXxeYCmZDRD99WYwYqUSdjMmmAphXdvxegXd/M5+X7OrzKBaMbCVdFLUUh6DhweJBjEVv5f2wwjM9XzcnOf+EPbtG9DMBmADjFDc2w/rljwvFw==";
-    const DIGEST: &str = "2BB183AF5F22588179A53B0A98631FAD1A292118";
+    const EXAMPLE: &str = "dskey.example.com. 86400 IN DNSKEY 256 3 5 ( AQOeiiR0GOMYkDshWoSKz9Xz fwJr1AYtsmx3TGkJaNXVbfi/ 2pHm822aJ5iI9BMzNXxeYCmZ DRD99WYwYqUSdjMmmAphXdvx egXd/M5+X7OrzKBaMbCVdFLU Uh6DhweJBjEVv5f2wwjM9Xzc nOf+EPbtG9DMBmADjFDc2w/r ljwvFw== )\ndskey.example.com. 86400 IN DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118\n";
+
+    fn example() -> (Key, Ds) {
+        let mut loader = |_: &str, _: &str| Err(String::new());
+        let records = crate::zone::read_zone_file(EXAMPLE.as_bytes(), "f", &[0], &mut loader);
+        let records = records.unwrap();
+        let rdata: Vec<&[u8]> = records.iter().map(|record| record.data).collect();
+        (Key::parse(rdata[0]).unwrap(), Ds::parse(rdata[1]).unwrap())
+    }
 
     fn key() -> Key {
-        let public = data_encoding(PUBLIC_KEY);
-        Key::parse(&[&[1, 0, 3, 5][..], &public].concat()).unwrap()
-    }
-
-    fn data_encoding(text: &str) -> Vec<u8> {
-        let value = |byte: u8| match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            _ => 63,
-        };
-        let mut bytes = Vec::new();
-        for group in text.trim_end_matches('=').as_bytes().chunks(4) {
-            let bits = group
-                .iter()
-                .fold(0_u32, |bits, byte| bits << 6 | u32::from(value(*byte)))
-                << (6 * (4 - group.len()));
-            bytes.extend(&bits.to_be_bytes()[1..group.len()]);
-        }
-        bytes
-    }
-
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len() / 2)
-            .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
-            .collect()
+        example().0
     }
 
     #[test]
     fn ds_of_rfc_4034_names_its_key_and_no_other() {
         let zone = WireName::from_name(&Name::from_ascii("dskey.example.com.").unwrap());
-        let ds =
-            Ds::parse(&[&60485_u16.to_be_bytes()[..], &[5, 1], &hex(DIGEST)].concat()).unwrap();
-        let key = key();
+        let (key, ds) = example();
         assert_eq!(key.tag, 60485);
         assert!(ds.names(&zone, &key));
         let other = WireName::from_name(&Name::from_ascii("example.com.").unwrap());

@@ -142,8 +142,7 @@ fn verify_one(
         return Err(Fault::Signer);
     }
     let labels = usize::from(signature.labels);
-    let is_wildcard = set.owner.is_wildcard();
-    let owner_labels = set.owner.label_count() - usize::from(is_wildcard);
+    let owner_labels = signed_labels(&set.owner);
     if labels > owner_labels {
         return Err(Fault::Forged);
     }
@@ -172,13 +171,17 @@ fn verify_one(
     Err(fault)
 }
 
+/// Labels of an owner as a signature counts them: without root and leading `*` (RFC 4034 §3.1.3).
+fn signed_labels(owner: &WireName) -> usize {
+    owner.label_count() - usize::from(owner.is_wildcard())
+}
+
 /// What was signed (RFC 4035 §5.3.2).
 fn signed_data(set: &RrSet, signature: &Rrsig<'_>) -> Vec<u8> {
     let mut message = signature.fixed.to_vec();
     message.extend_from_slice(signature.signer.as_bytes());
     let labels = usize::from(signature.labels);
-    let owner_labels = set.owner.label_count() - usize::from(set.owner.is_wildcard());
-    let wildcard = if labels < owner_labels {
+    let wildcard = if labels < signed_labels(&set.owner) {
         set.owner.last_labels(labels).wildcard_below()
     } else {
         None
