@@ -137,16 +137,16 @@ def write_authorities(folder: Path) -> str:
     """
     folder.mkdir()
     (folder / file_name(PLAIN_ZONE)).write_text(_plain())
-    _, leaf_digest = _sign(folder, LEAF_ZONE, _leaf(), nsec3=True)
-    _, bogus_digest = _sign(folder, BOGUS_ZONE, _bogus())
+    _, leaf_digest = sign(folder, LEAF_ZONE, _leaf(), nsec3=True)
+    _, bogus_digest = sign(folder, BOGUS_ZONE, _bogus())
     bogus = folder / file_name(BOGUS_ZONE)
     bogus.write_text(bogus.read_text().replace("198.51.100.82", "198.51.100.66"))
-    _, tld_digest = _sign(folder, "test.", _tld() + leaf_digest + bogus_digest)
-    anchor, _ = _sign(folder, ".", _root() + tld_digest)
+    _, tld_digest = sign(folder, "test.", _tld() + leaf_digest + bogus_digest)
+    anchor, _ = sign(folder, ".", _root() + tld_digest)
     return anchor
 
 
-def _sign(folder: Path, zone: str, text: str, *, nsec3: bool = False) -> tuple[str, str]:
+def sign(folder: Path, zone: str, text: str, *, nsec3: bool = False) -> tuple[str, str]:
     """Signs with a key of its own for each zone; returns the DNSKEY and DS records."""
     unsigned = folder / f"{file_name(zone)}.unsigned"
     unsigned.write_text(text)
