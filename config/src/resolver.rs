@@ -47,6 +47,13 @@ pub struct Resolver {
     )]
     #[schemars(schema_with = "size::schema")]
     pub cache_bytes: u64,
+    /// Memory of the answers in wire form that control keeps for clients that no worker serves.
+    #[serde(
+        deserialize_with = "size::size::<{ 64 << 10 }, { 16 << 30 }, _>",
+        serialize_with = "size::write"
+    )]
+    #[schemars(schema_with = "size::schema")]
+    pub message_cache_bytes: u64,
     /// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
     /// How long to wait, for what.
@@ -82,6 +89,7 @@ impl Default for Resolver {
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
             cache_bytes: 32 << 20,
+            message_cache_bytes: 8 << 20,
             ttl: Ttl::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),

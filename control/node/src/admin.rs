@@ -100,7 +100,8 @@ pub enum Response {
     CachePage(CachePage),
     /// To [`Request::CacheFlush`].
     CacheFlushed {
-        /// Answers removed from the shared table; workers count theirs later.
+        /// Answers removed from the memory of control and from the shared table; workers count theirs
+        /// later.
         entries: u64,
         /// Record sets and failures removed from the resolver's cache.
         #[serde(default)]

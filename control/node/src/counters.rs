@@ -89,6 +89,7 @@ counters! {
 
     answers_zone: Counter "nexus_control_answers_total" {source = "zone"} "Answers that control made, by where they came from.";
     answers_resolver: Counter "nexus_control_answers_total" {source = "resolver"} "Answers that control made, by where they came from.";
+    answers_kept: Counter "nexus_control_answers_total" {source = "memory"} "Answers that control made, by where they came from.";
     answers_policy: Counter "nexus_control_answers_total" {source = "policy"} "Answers that control made, by where they came from.";
     answers_malformed: Counter "nexus_control_answers_total" {source = "malformed"} "Answers that control made, by where they came from.";
     answers_overload: Counter "nexus_control_answers_total" {source = "overload"} "Answers that control made, by where they came from.";

@@ -244,6 +244,8 @@ impl Front {
             Request::Finished(finished) => self.on_finished(&finished),
             Request::Attached(attached) => self.on_attached(*attached, now_ms),
             Request::ZonesChanged { done } => {
+                // Which names are ours may have changed.
+                self.responder.forget(None);
                 self.punts.on_zones_changed(self.responder.zones());
                 let _ = done.send(()); // Nobody waits any more: no harm.
             }
@@ -251,7 +253,8 @@ impl Front {
                 let name = name
                     .as_ref()
                     .map(|(name, subtree)| (name.as_slice(), *subtree));
-                let _ = done.send(self.punts.flush(name));
+                let kept = self.responder.forget(name) as u64;
+                let _ = done.send(kept + self.punts.flush(name));
             }
         }
     }
@@ -260,6 +263,7 @@ impl Front {
         let Origin::Front(origin) = &finished.asked.origin else {
             unreachable!("the engine sends other answers elsewhere");
         };
+        self.responder.keep(finished);
         match origin {
             FrontOrigin::Punt(origin) => self.punts.deliver(origin, finished),
             FrontOrigin::Datagram(origin) => self.kernel.deliver(origin, finished),

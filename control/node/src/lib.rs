@@ -15,6 +15,8 @@ mod front;
 
 mod responder;
 
+mod kept;
+
 mod follow;
 
 mod chaos;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Key};
+use cache::{ENTRY_BYTES_MAX, EntryMeta, Hasher, Key};
 use exchange::handover::{Attached, Connection, SharedSocket};
 use exchange::{
     ClaimError, ControlSide, Doorbell, GenerationsWriter, Heartbeat, PuntConsumer, Region,
@@ -16,6 +16,7 @@ use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::generations::{Published, State, bump_all};
+use crate::kept::encode;
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
 use crate::responder::{Keep, RESOLVED, Responder, Verdict, Via};
@@ -278,10 +279,7 @@ impl Punts {
             .finisher
             .write(finished, &mut self.buffer[..], Via::Udp);
         let (asked, resolved) = (&finished.asked, &finished.resolved);
-        // Behind an own zone's alias stands resolved data, which are not for everybody, and the alias
-        // itself is: no zone number says both, so such an answer is made anew for each client.
-        let may_keep = resolved.ttl_secs > 0 && !asked.cache_only && asked.alias.is_none();
-        let keep = may_keep.then(|| Keep {
+        let keep = finished.is_for_all().then(|| Keep {
             zone: RESOLVED,
             generation: asked.generation,
             ttl_secs: resolved.ttl_secs,
@@ -337,17 +335,8 @@ impl Punts {
             Source::Message(message) => message,
         };
         let key: Key<'_> = attachment.hasher.key(query);
-        // What does not fit an entry (long, for EDNS sizes above ours) is just not kept.
-        let encoded = cache::encode(
-            message,
-            &key,
-            &keep.entry_meta(self.now_secs),
-            &mut self.entry[..],
-        );
-        let entry = encoded
-            .ok()
-            .and_then(|bytes| Entry::parse(&self.entry[..bytes]).ok());
-        if let Some(entry) = entry
+        let meta = keep.entry_meta(self.now_secs);
+        if let Some(entry) = encode(message, &key, &meta, &mut self.entry)
             && attachment.table.insert(&entry, self.now_secs).is_ok()
         {
             self.counters.table_insertions.increment();

@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     /// Generation of resolved data when the query came, so that an answer that was overtaken by a
     /// change is born dead.
     pub generation: u32,
+    /// The same for what the front thread keeps.
+    pub epoch: u32,
     /// Where the answer goes.
     pub origin: Origin,
 }
@@ -57,6 +59,14 @@ pub(crate) struct Finished {
     pub asked: Asked,
     /// What came of it.
     pub resolved: Resolved,
+}
+
+impl Finished {
+    /// Whether others may get this answer too. Behind an own zone's alias stand resolved data, which
+    /// are not for everybody, and the alias itself is: such an answer is made anew for each client.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.resolved.ttl_secs > 0 && !self.asked.cache_only && self.asked.alias.is_none()
+    }
 }
 
 /// The resolver's answer in wire form.

@@ -18,7 +18,8 @@ use crate::chaos::Chaos;
 use crate::counters::Counters;
 use crate::finish::Finisher;
 use crate::follow::{Followed, follow};
-use crate::question::{Alias, Asked, Origin};
+use crate::kept::Kept;
+use crate::question::{Alias, Asked, Finished, Origin};
 use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 
 /// INFO-CODE "Prohibited" (RFC 8914 §4.19).
@@ -90,6 +91,7 @@ pub(crate) struct Resolve {
     alias: Option<Alias>,
     cache_only: bool,
     generation: u32,
+    epoch: u32,
 }
 
 impl Resolve {
@@ -104,6 +106,7 @@ impl Resolve {
             cache_only: self.cache_only,
             trace: false,
             generation: self.generation,
+            epoch: self.epoch,
             origin,
         })
     }
@@ -133,6 +136,7 @@ impl Responders {
             policy: Arc::clone(&self.policy),
             counters: Arc::clone(&self.counters),
             generations: None,
+            kept: None,
             query: None,
         }
     }
@@ -145,6 +149,8 @@ pub(crate) struct Responder {
     policy: Arc<Policy>,
     counters: Arc<Counters>,
     generations: Option<Generations>,
+    /// Resolved answers, for a thread that asks again and again.
+    kept: Option<Kept>,
     query: Option<Query>,
 }
 
@@ -164,6 +170,23 @@ impl Responder {
             generations: region.generations(),
             zones_max: region.config().zones_max,
         });
+    }
+
+    /// Answers resolved names from memory from now on.
+    pub(crate) fn set_kept(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+    }
+
+    /// Keeps what the engine has answered.
+    pub(crate) fn keep(&mut self, finished: &Finished) {
+        if let Some(kept) = &mut self.kept {
+            kept.keep(finished);
+        }
+    }
+
+    /// Forgets a name (with all below it if true), or everything, of what was kept.
+    pub(crate) fn forget(&mut self, name: Option<(&[u8], bool)>) -> usize {
+        self.kept.as_mut().map_or(0, |kept| kept.forget(name))
     }
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
@@ -204,6 +227,7 @@ impl Responder {
                             alias,
                             cache_only,
                             generation: self.generation(RESOLVED).unwrap_or(0),
+                            epoch: self.kept.as_ref().map_or(0, Kept::epoch),
                         }))
                     }
                     Decision::Transfer(transfer) => Verdict::Transfer(transfer),
@@ -327,7 +351,7 @@ impl Responder {
 
     /// A name of no zone of ours.
     fn decide_foreign(
-        &self,
+        &mut self,
         query: &Query,
         buffer: &mut [u8],
         query_bytes: usize,
@@ -340,6 +364,12 @@ impl Responder {
                 EXTENDED_ERROR_NOT_AUTHORITATIVE
             };
             return self.refuse(query, buffer, query_bytes, Some(code));
+        }
+        // A signature covers the exact bytes of its answer, so no memory can give one.
+        let kept = self.kept.as_mut().filter(|_| !query.signed);
+        if let Some(bytes) = kept.and_then(|kept| kept.answer(query, buffer)) {
+            self.counters.answers_kept.increment();
+            return Decision::Answer { bytes, keep: None };
         }
         Decision::Resolve {
             alias: None,

@@ -26,6 +26,7 @@ use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::generations::State;
 use crate::hints::{HintsError, read_hints};
+use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
@@ -155,9 +156,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
     let generations = State::new(config.api.socket.with_extension("zones"));
+    let mut responder = responders.responder();
+    responder.set_kept(kept(config)?);
     let front = Front::new(
         inbox,
-        responders.responder(),
+        responder,
         Punts::new(handle.clone(), Arc::clone(&counters), generations),
         sockets.kernel,
         attacher.attaching(),
@@ -380,14 +383,27 @@ fn open_udp(
     }
 }
 
-fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
-    let mut seed = [0; 32];
+/// What nobody can predict.
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
+    let mut random = [0; BYTES];
     let flags = rustix::rand::GetRandomFlags::empty();
-    let filled = rustix::rand::getrandom(&mut seed[..], flags)
+    let filled = rustix::rand::getrandom(&mut random[..], flags)
         .map_err(|error| StartError::Resources(error.into()))?;
-    if filled != seed.len() {
+    if filled != random.len() {
         return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
     }
+    Ok(random)
+}
+
+/// The memory of the front thread, under keys of its own.
+fn kept(config: &Config) -> Result<Kept, StartError> {
+    let bytes = usize::try_from(config.resolver.message_cache_bytes).unwrap_or(usize::MAX);
+    let [k0, k1] = [random()?, random()?].map(u64::from_ne_bytes);
+    Ok(Kept::new(bytes, (k0, k1)))
+}
+
+fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
+    let seed = random()?;
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;

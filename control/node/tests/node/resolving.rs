@@ -163,6 +163,35 @@ fn a_forwarded_answer_comes_back_and_is_kept() {
 }
 
 #[test]
+fn an_answer_in_memory_is_given_until_it_is_flushed() {
+    let upstream = Upstream::start();
+    let node = Node::start(&upstream.forward());
+    let from_memory = || node.metric("nexus_control_answers_total{source=\"memory\"}");
+    let ask = |heard: bool, address: [u8; 4]| {
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| node.ask(&query("www.example.net.", RecordType::A)));
+            if heard {
+                upstream.next().answer_a(address);
+            }
+            data(&asking.join().unwrap())
+        })
+    };
+    assert_eq!(ask(true, [198, 51, 100, 1]), ["198.51.100.1"]);
+    assert_eq!(from_memory(), Some(0));
+    assert_eq!(ask(false, [0; 4]), ["198.51.100.1"]);
+    assert_eq!(from_memory(), Some(1));
+    let flush = Request::CacheFlush {
+        name: Some("example.net.".to_owned()),
+        subtree: true,
+    };
+    let Response::CacheFlushed { entries, records } = node.admin_ok(&flush) else {
+        panic!()
+    };
+    assert!(entries == 1 && records > 0, "{entries}, {records}");
+    assert_eq!(ask(true, [198, 51, 100, 2]), ["198.51.100.2"]);
+}
+
+#[test]
 fn equal_questions_of_many_clients_go_out_once() {
     let upstream = Upstream::start();
     let node = Node::start(&upstream.forward());
