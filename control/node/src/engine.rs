@@ -181,7 +181,6 @@ impl Engine {
         loop {
             timer.as_mut().reset(self.deadline());
             tokio::select! {
-                biased;
                 () = &mut timer => self.step(Input::Tick),
                 Some(event) = self.events.recv() => self.on_event(event),
                 count = self.commands.recv_many(&mut batch, BATCH_MAX) => {

@@ -458,6 +458,18 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.limited,
     ),
     (
+        "nexus_resolver_parked_total",
+        "Times that a resolution waited for room at a server.",
+        Kind::Counter,
+        |engine| engine.resolver.parked,
+    ),
+    (
+        "nexus_resolver_given_up_total",
+        "Resolutions ended early to make place for newer questions.",
+        Kind::Counter,
+        |engine| engine.resolver.given_up,
+    ),
+    (
         "nexus_resolver_cache_insertions_total",
         "RRsets put into the resolver's cache.",
         Kind::Counter,

@@ -33,9 +33,15 @@ impl Resolver {
             trace,
         };
         let existing = self.tasks.find(&key);
-        let full = self.tickets >= self.config.limits.tickets_max
-            || (existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max);
-        if full {
+        let full = |resolver: &Self| {
+            let limits = &resolver.config.limits;
+            resolver.tickets >= limits.tickets_max
+                || (existing.is_none() && resolver.tasks.len() >= limits.tasks_max)
+        };
+        if full(self) {
+            self.give_up_oldest(now_ms, existing, effects);
+        }
+        if full(self) {
             self.counters.rejected += 1;
             let text = "too many questions wait".to_owned();
             let failure = Failure {

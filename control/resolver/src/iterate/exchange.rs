@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     pub(super) deadline_ms: u64,
     /// When the delegation ends by which the server was found.
     pub(super) delegated_until_ms: u64,
+    /// Whether the server had answered since it last failed.
+    pub(super) is_proven: bool,
     /// Whether the query had an OPT record.
     pub(super) edns: bool,
     /// Replies so far that did not belong to it.
@@ -83,6 +85,8 @@ pub(super) struct Exchanges {
     by_view: HashMap<View, u64, HashKeys>,
     deadlines: BTreeSet<(u64, u64)>,
     next_id: u64,
+    /// Those to servers that are not proven.
+    unproven: usize,
 }
 
 impl Exchanges {
@@ -93,11 +97,17 @@ impl Exchanges {
             by_view,
             deadlines: BTreeSet::new(),
             next_id: 0,
+            unproven: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// Messages in flight to servers that are not proven.
+    pub(super) fn unproven(&self) -> usize {
+        self.unproven
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Exchange> {
@@ -112,6 +122,7 @@ impl Exchanges {
 
     pub(super) fn insert(&mut self, exchange: Exchange) -> u64 {
         self.next_id += 1;
+        self.unproven += usize::from(!exchange.is_proven);
         self.deadlines.insert((exchange.deadline_ms, self.next_id));
         self.by_view.insert(exchange.view.clone(), self.next_id);
         self.by_id.insert(self.next_id, exchange);
@@ -120,6 +131,7 @@ impl Exchanges {
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Exchange> {
         let exchange = self.by_id.remove(&id)?;
+        self.unproven -= usize::from(!exchange.is_proven);
         self.deadlines.remove(&(exchange.deadline_ms, id));
         self.by_view.remove(&exchange.view);
         Some(exchange)

@@ -14,6 +14,10 @@ use super::trace::{TraceEvent, TraceKind};
 use super::validate::TrustLookup;
 use super::walk::Ending;
 
+/// Time that a resolution has, however many others wait for its place, in milliseconds.
+const GRACE_MS: u64 = 200;
+/// Tasks that one tick ends, so that it does not take long.
+const EXPIRIES_MAX: usize = 1024;
 /// Tasks visited in the search for a knot; a larger one is left to its deadline.
 const KNOT_TASKS_MAX: usize = 256;
 
@@ -71,11 +75,15 @@ impl Resolver {
         }
     }
 
-    /// Ends every task whose time is up.
+    /// Ends the tasks whose time is up; of many, the rest at the next tick, which is due at once.
     pub(super) fn expire(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        while let Some(&(deadline_ms, id)) = self.task_deadlines.first()
-            && deadline_ms <= now_ms
-        {
+        for _ in 0..EXPIRIES_MAX {
+            let Some(&(deadline_ms, id)) = self.task_deadlines.first() else {
+                return;
+            };
+            if now_ms < deadline_ms {
+                return;
+            }
             self.task_deadlines.pop_first();
             let Some(task) = self.tasks.take(id) else {
                 continue;
@@ -96,6 +104,35 @@ impl Resolver {
         }
     }
 
+    /// Ends the resolution that has been under way for longest, to make place for a new question:
+    /// a flood of names whose servers are silent must not shut others out. Each has some time first,
+    /// and that of `spared` goes on.
+    pub(super) fn give_up_oldest(
+        &mut self,
+        now_ms: u64,
+        spared: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(&(deadline_ms, id)) = self.task_deadlines.first() else {
+            return;
+        };
+        let begun_ms = deadline_ms.saturating_sub(u64::from(self.config.limits.wall_ms_max));
+        if now_ms < begun_ms + GRACE_MS || spared == Some(id) {
+            return;
+        }
+        let Some(task) = self.tasks.take(id) else {
+            return;
+        };
+        let known = task.exhausted();
+        let failure = Failure {
+            text: format!("given up for newer questions ({})", known.text),
+            lasting: false,
+            ..known
+        };
+        self.counters.given_up += 1;
+        self.finish(now_ms, task, Err(failure), effects);
+    }
+
     /// Takes a task out of its exchange, and ends the exchange if nobody else waits for it.
     fn leave_exchange(&mut self, task: &mut Task, effects: &mut Vec<Effect>) {
         let Some(id) = task.exchange.take() else {
@@ -110,6 +147,7 @@ impl Resolver {
             self.exchanges.remove(id);
             self.servers.on_abandoned(server);
             effects.push(Effect::Cancel { exchange: id });
+            self.wake_parked(server);
         }
     }
 
@@ -159,7 +197,8 @@ impl Resolver {
             };
             // Chains of trust only lead upwards.
             let is_judged = task.found.is_some();
-            if is_judged || task.exchange.is_some() || task.queued || tied.len() > KNOT_TASKS_MAX {
+            let goes_on = task.exchange.is_some() || task.queued || task.is_parked;
+            if is_judged || goes_on || tied.len() > KNOT_TASKS_MAX {
                 return;
             }
             for wait in &task.waits {

@@ -22,6 +22,7 @@ mod lookup;
 mod message;
 mod minimise;
 mod name;
+mod parked;
 mod place;
 mod query;
 mod random;

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::message::{Transport, TransportError};
 use super::name::WireName;
 use super::random::Random;
-use super::servers::{Servers, Standing};
+use super::servers::{Room, Servers, Standing};
 
 /// Servers whose cost is within this of the best are equal, in milliseconds.
 const COST_BAND_MS: u32 = 40;
@@ -96,6 +96,8 @@ pub(super) struct Place {
 pub(super) enum Choice {
     /// Ask the candidate of this index.
     Server(usize, Standing),
+    /// Wait until there is room at this server.
+    Full(SocketAddr),
     /// Find addresses of name servers first.
     Resolve,
     /// Nothing to do here any more.
@@ -168,16 +170,20 @@ impl Place {
         &self,
         now_ms: u64,
         attempts_max: u8,
+        room: Room,
         servers: &mut Servers,
         random: &mut Random,
     ) -> Choice {
+        let mut full = None;
         let mut usable: Vec<(usize, u32, Standing)> = Vec::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
             if candidate.dead || candidate.attempts >= attempts_max {
                 continue;
             }
-            let standing = servers.standing(now_ms, candidate.address, &self.zone);
-            if standing.usable {
+            let standing = servers.standing(now_ms, candidate.address, &self.zone, room);
+            if standing.usable && !standing.has_room {
+                full = full.or(Some(candidate.address));
+            } else if standing.usable {
                 let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
                 usable.push((index, cost_ms, standing));
             }
@@ -191,7 +197,9 @@ impl Place {
             return Choice::Server(index, standing);
         }
         let Some(best_ms) = usable.iter().map(|(_, cost_ms, _)| *cost_ms).min() else {
-            return if self.pending.is_empty() {
+            return if let Some(server) = full {
+                Choice::Full(server)
+            } else if self.pending.is_empty() {
                 Choice::Exhausted
             } else {
                 Choice::Resolve
@@ -276,6 +284,11 @@ mod tests {
     use super::*;
     use crate::iterate::bounded::HashKeys;
 
+    const ROOM: Room = Room {
+        proven: 8,
+        unproven: 8,
+    };
+
     fn place(addresses: &[&str]) -> (Config, Place) {
         let config = Config::default();
         let mut place = Place::new(WireName::root());
@@ -286,7 +299,7 @@ mod tests {
     }
 
     fn chosen(place: &Place, servers: &mut Servers, random: &mut Random) -> Option<usize> {
-        match place.choose(0, 3, servers, random) {
+        match place.choose(0, 3, ROOM, servers, random) {
             Choice::Server(index, _) => Some(index),
             _ => None,
         }
@@ -339,7 +352,7 @@ mod tests {
         let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
         place.candidates[0].dead = true;
         assert_eq!(
-            place.choose(0, 3, &mut servers, &mut random),
+            place.choose(0, 3, ROOM, &mut servers, &mut random),
             Choice::Exhausted
         );
         place.pending.push(Pending {
@@ -347,12 +360,12 @@ mod tests {
             rtype: RecordType::A,
         });
         assert_eq!(
-            place.choose(0, 3, &mut servers, &mut random),
+            place.choose(0, 3, ROOM, &mut servers, &mut random),
             Choice::Resolve
         );
         place.renew(2);
         assert!(matches!(
-            place.choose(0, 3, &mut servers, &mut random),
+            place.choose(0, 3, ROOM, &mut servers, &mut random),
             Choice::Server(0, _)
         ));
     }

@@ -13,6 +13,7 @@ use super::exchange::Exchanges;
 use super::failures::Failures;
 use super::message::{CacheLine, Effect, Input, Outcome, Question};
 use super::name::WireName;
+use super::parked::Parked;
 use super::random::Random;
 use super::servers::Servers;
 use super::statistics::Statistics;
@@ -41,6 +42,7 @@ pub struct Resolver {
     pub(super) abandoned: BoundedMap<WireName, u64>,
     pub(super) tasks: Tasks,
     pub(super) exchanges: Exchanges,
+    pub(super) parked: Parked,
     /// Tasks to go on with in this step.
     pub(super) ready: VecDeque<u64>,
     /// When each task runs out of time.
@@ -92,6 +94,7 @@ impl Resolver {
             abandoned: BoundedMap::new(config.limits.servers_max, keys()),
             tasks: Tasks::new(keys()),
             exchanges: Exchanges::new(keys()),
+            parked: Parked::new(keys()),
             config,
             random,
             ready: VecDeque::new(),
@@ -144,6 +147,7 @@ impl Resolver {
             .next_deadline()
             .into_iter()
             .chain(task_ms)
+            .chain(self.parked.look_at_ms)
             .min()
     }
 

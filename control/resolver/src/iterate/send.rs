@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::exchange::{Exchange, Mismatch};
 use super::failures::Failure;
-use super::message::{Effect, Transport, TransportError, extended_error};
+use super::message::{Effect, Transport, TransportError};
 use super::place::{Again, Place};
 use super::query::{self, Options};
 use super::reply::{Reading, View};
@@ -30,9 +30,7 @@ impl Resolver {
         let place = task.place.as_ref().expect("a server was chosen from it");
         let (candidate, delegated_until_ms) = (place.candidates[index], place.delegated_until_ms);
         let view = self.view(task, place);
-        if let Some((id, exchange)) = self.exchanges.find(&view) {
-            exchange.tasks.push(task.id);
-            task.exchange = Some(id);
+        if self.share(task, &view) {
             return Ok(());
         }
         self.charge(task)?;
@@ -69,6 +67,7 @@ impl Resolver {
             sent_ms: now_ms,
             deadline_ms: now_ms + u64::from(timeout_ms),
             delegated_until_ms,
+            is_proven: standing.is_proven,
             edns: !without_edns,
             mismatches: 0,
         });
@@ -86,6 +85,25 @@ impl Resolver {
             timeout_ms,
         });
         Ok(())
+    }
+
+    /// Waits with others for the answer to an equal query, if one is under way.
+    fn share(&mut self, task: &mut Task, view: &View) -> bool {
+        let Some((id, exchange)) = self.exchanges.find(view) else {
+            return false;
+        };
+        exchange.tasks.push(task.id);
+        task.exchange = Some(id);
+        true
+    }
+
+    /// The chosen server has no room: waits for that, or for others' answer.
+    pub(super) fn wait_for_room(&mut self, now_ms: u64, task: &mut Task, server: SocketAddr) {
+        let place = task.place.as_ref().expect("a server was chosen from it");
+        let view = self.view(task, place);
+        if !self.share(task, &view) {
+            self.park(now_ms, task, server);
+        }
     }
 
     /// What to ask the servers of a place for.
@@ -107,15 +125,6 @@ impl Resolver {
 
     /// Pays for one message.
     fn charge(&mut self, task: &Task) -> Result<(), Failure> {
-        if self.exchanges.len() >= self.config.limits.exchanges_max {
-            let text = "too many messages are in flight".to_owned();
-            self.counters.limited += 1;
-            return Err(Failure {
-                code: extended_error::OTHER,
-                text,
-                lasting: false,
-            });
-        }
         let sends_max = self.config.limits.sends_max;
         let work = self.tasks.work(task.work);
         let Some(left) = work.sends_left.checked_sub(1) else {
@@ -198,6 +207,7 @@ impl Resolver {
             }
             self.queue(task_id);
         }
+        self.wake_parked(server);
     }
 
     /// Takes a reply that belongs to its exchange.
@@ -249,6 +259,7 @@ impl Resolver {
             return;
         };
         effects.push(Effect::Cancel { exchange: id });
+        self.wake_parked(exchange.server);
         let reading = response.map(|response| {
             if !exchange.edns && !unread {
                 self.servers.note_without_edns(now_ms, exchange.server);
@@ -308,6 +319,7 @@ impl Resolver {
             effects.push(Effect::Cancel { exchange: id });
             self.lose(now_ms, &exchange, TransportError::Timeout);
         }
+        self.look_through_parked(now_ms);
         self.expire(now_ms, effects);
         self.cache.sweep(now_ms);
     }
@@ -342,6 +354,7 @@ impl Resolver {
             }
             self.queue(task_id);
         }
+        self.wake_parked(server);
     }
 
     /// Lets a task go on later in this step.

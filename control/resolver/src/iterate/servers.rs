@@ -39,10 +39,23 @@ pub(super) struct Standing {
     pub(super) timeout_ms: u32,
     /// False while it is down and not due for a probe.
     pub(super) usable: bool,
+    /// False while so many messages to it are in flight that no more may be.
+    pub(super) has_room: bool,
+    /// Whether it has answered since it last failed.
+    pub(super) is_proven: bool,
     /// Whether it is known to choke on EDNS.
     pub(super) without_edns: bool,
     /// Whether it is known to answer in other case.
     pub(super) folds_case: bool,
+}
+
+/// How many messages may be in flight to one server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// That has answered since it last failed.
+    pub(super) proven: usize,
+    /// That has not.
+    pub(super) unproven: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +70,8 @@ struct Server {
     /// No use before this, except for the probe that is due then.
     paused_until_ms: u64,
     in_flight: u16,
+    /// It has answered since it last failed.
+    proven: bool,
     without_edns_until_ms: u64,
     folds_case_until_ms: u64,
 }
@@ -112,6 +127,7 @@ impl Servers {
         now_ms: u64,
         address: SocketAddr,
         zone: &WireName,
+        room: Room,
     ) -> Standing {
         let server = self.known.get(&address).copied().unwrap_or_default();
         let (mut cost_ms, base_ms) = if server.measured {
@@ -134,10 +150,17 @@ impl Servers {
             cost_ms += COST_LAME_MS;
         }
         let down = server.failures >= DOWN_FAILURES;
+        let in_flight_max = if server.proven {
+            room.proven
+        } else {
+            room.unproven
+        };
         Standing {
             cost_ms,
             timeout_ms: (base_ms << shift).min(TIMEOUT_MS_MAX),
             usable: !down || (server.in_flight == 0 && now_ms >= server.paused_until_ms),
+            has_room: usize::from(server.in_flight) < in_flight_max,
+            is_proven: server.proven,
             without_edns: now_ms < server.without_edns_until_ms,
             folds_case: now_ms < server.folds_case_until_ms,
         }
@@ -151,6 +174,26 @@ impl Servers {
         (is_up, server.measured.then_some(rtt_us))
     }
 
+    /// Messages to it that are in flight.
+    pub(super) fn in_flight(&self, address: SocketAddr) -> u16 {
+        self.known
+            .peek(&address)
+            .map_or(0, |server| server.in_flight)
+    }
+
+    /// Whether it has answered since it last failed.
+    pub(super) fn is_proven(&self, address: SocketAddr) -> bool {
+        self.known
+            .peek(&address)
+            .is_some_and(|server| server.proven)
+    }
+
+    /// Whether it failed so often that only probes are sent.
+    pub(super) fn is_down(&self, address: SocketAddr) -> bool {
+        let server = self.known.peek(&address);
+        server.is_some_and(|server| server.failures >= DOWN_FAILURES)
+    }
+
     pub(super) fn on_send(&mut self, address: SocketAddr) {
         let server = self.entry(address);
         server.in_flight = server.in_flight.saturating_add(1);
@@ -162,6 +205,7 @@ impl Servers {
         let server = self.entry(address);
         server.in_flight = server.in_flight.saturating_sub(1);
         server.failures = 0;
+        server.proven = true;
         server.paused_until_ms = 0;
         if let Some(rtt_ms) = rtt_ms {
             server.measure(rtt_ms);
@@ -177,6 +221,7 @@ impl Servers {
             return;
         }
         server.failures = server.failures.saturating_add(1);
+        server.proven = false;
         if let Some(beyond) = server.failures.checked_sub(DOWN_FAILURES) {
             let pause_ms = (PAUSE_MS_MIN << beyond.min(8)).min(PAUSE_MS_MAX);
             server.paused_until_ms = now_ms + pause_ms;
@@ -229,12 +274,17 @@ mod tests {
     const ADDRESS: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 53);
 
+    const ROOM: Room = Room {
+        proven: 2,
+        unproven: 1,
+    };
+
     fn servers() -> Servers {
         Servers::new(8, HashKeys(1, 2))
     }
 
     fn standing(servers: &mut Servers, now_ms: u64) -> Standing {
-        servers.standing(now_ms, ADDRESS, &WireName::root())
+        servers.standing(now_ms, ADDRESS, &WireName::root(), ROOM)
     }
 
     #[test]
@@ -322,12 +372,28 @@ mod tests {
         let mut servers = servers();
         let com = WireName::parse(b"\x03com\x00").unwrap();
         servers.note_lame(0, ADDRESS, &com);
-        assert!(servers.standing(0, ADDRESS, &com).cost_ms > COST_LAME_MS);
+        assert!(servers.standing(0, ADDRESS, &com, ROOM).cost_ms > COST_LAME_MS);
         assert_eq!(standing(&mut servers, 0).cost_ms, COST_UNKNOWN_MS);
         assert_eq!(
-            servers.standing(LAME_MS, ADDRESS, &com).cost_ms,
+            servers.standing(LAME_MS, ADDRESS, &com, ROOM).cost_ms,
             COST_UNKNOWN_MS
         );
+    }
+
+    #[test]
+    fn server_that_has_not_answered_since_it_failed_has_less_room() {
+        let mut servers = servers();
+        let has_room = |servers: &mut Servers| standing(servers, 0).has_room;
+        assert!(has_room(&mut servers));
+        servers.on_send(ADDRESS);
+        assert!(!has_room(&mut servers));
+        servers.on_reply(ADDRESS, Some(1));
+        servers.on_send(ADDRESS);
+        assert!(has_room(&mut servers), "it lives");
+        servers.on_send(ADDRESS);
+        assert!(!has_room(&mut servers));
+        servers.on_failure(0, ADDRESS, Transport::Udp);
+        assert!(!has_room(&mut servers), "it may not live");
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub struct Statistics {
     pub minimisation_fallbacks: u64,
     /// Sub-resolutions started.
     pub subqueries: u64,
+    /// Resolutions ended early to make place for new questions.
+    pub given_up: u64,
+    /// Times that a resolution waited for room at a server.
+    pub parked: u64,
     /// Resolutions stopped by a limit of work.
     pub limited: u64,
     /// RRsets put into the cache.

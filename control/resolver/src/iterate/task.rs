@@ -69,6 +69,8 @@ pub(super) struct Task {
     pub(super) waits: Vec<Wait>,
     /// Whether the cache is to be read before the next move.
     pub(super) look: bool,
+    /// Whether it waits for room at a server.
+    pub(super) is_parked: bool,
     /// Whether it stands in the queue.
     pub(super) queued: bool,
     /// Whether every forwarder failed and iteration took over.
@@ -108,6 +110,7 @@ impl Task {
             exchange: None,
             waits: Vec::new(),
             look: true,
+            is_parked: false,
             queued: false,
             iterate_only: false,
             abandoned: false,

@@ -39,7 +39,7 @@ impl Resolver {
                 continue;
             }
             assert!(
-                task.exchange.is_some() || !task.waits.is_empty(),
+                task.exchange.is_some() || !task.waits.is_empty() || task.is_parked,
                 "a task waits for something"
             );
             self.tasks.put_back(task);
@@ -83,12 +83,18 @@ impl Resolver {
             }
             let attempts_max = self.attempts_max(task);
             let place = task.place.as_ref().expect("located above");
-            match place.choose(now_ms, attempts_max, &mut self.servers, &mut self.random) {
+            let room = self.room(place.forward.is_some());
+            let (servers, random) = (&mut self.servers, &mut self.random);
+            match place.choose(now_ms, attempts_max, room, servers, random) {
                 Choice::Server(index, standing) => {
                     return self
                         .send(now_ms, task, index, standing, effects)
                         .err()
                         .map(Err);
+                }
+                Choice::Full(server) => {
+                    self.wait_for_room(now_ms, task, server);
+                    return None;
                 }
                 Choice::Resolve
                     if task.waits.len() < self.config.limits.subqueries_parallel_max =>

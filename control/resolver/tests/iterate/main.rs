@@ -13,6 +13,7 @@ mod answers;
 mod authority;
 mod caching;
 mod delegations;
+mod flood;
 mod forgeries;
 mod forwarding;
 mod hostile;
