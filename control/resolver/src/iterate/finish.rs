@@ -67,6 +67,7 @@ impl Resolver {
                     effects.push(Effect::Done { ticket, outcome });
                 }
                 Waiter::Task(parent) => self.tell(parent, &task, &ending),
+                Waiter::RollOver => self.on_anchor_keys(now_ms, &task.key.name, &ending),
             }
         }
     }

@@ -19,15 +19,19 @@ mod follow;
 mod group;
 mod hints;
 mod lookup;
+mod manage;
 mod message;
 mod minimise;
 mod name;
 mod place;
 mod query;
 mod random;
+mod refresh;
 mod reply;
 mod resolver;
 mod response;
+mod rollover;
+mod rollover_text;
 mod rrset;
 mod send;
 mod servers;
@@ -41,10 +45,14 @@ mod walk;
 pub use anchors::{read_anchors, root_anchors};
 pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
 pub use hints::root_hints;
+pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
     CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,
     extended_error,
 };
 pub use resolver::Resolver;
+pub use rollover::AnchorState;
+pub use rollover_text::AnchorFileError;
 pub use statistics::Statistics;
 pub use trace::{TraceEvent, TraceKind};
+pub use trust::{NegativeAnchor, NegativeAnchorError};

@@ -11,9 +11,11 @@ use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
 use super::failures::Failures;
+use super::manage::TrustEvent;
 use super::message::{CacheLine, Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::random::Random;
+use super::rollover::RollOver;
 use super::servers::Servers;
 use super::statistics::Statistics;
 use super::task::Tasks;
@@ -34,6 +36,10 @@ pub struct Resolver {
     pub(super) servers: Servers,
     /// `None`: nothing is validated.
     pub(super) trust: Option<TrustTree>,
+    /// Trust anchors that follow their zones; empty if none does.
+    pub(super) roll_over: RollOver,
+    /// What the shell is to be told of trust.
+    pub(super) trust_events: Vec<TrustEvent>,
     /// Unix time less the time of `step`, in seconds.
     pub(super) unix_offset_secs: i64,
     pub(super) failures: Failures,
@@ -75,7 +81,7 @@ impl Resolver {
             negative_ttl_max_secs: config.negative_ttl_max_secs,
             stale_max_secs: config.stale_max_secs,
         };
-        Self {
+        let mut resolver = Self {
             forward_zones: config
                 .forward
                 .iter()
@@ -87,6 +93,8 @@ impl Resolver {
                 .validation
                 .as_ref()
                 .map(|validation| TrustTree::new(validation, config.limits.zones_max, keys())),
+            roll_over: RollOver::default(),
+            trust_events: Vec::new(),
             unix_offset_secs: 0,
             failures: Failures::new(config.limits.failures_max, keys()),
             abandoned: BoundedMap::new(config.limits.servers_max, keys()),
@@ -99,7 +107,9 @@ impl Resolver {
             tickets: 0,
             prime_after_ms: 0,
             counters: Statistics::default(),
-        }
+        };
+        resolver.begin_roll_over();
+        resolver
     }
 
     /// Takes a new unpredictable seed for ids, name case and choice of servers.
@@ -117,6 +127,7 @@ impl Resolver {
     /// The only entry point of events: same inputs, same effects. `now_ms` comes from a clock that
     /// never goes back. Effects are appended in the order in which they are to be performed.
     pub fn step(&mut self, now_ms: u64, input: Input<'_>, effects: &mut Vec<Effect>) {
+        self.tend_trust(now_ms);
         match input {
             Input::Ask { ticket, question } => self.on_ask(now_ms, ticket, &question, effects),
             Input::Reply {
@@ -144,6 +155,7 @@ impl Resolver {
             .next_deadline()
             .into_iter()
             .chain(task_ms)
+            .chain(self.trust_deadline_ms())
             .min()
     }
 

@@ -81,7 +81,7 @@ impl Resolver {
     }
 
     /// Unix time modulo 2^32, as signatures count it.
-    fn unix_secs(&self, now_ms: u64) -> u32 {
+    pub(super) fn unix_secs(&self, now_ms: u64) -> u32 {
         let secs = self.unix_offset_secs.wrapping_add_unsigned(now_ms / 1000);
         u32::try_from(secs.rem_euclid(1 << 32)).unwrap_or(0)
     }

@@ -19,6 +19,7 @@ mod hostile;
 mod limits;
 mod minimising;
 mod net;
+mod roll_over;
 mod schedules;
 mod transports;
 mod validation;

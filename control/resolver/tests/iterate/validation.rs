@@ -4,7 +4,10 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, DNSKEY, DS, TXT};
 use hickory_proto::rr::{Name, Record};
-use resolver::iterate::{Config, Outcome, Question, TrustAnchor, Validation, extended_error};
+use resolver::iterate::{
+    Config, NegativeAnchorError, Outcome, Question, TrustAnchor, TrustEvent, Validation,
+    extended_error,
+};
 use resolver::zone::Zone;
 use wire::query::Query;
 
@@ -452,6 +455,61 @@ fn an_anchor_that_names_another_key_makes_everything_bogus() {
         extended_error::DNSKEY_MISSING,
     );
     assert_eq!(net.ask("www.plain.", A).rcode, ResponseCode::ServFail);
+}
+
+#[test]
+fn negative_anchor_added_at_run_time_acts_at_once_and_ends_by_itself() {
+    let mut net = net();
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+    assert_answer(&net.ask("www.good.test.", A), true);
+    let now_ms = net.now_ms;
+    let add = |net: &mut Net, zone: &str| {
+        let resolver = &mut net.resolver;
+        resolver.add_negative_anchor(now_ms, &name(zone), 600, "keys lost".into())
+    };
+    assert!(
+        add(&mut net, "forged.test.").unwrap() > 0,
+        "what was cached goes"
+    );
+    add(&mut net, "good.test.").unwrap();
+    assert_answer(&net.ask("www.forged.test.", A), false);
+    assert_answer(&net.ask("www.good.test.", A), false);
+    let shown: Vec<_> = net.resolver.negative_anchors(now_ms).collect();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[0].zone, name("forged.test."));
+    assert_eq!(
+        (shown[0].left_secs, &*shown[0].reason),
+        (Some(600), "keys lost")
+    );
+    net.resolver
+        .remove_negative_anchor(&name("good.test."))
+        .unwrap();
+    assert_answer(&net.ask("www.good.test.", A), true);
+    net.pass(601_000);
+    let ended = TrustEvent::NegativeEnded {
+        zone: name("forged.test."),
+    };
+    assert_eq!(net.resolver.take_trust_events(), [ended]);
+    assert_eq!(net.resolver.negative_anchors(net.now_ms).count(), 0);
+    assert_bogus(
+        &net.ask("www.forged.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
+}
+
+#[test]
+fn negative_anchors_are_refused_where_nothing_is_validated() {
+    let mut net = net_with(config());
+    let error = Err(NegativeAnchorError::NotValidating);
+    let resolver = &mut net.resolver;
+    assert_eq!(
+        resolver.add_negative_anchor(0, &name("test."), 1, String::new()),
+        error
+    );
+    assert_eq!(resolver.remove_negative_anchor(&name("test.")), error);
 }
 
 #[test]

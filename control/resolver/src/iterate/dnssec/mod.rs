@@ -22,4 +22,4 @@ pub(super) use denial::{Cut, Denial, Proof, SignedDenials};
 pub(super) use effort::Effort;
 pub(super) use fault::Fault;
 pub(super) use key::{Ds, Key, parse_all};
-pub(super) use signature::{signers, verify};
+pub(super) use signature::{Verified, confirms_revocation, signers, verify};
