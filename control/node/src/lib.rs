@@ -48,7 +48,9 @@ mod compose;
 mod upstream;
 
 pub mod anchors;
+mod durable;
 pub mod hints;
+mod trust_keeper;
 
 mod listen_tcp;
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use resolver::iterate::AnchorState;
 
 use crate::clock;
 use crate::counters::{Counters, Kind};
@@ -97,7 +98,26 @@ impl Snapshot {
                 }],
             )?;
         }
+        self.encode_trust_anchors(encoder)?;
         self.encode_upstreams(encoder)
+    }
+
+    fn encode_trust_anchors(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let anchors = &self.engine.trust_anchors;
+        if anchors.is_empty() {
+            return Ok(());
+        }
+        let sample = |state: AnchorState| {
+            let own = anchors.iter().filter(|anchor| anchor.state == state);
+            Sample {
+                labels: vec![("state", state.word().to_owned())],
+                value: own.count() as u64,
+            }
+        };
+        let help = "Keys of trust anchors by their state (RFC 5011).";
+        let samples = AnchorState::ALL.map(sample);
+        let metric = "nexus_resolver_trust_anchors";
+        write(encoder, metric, help, Kind::Gauge, &samples)
     }
 
     fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -510,6 +530,12 @@ const ENGINE_ROWS: &[Row] = &[
         "Failures remembered.",
         Kind::Gauge,
         |engine| engine.resolver.failures_cached,
+    ),
+    (
+        "nexus_resolver_negative_trust_anchors",
+        "Zones that count as unsigned on purpose (RFC 7646).",
+        Kind::Gauge,
+        |engine| engine.negative_anchors,
     ),
     (
         "nexus_resolver_upstream_sockets",
