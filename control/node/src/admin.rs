@@ -141,7 +141,7 @@ pub enum Response {
     },
     /// To [`Request::NegativeAnchorList`].
     NegativeAnchors {
-        /// Sorted by name, from the root down.
+        /// Sorted by name.
         anchors: Vec<NegativeAnchorStatus>,
     },
     /// To [`Request::TrustAnchorList`].
@@ -345,6 +345,9 @@ pub struct Lookup {
     pub flags: Vec<String>,
     /// RFC 8914 INFO-CODE when the answer carries one.
     pub extended_error: Option<u16>,
+    /// All of them, that one first.
+    #[serde(default)]
+    pub extended_errors: Vec<u16>,
     /// Where the answer came from.
     pub source: LookupSource,
     /// Microseconds from request to answer.

@@ -405,6 +405,13 @@ impl Engine {
     }
 
     fn deliver(&self, asked: Box<Asked>, resolved: Resolved) {
+        // Others than clients with EDNS do not see them.
+        if asked.client.is_some() && asked.query.edns.is_some() {
+            let counters = self.front.counters();
+            for (code, _) in &resolved.extended_errors {
+                counters.extended_errors.count(*code);
+            }
+        }
         let finished = Box::new(Finished {
             asked: *asked,
             resolved,

@@ -76,6 +76,8 @@ mod metrics;
 
 mod counters;
 
+mod code_counters;
+
 mod service;
 
 mod clock;

@@ -82,7 +82,19 @@ impl Snapshot {
                 .collect();
             write(encoder, first.metric, first.help, first.kind, &samples)?;
         }
-        Ok(())
+        let codes = self.counters.extended_errors.rows();
+        let samples: Vec<_> = codes
+            .map(|(code, value)| Sample {
+                labels: vec![("code", code)],
+                value,
+            })
+            .collect();
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let metric = "nexus_answers_extended_error_total";
+        let help = "Extended errors (RFC 8914) that control gave to clients, by INFO-CODE.";
+        write(encoder, metric, help, Kind::Counter, &samples)
     }
 
     fn encode_resolver(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

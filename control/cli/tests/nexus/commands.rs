@@ -26,6 +26,7 @@ fn lookup(rcode: &str, answer: Vec<RecordText>) -> Response {
         rcode: rcode.to_owned(),
         flags: vec!["qr".to_owned(), "ra".to_owned()],
         extended_error: None,
+        extended_errors: vec![],
         source: LookupSource::Cache,
         elapsed_us: 1_234,
         answer,
@@ -134,7 +135,8 @@ fn lookup_with_trace_prints_each_step_before_the_answer() {
         at_us: 2_500,
         text: "query 192.0.2.53 . NS".to_owned(),
     }];
-    answer.extended_error = Some(22);
+    answer.extended_error = Some(6);
+    answer.extended_errors = vec![6, 22];
     let fake = Fake::new(vec![Response::Lookup(answer).into()]);
     let (exit, text) = fake.output(&["lookup", "nowhere.example", "MX", "--trace"]);
     assert_eq!(exit, Exit::Success);
@@ -142,7 +144,7 @@ fn lookup_with_trace_prints_each_step_before_the_answer() {
         text.starts_with(";     2,500 us  query 192.0.2.53 . NS\n; NXDOMAIN"),
         "{text}"
     );
-    assert!(text.contains("extended error 22"), "{text}");
+    assert!(text.contains("extended error 6 22"), "{text}");
     assert!(matches!(
         &fake.requests()[..],
         [Request::Lookup { trace: true, .. }]

@@ -113,6 +113,7 @@ fn lookup() -> Lookup {
         rcode: "NOERROR".into(),
         flags: vec!["qr".into(), "ra".into()],
         extended_error: Some(3),
+        extended_errors: vec![3, 22],
         source: LookupSource::Recurse,
         elapsed_us: 4,
         answer: vec![record()],

@@ -100,6 +100,8 @@ impl Control {
             .collect()
         };
         let anchors = self.0.engine.with(list).await.ok_or_else(stopping)?;
+        let mut anchors: Vec<NegativeAnchorStatus> = anchors;
+        anchors.sort_by(|one, other| one.zone.cmp(&other.zone));
         Ok(Response::NegativeAnchors { anchors })
     }
 

@@ -6,7 +6,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use node::admin::{FailureCode, Reply, Request, Response};
 
-use crate::common::{Node, extended_error, query, rcode, wait_until, with_edns};
+use crate::common::{
+    Node, extended_error, extended_errors, own_address, query, rcode, wait_until, with_edns,
+};
 use crate::resolving::Upstream;
 
 /// DNSKEY missing (RFC 8914).
@@ -84,15 +86,10 @@ fn negative_anchor_acts_at_once_survives_a_restart_and_is_removed() {
     assert_eq!(change(&node, &add("Example.NET")), None);
     assert_rcode(&node, ResponseCode::NoError);
     let both = [
-        ("fixed.example.".to_owned(), true),
         ("example.net.".to_owned(), false),
+        ("fixed.example.".to_owned(), true),
     ];
-    let sorted = |mut all: Vec<(String, bool)>| {
-        all.sort();
-        all.reverse();
-        all
-    };
-    assert_eq!(sorted(listed(&node)), both);
+    assert_eq!(listed(&node), both);
     assert_eq!(
         node.metric("nexus_resolver_negative_trust_anchors"),
         Some(2)
@@ -107,7 +104,7 @@ fn negative_anchor_acts_at_once_survives_a_restart_and_is_removed() {
     );
     node.kill();
     node.spawn();
-    assert_eq!(sorted(listed(&node)), both);
+    assert_eq!(listed(&node), both);
     assert_rcode(&node, ResponseCode::NoError);
     assert_eq!(change(&node, &remove("example.net.")), None);
     assert_rcode(&node, ResponseCode::ServFail);
@@ -218,4 +215,28 @@ fn static_anchors_are_not_followed() {
             .all(|anchor| anchor.refresh_in_secs.is_none())
     );
     assert!(!node.path("trust-anchors.state").exists());
+}
+
+#[test]
+fn a_failure_that_is_remembered_is_told_with_its_reason_and_counted() {
+    let silent = own_address();
+    let node = Node::start(&format!("resolver, forward: [\"{silent}:1\"]"));
+    let question = with_edns(query("www.example.net.", RecordType::A), 1232);
+    let first = extended_errors(&node.ask(&question));
+    assert_eq!(first.len(), 1);
+    assert_eq!(extended_errors(&node.ask(&question)), [13, first[0]]);
+    let mut tcp = node.tcp();
+    assert_eq!(extended_errors(&tcp.ask(&question)), [13, first[0]]);
+    let plain = query("www.example.net.", RecordType::A);
+    assert!(node.ask(&plain).edns.is_none());
+    let count = |code: u16| {
+        let sample = format!("nexus_answers_extended_error_total{{code=\"{code}\"}}");
+        node.metric(&sample)
+    };
+    assert_eq!(
+        (count(13), count(first[0])),
+        (Some(2), Some(3)),
+        "the last one is not told"
+    );
+    assert_eq!(count(6), None);
 }

@@ -91,7 +91,7 @@ impl Resolver {
         Ok(self.flush(Some((zone, true))))
     }
 
-    /// Every negative trust anchor, those of the configuration too.
+    /// Every negative trust anchor, those of the configuration too, in no order.
     pub fn negative_anchors(&self, now_ms: u64) -> impl Iterator<Item = NegativeAnchor> {
         let tree = self.trust.iter();
         tree.flat_map(move |tree| tree.negative(now_ms))

@@ -13,6 +13,7 @@ mod cache;
 mod config;
 mod dnssec;
 mod exchange;
+mod explain;
 mod failures;
 mod finish;
 mod follow;
@@ -47,8 +48,8 @@ pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Valida
 pub use hints::root_hints;
 pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
-    CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,
-    extended_error,
+    CacheLine, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError, Transport,
+    TransportError, Trust, extended_error,
 };
 pub use resolver::Resolver;
 pub use rollover::AnchorState;

@@ -169,7 +169,9 @@ impl Resolver {
             .cache
             .assemble(now_ms, &key, false, self.config.limits.aliases_max)
             .filter(|found| self.may_give(&key, found))?;
-        Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
+        let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
+        self.explain(now_ms, &resolution, &mut outcome);
+        Some(outcome)
     }
 
     /// Forgets everything (`None`), one name (`false`), or a name and all below it (`true`), failures

@@ -8,6 +8,7 @@ use hickory_proto::rr::Name;
 use super::bounded::{BoundedMap, HashKeys};
 use super::config::Validation;
 use super::dnssec::{Ds, Key};
+use super::explain::Insecurity;
 use super::failures::Failure;
 use super::name::WireName;
 
@@ -54,8 +55,9 @@ pub enum NegativeAnchorError {
 pub(super) enum Trust {
     /// These keys sign it.
     Secure(Arc<[Key]>),
-    /// It is proven, or configured, that nothing vouches for it.
-    Insecure,
+    /// It is proven, or configured, that nothing vouches for it; or something does, in a way that
+    /// is not known here.
+    Insecure(Option<Insecurity>),
     /// Its keys are not those that its parent names.
     Bogus(Failure),
 }
@@ -78,6 +80,8 @@ pub(super) struct TrustTree {
     negative: BTreeMap<WireName, Negative>,
     negative_max: usize,
     zones: BoundedMap<WireName, Known>,
+    /// Whether a zone was ever insecure for a reason worth saying: mostly none is.
+    has_reasons: bool,
 }
 
 impl TrustTree {
@@ -98,6 +102,7 @@ impl TrustTree {
                 .collect(),
             negative_max: validation.negative.len() + NEGATIVE_MAX,
             zones: BoundedMap::new(zones_max, keys),
+            has_reasons: false,
         }
     }
 
@@ -146,9 +151,31 @@ impl TrustTree {
         WireName::parse(suffix)
     }
 
+    /// The closest zone of which something is known, if it is signed in a way that is not known
+    /// here, and in which way.
+    pub(super) fn insecurity(
+        &self,
+        now_ms: u64,
+        name: &WireName,
+    ) -> Option<(WireName, Insecurity)> {
+        if !self.has_reasons || self.is_exempt(name) {
+            return None;
+        }
+        let is_known = |suffix: &&[u8]| {
+            let known = self.zones.peek(*suffix);
+            known.is_some_and(|known| now_ms < known.until_ms) || self.anchors.contains_key(*suffix)
+        };
+        let suffix = name.suffixes().find(is_known)?;
+        match self.zones.peek(suffix)?.trust {
+            Trust::Insecure(Some(why)) => WireName::parse(suffix).map(|zone| (zone, why)),
+            _ => None,
+        }
+    }
+
     /// Remembers what was found of a zone.
     pub(super) fn insert(&mut self, now_ms: u64, zone: WireName, trust: Trust, secs: u32) {
         let until_ms = now_ms + u64::from(secs.min(KEEP_SECS_MAX)) * 1000;
+        self.has_reasons |= matches!(trust, Trust::Insecure(Some(_)));
         self.zones.insert(zone, Known { trust, until_ms }, 1);
     }
 
@@ -211,7 +238,7 @@ impl TrustTree {
         Some(zone)
     }
 
-    /// Every negative anchor, by name.
+    /// Every negative anchor.
     pub(super) fn negative(&self, now_ms: u64) -> impl Iterator<Item = NegativeAnchor> {
         self.negative.iter().map(move |(zone, known)| {
             let left_secs = |until_ms: u64| until_ms.saturating_sub(now_ms).div_ceil(1000);
@@ -318,7 +345,7 @@ mod tests {
     #[test]
     fn what_is_known_above_an_anchor_does_not_count_below_it() {
         let mut tree = tree();
-        tree.insert(0, name("unsigned."), Trust::Insecure, 60);
+        tree.insert(0, name("unsigned."), Trust::Insecure(None), 60);
         let closest = |tree: &mut TrustTree, at, of| tree.closest(at, &name(of));
         assert!(closest(&mut tree, 0, "www.unsigned.").is_some());
         assert!(closest(&mut tree, 0, "www.island.unsigned.").is_none());

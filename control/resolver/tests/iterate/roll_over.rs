@@ -3,98 +3,20 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::NULL;
-use hickory_proto::rr::{Name, RData, Record, RecordType};
-use resolver::iterate::{AnchorState, Config, TrustAnchor, TrustEvent, Validation, read_anchors};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+use resolver::iterate::{AnchorState, Config, TrustEvent, Validation};
 use resolver::zone::rdata_to_text;
-use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::net::{Action, Net, ROOT, config};
+use crate::signing::{
+    NEW, OLD, OLD_REVOKED, OTHER, Pair, START_SECS, ZONE, answer, signed, signed_keys,
+};
 
-const START_SECS: u64 = 1_800_000_000;
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 /// The zone is asked for its keys each day: half of this.
 const KEYS_TTL_SECS: u32 = 2 * 86_400;
-const SIGNED_SECS: u64 = 400 * 86_400;
-
-const KSK: u16 = 257;
-const ZSK: u16 = 256;
-const REVOKED: u16 = 0x80;
-
-/// A key pair of the root by number, and the flags that its DNSKEY has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Pair(u8, u16);
-
-const OLD: Pair = Pair(1, KSK);
-const OLD_REVOKED: Pair = Pair(1, KSK | REVOKED);
-const NEW: Pair = Pair(2, KSK);
-const OTHER: Pair = Pair(3, KSK);
-const ZONE: Pair = Pair(9, ZSK);
-
-impl Pair {
-    fn sign(self, message: &[u8]) -> Vec<u8> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&[self.0; 32]).unwrap();
-        pair.sign(message).as_ref().to_vec()
-    }
-
-    fn dnskey(self) -> Vec<u8> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&[self.0; 32]).unwrap();
-        [
-            &self.1.to_be_bytes(),
-            &[3, 15][..],
-            pair.public_key().as_ref(),
-        ]
-        .concat()
-    }
-
-    /// RFC 4034 appendix B.
-    fn tag(self) -> u16 {
-        let words = self.dnskey();
-        let sum: u32 = words
-            .chunks(2)
-            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-            .sum();
-        (sum + (sum >> 16)) as u16
-    }
-
-    fn anchor(self) -> TrustAnchor {
-        let line = format!(". IN DNSKEY {}\n", rdata_to_text(48, &self.dnskey()));
-        read_anchors(line.as_bytes(), "anchors").unwrap().remove(0)
-    }
-}
-
-/// An RRset of the root with a signature by each pair.
-fn signed(rtype: u16, ttl_secs: u32, mut rdatas: Vec<Vec<u8>>, pairs: &[Pair]) -> Vec<Record> {
-    rdatas.sort();
-    let record = |rtype: u16, rdata: &[u8]| {
-        let code = RecordType::from(rtype);
-        let rdata = NULL::with(rdata.to_vec());
-        Record::from_rdata(Name::root(), ttl_secs, RData::Unknown { code, rdata })
-    };
-    let mut records: Vec<Record> = rdatas.iter().map(|rdata| record(rtype, rdata)).collect();
-    for pair in pairs {
-        let (from, to) = (START_SECS - 86_400, START_SECS + SIGNED_SECS);
-        let mut rrsig = [&rtype.to_be_bytes()[..], &[15, 0], &ttl_secs.to_be_bytes()].concat();
-        rrsig.extend((to as u32).to_be_bytes());
-        rrsig.extend((from as u32).to_be_bytes());
-        rrsig.extend(pair.tag().to_be_bytes());
-        rrsig.push(0); // Signer: the root.
-        let mut message = rrsig.clone();
-        for rdata in &rdatas {
-            message.push(0);
-            message.extend(rtype.to_be_bytes());
-            message.extend(1_u16.to_be_bytes());
-            message.extend(ttl_secs.to_be_bytes());
-            message.extend((rdata.len() as u16).to_be_bytes());
-            message.extend(rdata);
-        }
-        rrsig.extend(pair.sign(&message));
-        records.push(record(46, &rrsig));
-    }
-    records
-}
 
 /// What the root publishes, and with what it signs that.
 #[derive(Clone, Default)]
@@ -142,24 +64,14 @@ impl World {
             let answers = match (request.qname.as_str(), request.qtype) {
                 _ if keys.silent => return Action::Silence,
                 (".", RecordType::DNSKEY) => {
-                    let mut published = keys.published.clone();
-                    published.push(ZONE);
-                    let rdatas = published.iter().map(|pair| pair.dnskey()).collect();
-                    signed(48, KEYS_TTL_SECS, rdatas, &keys.signing)
+                    let published = [&keys.published[..], &[ZONE]].concat();
+                    signed_keys(&published, KEYS_TTL_SECS, &keys.signing)
                 }
                 // Never cached, so that each question is validated.
-                (".", RecordType::TXT) => signed(16, 0, vec![b"\x04text".to_vec()], &[ZONE]),
+                (".", RecordType::TXT) => signed(".", 16, 0, vec![b"\x04text".to_vec()], &[ZONE]),
                 _ => return Action::Serve,
             };
-            let mut reply = Message::new(
-                request.message.metadata.id,
-                MessageType::Response,
-                OpCode::Query,
-            );
-            reply.metadata.authoritative = true;
-            reply.add_query(request.message.queries[0].clone());
-            reply.insert_answers(answers);
-            Action::Message(Box::new(reply))
+            answer(request, answers)
         });
         Self { net, keys }
     }

@@ -4,10 +4,7 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{self, A, AAAA, DNSKEY, DS, TXT};
 use hickory_proto::rr::{Name, Record};
-use resolver::iterate::{
-    Config, NegativeAnchorError, Outcome, Question, TrustAnchor, TrustEvent, Validation,
-    extended_error,
-};
+use resolver::iterate::{Config, Outcome, Question, TrustAnchor, Validation, extended_error};
 use resolver::zone::Zone;
 use wire::query::Query;
 
@@ -16,8 +13,8 @@ use crate::net::{Action, Net, Request, addresses, code, config};
 
 const ROOT: &str = "198.51.100.1";
 const TEST: &str = "198.51.100.2";
-const GOOD_1: &str = "192.0.2.1";
-const GOOD_2: &str = "192.0.2.2";
+pub(crate) const GOOD_1: &str = "192.0.2.1";
+pub(crate) const GOOD_2: &str = "192.0.2.2";
 /// Within the period of the signatures.
 const NOW_SECS: u64 = 1_800_000_000;
 
@@ -155,7 +152,7 @@ fn labels(mut wire: &[u8]) -> Vec<&[u8]> {
     labels
 }
 
-fn net_with(config: Config) -> Net {
+pub(crate) fn net_with(config: Config) -> Net {
     let mut net = Net::empty(config);
     net.resolver.set_time(net.now_ms, NOW_SECS);
     let mut servers: Vec<&str> = ZONES
@@ -171,7 +168,7 @@ fn net_with(config: Config) -> Net {
     net
 }
 
-fn net() -> Net {
+pub(crate) fn net() -> Net {
     net_with(validating(&[]))
 }
 
@@ -183,7 +180,7 @@ fn heal(net: &mut Net, server: &'static str) {
 }
 
 /// Lets a server answer for `qname` with what `change` makes of the real reply.
-fn tamper(
+pub(crate) fn tamper(
     net: &mut Net,
     server: &'static str,
     change: impl Fn(&mut hickory_proto::op::Message, &Request) + 'static,
@@ -198,24 +195,24 @@ fn tamper(
 }
 
 #[track_caller]
-fn assert_bogus(outcome: &Outcome, expected: u16) {
+pub(crate) fn assert_bogus(outcome: &Outcome, expected: u16) {
     assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
     assert_eq!(
         code(outcome),
         Some(expected),
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(outcome.answers.is_empty() && !outcome.authentic);
 }
 
 #[track_caller]
-fn assert_answer(outcome: &Outcome, authentic: bool) {
+pub(crate) fn assert_answer(outcome: &Outcome, authentic: bool) {
     assert_eq!(
         outcome.rcode,
         ResponseCode::NoError,
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(!outcome.answers.is_empty());
     assert_eq!(outcome.authentic, authentic, "{:?}", outcome.answers);
@@ -282,7 +279,7 @@ fn denials_are_proven_by_nsec_and_nsec3() {
             assert_eq!(
                 outcome.rcode, rcode,
                 "{qname} {qtype} {:?}",
-                outcome.extended_error
+                outcome.extended_errors
             );
             assert!(outcome.answers.is_empty());
             assert!(outcome.authentic, "{qname} {qtype}");
@@ -297,7 +294,7 @@ fn denials_under_opt_out_hold_and_are_not_authentic() {
         outcome.rcode,
         ResponseCode::NXDomain,
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(!outcome.authentic, "RFC 5155 §9.2");
 }
@@ -391,7 +388,7 @@ fn what_does_not_hold_is_refused_and_says_why() {
     for _ in 0..2 {
         let expired = net.ask("www.expired.test.", A);
         assert_eq!(expired.rcode, ResponseCode::ServFail);
-        let text = expired.extended_error.unwrap().1;
+        let text = &expired.extended_errors[0].1;
         assert!(text.contains("expired"), "{text}");
     }
     assert_bogus(
@@ -455,61 +452,6 @@ fn an_anchor_that_names_another_key_makes_everything_bogus() {
         extended_error::DNSKEY_MISSING,
     );
     assert_eq!(net.ask("www.plain.", A).rcode, ResponseCode::ServFail);
-}
-
-#[test]
-fn negative_anchor_added_at_run_time_acts_at_once_and_ends_by_itself() {
-    let mut net = net();
-    assert_bogus(
-        &net.ask("www.forged.test.", A),
-        extended_error::DNSSEC_BOGUS,
-    );
-    assert_answer(&net.ask("www.good.test.", A), true);
-    let now_ms = net.now_ms;
-    let add = |net: &mut Net, zone: &str| {
-        let resolver = &mut net.resolver;
-        resolver.add_negative_anchor(now_ms, &name(zone), 600, "keys lost".into())
-    };
-    assert!(
-        add(&mut net, "forged.test.").unwrap() > 0,
-        "what was cached goes"
-    );
-    add(&mut net, "good.test.").unwrap();
-    assert_answer(&net.ask("www.forged.test.", A), false);
-    assert_answer(&net.ask("www.good.test.", A), false);
-    let shown: Vec<_> = net.resolver.negative_anchors(now_ms).collect();
-    assert_eq!(shown.len(), 2);
-    assert_eq!(shown[0].zone, name("forged.test."));
-    assert_eq!(
-        (shown[0].left_secs, &*shown[0].reason),
-        (Some(600), "keys lost")
-    );
-    net.resolver
-        .remove_negative_anchor(&name("good.test."))
-        .unwrap();
-    assert_answer(&net.ask("www.good.test.", A), true);
-    net.pass(601_000);
-    let ended = TrustEvent::NegativeEnded {
-        zone: name("forged.test."),
-    };
-    assert_eq!(net.resolver.take_trust_events(), [ended]);
-    assert_eq!(net.resolver.negative_anchors(net.now_ms).count(), 0);
-    assert_bogus(
-        &net.ask("www.forged.test.", A),
-        extended_error::DNSSEC_BOGUS,
-    );
-}
-
-#[test]
-fn negative_anchors_are_refused_where_nothing_is_validated() {
-    let mut net = net_with(config());
-    let error = Err(NegativeAnchorError::NotValidating);
-    let resolver = &mut net.resolver;
-    assert_eq!(
-        resolver.add_negative_anchor(0, &name("test."), 1, String::new()),
-        error
-    );
-    assert_eq!(resolver.remove_negative_anchor(&name("test.")), error);
 }
 
 #[test]
@@ -757,6 +699,6 @@ fn work_for_one_question_is_bounded() {
     config.limits.signatures_max = 3;
     let outcome = net_with(config).ask("www.good.test.", A);
     assert_bogus(&outcome, extended_error::DNSSEC_BOGUS);
-    let text = outcome.extended_error.unwrap().1;
+    let text = &outcome.extended_errors[0].1;
     assert!(text.contains("too many"), "{text}");
 }

@@ -125,10 +125,15 @@ impl Ds {
         })
     }
 
+    /// Whether the algorithm of the key is known here.
+    pub(in crate::iterate) fn has_known_algorithm(&self) -> bool {
+        Algorithm::from_number(self.algorithm).is_some()
+    }
+
     /// Whether both the algorithm of the key and that of the digest are known here. A zone whose
     /// every DS is unknown counts as unsigned (RFC 4035 §5.2, RFC 6840 §5.2).
     pub(in crate::iterate) fn is_supported(&self) -> bool {
-        Algorithm::from_number(self.algorithm).is_some() && self.digest_algorithm().is_some()
+        self.has_known_algorithm() && self.digest_algorithm().is_some()
     }
 
     /// The one that names this key of `zone` by a SHA-256 digest.
