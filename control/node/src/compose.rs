@@ -9,8 +9,6 @@ use resolver::iterate::Outcome;
 
 use wire::answer::EXTENDED_TEXT_BYTES_MAX;
 
-#[cfg(doc)]
-use crate::finish::Finisher;
 use crate::question::{Asked, Resolved};
 
 /// EXTENDED-ERROR (RFC 8914 §2).
@@ -86,8 +84,8 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
 }
 
 /// The first code and its text. It is what workers and the table keep, whose entries have room for
-/// one: it says most, and further ones must not push records out. [`Finisher::write`] puts those
-/// behind it for the client that asked.
+/// one: it says most, and further ones must not push records out. `finish.rs` puts those behind it
+/// for the client that asked.
 ///
 /// They speak of the name and its servers and so are the same for every client.
 fn set_extended_error(message: &mut Message, code: u16, text: &str) {

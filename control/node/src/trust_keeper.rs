@@ -63,10 +63,12 @@ impl TrustFiles {
     pub(crate) fn restore(&self, engine: &mut Engine, rolls_over: bool) {
         if rolls_over {
             use_file(&self.anchors, |text| {
-                engine.with(|resolver, now_ms| {
-                    let restored = resolver.restore_trust_anchors(now_ms, text);
-                    restored.map_err(|error| error.to_string())
-                })
+                let restored =
+                    engine.with(|resolver, now_ms| resolver.restore_trust_anchors(now_ms, text));
+                for zone in restored.map_err(|error| error.to_string())? {
+                    tracing::info!(%zone, "other trust anchors are configured: starting from these");
+                }
+                Ok(())
             });
         }
         use_file(&self.negative, |text| {

@@ -7,7 +7,6 @@ use resolver::iterate::{NegativeAnchor, NegativeAnchorError, Resolver};
 
 use super::{Control, apart, parse_name, wire_name_of};
 use crate::admin::{Failure, FailureCode, NegativeAnchorStatus, Response, TrustAnchorStatus};
-use crate::clock;
 use crate::trust_keeper::NEGATIVE_SECS_MAX;
 
 /// Longest reason for a negative anchor, in bytes.
@@ -111,16 +110,13 @@ impl Control {
             .engine
             .with(|resolver, now_ms| resolver.trust_anchors(now_ms));
         let all = all.await.ok_or_else(stopping)?;
-        let now_secs = clock::unix_secs();
         let show = |anchor: &resolver::iterate::AnchorStatus| TrustAnchorStatus {
             zone: anchor.zone.to_ascii(),
             key_tag: anchor.key_tag,
             algorithm: anchor.algorithm,
             state: anchor.state.word().to_owned(),
-            since_secs_ago: anchor
-                .since_secs
-                .map(|since| now_secs.saturating_sub(since)),
-            refresh_in_secs: anchor.refresh_secs.map(|at| at.saturating_sub(now_secs)),
+            since_secs_ago: anchor.age_secs,
+            refresh_in_secs: anchor.refresh_in_secs,
         };
         let anchors = all.iter().map(show).collect();
         Ok(Response::TrustAnchors { anchors })

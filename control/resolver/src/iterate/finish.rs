@@ -36,6 +36,7 @@ impl Resolver {
             }
             None => failure,
         });
+        let ending = self.end_refresh(now_ms, &mut task, ending);
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
@@ -81,7 +82,7 @@ impl Resolver {
                     effects.push(Effect::Done { ticket, outcome });
                 }
                 Waiter::Task(parent) => self.tell(parent, &task, &ending),
-                Waiter::RollOver => self.on_anchor_keys(now_ms, &task.key.name, &ending),
+                Waiter::RollOver => {} // It was told above.
             }
         }
     }

@@ -52,10 +52,10 @@ pub struct AnchorStatus {
     pub algorithm: u8,
     /// Where it stands.
     pub state: AnchorState,
-    /// Unix time since when, in seconds; `None` as long as it is only configured.
-    pub since_secs: Option<u64>,
-    /// Unix time when its zone is asked for keys again, in seconds; `None` if it does not roll over.
-    pub refresh_secs: Option<u64>,
+    /// Seconds since it is there; `None` as long as it is only configured.
+    pub age_secs: Option<u64>,
+    /// Seconds until its zone is asked for keys again; `None` if it does not roll over.
+    pub refresh_in_secs: Option<u64>,
 }
 
 impl Resolver {
@@ -108,23 +108,23 @@ impl Resolver {
                 key_tag,
                 algorithm,
                 state: AnchorState::Valid,
-                since_secs: None,
-                refresh_secs: None,
+                age_secs: None,
+                refresh_in_secs: None,
             };
             let Some(point) = self.roll_over.points.get(zone) else {
                 all.extend(named.iter().map(|ds| status(ds.tag_and_algorithm())));
                 continue;
             };
-            // While it is being asked for keys that is now.
-            let wait_ms = match point.due_ms {
-                u64::MAX => 0,
-                due_ms => due_ms.saturating_sub(now_ms),
-            };
-            all.extend(point.keys.iter().map(|tracked| AnchorStatus {
-                state: tracked.state,
-                since_secs: Some(tracked.since_secs).filter(|secs| *secs != 0),
-                refresh_secs: Some(now_secs + wait_ms / 1000),
-                ..status(tracked.named.tag_and_algorithm())
+            let age_secs = |since_secs: u64| now_secs.saturating_sub(since_secs);
+            all.extend(point.keys.iter().map(|tracked| {
+                AnchorStatus {
+                    state: tracked.state,
+                    age_secs: Some(tracked.since_secs)
+                        .filter(|secs| *secs != 0)
+                        .map(age_secs),
+                    refresh_in_secs: Some(point.wait_secs(now_ms)),
+                    ..status(tracked.named.tag_and_algorithm())
+                }
             }));
         }
         all
@@ -138,7 +138,7 @@ impl Resolver {
 
     /// Goes on from a state that was kept. To be called after [`set_time`](Self::set_time), and
     /// before the first step. What it says of a zone counts unless other anchors are configured for
-    /// it now; then only what was revoked stays so.
+    /// it now; then only what was revoked stays so. Gives the zones of which that is so.
     ///
     /// # Errors
     /// [`AnchorFileError`] with the line; the configured anchors hold then.
@@ -146,18 +146,21 @@ impl Resolver {
         &mut self,
         now_ms: u64,
         text: &str,
-    ) -> Result<(), AnchorFileError> {
+    ) -> Result<Vec<Name>, AnchorFileError> {
         let saved = read_state(text, now_ms, self.unix_time_secs(now_ms))?;
+        let mut anew = Vec::new();
         for (zone, saved) in saved.points {
             let Some(point) = self.roll_over.points.get_mut(&zone) else {
                 continue; // It is not anchored any more.
             };
-            point.restore(&zone, saved);
+            if !point.restore(&zone, saved) {
+                anew.push(zone.to_name());
+            }
             if let Some(tree) = &mut self.trust {
                 tree.set_anchor(&zone, point.trusted(&zone));
             }
         }
-        Ok(())
+        Ok(anew)
     }
 
     /// What happened to trust since the last call.

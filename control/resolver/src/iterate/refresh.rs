@@ -4,12 +4,13 @@
 use hickory_proto::rr::RecordType;
 
 use super::dnssec::{Ds, Effort, Fault, Key, Verified, confirms_revocation, parse_all, verify};
+use super::failures::Failure;
 use super::manage::TrustEvent;
 use super::name::WireName;
 use super::resolver::Resolver;
 use super::rollover::{Point, Seen};
 use super::rrset::RrSet;
-use super::task::{TaskKey, Waiter};
+use super::task::{Task, TaskKey, Waiter};
 use super::walk::Ending;
 
 /// Things to tell the shell that wait for it; more are lost, and only the log misses them.
@@ -78,8 +79,28 @@ impl Resolver {
         }
     }
 
-    /// What became of that.
-    pub(super) fn on_anchor_keys(&mut self, now_ms: u64, zone: &WireName, ending: &Ending) {
+    /// Tells the trust anchors what a task has found, if they wait for it. Others who happen to wait
+    /// for the same would have been content with what is cached: it is theirs where that failed, and
+    /// the failure is not held against the zone.
+    pub(super) fn end_refresh(&mut self, now_ms: u64, task: &mut Task, ending: Ending) -> Ending {
+        let waiters = task.waiters.len();
+        let is_other = |waiter: &Waiter| !matches!(waiter, Waiter::RollOver);
+        task.waiters.retain(is_other);
+        if task.waiters.len() == waiters {
+            return ending;
+        }
+        self.on_anchor_keys(now_ms, &task.key.name, &ending);
+        let aliases_max = self.config.limits.aliases_max;
+        ending.or_else(|failure| {
+            let cached = self.cache.assemble(now_ms, &task.key, false, aliases_max);
+            cached.ok_or(Failure {
+                lasting: false,
+                ..failure
+            })
+        })
+    }
+
+    fn on_anchor_keys(&mut self, now_ms: u64, zone: &WireName, ending: &Ending) {
         let found = match ending {
             Ok(found) => found,
             Err(failure) => return self.on_no_keys(now_ms, zone, &failure.text),

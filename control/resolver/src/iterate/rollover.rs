@@ -17,7 +17,7 @@ const ADD_HOLD_DOWN_SECS: u64 = 30 * DAY_SECS;
 /// For how long a revoked key is remembered as such (RFC 5011 §2.4.2).
 const REMOVE_HOLD_DOWN_SECS: u64 = 30 * DAY_SECS;
 /// Keys of one zone that are followed; more than any zone has had.
-pub(super) const KEYS_MAX: usize = 32;
+const KEYS_MAX: usize = 32;
 
 /// Where a key of a trust anchor stands (RFC 5011 §4.2). A key that is not followed is at Start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,6 +155,14 @@ impl Point {
             refreshed_secs: None,
             due_ms: 0,
             retry_secs: HOUR_SECS,
+        }
+    }
+
+    /// Seconds until the zone is asked; none while it is being asked.
+    pub(super) fn wait_secs(&self, now_ms: u64) -> u64 {
+        match self.due_ms {
+            u64::MAX => 0,
+            due_ms => due_ms.saturating_sub(now_ms) / 1000,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::dnssec::{Ds, Key};
 use super::name::WireName;
-use super::rollover::{AnchorState, KEYS_MAX, Named, Point, RollOver, Tracked};
+use super::rollover::{AnchorState, Named, Point, RollOver, Tracked};
 use crate::zone::{rdata_to_text, read_zone_file};
 use hickory_proto::rr::Name;
 
@@ -14,8 +14,8 @@ const DS: u16 = 43;
 const DNSKEY: u16 = 48;
 /// Longest time to the next refresh that is believed, in seconds: clocks are set.
 const REFRESH_SECS_MAX: u64 = 15 * 86_400;
-/// Zones that are read.
-const ZONES_MAX: usize = 1_024;
+/// Lines that are read: more than anybody has anchors.
+const LINES_MAX: usize = 65_536;
 
 const HEAD: &str = "\
 ; Trust anchors as this resolver has followed them (RFC 5011). nexus-control writes this file.
@@ -36,12 +36,8 @@ pub(super) fn write_state(roll_over: &RollOver, now_ms: u64, now_secs: u64) -> S
     use std::fmt::Write as _;
     let mut out = HEAD.to_owned();
     for (zone, point) in &roll_over.points {
-        let wait_ms = match point.due_ms {
-            u64::MAX => 0,
-            due_ms => due_ms.saturating_sub(now_ms),
-        };
         let refreshed_secs = point.refreshed_secs.unwrap_or(0);
-        let refresh_secs = now_secs + wait_ms / 1000;
+        let refresh_secs = now_secs + point.wait_secs(now_ms);
         // Strings take everything.
         let _ = writeln!(out, "zone {zone} {refreshed_secs} {refresh_secs}");
         for ds in &point.configured {
@@ -73,6 +69,9 @@ pub(super) fn read_state(
             line: index + 1,
             expected,
         };
+        if index >= LINES_MAX {
+            return Err(error("fewer lines"));
+        }
         let mut words = line.split_ascii_whitespace();
         let first = match words.next() {
             None => continue,
@@ -81,7 +80,6 @@ pub(super) fn read_state(
         };
         if first == "zone" {
             let (name, point) = read_zone(&mut words, now_ms, now_secs)
-                .filter(|_| roll_over.points.len() < ZONES_MAX)
                 .ok_or_else(|| error("zone, name, and two times in Unix seconds"))?;
             if roll_over.points.insert(name.clone(), point).is_some() {
                 return Err(error("each zone once"));
@@ -100,7 +98,6 @@ pub(super) fn read_state(
                 .push(ds.ok_or_else(|| error("the data of a DS record"))?);
         } else {
             let tracked = read_key(first, &mut words)
-                .filter(|_| point.keys.len() < KEYS_MAX)
                 .ok_or_else(|| error("a state, two times in Unix seconds, and a DS or DNSKEY"))?;
             point.keys.push(tracked);
         }
@@ -169,11 +166,12 @@ fn read_rdata<'a>(
 }
 
 impl Point {
-    /// Takes over what was kept of this zone, as far as it still counts.
-    pub(super) fn restore(&mut self, zone: &WireName, saved: Self) {
+    /// Takes over what was kept of this zone, as far as it still counts. False if the configured
+    /// anchors are others than then.
+    pub(super) fn restore(&mut self, zone: &WireName, saved: Self) -> bool {
         if saved.configured == self.configured {
             *self = saved;
-            return;
+            return true;
         }
         // Other anchors are configured: these hold. But a key that has revoked itself is never
         // trusted again (RFC 5011 §2.1), unless that left the zone without any.
@@ -188,10 +186,10 @@ impl Point {
             }),
             Named::Key(_) => false,
         };
-        if self.keys.iter().all(names_one) {
-            return;
+        if !self.keys.iter().all(names_one) {
+            self.keys.retain(|tracked| !names_one(tracked));
+            self.keys.extend(out);
         }
-        self.keys.retain(|tracked| !names_one(tracked));
-        self.keys.extend(out);
+        false
     }
 }

@@ -184,10 +184,11 @@ impl TrustTree {
         self.anchors.iter().map(|(zone, named)| (zone, &**named))
     }
 
-    /// Trusts other keys of a zone from now on, and forgets what followed from those before.
+    /// Trusts other keys of a zone from now on, and forgets what followed from those before: a key
+    /// that was revoked may have vouched for any zone below.
     pub(super) fn set_anchor(&mut self, zone: &WireName, named: Vec<Ds>) {
         self.anchors.insert(zone.clone(), named);
-        self.zones.remove(zone);
+        self.flush(|known| known.is_within(zone));
     }
 
     /// Takes a zone for unsigned until `until_ms`, or sets another end and reason.

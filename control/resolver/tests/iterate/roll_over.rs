@@ -24,6 +24,8 @@ struct Keys {
     published: Vec<Pair>,
     signing: Vec<Pair>,
     silent: bool,
+    /// Silent when asked for keys.
+    keyless: bool,
 }
 
 struct World {
@@ -38,6 +40,7 @@ fn rolling(anchors: &[Pair]) -> Config {
             negative: Vec::new(),
         }),
         trust_anchor_roll_over: true,
+        ttl_max_secs: 7 * 86_400,
         ..config()
     }
 }
@@ -63,6 +66,7 @@ impl World {
             let keys = shown.borrow();
             let answers = match (request.qname.as_str(), request.qtype) {
                 _ if keys.silent => return Action::Silence,
+                (".", RecordType::DNSKEY) if keys.keyless => return Action::Silence,
                 (".", RecordType::DNSKEY) => {
                     let published = [&keys.published[..], &[ZONE]].concat();
                     signed_keys(&published, KEYS_TTL_SECS, &keys.signing)
@@ -81,7 +85,7 @@ impl World {
         *self.keys.borrow_mut() = Keys {
             published: published.to_vec(),
             signing: signing.to_vec(),
-            silent: false,
+            ..Keys::default()
         };
         self.net.pass(days * DAY_MS);
     }
@@ -250,6 +254,40 @@ fn zone_is_asked_at_once_then_after_half_the_ttl_and_hourly_when_it_fails() {
 }
 
 #[test]
+fn refresh_that_fails_is_not_held_against_the_zone_whose_keys_are_cached() {
+    let mut world = World::new(&[OLD]);
+    world.publish(&[OLD], &[OLD], 0);
+    world.net.pass(DAY_MS - 60_000);
+    assert!(world.is_trusted());
+    // No keys for anybody any more, and everything else as it was.
+    world.keys.borrow_mut().keyless = true;
+    world.failures();
+    // What follows from the keys lasts an hour, and they themselves are cached for two days.
+    for _ in 0..4 {
+        world.net.pass(3_700_000);
+        assert!(world.is_trusted());
+    }
+    assert_eq!(world.failures(), 1);
+}
+
+#[test]
+fn question_that_waits_for_a_refresh_which_fails_gets_the_cached_keys() {
+    let mut world = World::new(&[OLD]);
+    world.publish(&[OLD], &[OLD], 0);
+    world.net.pass(DAY_MS - 60_000);
+    world.keys.borrow_mut().keyless = true;
+    let asked = world.key_questions();
+    world.net.pass(60_200);
+    assert!(
+        world.key_questions() > asked,
+        "it is being asked for its keys"
+    );
+    assert_eq!(world.failures(), 0, "and has not answered");
+    assert!(world.is_trusted());
+    assert_eq!(world.failures(), 1);
+}
+
+#[test]
 fn hold_down_goes_on_after_a_restart() {
     let mut world = World::new(&[OLD]);
     world.publish(&[OLD, NEW], &[OLD], 20);
@@ -276,7 +314,10 @@ fn other_configured_anchors_hold_after_a_restart_but_for_what_was_revoked() {
     world.publish(&[OLD, NEW, OTHER], &[OLD], 2);
     world.publish(&[OLD_REVOKED, NEW, OTHER], &[OLD_REVOKED, NEW], 2);
     let state = world.net.resolver.trust_anchor_state(world.net.now_ms);
-    let next = World::at(4, &[OLD, OTHER], Rc::clone(&world.keys), Some(&state));
+    let mut next = World::at(4, &[OLD, OTHER], Rc::clone(&world.keys), None);
+    let now_ms = next.net.now_ms;
+    let anew = next.net.resolver.restore_trust_anchors(now_ms, &state);
+    assert_eq!(anew.unwrap(), [hickory_proto::rr::Name::root()]);
     assert_eq!(next.state(OTHER), Some(AnchorState::Valid));
     assert_eq!(next.state(OLD), Some(AnchorState::Revoked));
     assert_eq!(next.state(NEW), None);
@@ -312,5 +353,5 @@ fn anchors_that_do_not_roll_over_are_shown_and_nobody_is_asked() {
     assert!(net.log.is_empty());
     let shown = net.resolver.trust_anchors(net.now_ms);
     assert_eq!(shown.len(), 1);
-    assert_eq!((shown[0].since_secs, shown[0].refresh_secs), (None, None));
+    assert_eq!((shown[0].age_secs, shown[0].refresh_in_secs), (None, None));
 }
