@@ -22,7 +22,7 @@ const ANCHORS_FILE: &str = "trust-anchors.state";
 const NEGATIVE_FILE: &str = "negative-trust-anchors.json";
 /// What the file of negative anchors says of itself.
 const ABOUT: &str = "negative trust anchors added with `nexus nta add`; until is in Unix seconds";
-/// Longest life of a negative anchor, in seconds: a week (RFC 7646 §2 wants them to end).
+/// Longest life of a negative anchor, in seconds: a week (RFC 7646 wants them to end).
 pub(crate) const NEGATIVE_SECS_MAX: u64 = 7 * 86_400;
 
 /// The file of negative anchors.

@@ -1,5 +1,5 @@
 //! Says of an insecure answer why it is that, where its zone is signed and this resolver cannot
-//! check it (RFC 8914 §4.2, §4.3 and §4.28).
+//! check it (RFC 8914 §4.2 and §4.3, RFC 9276 §3.2).
 
 use hickory_proto::rr::RecordType;
 
@@ -17,7 +17,7 @@ pub(super) enum Insecurity {
     Algorithm,
     /// No DS has a digest that is known here.
     Digest,
-    /// The proof that it is unsigned costs more NSEC3 iterations than are done (RFC 9276 §3.2).
+    /// The proof that it is unsigned costs more NSEC3 iterations than are done.
     Iterations,
 }
 

@@ -264,7 +264,8 @@ pub mod extended_error {
     pub const INVALID_DATA: u16 = 24;
     /// The period of the signatures ends before it begins.
     pub const SIGNATURE_EXPIRED_BEFORE_VALID: u16 = 25;
-    /// The zone asks for more NSEC3 iterations than are done for it: the answer is not checked.
+    /// The zone asks for more NSEC3 iterations than are done for it: the answer is not checked
+    /// (RFC 9276 §3.2).
     pub const UNSUPPORTED_NSEC3_ITERATIONS: u16 = 27;
 }
 

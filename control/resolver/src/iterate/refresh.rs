@@ -1,10 +1,9 @@
 //! Asks the zones of trust anchors for their keys, so that the anchors can roll over (RFC 5011
-//! §2.3), and ends negative anchors whose time is up (RFC 7646 §2).
+//! §2.3), and ends negative anchors whose time is up (RFC 7646).
 
 use hickory_proto::rr::RecordType;
 
 use super::dnssec::{Ds, Effort, Fault, Key, Verified, confirms_revocation, parse_all, verify};
-use super::failures::Failure;
 use super::manage::TrustEvent;
 use super::name::WireName;
 use super::resolver::Resolver;
@@ -80,8 +79,8 @@ impl Resolver {
     }
 
     /// Tells the trust anchors what a task has found, if they wait for it. Others who happen to wait
-    /// for the same would have been content with what is cached: it is theirs where that failed, and
-    /// the failure is not held against the zone.
+    /// for the same would have been content with what is cached: where that failed they get it, and
+    /// nothing is remembered as failed.
     pub(super) fn end_refresh(&mut self, now_ms: u64, task: &mut Task, ending: Ending) -> Ending {
         let waiters = task.waiters.len();
         let is_other = |waiter: &Waiter| !matches!(waiter, Waiter::RollOver);
@@ -93,10 +92,7 @@ impl Resolver {
         let aliases_max = self.config.limits.aliases_max;
         ending.or_else(|failure| {
             let cached = self.cache.assemble(now_ms, &task.key, false, aliases_max);
-            cached.ok_or(Failure {
-                lasting: false,
-                ..failure
-            })
+            cached.ok_or(failure)
         })
     }
 
