@@ -83,12 +83,16 @@ impl Node {
 
     pub(crate) fn configure(&self, sections: &str) {
         let (ip, dir) = (self.address, self.folder.path().display());
+        // Servers of tests sign nothing, unless they say otherwise.
+        let dnssec = match section(sections, "resolver") {
+            keys if keys.contains("dnssec:") => keys,
+            keys => format!(", dnssec: off{keys}"),
+        };
         let defaults = format!(
             "api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
              dataplane: {{ports: {{dns: {PORT}}}, socket: {dir}/dataplane.sock{}}}\n\
-             resolver: {{listen: [{ip}], dnssec: off{}}}\n",
+             resolver: {{listen: [{ip}]{dnssec}}}\n",
             section(sections, "dataplane"),
-            section(sections, "resolver"),
         );
         let rest: Vec<_> = sections
             .lines()

@@ -16,19 +16,15 @@ const NO_KEYS: u16 = 9;
 
 /// A control that validates with the built-in anchors, but whose only forwarder has no key to show.
 fn validating(data_dir: &str, more: &str) -> Node {
+    Node::new(&sections(data_dir, more))
+}
+
+/// Its configuration, and its forwarder.
+pub(crate) fn sections(data_dir: &str, more: &str) -> String {
     let upstream = Upstream::start();
-    let forward = upstream.address;
+    let forward = upstream.forward();
     thread::spawn(move || upstream.answer_addresses());
-    let node = Node::new("");
-    let (ip, dir) = (node.address, node.folder.path().display());
-    let text = format!(
-        "node: {{data_dir: \"{dir}/{data_dir}\"}}\n\
-         api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
-         dataplane: {{ports: {{dns: 5353}}, socket: {dir}/dataplane.sock}}\n\
-         resolver: {{listen: [{ip}], forward: [\"{forward}\"]{more}}}\n"
-    );
-    node.write("nexus.yaml", &text);
-    node
+    format!("node: {{data_dir: \"{{dir}}/{data_dir}\"}}\n{forward}, dnssec: validate{more}\n")
 }
 
 fn add(zone: &str) -> Request {

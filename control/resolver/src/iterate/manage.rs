@@ -76,7 +76,9 @@ impl Resolver {
         let tree = tree.ok_or(NegativeAnchorError::NotValidating)?;
         let until_ms = now_ms.saturating_add(lifetime_secs.saturating_mul(1000));
         tree.add_negative(WireName::from_name(zone), until_ms, reason)?;
-        Ok(self.flush(Some((zone, true))))
+        let forgotten = self.flush(Some((zone, true)));
+        // Names elsewhere may have failed because their aliases lead here: all are tried again.
+        Ok(forgotten + self.failures.flush(|_| true))
     }
 
     /// Ends a negative trust anchor before its time. What was cached there is forgotten, as when it

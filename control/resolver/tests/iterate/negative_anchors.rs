@@ -14,6 +14,10 @@ fn negative_anchor_added_at_run_time_acts_at_once_and_ends_by_itself() {
         &net.ask("www.forged.test.", A),
         extended_error::DNSSEC_BOGUS,
     );
+    assert_bogus(
+        &net.ask("to-forged.good.test.", A),
+        extended_error::DNSSEC_BOGUS,
+    );
     assert_answer(&net.ask("www.good.test.", A), true);
     let now_ms = net.now_ms;
     // Not as far as the end of the anchor.
@@ -32,6 +36,7 @@ fn negative_anchor_added_at_run_time_acts_at_once_and_ends_by_itself() {
     );
     add(&mut net, "good.test.").unwrap();
     assert_answer(&ask(&mut net, "www.forged.test."), false);
+    assert_answer(&ask(&mut net, "to-forged.good.test."), false);
     assert_answer(&ask(&mut net, "www.good.test."), false);
     let shown: Vec<_> = net.resolver.negative_anchors(now_ms).collect();
     assert_eq!(shown.len(), 2);
