@@ -36,11 +36,11 @@ impl Resolver {
             }
             None => failure,
         });
-        let ending = self.end_refresh(now_ms, &mut task, ending);
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
         self.leave_exchange(&mut task, effects);
+        let ending = self.end_refresh(now_ms, &mut task, ending);
         let mut hold_secs = 0;
         match &ending {
             Ok(_) => self.failures.remove(&task.key),

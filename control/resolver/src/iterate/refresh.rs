@@ -1,6 +1,8 @@
 //! Asks the zones of trust anchors for their keys, so that the anchors can roll over (RFC 5011
 //! §2.3), and ends negative anchors whose time is up (RFC 7646).
 
+use std::net::SocketAddr;
+
 use hickory_proto::rr::RecordType;
 
 use super::dnssec::{Ds, Effort, Fault, Key, Verified, confirms_revocation, parse_all, verify};
@@ -12,6 +14,8 @@ use super::rrset::RrSet;
 use super::task::{Task, TaskKey, Waiter};
 use super::walk::Ending;
 
+/// Servers that may give bogus keys before a refresh has failed.
+const BOGUS_MAX: usize = 2;
 /// Things to tell the shell that wait for it; more are lost, and only the log misses them.
 const EVENTS_MAX: usize = 256;
 
@@ -38,7 +42,7 @@ impl Resolver {
             self.tell_shell(TrustEvent::NegativeEnded { zone });
         }
         while let Some(zone) = self.roll_over.take_due(now_ms) {
-            self.ask_keys(now_ms, zone);
+            self.ask_keys(now_ms, zone, Vec::new());
         }
     }
 
@@ -55,8 +59,8 @@ impl Resolver {
     }
 
     /// Begins a resolution that no client waits for and that passes the cache by: what is new in
-    /// the zone is what is wanted.
-    fn ask_keys(&mut self, now_ms: u64, zone: WireName) {
+    /// the zone is what is wanted. Servers that gave bogus keys are left out.
+    fn ask_keys(&mut self, now_ms: u64, zone: WireName, avoided: Vec<SocketAddr>) {
         let key = TaskKey {
             name: zone.clone(),
             rtype: RecordType::DNSKEY,
@@ -69,7 +73,7 @@ impl Resolver {
         let id = existing.unwrap_or_else(|| {
             let id = self.begin(now_ms, key);
             if let Some(task) = self.tasks.get_mut(id) {
-                task.look = false;
+                (task.look, task.avoided) = (false, avoided);
             }
             id
         });
@@ -88,7 +92,7 @@ impl Resolver {
         if task.waiters.len() == waiters {
             return ending;
         }
-        self.on_anchor_keys(now_ms, &task.key.name, &ending);
+        self.on_anchor_keys(now_ms, task, &ending);
         let aliases_max = self.config.limits.aliases_max;
         ending.or_else(|failure| {
             let cached = self.cache.assemble(now_ms, &task.key, false, aliases_max);
@@ -96,7 +100,8 @@ impl Resolver {
         })
     }
 
-    fn on_anchor_keys(&mut self, now_ms: u64, zone: &WireName, ending: &Ending) {
+    fn on_anchor_keys(&mut self, now_ms: u64, task: &Task, ending: &Ending) {
+        let zone = &task.key.name;
         let found = match ending {
             Ok(found) => found,
             Err(failure) => return self.on_no_keys(now_ms, zone, &failure.text),
@@ -113,7 +118,12 @@ impl Resolver {
             Ok(seen) => self.on_seen(now_ms, zone, &seen),
             Err(fault) => {
                 self.cache.discard(set);
-                self.on_no_keys(now_ms, zone, fault.text());
+                let tries_left = task.avoided.len() < BOGUS_MAX;
+                let Some(source) = task.source.filter(|_| tries_left) else {
+                    return self.on_no_keys(now_ms, zone, fault.text());
+                };
+                let avoided = [&task.avoided[..], &[source]].concat();
+                self.ask_keys(now_ms, zone.clone(), avoided);
             }
         }
     }

@@ -8,7 +8,8 @@ use hickory_proto::rr::RecordType;
 use resolver::iterate::{AnchorState, Config, TrustEvent, Validation};
 use resolver::zone::rdata_to_text;
 
-use crate::net::{Action, Net, ROOT, config};
+use crate::authority::name;
+use crate::net::{Action, Net, ROOT, address, config};
 use crate::signing::{
     NEW, OLD, OLD_REVOKED, OTHER, Pair, START_SECS, ZONE, answer, signed, signed_keys,
 };
@@ -285,6 +286,40 @@ fn question_that_waits_for_a_refresh_which_fails_gets_the_cached_keys() {
     assert_eq!(world.failures(), 0, "and has not answered");
     assert!(world.is_trusted());
     assert_eq!(world.failures(), 1);
+}
+
+#[test]
+fn another_server_is_asked_when_one_gives_bogus_keys() {
+    const OTHER_ROOT: &str = "198.51.100.99";
+    let mut configured = rolling(&[OLD]);
+    let servers = [ROOT, OTHER_ROOT];
+    configured.root_hints = vec![(name("a.root."), servers.map(address).to_vec())];
+    for bad in servers {
+        let mut net = Net::empty(configured.clone());
+        net.resolver.set_time(net.now_ms, START_SECS);
+        for server in servers {
+            net.zone(
+                server,
+                ".",
+                "@ NS a.root.\n a.root. A 198.51.100.1\n a.root. A 198.51.100.99",
+            );
+            let signing = if server == bad { OTHER } else { OLD };
+            net.behave(server, move |request, _| match request.qtype {
+                RecordType::DNSKEY => answer(request, signed_keys(&[OLD, NEW], 3_600, &[signing])),
+                _ => Action::Serve,
+            });
+        }
+        net.delay(bad, 1); // Preferred.
+        net.pass(HOUR_MS * 12);
+        let events = net.resolver.take_trust_events();
+        let seen = events
+            .iter()
+            .filter(|event| matches!(event, TrustEvent::AnchorsRefreshed { .. }));
+        assert!(seen.count() >= 11, "{events:?}");
+        let failed = |event: &TrustEvent| matches!(event, TrustEvent::RefreshFailed { .. });
+        assert!(!events.iter().any(failed), "{events:?}");
+        assert!(net.queries_to(bad) > 3, "{}", net.queries_to(bad));
+    }
 }
 
 #[test]
