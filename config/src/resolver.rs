@@ -30,6 +30,9 @@ pub struct Resolver {
     /// Keys from which trust starts: `builtin` for those of the root, or a zone file of DS or DNSKEY
     /// records.
     pub trust_anchors: Source,
+    /// Whether trust anchors follow their zones through a change of keys (RFC 5011); the state is kept
+    /// in `node.data_dir`.
+    pub trust_anchor_roll_over: bool,
     /// Zones that count as unsigned whatever their signatures, with all below them (RFC 7646).
     #[serde(deserialize_with = "crate::zone::names")]
     pub negative_trust_anchors: Vec<String>,
@@ -84,6 +87,7 @@ impl Default for Resolver {
             root_hints: Source::Builtin,
             dnssec: Dnssec::Validate,
             trust_anchors: Source::Builtin,
+            trust_anchor_roll_over: true,
             negative_trust_anchors: Vec::new(),
             validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,

@@ -10,6 +10,14 @@ mod cache;
 mod cache_dump;
 mod cache_flush;
 
+mod nta;
+mod nta_add;
+mod nta_del;
+mod nta_list;
+
+mod trust;
+mod trust_list;
+
 mod zone;
 mod zone_list;
 mod zone_reload;
@@ -29,9 +37,15 @@ pub use check::Check;
 pub use completions::Completions;
 pub use lookup::Lookup;
 pub use metrics::Metrics;
+pub use nta::Nta;
+pub use nta_add::NtaAdd;
+pub use nta_del::NtaDel;
+pub use nta_list::NtaList;
 pub use reload::Reload;
 pub use stats::Stats;
 pub use status::Status;
+pub use trust::Trust;
+pub use trust_list::TrustList;
 pub use zone::Zone;
 pub use zone_list::ZoneList;
 pub use zone_reload::ZoneReload;

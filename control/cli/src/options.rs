@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::client::{Client, REPLY_TIMEOUT};
-use crate::command::{Cache, Check, Completions, Lookup, Metrics, Reload, Stats, Status, Zone};
+use crate::command::{
+    Cache, Check, Completions, Lookup, Metrics, Nta, Reload, Stats, Status, Trust, Zone,
+};
 use crate::exit::Exit;
 
 const EXAMPLES: &str = "\
@@ -16,6 +18,7 @@ Examples:
   nexus stats                           Rates, one line each second
   nexus lookup www.example.com AAAA     Resolve a name as a client would
   nexus cache flush example.com --subtree
+  nexus nta add example.com             Its signatures are broken: unsigned for an hour
   nexus check /etc/nexus/nexus.yaml     Find mistakes before a restart does
   nexus reload                          Take edited zone files into service
 
@@ -60,6 +63,10 @@ pub enum Command {
     #[command(subcommand)]
     Cache(Cache),
     #[command(subcommand)]
+    Nta(Nta),
+    #[command(subcommand)]
+    Trust(Trust),
+    #[command(subcommand)]
     Zone(Zone),
     Reload(Reload),
     Check(Check),
@@ -79,6 +86,8 @@ impl Cli {
             Command::Stats(stats) => stats.run(options, out),
             Command::Lookup(lookup) => lookup.run(options, out),
             Command::Cache(cache) => cache.run(options, out),
+            Command::Nta(nta) => nta.run(options, out),
+            Command::Trust(trust) => trust.run(options, out),
             Command::Zone(zone) => zone.run(options, out),
             Command::Reload(reload) => reload.run(options, out),
             Command::Check(check) => check.run(options, out),

@@ -11,8 +11,10 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 mod observe;
+mod trust;
 
 pub use observe::{SILENT_AFTER_MS, is_silent};
+pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
 
 /// Where `nexus-control` listens unless told otherwise.
 pub const SOCKET_PATH: &str = "/run/nexus/control.sock";
@@ -61,6 +63,26 @@ pub enum Request {
         #[serde(default)]
         subtree: bool,
     },
+    /// Let a zone count as unsigned for a while, with all below it (RFC 7646):
+    /// [`Response::NegativeAnchorChanged`].
+    NegativeAnchorAdd {
+        /// The zone; a missing last dot is added.
+        zone: String,
+        /// Seconds until it ends, at most a week.
+        lifetime_secs: u64,
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
+    },
+    /// End that before its time: [`Response::NegativeAnchorChanged`].
+    NegativeAnchorRemove {
+        /// The zone; a missing last dot is added.
+        zone: String,
+    },
+    /// All of these: [`Response::NegativeAnchors`].
+    NegativeAnchorList {},
+    /// The keys from which trust starts: [`Response::TrustAnchors`].
+    TrustAnchorList {},
     /// The zones served: [`Response::Zones`].
     ZoneList {},
     /// Read zone files again: [`Response::ZonesReloaded`].
@@ -106,6 +128,27 @@ pub enum Response {
         /// Record sets and failures removed from the resolver's cache.
         #[serde(default)]
         records: u64,
+    },
+    /// To [`Request::NegativeAnchorAdd`] and [`Request::NegativeAnchorRemove`].
+    NegativeAnchorChanged {
+        /// The zone with the last dot.
+        zone: String,
+        /// Answers removed from the shared table; workers count theirs later.
+        entries: u64,
+        /// Record sets and failures removed from the resolver's cache.
+        records: u64,
+        /// What the change lacks all the same: it may not survive a restart.
+        warning: Option<String>,
+    },
+    /// To [`Request::NegativeAnchorList`].
+    NegativeAnchors {
+        /// Sorted by name.
+        anchors: Vec<NegativeAnchorStatus>,
+    },
+    /// To [`Request::TrustAnchorList`].
+    TrustAnchors {
+        /// Sorted by zone.
+        anchors: Vec<TrustAnchorStatus>,
     },
     /// To [`Request::ZoneList`].
     Zones {
@@ -303,6 +346,9 @@ pub struct Lookup {
     pub flags: Vec<String>,
     /// RFC 8914 INFO-CODE when the answer carries one.
     pub extended_error: Option<u16>,
+    /// All of them, that one first.
+    #[serde(default)]
+    pub extended_errors: Vec<u16>,
     /// Where the answer came from.
     pub source: LookupSource,
     /// Microseconds from request to answer.

@@ -19,11 +19,13 @@ const OPTION_EXTENDED_ERROR: u16 = 15;
 pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Resolved {
     let ttl_secs = outcome.ttl_secs;
     let trace = outcome.trace.clone().unwrap_or_default();
+    let extended_errors = outcome.extended_errors.clone();
     match message(asked, outcome).and_then(|message| message.to_vec()) {
         Ok(message) => Resolved {
             message,
             ttl_secs,
             from_cache,
+            extended_errors,
             trace,
         },
         Err(error) => {
@@ -44,10 +46,12 @@ pub(crate) fn failure(asked: &Asked, rcode: ResponseCode, extended_error: Option
     if let Some(code) = extended_error {
         set_extended_error(&mut message, code, "");
     }
+    let extended_errors = extended_error.map(|code| (code, String::new()));
     Resolved {
         message: message.to_vec().unwrap_or_default(),
         ttl_secs: 0,
         from_cache: false,
+        extended_errors: extended_errors.into_iter().collect(),
         trace: Vec::new(),
     }
 }
@@ -68,7 +72,7 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
     message.insert_authorities(outcome.authority);
     message.insert_additionals(outcome.additional);
     let rcode_high = u16::from(outcome.rcode) >> 4;
-    if let Some((code, text)) = &outcome.extended_error {
+    if let Some((code, text)) = outcome.extended_errors.first() {
         set_extended_error(&mut message, *code, text);
     } else if rcode_high != 0 {
         message.set_edns(Edns::new());
@@ -79,7 +83,11 @@ fn message(asked: &Asked, outcome: Outcome) -> Result<Message, ProtoError> {
     Ok(message)
 }
 
-/// Code and text, which speak of the name and its servers and so are the same for every client.
+/// The first code and its text. It is what workers and the table keep, whose entries have room for
+/// one: it says most, and further ones must not push records out. `finish.rs` puts those behind it
+/// for the client that asked.
+///
+/// They speak of the name and its servers and so are the same for every client.
 fn set_extended_error(message: &mut Message, code: u16, text: &str) {
     let mut option = code.to_be_bytes().to_vec();
     option.extend(text.bytes().take(EXTENDED_TEXT_BYTES_MAX));

@@ -24,7 +24,10 @@ use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
 use crate::table_page::page;
+use crate::trust_keeper::TrustFiles;
 use crate::zones::{Reloaded, Zones};
+
+mod trust;
 
 /// The front thread makes a round at least every 50 ms; silent for longer than this, it hangs.
 const FRONT_SILENT_MS: u64 = 5_000;
@@ -68,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) front: FrontSender,
     pub(crate) state: Arc<FrontState>,
     pub(crate) lookups: Lookups,
+    pub(crate) trust_files: Arc<TrustFiles>,
 }
 
 impl Control {
@@ -90,6 +94,14 @@ impl Control {
             }
             Request::CacheDump { name, cursor } => self.dump(name, cursor).await,
             Request::CacheFlush { name, subtree } => self.flush(name, subtree).await,
+            Request::NegativeAnchorAdd {
+                zone,
+                lifetime_secs,
+                reason,
+            } => self.add_negative(&zone, lifetime_secs, reason).await,
+            Request::NegativeAnchorRemove { zone } => self.remove_negative(&zone).await,
+            Request::NegativeAnchorList {} => self.list_negative().await,
+            Request::TrustAnchorList {} => self.list_trust().await,
             Request::ZoneList {} => Ok(Response::Zones {
                 zones: self.zone_status().await?,
             }),
@@ -290,25 +302,28 @@ impl Control {
     async fn flush(&self, name: Option<String>, subtree: bool) -> Result<Response, Failure> {
         let parsed = name.as_deref().map(parse_name).transpose()?;
         let qname = name.as_deref().map(wire_name).transpose()?;
-        let (done, entries) = oneshot::channel();
         // The resolver first: what it finds from now on is fresh.
         let records = self
             .0
             .engine
             .flush(parsed.map(|name| (name, subtree)))
             .await;
-        let request = front::Request::Flush {
-            name: qname.map(|qname| (qname, subtree)),
-            done,
-        };
+        let entries = self.forget(qname.map(|qname| (qname, subtree))).await?;
+        tracing::info!(records, entries, "caches flushed");
+        let records = records as u64;
+        Ok(Response::CacheFlushed { entries, records })
+    }
+
+    /// Has the front thread and the workers forget a name in wire form (with all below it if true),
+    /// or everything. Gives the answers that left the shared table.
+    async fn forget(&self, name: Option<(Vec<u8>, bool)>) -> Result<u64, Failure> {
+        let (done, entries) = oneshot::channel();
+        let request = front::Request::Flush { name, done };
         self.0.front.insist(request).await.map_err(|Unheard| {
             let text = "the resolver's cache is flushed, but the front thread does not listen";
             Failure::new(FailureCode::Unavailable, text)
         })?;
-        let entries = entries.await.map_err(|error| internal(&error))?;
-        tracing::info!(records, entries, "caches flushed");
-        let records = records as u64;
-        Ok(Response::CacheFlushed { entries, records })
+        entries.await.map_err(|error| internal(&error))
     }
 }
 
@@ -359,14 +374,18 @@ pub(crate) fn parse_name(text: &str) -> Result<Name, Failure> {
 
 /// Wire form, lower case.
 fn wire_name(text: impl AsRef<str>) -> Result<Vec<u8>, Failure> {
-    let name = parse_name(text.as_ref())?.to_lowercase();
+    parse_name(text.as_ref()).map(|name| wire_name_of(&name))
+}
+
+/// Wire form, lower case.
+pub(crate) fn wire_name_of(name: &Name) -> Vec<u8> {
     let mut wire = Vec::new();
-    for label in name.iter() {
+    for label in name.to_lowercase().iter() {
         wire.push(u8::try_from(label.len()).unwrap_or(0));
         wire.extend_from_slice(label);
     }
     wire.push(0);
-    Ok(wire)
+    wire
 }
 
 pub(crate) fn internal(error: &dyn std::error::Error) -> Failure {

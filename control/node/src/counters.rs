@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::code_counters::CodeCounters;
+
 /// Counter or gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -57,6 +59,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(#[doc = $help] pub $field: Counter,)*
+            /// Extended errors (RFC 8914) of answers to clients with EDNS, by INFO-CODE.
+            pub extended_errors: CodeCounters,
         }
 
         /// Every counter, in the order of its metric.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
-use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Statistics};
+use resolver::iterate::{
+    AnchorStatus, Config, Effect, Input, Outcome, Question, Resolver, Statistics,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -20,6 +22,7 @@ use crate::compose::{compose, failure};
 use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
+use crate::trust_keeper::TrustKeeper;
 use crate::upstream::{Event, Outgoing, Upstreams};
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
@@ -45,6 +48,19 @@ pub(crate) enum Command {
         name: Option<(Name, bool)>,
         done: oneshot::Sender<usize>,
     },
+    With(Act),
+}
+
+/// What to do with the resolver itself, at this time of its clock.
+type Deed = dyn FnOnce(&mut Resolver, u64) + Send;
+
+/// A deed on its way to the engine.
+pub(crate) struct Act(Box<Deed>);
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Act")
+    }
 }
 
 /// Numbers of the engine at one moment.
@@ -60,6 +76,10 @@ pub(crate) struct EngineStatistics {
     pub client_limited: u64,
     /// Servers that questions are forwarded to, in the order of the configuration.
     pub upstreams: Vec<UpstreamStatus>,
+    /// Every key of every trust anchor.
+    pub trust_anchors: Vec<AnchorStatus>,
+    /// Negative trust anchors, those of the configuration too.
+    pub negative_anchors: u64,
 }
 
 /// The engine is gone or has too much to do.
@@ -85,7 +105,7 @@ impl EngineHandle {
             .try_send(Command::Ask(asked))
             .map_err(|error| match error.into_inner() {
                 Command::Ask(asked) => Overloaded(asked),
-                Command::Statistics(_) | Command::Flush { .. } => {
+                Command::Statistics(_) | Command::Flush { .. } | Command::With(_) => {
                     unreachable!("what comes back is what was sent")
                 }
             })
@@ -114,6 +134,19 @@ impl EngineHandle {
         }
         result.await.unwrap_or(0)
     }
+
+    /// Does something with the resolver and gives what came of it; `None` if the engine is gone.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Resolver, u64) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let act = Act(Box::new(move |resolver, now_ms| {
+            let _ = done.send(act(resolver, now_ms)); // Nobody waits any more: no harm.
+        }));
+        self.commands.send(Command::With(act)).await.ok()?;
+        result.await.ok()
+    }
 }
 
 /// The resolver with its sockets and the questions that wait.
@@ -135,6 +168,7 @@ pub(crate) struct Engine {
     /// While a question is being put: the resolver's cache hits before it.
     hits_before: Option<u64>,
     effects: Vec<Effect>,
+    trust_keeper: Option<TrustKeeper>,
 }
 
 impl Engine {
@@ -164,6 +198,7 @@ impl Engine {
             next_ticket: 0,
             hits_before: None,
             effects: Vec::new(),
+            trust_keeper: None,
         };
         (
             engine,
@@ -239,13 +274,43 @@ impl Engine {
                     questions: self.waiting.len() as u64,
                     client_limited: self.client_limited,
                     upstreams: upstreams.collect(),
+                    trust_anchors: self.resolver.trust_anchors(clock::now_ms()),
+                    negative_anchors: self.resolver.negative_anchors(0).count() as u64,
                 });
             }
             Command::Flush { name, done } => {
                 let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
                 let _ = done.send(self.resolver.flush(name));
             }
+            Command::With(Act(act)) => self.with(act),
         }
+    }
+
+    /// Does something with the resolver itself.
+    pub(crate) fn with<T>(&mut self, act: impl FnOnce(&mut Resolver, u64) -> T) -> T {
+        self.set_time();
+        let result = act(&mut self.resolver, clock::now_ms());
+        self.tell_trust();
+        result
+    }
+
+    /// Gives the state of the trust anchors to whoever keeps it, from now on.
+    pub(crate) fn keep_trust(&mut self, keeper: TrustKeeper) {
+        self.trust_keeper = Some(keeper);
+    }
+
+    /// Passes on what has happened to trust.
+    fn tell_trust(&mut self) {
+        let events = self.resolver.take_trust_events();
+        if let Some(keeper) = self.trust_keeper.as_ref().filter(|_| !events.is_empty()) {
+            let state = || self.resolver.trust_anchor_state(clock::now_ms());
+            keeper.on_events(events, state, &self.front);
+        }
+    }
+
+    fn set_time(&mut self) {
+        let unix_secs = self.validation_time.unwrap_or_else(clock::unix_secs);
+        self.resolver.set_time(clock::now_ms(), unix_secs);
     }
 
     fn on_ask(&mut self, asked: Box<Asked>) {
@@ -285,8 +350,7 @@ impl Engine {
 
     /// One step of the resolver, and everything that follows from it.
     fn step(&mut self, input: Input<'_>) {
-        let unix_secs = self.validation_time.unwrap_or_else(clock::unix_secs);
-        self.resolver.set_time(clock::now_ms(), unix_secs);
+        self.set_time();
         let mut effects = std::mem::take(&mut self.effects);
         self.resolver.step(clock::now_ms(), input, &mut effects);
         // A failed send is an input again: bounded, since each costs the resolver one attempt.
@@ -299,6 +363,7 @@ impl Engine {
             self.resolver.step(clock::now_ms(), input, &mut effects);
         }
         self.effects = effects;
+        self.tell_trust();
     }
 
     fn perform(&mut self, effect: Effect, failed: &mut Vec<Input<'static>>) {
@@ -339,6 +404,13 @@ impl Engine {
     }
 
     fn deliver(&self, asked: Box<Asked>, resolved: Resolved) {
+        // Others than clients with EDNS do not see them.
+        if asked.client.is_some() && asked.query.edns.is_some() {
+            let counters = self.front.counters();
+            for (code, _) in &resolved.extended_errors {
+                counters.extended_errors.count(*code);
+            }
+        }
         let finished = Box::new(Finished {
             asked: *asked,
             resolved,

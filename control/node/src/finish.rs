@@ -1,6 +1,6 @@
 //! Writes what the resolver found over the query that asked for it.
 
-use wire::answer::{Age, dissect, write_answer, write_error};
+use wire::answer::{Age, append_extended_error, dissect, write_answer, write_error};
 use wire::query::Query;
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
@@ -39,13 +39,14 @@ impl Finisher {
         let asked = &finished.asked;
         let query_bytes = asked.message.len();
         out[..query_bytes].copy_from_slice(&asked.message);
-        self.write_over(
-            &asked.query,
-            query_bytes,
-            &finished.resolved.message,
-            out,
-            via,
-        )
+        let resolved = &finished.resolved;
+        let mut written = self.write_over(&asked.query, query_bytes, &resolved.message, out, via);
+        for (code, text) in resolved.extended_errors.iter().skip(1) {
+            let limit = limit_of(&asked.query, via);
+            written.bytes =
+                append_extended_error(out, written.bytes, limit, *code, text.as_bytes());
+        }
+        written
     }
 
     /// Writes a whole response over the query at the front of `out`.
@@ -57,10 +58,7 @@ impl Finisher {
         out: &mut [u8],
         via: Via,
     ) -> Written {
-        let limit = match via {
-            Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
-            Via::Tcp => u16::MAX,
-        };
+        let limit = limit_of(query, via);
         match dissect(response, &mut self.ttl_offsets) {
             Ok(dissected) => {
                 let answer = dissected.answer(response, &self.ttl_offsets);
@@ -82,5 +80,13 @@ impl Finisher {
                 }
             }
         }
+    }
+}
+
+/// Longest answer to this query, in bytes.
+fn limit_of(query: &Query, via: Via) -> u16 {
+    match via {
+        Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
+        Via::Tcp => u16::MAX,
     }
 }

@@ -110,6 +110,11 @@ impl FrontSender {
         }
     }
 
+    /// What control counts.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// Wakes the thread, so that it sees that it is to stop.
     pub(crate) fn ring(&self) {
         self.bell.ring();

@@ -67,7 +67,10 @@ impl Kept {
     /// Keeps a resolved answer, if it is good for others too.
     pub(crate) fn keep(&mut self, finished: &Finished) {
         let asked = &finished.asked;
-        if !finished.is_for_all() || asked.epoch != self.epoch {
+        // The engine says of a failure that it is remembered, and counts it.
+        let rcode = finished.resolved.message.get(3).map(|flags| flags & 0x0f);
+        let is_failure = rcode.map(u16::from) == Some(wire::rcode::SERVFAIL);
+        if !finished.is_for_all() || is_failure || asked.epoch != self.epoch {
             return;
         }
         let key = self.hasher.key(&asked.query);
@@ -142,6 +145,7 @@ mod tests {
         let resolved = Resolved {
             message: message.to_vec().unwrap(),
             ttl_secs,
+            extended_errors: Vec::new(),
             from_cache: false,
             trace: Vec::new(),
         };

@@ -50,7 +50,9 @@ mod compose;
 mod upstream;
 
 pub mod anchors;
+mod durable;
 pub mod hints;
+mod trust_keeper;
 
 mod listen_tcp;
 
@@ -75,6 +77,8 @@ mod http;
 mod metrics;
 
 mod counters;
+
+mod code_counters;
 
 mod service;
 

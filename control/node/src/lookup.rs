@@ -141,6 +141,7 @@ fn describe(
         (flag::AD, "ad"),
         (flag::CD, "cd"),
     ];
+    let extended_errors = extended_errors(&answer);
     let records = |records: &[Record]| records.iter().map(record_text).collect();
     Ok(Lookup {
         rcode: rcode_text(u16::from(answer.metadata.response_code)),
@@ -149,7 +150,8 @@ fn describe(
             .filter(|(bit, _)| flags & bit != 0)
             .map(|(_, name)| (*name).to_owned())
             .collect(),
-        extended_error: extended_error(&answer),
+        extended_error: extended_errors.first().copied(),
+        extended_errors,
         source,
         elapsed_us: clock::now_us().saturating_sub(started_us),
         answer: records(&answer.answers),
@@ -159,16 +161,16 @@ fn describe(
     })
 }
 
-fn extended_error(answer: &Message) -> Option<u16> {
-    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-    let option = answer
-        .edns
-        .as_ref()?
-        .option(EdnsCode::from(OPTION_EXTENDED_ERROR))?;
-    match option {
-        EdnsOption::Unknown(_, data) => data.first_chunk().map(|code| u16::from_be_bytes(*code)),
+fn extended_errors(answer: &Message) -> Vec<u16> {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    let options = answer.edns.iter().flat_map(|edns| &edns.options().options);
+    let code = |(_, option): &(_, EdnsOption)| match option {
+        EdnsOption::Unknown(OPTION_EXTENDED_ERROR, data) => {
+            data.first_chunk().map(|code| u16::from_be_bytes(*code))
+        }
         _ => None,
-    }
+    };
+    options.filter_map(code).collect()
 }
 
 fn record_text(record: &Record) -> RecordText {

@@ -14,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use resolver::iterate::AnchorState;
 
 use crate::clock;
 use crate::counters::{Counters, Kind};
@@ -81,7 +82,19 @@ impl Snapshot {
                 .collect();
             write(encoder, first.metric, first.help, first.kind, &samples)?;
         }
-        Ok(())
+        let codes = self.counters.extended_errors.rows();
+        let samples: Vec<_> = codes
+            .map(|(code, value)| Sample {
+                labels: vec![("code", code)],
+                value,
+            })
+            .collect();
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let metric = "nexus_answers_extended_error_total";
+        let help = "Extended errors (RFC 8914) that control gave to clients, by INFO-CODE.";
+        write(encoder, metric, help, Kind::Counter, &samples)
     }
 
     fn encode_resolver(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -97,7 +110,26 @@ impl Snapshot {
                 }],
             )?;
         }
+        self.encode_trust_anchors(encoder)?;
         self.encode_upstreams(encoder)
+    }
+
+    fn encode_trust_anchors(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let anchors = &self.engine.trust_anchors;
+        if anchors.is_empty() {
+            return Ok(());
+        }
+        let sample = |state: AnchorState| {
+            let own = anchors.iter().filter(|anchor| anchor.state == state);
+            Sample {
+                labels: vec![("state", state.word().to_owned())],
+                value: own.count() as u64,
+            }
+        };
+        let help = "Keys of trust anchors by their state (RFC 5011).";
+        let samples = AnchorState::ALL.map(sample);
+        let metric = "nexus_resolver_trust_anchors";
+        write(encoder, metric, help, Kind::Gauge, &samples)
     }
 
     fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -522,6 +554,12 @@ const ENGINE_ROWS: &[Row] = &[
         "Failures remembered.",
         Kind::Gauge,
         |engine| engine.resolver.failures_cached,
+    ),
+    (
+        "nexus_resolver_negative_trust_anchors",
+        "Zones that count as unsigned on purpose (RFC 7646).",
+        Kind::Gauge,
+        |engine| engine.negative_anchors,
     ),
     (
         "nexus_resolver_upstream_sockets",

@@ -78,6 +78,8 @@ pub(crate) struct Resolved {
     pub ttl_secs: u32,
     /// No server was asked for it.
     pub from_cache: bool,
+    /// Every extended error (RFC 8914), the one in `message` first.
+    pub extended_errors: Vec<(u16, String)>,
     /// The steps, if they were asked for.
     pub trace: Vec<TraceEvent>,
 }

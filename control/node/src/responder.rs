@@ -240,6 +240,7 @@ impl Responder {
     /// SERVFAIL for a query that nobody has time for. The query is still at the front of `buffer`.
     pub(crate) fn overloaded(&self, buffer: &mut [u8], query_bytes: usize, query: &Query) -> usize {
         self.counters.answers_overload.increment();
+        self.count_extended_error(query, Some(EXTENDED_ERROR_NOT_READY));
         write_error(
             buffer,
             query_bytes,
@@ -422,8 +423,16 @@ impl Responder {
         code: Option<u16>,
     ) -> Decision {
         self.counters.answers_policy.increment();
+        self.count_extended_error(query, code);
         let bytes = write_error(buffer, query_bytes, Some(query), rcode::REFUSED, code);
         Decision::Answer { bytes, keep: None }
+    }
+
+    /// Only clients with EDNS are told.
+    fn count_extended_error(&self, query: &Query, code: Option<u16>) {
+        if let Some(code) = code.filter(|_| query.edns.is_some()) {
+            self.counters.extended_errors.count(code);
+        }
     }
 
     fn generation(&self, zone: u32) -> Option<u32> {

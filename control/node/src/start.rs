@@ -32,6 +32,7 @@ use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
 use crate::responder::{Policy, Responders};
+use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
 
 /// Connections that the kernel holds for us until we accept.
@@ -118,6 +119,7 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Tasks {
     engine: Engine,
+    trust_writer: Option<TrustWriter>,
     control: Control,
     admin: AdminServer,
     http: std::net::TcpListener,
@@ -136,7 +138,8 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
-    let (engine, handle) = engine(config, front_sender.clone())?;
+    let (mut engine, handle) = engine(config, front_sender.clone())?;
+    let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let policy = Policy {
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
@@ -180,10 +183,12 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         front: front_sender.clone(),
         state,
         lookups,
+        trust_files,
     });
     let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
     let tasks = Tasks {
         engine,
+        trust_writer,
         control,
         admin,
         http,
@@ -294,6 +299,9 @@ impl Tasks {
     async fn run(self) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(self.engine.run());
+        if let Some(writer) = self.trust_writer {
+            tokio::spawn(writer.run());
+        }
         for listener in self.tcp {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(self.tcp_service.clone().run(listener, stopped.clone()));
@@ -410,6 +418,21 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     Ok(Engine::new(resolver, seed, time, sockets_max, front))
 }
 
+/// Gives the engine what was kept of trust; gives the work of keeping it, if anchors roll over.
+fn begin_trust(config: &Config, engine: &mut Engine) -> (Arc<TrustFiles>, Option<TrustWriter>) {
+    let files = Arc::new(TrustFiles::new(&config.node.data_dir));
+    let from = &config.resolver;
+    if from.dnssec == Dnssec::Off {
+        return (files, None);
+    }
+    let rolls_over = from.trust_anchor_roll_over;
+    files.restore(engine, rolls_over);
+    let state = engine.with(|resolver, now_ms| resolver.trust_anchor_state(now_ms));
+    let (keeper, writer) = TrustKeeper::new(&files, state);
+    engine.keep_trust(keeper);
+    (files, rolls_over.then_some(writer))
+}
+
 /// What the resolver needs to know, out of the configuration.
 fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     let from = &config.resolver;
@@ -435,6 +458,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     }
     if from.dnssec == Dnssec::Validate {
         to.validation = Some(validation(from)?);
+        to.trust_anchor_roll_over = from.trust_anchor_roll_over;
     }
     to.cache_bytes_max = usize::try_from(from.cache_bytes).unwrap_or(usize::MAX);
     to.ttl_min_secs = from.ttl.min_secs;

@@ -3,12 +3,15 @@
 //! [`dissect`] takes a whole response apart once; [`write_answer`] puts it behind any later query
 //! for the same name, type and class, in place. [`write_error`] answers what cannot be answered.
 
+mod append;
+
 mod dissect;
 
 mod write;
 
 mod error;
 
+pub use append::append_extended_error;
 pub use dissect::{AnswerError, Dissected, dissect};
 pub use error::write_error;
 pub use write::write_answer;

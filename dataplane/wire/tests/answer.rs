@@ -8,7 +8,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use proptest::prelude::*;
 use support::{QUERY, edns_query, opt, option, record, response};
 use wire::answer::{
-    Age, Answer, AnswerError, Dissected, STALE_TTL_SECS, dissect, write_answer, write_error,
+    Age, Answer, AnswerError, Dissected, EXTENDED_TEXT_BYTES_MAX, STALE_TTL_SECS,
+    append_extended_error, dissect, write_answer, write_error,
 };
 use wire::query::Query;
 
@@ -597,4 +598,89 @@ fn any_answer_is_written_within_the_limit_and_never_panics() {
                 }
             },
         );
+}
+
+/// INFO-CODEs and texts of a message, in order.
+fn extended_errors(message: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    let message = Message::from_vec(message).expect("a message");
+    let options = message.edns.iter().flat_map(|edns| &edns.options().options);
+    let read = |(_, option): &(_, EdnsOption)| match option {
+        EdnsOption::Unknown(15, data) => {
+            Some((u16::from_be_bytes([data[0], data[1]]), data[2..].to_vec()))
+        }
+        _ => None,
+    };
+    options.filter_map(read).collect()
+}
+
+#[test]
+fn further_extended_errors_go_behind_the_first_as_long_as_there_is_room() {
+    let ede = option(15, b"\x00\x06bogus");
+    let message = response(0x0482, [&[address(300)], &[], &[opt(1232, 0, &ede)]]);
+    let mut answer = answer_over(&edns_query(1232, 0, &[]), &message, Age::Fresh(0), 1232);
+    let bytes = answer.len();
+    answer.resize(1400, 0xee);
+    assert_eq!(
+        append_extended_error(&mut answer, bytes, 1232, 22, &[b'x'; 500]),
+        bytes + 166
+    );
+    let all = extended_errors(&answer[..bytes + 166]);
+    let expected = [
+        (6, b"bogus".to_vec()),
+        (22, vec![b'x'; EXTENDED_TEXT_BYTES_MAX]),
+    ];
+    assert_eq!(all, expected);
+    // One byte less than it needs, of the limit and then of the memory.
+    let limit = u16::try_from(bytes + 166 + 6).unwrap();
+    let full = append_extended_error(&mut answer, bytes + 166, limit, 23, b"x");
+    assert_eq!(full, bytes + 166);
+    let mut short = answer[..bytes + 172].to_vec();
+    assert_eq!(
+        append_extended_error(&mut short, bytes + 166, 1232, 23, b"x"),
+        bytes + 166
+    );
+    assert_eq!(
+        extended_errors(&answer[..full]),
+        expected,
+        "nothing is half done"
+    );
+    let more = append_extended_error(&mut answer, full, limit, 23, b"");
+    assert_eq!(extended_errors(&answer[..more]).len(), 3);
+}
+
+#[test]
+fn extended_errors_are_not_put_where_no_opt_record_ends_the_message() {
+    let message = response(0x0480, [&[address(300)], &[], &[]]);
+    let mut answer = answer_over(QUERY, &message, Age::Fresh(0), 512);
+    let (bytes, before) = (answer.len(), answer.clone());
+    answer.resize(1232, 0);
+    assert_eq!(
+        append_extended_error(&mut answer, bytes, 1232, 6, b""),
+        bytes
+    );
+    assert_eq!(answer[..bytes], before);
+    for cut in 0..bytes {
+        assert_eq!(append_extended_error(&mut answer, cut, 1232, 6, b""), cut);
+    }
+    assert_eq!(
+        append_extended_error(&mut answer, 5_000, 1232, 6, b""),
+        5_000
+    );
+}
+
+#[test]
+fn messages_of_any_content_take_an_extended_error_or_stay_as_they_are() {
+    bolero::check!()
+        .with_type::<(Vec<u8>, u16, u16)>()
+        .with_iterations(5_000)
+        .for_each(|(message, limit, code)| {
+            let (mut longer, bytes) = (message.clone(), message.len());
+            longer.resize(bytes + 64, 0);
+            let after = append_extended_error(&mut longer, bytes, *limit, *code, b"text");
+            assert!(after == bytes || after == bytes + 10 && after <= usize::from(*limit));
+            if after == bytes {
+                assert_eq!(longer[..bytes], message[..]);
+            }
+        });
 }

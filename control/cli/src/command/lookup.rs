@@ -83,8 +83,16 @@ fn write_answer(out: &mut impl Write, answer: &admin::Lookup) -> io::Result<()> 
         print::clean(&answer.flags.join(" ")),
         print::thousands(answer.elapsed_us)
     )?;
-    if let Some(code) = answer.extended_error {
-        write!(out, ", extended error {code}")?; // RFC 8914.
+    let mut codes: Vec<String> = answer
+        .extended_errors
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if codes.is_empty() {
+        codes.extend(answer.extended_error.map(|code| code.to_string())); // An older control.
+    }
+    if !codes.is_empty() {
+        write!(out, ", extended error {}", codes.join(" "))?; // RFC 8914.
     }
     writeln!(out)?;
     let sections = [

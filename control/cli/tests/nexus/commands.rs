@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::support::{Fake, Line, Place, refusal};
 use cli::exit::Exit;
 use node::admin::{
-    CacheEntry, CachePage, FailureCode, LatencyBucket, Lookup, LookupSource, RecordText, Request,
-    Response, Stats, TraceStep, WorkerStats, ZoneReloaded, ZoneStatus,
+    CacheEntry, CachePage, FailureCode, LatencyBucket, Lookup, LookupSource, NegativeAnchorStatus,
+    RecordText, Request, Response, Stats, TraceStep, TrustAnchorStatus, WorkerStats, ZoneReloaded,
+    ZoneStatus,
 };
 use serde_json::Value;
 
@@ -25,6 +26,7 @@ fn lookup(rcode: &str, answer: Vec<RecordText>) -> Response {
         rcode: rcode.to_owned(),
         flags: vec!["qr".to_owned(), "ra".to_owned()],
         extended_error: None,
+        extended_errors: vec![],
         source: LookupSource::Cache,
         elapsed_us: 1_234,
         answer,
@@ -133,7 +135,8 @@ fn lookup_with_trace_prints_each_step_before_the_answer() {
         at_us: 2_500,
         text: "query 192.0.2.53 . NS".to_owned(),
     }];
-    answer.extended_error = Some(22);
+    answer.extended_error = Some(6);
+    answer.extended_errors = vec![6, 22];
     let fake = Fake::new(vec![Response::Lookup(answer).into()]);
     let (exit, text) = fake.output(&["lookup", "nowhere.example", "MX", "--trace"]);
     assert_eq!(exit, Exit::Success);
@@ -141,7 +144,7 @@ fn lookup_with_trace_prints_each_step_before_the_answer() {
         text.starts_with(";     2,500 us  query 192.0.2.53 . NS\n; NXDOMAIN"),
         "{text}"
     );
-    assert!(text.contains("extended error 22"), "{text}");
+    assert!(text.contains("extended error 6 22"), "{text}");
     assert!(matches!(
         &fake.requests()[..],
         [Request::Lookup { trace: true, .. }]
@@ -269,6 +272,109 @@ fn cache_flush_passes_name_and_subtree() {
         },
     ];
     assert_eq!(fake.requests(), expected);
+}
+
+#[test]
+fn negative_anchors_are_added_for_an_hour_unless_told_otherwise_and_removed() {
+    let changed = |warning: Option<&str>| Response::NegativeAnchorChanged {
+        zone: "example.com.".to_owned(),
+        entries: 1,
+        records: 2,
+        warning: warning.map(str::to_owned),
+    };
+    let script = [None, Some("not over a restart"), None, None].map(|text| changed(text).into());
+    let fake = Fake::new(script.into());
+    let (exit, text) = fake.output(&["nta", "add", "example.com"]);
+    assert_eq!(exit, Exit::Success);
+    let removed = "removed 1 answer from the table, 2 record sets from the resolver's cache";
+    assert_eq!(
+        text,
+        format!("example.com. counts as unsigned for 1 h; {removed}\n")
+    );
+    let (exit, text) = fake.output(&[
+        "nta",
+        "add",
+        "example.com",
+        "--for",
+        "2d",
+        "--reason",
+        "lost",
+    ]);
+    assert_eq!(exit, Exit::Failure, "it may not hold");
+    assert!(text.ends_with("\nnot over a restart\n"), "{text}");
+    let (_, text) = fake.output(&["nta", "del", "example.com"]);
+    assert_eq!(
+        text,
+        format!("example.com. is validated again; {removed}\n")
+    );
+    let (_, text) = fake.output(&["nta", "del", "example.com", "--json"]);
+    assert_eq!(json_lines(&text)[0]["records"], 2);
+    let add = |lifetime_secs, reason: &str| Request::NegativeAnchorAdd {
+        zone: "example.com".to_owned(),
+        lifetime_secs,
+        reason: reason.to_owned(),
+    };
+    let requests = fake.requests();
+    assert_eq!(requests[..2], [add(3_600, ""), add(172_800, "lost")]);
+    assert!(
+        matches!(&requests[2], Request::NegativeAnchorRemove { zone } if zone == "example.com")
+    );
+}
+
+#[test]
+fn negative_anchors_are_listed_with_their_ends_and_reasons() {
+    let anchor = |zone: &str, left_secs: Option<u64>, reason: &str| NegativeAnchorStatus {
+        zone: zone.to_owned(),
+        permanent: left_secs.is_none(),
+        left_secs,
+        reason: reason.to_owned(),
+    };
+    let list = Response::NegativeAnchors {
+        anchors: vec![
+            anchor("a.example.", Some(1_800), "keys lost\u{1b}"),
+            anchor("b.example.", None, ""),
+        ],
+    };
+    let fake = Fake::new(vec![list.clone().into(), list.into()]);
+    let (exit, text) = fake.output(&["nta", "list"]);
+    assert_eq!(exit, Exit::Success);
+    let rows: Vec<&str> = text.lines().collect();
+    assert_eq!(rows[1], "a.example.  in 30 min           keys lost\\u{1b}");
+    assert_eq!(rows[2], "b.example.  never (configured)");
+    let (_, text) = fake.output(&["nta", "list", "--json"]);
+    assert_eq!(json_lines(&text)[1]["permanent"], true);
+}
+
+#[test]
+fn trust_anchors_are_listed_with_their_states() {
+    let anchor = |key_tag, state: &str, since_secs_ago, refresh_in_secs| TrustAnchorStatus {
+        zone: ".".to_owned(),
+        key_tag,
+        algorithm: 8,
+        state: state.to_owned(),
+        since_secs_ago,
+        refresh_in_secs,
+    };
+    let list = Response::TrustAnchors {
+        anchors: vec![
+            anchor(20_326, "valid", None, None),
+            anchor(38_696, "add-pend", Some(90_000), Some(3_600)),
+        ],
+    };
+    let fake = Fake::new(vec![list.clone().into(), list.into()]);
+    let (exit, text) = fake.output(&["trust", "list"]);
+    assert_eq!(exit, Exit::Success);
+    let rows: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        rows[1],
+        ".     20326          8  valid     configured   never"
+    );
+    assert_eq!(
+        rows[2],
+        ".     38696          8  add-pend  1 d 1 h ago  in 1 h"
+    );
+    let (_, text) = fake.output(&["trust", "list", "--json"]);
+    assert_eq!(json_lines(&text)[1]["state"], "add-pend");
 }
 
 #[test]

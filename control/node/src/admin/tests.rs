@@ -28,6 +28,16 @@ fn requests() -> Vec<Request> {
             name: None,
             subtree: false,
         },
+        Request::NegativeAnchorAdd {
+            zone: "example.com".into(),
+            lifetime_secs: 3_600,
+            reason: "keys \"lost\"".into(),
+        },
+        Request::NegativeAnchorRemove {
+            zone: "example.com".into(),
+        },
+        Request::NegativeAnchorList {},
+        Request::TrustAnchorList {},
         Request::ZoneList {},
         Request::ZoneReload { name: name() },
         Request::Reload {},
@@ -103,6 +113,7 @@ fn lookup() -> Lookup {
         rcode: "NOERROR".into(),
         flags: vec!["qr".into(), "ra".into()],
         extended_error: Some(3),
+        extended_errors: vec![3, 22],
         source: LookupSource::Recurse,
         elapsed_us: 4,
         answer: vec![record()],
@@ -113,6 +124,35 @@ fn lookup() -> Lookup {
             text: "query 192.0.2.1".into(),
         }],
     }
+}
+
+fn trust_replies() -> Vec<Reply> {
+    vec![
+        Reply::Ok(Response::NegativeAnchorChanged {
+            zone: "example.com.".into(),
+            entries: 1,
+            records: 2,
+            warning: Some("not over a restart".into()),
+        }),
+        Reply::Ok(Response::NegativeAnchors {
+            anchors: vec![NegativeAnchorStatus {
+                zone: "example.com.".into(),
+                permanent: false,
+                left_secs: Some(60),
+                reason: String::new(),
+            }],
+        }),
+        Reply::Ok(Response::TrustAnchors {
+            anchors: vec![TrustAnchorStatus {
+                zone: ".".into(),
+                key_tag: 20_326,
+                algorithm: 8,
+                state: "valid".into(),
+                since_secs_ago: None,
+                refresh_in_secs: Some(7),
+            }],
+        }),
+    ]
 }
 
 fn replies() -> Vec<Reply> {
@@ -181,7 +221,7 @@ fn request_encoded_then_decoded_is_the_same() {
 
 #[test]
 fn reply_encoded_then_decoded_is_the_same() {
-    for reply in replies() {
+    for reply in replies().into_iter().chain(trust_replies()) {
         let line = reply.encode().unwrap();
         assert_eq!(Reply::decode(&line).unwrap(), reply);
         assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);

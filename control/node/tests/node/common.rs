@@ -83,12 +83,16 @@ impl Node {
 
     pub(crate) fn configure(&self, sections: &str) {
         let (ip, dir) = (self.address, self.folder.path().display());
+        // Servers of tests sign nothing, unless they say otherwise.
+        let dnssec = match section(sections, "resolver") {
+            keys if keys.contains("dnssec:") => keys,
+            keys => format!(", dnssec: off{keys}"),
+        };
         let defaults = format!(
             "api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
              dataplane: {{ports: {{dns: {PORT}}}, socket: {dir}/dataplane.sock{}}}\n\
-             resolver: {{listen: [{ip}], dnssec: off{}}}\n",
+             resolver: {{listen: [{ip}]{dnssec}}}\n",
             section(sections, "dataplane"),
-            section(sections, "resolver"),
         );
         let rest: Vec<_> = sections
             .lines()
@@ -336,11 +340,18 @@ pub(crate) fn rcode(message: &Message) -> ResponseCode {
     message.metadata.response_code
 }
 
-/// INFO-CODE of an extended error.
+/// INFO-CODE of the first extended error.
 pub(crate) fn extended_error(message: &Message) -> Option<u16> {
-    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-    match message.edns.as_ref()?.option(EdnsCode::from(15))? {
-        EdnsOption::Unknown(_, data) => Some(u16::from_be_bytes([data[0], data[1]])),
+    extended_errors(message).first().copied()
+}
+
+/// INFO-CODEs of all extended errors.
+pub(crate) fn extended_errors(message: &Message) -> Vec<u16> {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    let options = message.edns.iter().flat_map(|edns| &edns.options().options);
+    let code = |(_, option): &(_, EdnsOption)| match option {
+        EdnsOption::Unknown(15, data) => Some(u16::from_be_bytes([data[0], data[1]])),
         _ => None,
-    }
+    };
+    options.filter_map(code).collect()
 }

@@ -11,6 +11,8 @@ mod serving;
 
 mod transferring;
 
+mod trusting;
+
 mod reloading;
 
 mod refusing_to_start;

@@ -24,6 +24,7 @@ use wire::query::Query;
 
 use crate::common::{Node, PATIENCE, ZONE, data, query, rcode, wait_until, with_edns};
 use crate::resolving::Upstream;
+use crate::trusting;
 
 const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
 const TEMPLATE: &[u8] = b"the worker's headers";
@@ -604,6 +605,35 @@ fn a_flush_empties_the_table_and_reaches_the_worker() {
         (&b"\x07example\x03com\0"[..], true)
     );
     assert!(!dataplane.table_has(&question));
+}
+
+#[test]
+fn negative_trust_anchors_empty_the_table_and_reach_the_worker_when_they_begin_and_when_they_end() {
+    let (node, mut dataplane) = both(&trusting::sections(".", ""));
+    let question = with_edns(query("www.example.net.", RecordType::A), 1232);
+    let first = dataplane.ask(&question);
+    assert_eq!(rcode(&first.message), ResponseCode::ServFail);
+    assert!(dataplane.table_has(&question));
+    let add = Request::NegativeAnchorAdd {
+        zone: "Example.NET".to_owned(),
+        lifetime_secs: 2,
+        reason: String::new(),
+    };
+    node.admin_ok(&add);
+    let flushed = |reply: &Reply<'_>| match reply {
+        Reply::Flush { qname, subtree } => (qname.to_vec(), *subtree),
+        _ => panic!("{reply:?}"),
+    };
+    let expected = (b"\x07example\x03net\0".to_vec(), true);
+    assert_eq!(dataplane.next(flushed), expected);
+    assert!(!dataplane.table_has(&question));
+    let answer = dataplane.ask(&question);
+    assert_eq!(rcode(&answer.message), ResponseCode::NoError);
+    assert!(!answer.message.metadata.authentic_data);
+    assert_eq!(dataplane.next(flushed), expected, "its end");
+    assert!(!dataplane.table_has(&question));
+    let last = dataplane.ask(&question);
+    assert_eq!(rcode(&last.message), ResponseCode::ServFail);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use ring::digest;
 
 use super::config::TrustAnchor;
+use super::dnssec::{Ds, Key};
+use super::name::WireName;
 use crate::zone::{ZoneError, read_zone_file};
 
 const DS: u16 = 43;
@@ -60,15 +61,8 @@ pub fn read_anchors(text: &[u8], name: &str) -> Result<Vec<TrustAnchor>, ZoneErr
 
 /// The DS that names a DNSKEY (RFC 4034 §5.1.4).
 fn digest_of(owner: &[u8], rdata: &[u8]) -> Option<Vec<u8>> {
-    let key = super::dnssec::Key::parse(rdata)?;
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&owner.to_ascii_lowercase());
-    context.update(rdata);
-    let (tag, algorithm) = key.tag_and_algorithm();
-    let mut ds = tag.to_be_bytes().to_vec();
-    ds.extend([algorithm, DIGEST_SHA256]);
-    ds.extend(context.finish().as_ref());
-    Some(ds)
+    let (owner, key) = (WireName::parse(owner)?, Key::parse(rdata)?);
+    Some(Ds::of(&owner, &key).to_rdata())
 }
 
 /// Trust anchors of the root zone.

@@ -125,7 +125,7 @@ impl Resolver {
     fn answer_at_once(&mut self, now_ms: u64, question: &Question) -> Option<Outcome> {
         if let Some(text) = refusal(question) {
             let mut outcome = Outcome::empty(ResponseCode::NotImp);
-            outcome.extended_error = Some((extended_error::NOT_SUPPORTED, text.to_owned()));
+            outcome.add_extended_error(extended_error::NOT_SUPPORTED, text.to_owned());
             return Some(outcome);
         }
         if let Some(mut outcome) = self.lookup_cache(now_ms, question) {
@@ -149,12 +149,16 @@ impl Resolver {
             | extended_error::SIGNATURE_EXPIRED_BEFORE_VALID) => code,
             _ => extended_error::CACHED_ERROR,
         };
+        let first = before.code;
         let failure = Failure {
             code,
             ..before.clone()
         };
         self.counters.cached_failures += 1;
         let mut outcome = self.fail(now_ms, &key, &failure, question.dnssec_ok);
+        if outcome.rcode == ResponseCode::ServFail {
+            outcome.add_extended_error(first, String::new());
+        }
         outcome.ttl_secs = left_secs;
         if question.trace {
             let (rcode, reason) = (outcome.rcode, Some(failure.text));
@@ -181,7 +185,7 @@ impl Resolver {
         let Some(resolution) = stale.filter(|found| self.may_give(key, found)) else {
             self.counters.failures += 1;
             let mut outcome = Outcome::empty(ResponseCode::ServFail);
-            outcome.extended_error = Some((failure.code, failure.text.clone()));
+            outcome.add_extended_error(failure.code, failure.text.clone());
             return outcome;
         };
         self.counters.stale_answers += 1;
@@ -190,7 +194,8 @@ impl Resolver {
             ResponseCode::NXDomain => extended_error::STALE_NXDOMAIN,
             _ => extended_error::STALE_ANSWER,
         };
-        outcome.extended_error = Some((code, failure.text.clone()));
+        outcome.add_extended_error(code, failure.text.clone());
+        self.explain(now_ms, &resolution, &mut outcome);
         outcome
     }
 }
@@ -218,7 +223,7 @@ impl Outcome {
             authentic: false,
             stale: false,
             ttl_secs: 0,
-            extended_error: None,
+            extended_errors: Vec::new(),
             trace: None,
         }
     }

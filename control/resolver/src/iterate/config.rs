@@ -13,6 +13,8 @@ pub struct Config {
     pub forward: Vec<Forward>,
     /// Where trust starts; `None` validates nothing.
     pub validation: Option<Validation>,
+    /// Whether trust anchors follow their zones through a change of keys (RFC 5011).
+    pub trust_anchor_roll_over: bool,
     /// Names and addresses of the root servers; [`root_hints`] is the built-in list.
     pub root_hints: Vec<(Name, Vec<IpAddr>)>,
     /// Bounds of work and of memory.
@@ -50,6 +52,7 @@ impl Default for Config {
         Self {
             forward: Vec::new(),
             validation: None,
+            trust_anchor_roll_over: false,
             root_hints: root_hints(),
             limits: Limits::default(),
             cache_bytes_max: 64 << 20,

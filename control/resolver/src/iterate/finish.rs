@@ -30,12 +30,21 @@ impl Resolver {
         ending: Ending,
         effects: &mut Vec<Effect>,
     ) {
-        // What was wrong with the data says more than that the other servers do not answer.
-        let ending = ending.map_err(|failure| task.bogus.take().unwrap_or(failure));
+        // What was wrong with the data says more than that the other servers do not answer; both
+        // together say why nothing better was found.
+        let mut beside = None;
+        let ending = ending.map_err(|failure| match task.bogus.take() {
+            Some(bogus) => {
+                beside = Some((failure.code, failure.text));
+                bogus
+            }
+            None => failure,
+        });
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
         self.leave_exchange(&mut task, effects);
+        let ending = self.end_refresh(now_ms, &mut task, ending);
         let mut hold_secs = 0;
         match &ending {
             Ok(_) => self.failures.remove(&task.key),
@@ -64,13 +73,20 @@ impl Resolver {
                         Ok(resolution) => Outcome::of(resolution, task.key.rtype, dnssec_ok),
                         Err(failure) => self.fail(now_ms, &task.key, failure, dnssec_ok),
                     };
+                    if let Ok(resolution) = &ending {
+                        self.explain(now_ms, resolution, &mut outcome);
+                    }
                     if outcome.rcode == ResponseCode::ServFail {
                         outcome.ttl_secs = hold_secs;
+                        if let Some((code, text)) = &beside {
+                            outcome.add_extended_error(*code, text.clone());
+                        }
                     }
                     outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }
                 Waiter::Task(parent) => self.tell(parent, &task, &ending),
+                Waiter::RollOver => {} // It was told above.
             }
         }
     }

@@ -196,18 +196,38 @@ pub struct Outcome {
     pub stale: bool,
     /// Seconds for which this answer may be cached as a whole; 0 means not at all.
     pub ttl_secs: u32,
-    /// Extended DNS error (RFC 8914): INFO-CODE and text.
-    pub extended_error: Option<(u16, String)>,
+    /// Extended DNS errors (RFC 8914): INFO-CODE and text, the one that says most first. At most
+    /// [`EXTENDED_ERRORS_MAX`].
+    pub extended_errors: Vec<(u16, String)>,
     /// The steps that led here, if the question asked for them.
     pub trace: Option<Vec<TraceEvent>>,
+}
+
+/// Most extended errors of one [`Outcome`].
+pub const EXTENDED_ERRORS_MAX: usize = 3;
+
+impl Outcome {
+    /// Adds an extended error behind those that are there, if there is room and none has its code.
+    pub fn add_extended_error(&mut self, code: u16, text: String) {
+        let is_new = self.extended_errors.iter().all(|(other, _)| *other != code);
+        if is_new && self.extended_errors.len() < EXTENDED_ERRORS_MAX {
+            self.extended_errors.push((code, text));
+        }
+    }
 }
 
 /// INFO-CODEs of RFC 8914 that an [`Outcome`] may carry.
 pub mod extended_error {
     /// Something that has no code of its own; the text says what.
     pub const OTHER: u16 = 0;
+    /// The zone is signed, but with no algorithm that is known here: the answer is not checked.
+    pub const UNSUPPORTED_DNSKEY_ALGORITHM: u16 = 1;
+    /// The zone is signed, but its DS have no digest that is known here: the answer is not checked.
+    pub const UNSUPPORTED_DS_DIGEST: u16 = 2;
     /// The answer is past its TTL.
     pub const STALE_ANSWER: u16 = 3;
+    /// The operator has put another answer in the place of the real one.
+    pub const FORGED_ANSWER: u16 = 4;
     /// The answer does not hold under the keys of its zone.
     pub const DNSSEC_BOGUS: u16 = 6;
     /// The signatures are past their period.
@@ -224,6 +244,14 @@ pub mod extended_error {
     pub const NSEC_MISSING: u16 = 12;
     /// The failure was remembered, not found anew.
     pub const CACHED_ERROR: u16 = 13;
+    /// The operator blocks the name.
+    pub const BLOCKED: u16 = 15;
+    /// Somebody else has the operator block the name.
+    pub const CENSORED: u16 = 16;
+    /// The client has asked for the name to be blocked.
+    pub const FILTERED: u16 = 17;
+    /// The client may not ask here.
+    pub const PROHIBITED: u16 = 18;
     /// The NXDOMAIN is past its TTL.
     pub const STALE_NXDOMAIN: u16 = 19;
     /// The type, class or operation is not supported.
@@ -236,6 +264,9 @@ pub mod extended_error {
     pub const INVALID_DATA: u16 = 24;
     /// The period of the signatures ends before it begins.
     pub const SIGNATURE_EXPIRED_BEFORE_VALID: u16 = 25;
+    /// The zone asks for more NSEC3 iterations than are done for it: the answer is not checked
+    /// (RFC 9276 §3.2).
+    pub const UNSUPPORTED_NSEC3_ITERATIONS: u16 = 27;
 }
 
 /// How far data may be believed, least first (RFC 2181 §5.4.1).

@@ -13,12 +13,14 @@ mod cache;
 mod config;
 mod dnssec;
 mod exchange;
+mod explain;
 mod failures;
 mod finish;
 mod follow;
 mod group;
 mod hints;
 mod lookup;
+mod manage;
 mod message;
 mod minimise;
 mod name;
@@ -26,9 +28,12 @@ mod parked;
 mod place;
 mod query;
 mod random;
+mod refresh;
 mod reply;
 mod resolver;
 mod response;
+mod rollover;
+mod rollover_text;
 mod rrset;
 mod send;
 mod servers;
@@ -42,10 +47,14 @@ mod walk;
 pub use anchors::{read_anchors, root_anchors};
 pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
 pub use hints::root_hints;
+pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
-    CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,
-    extended_error,
+    CacheLine, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError, Transport,
+    TransportError, Trust, extended_error,
 };
 pub use resolver::Resolver;
+pub use rollover::AnchorState;
+pub use rollover_text::AnchorFileError;
 pub use statistics::Statistics;
 pub use trace::{TraceEvent, TraceKind};
+pub use trust::{NegativeAnchor, NegativeAnchorError};

@@ -11,10 +11,12 @@ use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
 use super::failures::Failures;
+use super::manage::TrustEvent;
 use super::message::{CacheLine, Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::parked::Parked;
 use super::random::Random;
+use super::rollover::RollOver;
 use super::servers::Servers;
 use super::statistics::Statistics;
 use super::task::Tasks;
@@ -35,6 +37,10 @@ pub struct Resolver {
     pub(super) servers: Servers,
     /// `None`: nothing is validated.
     pub(super) trust: Option<TrustTree>,
+    /// Trust anchors that follow their zones; empty if none does.
+    pub(super) roll_over: RollOver,
+    /// What the shell is to be told of trust.
+    pub(super) trust_events: Vec<TrustEvent>,
     /// Unix time less the time of `step`, in seconds.
     pub(super) unix_offset_secs: i64,
     pub(super) failures: Failures,
@@ -77,7 +83,7 @@ impl Resolver {
             negative_ttl_max_secs: config.negative_ttl_max_secs,
             stale_max_secs: config.stale_max_secs,
         };
-        Self {
+        let mut resolver = Self {
             forward_zones: config
                 .forward
                 .iter()
@@ -89,6 +95,8 @@ impl Resolver {
                 .validation
                 .as_ref()
                 .map(|validation| TrustTree::new(validation, config.limits.zones_max, keys())),
+            roll_over: RollOver::default(),
+            trust_events: Vec::new(),
             unix_offset_secs: 0,
             failures: Failures::new(config.limits.failures_max, keys()),
             abandoned: BoundedMap::new(config.limits.servers_max, keys()),
@@ -102,7 +110,9 @@ impl Resolver {
             tickets: 0,
             prime_after_ms: 0,
             counters: Statistics::default(),
-        }
+        };
+        resolver.begin_roll_over();
+        resolver
     }
 
     /// Takes a new unpredictable seed for ids, name case and choice of servers.
@@ -120,6 +130,7 @@ impl Resolver {
     /// The only entry point of events: same inputs, same effects. `now_ms` comes from a clock that
     /// never goes back. Effects are appended in the order in which they are to be performed.
     pub fn step(&mut self, now_ms: u64, input: Input<'_>, effects: &mut Vec<Effect>) {
+        self.tend_trust(now_ms);
         match input {
             Input::Ask { ticket, question } => self.on_ask(now_ms, ticket, &question, effects),
             Input::Reply {
@@ -148,6 +159,7 @@ impl Resolver {
             .into_iter()
             .chain(task_ms)
             .chain(self.parked.look_at_ms)
+            .chain(self.trust_deadline_ms())
             .min()
     }
 
@@ -161,7 +173,9 @@ impl Resolver {
             .cache
             .assemble(now_ms, &key, false, self.config.limits.aliases_max)
             .filter(|found| self.may_give(&key, found))?;
-        Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
+        let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
+        self.explain(now_ms, &resolution, &mut outcome);
+        Some(outcome)
     }
 
     /// Forgets everything (`None`), one name (`false`), or a name and all below it (`true`), failures

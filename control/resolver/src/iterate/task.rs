@@ -35,6 +35,8 @@ pub(super) enum Waiter {
     },
     /// A resolution that needs the address of a name server.
     Task(u64),
+    /// The zone of a trust anchor is asked for its keys (RFC 5011 §2.3).
+    RollOver,
 }
 
 /// A sub-resolution under way for this task.

@@ -13,8 +13,10 @@ use hickory_proto::rr::RecordType;
 
 use super::cache::{Kind, Want};
 use super::dnssec::{
-    Cut, Denial, Ds, Effort, Fault, Key, Proof, SignedDenials, parse_all, signers, verify,
+    Cut, Denial, Ds, Effort, Fault, Key, Proof, SignedDenials, asks_too_many_iterations, parse_all,
+    signers, verify,
 };
+use super::explain::Insecurity;
 use super::failures::Failure;
 use super::lookup::{Denied, Resolution};
 use super::name::WireName;
@@ -81,7 +83,7 @@ impl Resolver {
     }
 
     /// Unix time modulo 2^32, as signatures count it.
-    fn unix_secs(&self, now_ms: u64) -> u32 {
+    pub(super) fn unix_secs(&self, now_ms: u64) -> u32 {
         let secs = self.unix_offset_secs.wrapping_add_unsigned(now_ms / 1000);
         u32::try_from(secs.rem_euclid(1 << 32)).unwrap_or(0)
     }
@@ -237,7 +239,7 @@ impl Resolver {
     ) -> Result<Option<Signers>, Stop> {
         match self.trust_of(now_ms, task, name)? {
             (zone, Trust::Secure(keys)) => Ok(Some((zone, keys))),
-            (_, Trust::Insecure) => Ok(None),
+            (_, Trust::Insecure(_)) => Ok(None),
             (_, Trust::Bogus(failure)) => Err(Stop::Chain(failure)),
         }
     }
@@ -250,7 +252,7 @@ impl Resolver {
         name: &WireName,
     ) -> Result<(WireName, Trust), Stop> {
         let Some(tree) = self.trust.as_mut().filter(|tree| !tree.is_exempt(name)) else {
-            return Ok((WireName::root(), Trust::Insecure));
+            return Ok((WireName::root(), Trust::Insecure(None)));
         };
         let (mut zone, mut trust) = match tree.closest(now_ms, name) {
             Some(known) => known,
@@ -317,6 +319,8 @@ impl Resolver {
             SignedDenials::new(parent.0, &sets)
                 .cut(child, effort)
                 .unwrap_or(Cut::None) // A denial that holds in another way, as by a wildcard.
+        } else if found.authority.iter().any(asks_too_many_iterations) {
+            Cut::TooCostly
         } else {
             Cut::Unsigned
         };
@@ -324,14 +328,27 @@ impl Resolver {
     }
 
     fn unsigned(&mut self, now_ms: u64, child: &WireName, cut: Cut, secs: u32) -> Option<Trust> {
-        if cut == Cut::None {
-            return None;
-        }
+        let why = match cut {
+            Cut::None => return None,
+            Cut::Unsigned => None,
+            Cut::TooCostly => Some(Insecurity::Iterations),
+        };
+        Some(self.settle_insecure(now_ms, child, why, secs))
+    }
+
+    fn settle_insecure(
+        &mut self,
+        now_ms: u64,
+        zone: &WireName,
+        why: Option<Insecurity>,
+        secs: u32,
+    ) -> Trust {
+        let trust = Trust::Insecure(why);
         if let Some(tree) = &mut self.trust {
             let secs = secs.max(INSECURE_SECS_MIN);
-            tree.insert(now_ms, child.clone(), Trust::Insecure, secs);
+            tree.insert(now_ms, zone.clone(), trust.clone(), secs);
         }
-        Some(Trust::Insecure)
+        trust
     }
 
     /// What a referral said of the DS of a zone, if its signatures hold. Saves a question a cut.
@@ -385,9 +402,14 @@ impl Resolver {
     ) -> Result<Trust, Stop> {
         if !named.iter().any(Ds::is_supported) {
             // Signed in a way that is not known here: as good as unsigned (RFC 4035 §5.2).
-            return Ok(self
-                .unsigned(now_ms, zone, Cut::Unsigned, secs)
-                .unwrap_or(Trust::Insecure));
+            let why = if named.iter().any(Ds::has_known_algorithm) {
+                Insecurity::Digest
+            } else {
+                Insecurity::Algorithm
+            };
+            // Without any DS nothing claims that it is signed.
+            let why = Some(why).filter(|_| !named.is_empty());
+            return Ok(self.settle_insecure(now_ms, zone, why, secs));
         }
         let key = TaskKey {
             name: zone.clone(),

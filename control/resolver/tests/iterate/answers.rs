@@ -21,7 +21,7 @@ fn name_in_a_delegated_zone_is_found_from_the_root_down() {
     assert_eq!(rcode(&outcome), ResponseCode::NoError);
     assert_eq!(addresses(&outcome), ["203.0.113.1", "203.0.113.2"]);
     assert_eq!(outcome.ttl_secs, 600);
-    assert!(!outcome.stale && !outcome.authoritative && outcome.extended_error.is_none());
+    assert!(!outcome.stale && !outcome.authoritative && outcome.extended_errors.is_empty());
     assert_eq!(net.queries_to(COM), 1);
     assert_eq!(net.queries_to(EXAMPLE_1) + net.queries_to(EXAMPLE_2), 1);
 }

@@ -289,7 +289,7 @@ fn every_server_refusing_is_no_reachable_authority() {
             Some(extended_error::NO_REACHABLE_AUTHORITY)
         )
     );
-    let text = outcome.extended_error.unwrap().1;
+    let text = &outcome.extended_errors[0].1;
     assert!(
         text.contains("example.com.") && text.contains("192.0.2."),
         "{text}"

@@ -80,7 +80,7 @@ pub(crate) fn flood(zones: usize, questions: usize, look: impl FnOnce(&Net)) -> 
     net.run();
     found.live = live.len();
     found.silent_ms_max = longest_ms(&mut net, silent, |outcome| {
-        outcome.rcode == ResponseCode::ServFail && outcome.extended_error.is_some()
+        outcome.rcode == ResponseCode::ServFail && !outcome.extended_errors.is_empty()
     });
     found.live_ms_max = longest_ms(&mut net, live, |outcome| {
         outcome.rcode == ResponseCode::NXDomain

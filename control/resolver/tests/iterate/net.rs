@@ -490,7 +490,13 @@ pub(crate) fn addresses(outcome: &Outcome) -> Vec<String> {
     addresses
 }
 
-/// INFO-CODE of the extended error.
+/// Every INFO-CODE.
+pub(crate) fn codes(outcome: &Outcome) -> Vec<u16> {
+    let errors = outcome.extended_errors.iter();
+    errors.map(|(code, _)| *code).collect()
+}
+
+/// INFO-CODE of the first extended error.
 pub(crate) fn code(outcome: &Outcome) -> Option<u16> {
-    outcome.extended_error.as_ref().map(|(code, _)| *code)
+    outcome.extended_errors.first().map(|(code, _)| *code)
 }

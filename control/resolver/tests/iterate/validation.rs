@@ -13,8 +13,8 @@ use crate::net::{Action, Net, Request, addresses, code, config};
 
 const ROOT: &str = "198.51.100.1";
 const TEST: &str = "198.51.100.2";
-const GOOD_1: &str = "192.0.2.1";
-const GOOD_2: &str = "192.0.2.2";
+pub(crate) const GOOD_1: &str = "192.0.2.1";
+pub(crate) const GOOD_2: &str = "192.0.2.2";
 /// Within the period of the signatures.
 const NOW_SECS: u64 = 1_800_000_000;
 
@@ -152,7 +152,7 @@ fn labels(mut wire: &[u8]) -> Vec<&[u8]> {
     labels
 }
 
-fn net_with(config: Config) -> Net {
+pub(crate) fn net_with(config: Config) -> Net {
     let mut net = Net::empty(config);
     net.resolver.set_time(net.now_ms, NOW_SECS);
     let mut servers: Vec<&str> = ZONES
@@ -168,7 +168,7 @@ fn net_with(config: Config) -> Net {
     net
 }
 
-fn net() -> Net {
+pub(crate) fn net() -> Net {
     net_with(validating(&[]))
 }
 
@@ -180,7 +180,7 @@ fn heal(net: &mut Net, server: &'static str) {
 }
 
 /// Lets a server answer for `qname` with what `change` makes of the real reply.
-fn tamper(
+pub(crate) fn tamper(
     net: &mut Net,
     server: &'static str,
     change: impl Fn(&mut hickory_proto::op::Message, &Request) + 'static,
@@ -195,24 +195,24 @@ fn tamper(
 }
 
 #[track_caller]
-fn assert_bogus(outcome: &Outcome, expected: u16) {
+pub(crate) fn assert_bogus(outcome: &Outcome, expected: u16) {
     assert_eq!(outcome.rcode, ResponseCode::ServFail, "{outcome:?}");
     assert_eq!(
         code(outcome),
         Some(expected),
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(outcome.answers.is_empty() && !outcome.authentic);
 }
 
 #[track_caller]
-fn assert_answer(outcome: &Outcome, authentic: bool) {
+pub(crate) fn assert_answer(outcome: &Outcome, authentic: bool) {
     assert_eq!(
         outcome.rcode,
         ResponseCode::NoError,
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(!outcome.answers.is_empty());
     assert_eq!(outcome.authentic, authentic, "{:?}", outcome.answers);
@@ -279,7 +279,7 @@ fn denials_are_proven_by_nsec_and_nsec3() {
             assert_eq!(
                 outcome.rcode, rcode,
                 "{qname} {qtype} {:?}",
-                outcome.extended_error
+                outcome.extended_errors
             );
             assert!(outcome.answers.is_empty());
             assert!(outcome.authentic, "{qname} {qtype}");
@@ -294,7 +294,7 @@ fn denials_under_opt_out_hold_and_are_not_authentic() {
         outcome.rcode,
         ResponseCode::NXDomain,
         "{:?}",
-        outcome.extended_error
+        outcome.extended_errors
     );
     assert!(!outcome.authentic, "RFC 5155 §9.2");
 }
@@ -388,7 +388,7 @@ fn what_does_not_hold_is_refused_and_says_why() {
     for _ in 0..2 {
         let expired = net.ask("www.expired.test.", A);
         assert_eq!(expired.rcode, ResponseCode::ServFail);
-        let text = expired.extended_error.unwrap().1;
+        let text = &expired.extended_errors[0].1;
         assert!(text.contains("expired"), "{text}");
     }
     assert_bogus(
@@ -699,6 +699,6 @@ fn work_for_one_question_is_bounded() {
     config.limits.signatures_max = 3;
     let outcome = net_with(config).ask("www.good.test.", A);
     assert_bogus(&outcome, extended_error::DNSSEC_BOGUS);
-    let text = outcome.extended_error.unwrap().1;
+    let text = &outcome.extended_errors[0].1;
     assert!(text.contains("too many"), "{text}");
 }

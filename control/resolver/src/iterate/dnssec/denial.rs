@@ -46,6 +46,9 @@ pub(in crate::iterate) enum Cut {
     None,
     /// A zone may begin here, and it is not signed.
     Unsigned,
+    /// A zone may begin here, and to tell whether it is signed costs too many NSEC3 iterations; it
+    /// counts as not signed (RFC 9276 §3.2).
+    TooCostly,
 }
 
 impl Cut {
@@ -136,7 +139,7 @@ impl<'a> SignedDenials<'a> {
             return Err(Fault::Unproven);
         }
         if self.nsec3s.is_too_costly() {
-            return Ok(Cut::Unsigned);
+            return Ok(Cut::TooCostly);
         }
         self.nsec3s.cut(self.zone, name, effort)
     }

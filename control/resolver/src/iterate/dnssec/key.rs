@@ -8,7 +8,9 @@ use super::algorithm::Algorithm;
 
 const FLAG_ZONE: u16 = 0x0100;
 const FLAG_REVOKED: u16 = 0x0080;
+const FLAG_SECURE_ENTRY_POINT: u16 = 0x0001;
 const PROTOCOL_DNSSEC: u8 = 3;
+const DIGEST_SHA256: u8 = 2;
 
 /// One DNSKEY of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,38 @@ impl Key {
         self.flags & FLAG_ZONE != 0
             && self.flags & FLAG_REVOKED == 0
             && self.protocol == PROTOCOL_DNSSEC
+    }
+
+    /// Whether it may become a trust anchor: a zone key with the SEP flag (RFC 5011 §2.2), of an
+    /// algorithm that is known here.
+    pub(in crate::iterate) fn may_be_anchor(&self) -> bool {
+        self.is_zone_key()
+            && self.flags & FLAG_SECURE_ENTRY_POINT != 0
+            && Algorithm::from_number(self.algorithm).is_some()
+    }
+
+    /// Whether it claims to be revoked; it is once it has signed that itself (RFC 5011 §2.1).
+    pub(in crate::iterate) fn has_revoke_bit(&self) -> bool {
+        self.flags & FLAG_REVOKED != 0
+    }
+
+    /// The same key as it was before it was revoked: the bit counts in its tag and digest.
+    pub(in crate::iterate) fn before_revocation(&self) -> Self {
+        let mut rdata = self.rdata.clone();
+        if let Some(low) = rdata.get_mut(1) {
+            *low &= !FLAG_REVOKED.to_be_bytes()[1];
+        }
+        Self {
+            flags: self.flags & !FLAG_REVOKED,
+            tag: tag(&rdata),
+            rdata,
+            ..*self
+        }
+    }
+
+    /// RDATA, as it was read.
+    pub(in crate::iterate) fn rdata(&self) -> &[u8] {
+        &self.rdata
     }
 
     /// Whether this key made the signature.
@@ -91,14 +125,45 @@ impl Ds {
         })
     }
 
+    /// Whether the algorithm of the key is known here.
+    pub(in crate::iterate) fn has_known_algorithm(&self) -> bool {
+        Algorithm::from_number(self.algorithm).is_some()
+    }
+
     /// Whether both the algorithm of the key and that of the digest are known here. A zone whose
     /// every DS is unknown counts as unsigned (RFC 4035 §5.2, RFC 6840 §5.2).
     pub(in crate::iterate) fn is_supported(&self) -> bool {
-        Algorithm::from_number(self.algorithm).is_some() && self.digest_algorithm().is_some()
+        self.has_known_algorithm() && self.digest_algorithm().is_some()
+    }
+
+    /// The one that names this key of `zone` by a SHA-256 digest.
+    pub(in crate::iterate) fn of(zone: &WireName, key: &Key) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(zone.as_bytes());
+        context.update(&key.rdata);
+        Self {
+            tag: key.tag,
+            algorithm: key.algorithm,
+            digest_type: DIGEST_SHA256,
+            digest: context.finish().as_ref().into(),
+        }
+    }
+
+    /// Tag and algorithm of the key that it names.
+    pub(in crate::iterate) fn tag_and_algorithm(&self) -> (u16, u8) {
+        (self.tag, self.algorithm)
+    }
+
+    /// RDATA.
+    pub(in crate::iterate) fn to_rdata(&self) -> Vec<u8> {
+        let mut rdata = self.tag.to_be_bytes().to_vec();
+        rdata.extend([self.algorithm, self.digest_type]);
+        rdata.extend_from_slice(&self.digest);
+        rdata
     }
 
     /// Whether it names this key of `zone`.
-    pub(super) fn names(&self, zone: &WireName, key: &Key) -> bool {
+    pub(in crate::iterate) fn names(&self, zone: &WireName, key: &Key) -> bool {
         let Some(algorithm) = self.digest_algorithm() else {
             return false;
         };

@@ -22,4 +22,5 @@ pub(super) use denial::{Cut, Denial, Proof, SignedDenials};
 pub(super) use effort::Effort;
 pub(super) use fault::Fault;
 pub(super) use key::{Ds, Key, parse_all};
-pub(super) use signature::{signers, verify};
+pub(super) use nsec3::asks_too_many_iterations;
+pub(super) use signature::{Verified, confirms_revocation, signers, verify};

@@ -60,6 +60,16 @@ impl<'a> Nsec3<'a> {
     }
 }
 
+/// Whether this is an NSEC3 RRset with more iterations than are done for any zone.
+pub(in crate::iterate) fn asks_too_many_iterations(set: &RrSet) -> bool {
+    let asked = |rdata: &[u8]| match rdata {
+        [_, _, high, low, ..] => u16::from_be_bytes([*high, *low]),
+        _ => 0,
+    };
+    let mut rdatas = set.content.data.iter();
+    set.rtype == RecordType::NSEC3 && rdatas.any(|rdata| asked(rdata) > NSEC3_ITERATIONS_MAX)
+}
+
 fn read_base32hex(label: &[u8]) -> Option<Hash> {
     if label.len() != LABEL_BYTES {
         return None;

@@ -95,6 +95,10 @@ pub(in crate::iterate) struct Verified {
     pub(in crate::iterate) wildcard: Option<usize>,
     /// Seconds for which the RRset may be kept (RFC 4035 §5.3.3).
     pub(in crate::iterate) ttl_max_secs: u32,
+    /// The TTL that its zone gives the RRset.
+    pub(in crate::iterate) original_ttl_secs: u32,
+    /// Seconds until the signature expires.
+    pub(in crate::iterate) left_secs: u32,
 }
 
 /// The zones in whose names the RRset is signed; each once, at most as many as are verified.
@@ -128,6 +132,32 @@ pub(in crate::iterate) fn verify(
         }
     }
     Err(fault)
+}
+
+/// Whether a key that claims to be revoked has itself signed the RRset that it stands in. It signs
+/// nothing else any more, and nobody else can revoke it (RFC 5011 §2.1).
+pub(in crate::iterate) fn confirms_revocation(
+    set: &RrSet,
+    zone: &WireName,
+    key: &Key,
+    now: u32,
+    effort: &mut Effort,
+) -> Result<bool, Fault> {
+    let signatures = set.content.signatures.iter().filter_map(Rrsig::parse);
+    for signature in signatures.take(SIGNATURES_MAX) {
+        let is_own = (key.tag, key.algorithm) == (signature.tag, signature.algorithm)
+            && signature.signer == *zone
+            && set.owner == *zone
+            && usize::from(signature.labels) == zone.label_count();
+        if !is_own || signature.check_time(now).is_err() {
+            continue;
+        }
+        effort.check_signature()?;
+        if key.verify(&signed_data(set, &signature), signature.signature) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn verify_one(
@@ -164,6 +194,8 @@ fn verify_one(
             return Ok(Verified {
                 wildcard: (labels < owner_labels).then_some(labels),
                 ttl_max_secs: signature.original_ttl_secs.min(left_secs),
+                original_ttl_secs: signature.original_ttl_secs,
+                left_secs,
             });
         }
         fault = fault.max(Fault::Forged);

@@ -392,7 +392,7 @@ fn too_many_iterations_prove_nothing_and_cost_nothing() {
     let result = denials.prove(Denial::Name(&absent), &mut Effort::new(0, 0));
     assert_eq!(result, Ok(Proof::Insecure), "RFC 9276 §3.2");
     let cut = denials.cut(&absent, &mut Effort::new(0, 0));
-    assert_eq!(cut, Ok(Cut::Unsigned));
+    assert_eq!(cut, Ok(Cut::TooCostly));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Puts one more extended error into an answer that is written.
+
+use super::{EXTENDED_TEXT_BYTES_MAX, INFO_CODE_BYTES, OPTION_HEADER_BYTES, begin_option};
+use crate::code;
+use crate::cursor::{Cursor, CursorError};
+use crate::query::words;
+
+/// Puts an extended error behind the options of the OPT record that ends the first `bytes` of
+/// `message`, if there is one, and if the whole then has at most `limit` bytes and fits `message`
+/// (RFC 8914 §2 allows several in one message). At most [`EXTENDED_TEXT_BYTES_MAX`] of `text` are
+/// written. Gives the length of the message after that, which is `bytes` if nothing was done.
+///
+/// For what is too rare to be kept with an answer: it walks the message.
+#[must_use]
+pub fn append_extended_error(
+    message: &mut [u8],
+    bytes: usize,
+    limit: u16,
+    info_code: u16,
+    text: &[u8],
+) -> usize {
+    let text = text.get(..EXTENDED_TEXT_BYTES_MAX).unwrap_or(text);
+    let data_bytes = INFO_CODE_BYTES + text.len();
+    let end = bytes + OPTION_HEADER_BYTES + data_bytes;
+    let walked = message.get(..bytes).map(last_opt);
+    let Some(Ok(Some(opt))) = walked.filter(|_| end <= usize::from(limit)) else {
+        return bytes;
+    };
+    let rdata_bytes = u16::try_from(opt.rdata_bytes + end - bytes);
+    let (Ok(rdata_bytes), Some(room)) = (rdata_bytes, message.get_mut(bytes..end)) else {
+        return bytes;
+    };
+    let (data, _) = begin_option(room, code::OPTION_EXTENDED_ERROR, data_bytes);
+    let (code, rest) = data.split_at_mut(INFO_CODE_BYTES);
+    code.copy_from_slice(&info_code.to_be_bytes());
+    rest.copy_from_slice(text);
+    if let Some(length) = message.get_mut(opt.length_at..opt.length_at + 2) {
+        length.copy_from_slice(&rdata_bytes.to_be_bytes());
+    }
+    end
+}
+
+/// The OPT record at the end of a message.
+struct LastOpt {
+    /// Offset of its RDLENGTH.
+    length_at: usize,
+    rdata_bytes: usize,
+}
+
+fn last_opt(message: &[u8]) -> Result<Option<LastOpt>, CursorError> {
+    let mut cursor = Cursor::new(message, 0);
+    let [_, _, question_count, counts @ ..] = words(&cursor.array()?);
+    for _ in 0..question_count {
+        cursor.skip_name()?;
+        cursor.array::<4>()?; // Type and class.
+    }
+    let mut last = None;
+    for _ in 0..counts.into_iter().map(u32::from).sum() {
+        last = Some(cursor.record()?);
+    }
+    let last = last.filter(|record| record.is_root && record.rtype == code::TYPE_OPT);
+    Ok(last.filter(|_| cursor.is_at_end()).map(|opt| LastOpt {
+        length_at: opt.rdata_offset - 2,
+        rdata_bytes: opt.rdata.len(),
+    }))
+}
