@@ -140,19 +140,12 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
     let (mut engine, handle) = engine(config, front_sender.clone())?;
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
-    let policy = Policy {
-        allow: config.resolver.allow.clone(),
-        chaos: chaos(config),
-    };
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy),
+        policy: Arc::new(policy(config)),
         counters: Arc::clone(&counters),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Resources)?;
+    let runtime = runtime()?;
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
@@ -204,6 +197,20 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         found: sockets.found,
         stop_front,
     })
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        allow: config.resolver.allow.clone(),
+        chaos: chaos(config),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Resources)
 }
 
 /// Every socket of the start.
