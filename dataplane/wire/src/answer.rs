@@ -13,6 +13,7 @@ pub use dissect::{AnswerError, Dissected, dissect};
 pub use error::write_error;
 pub use write::write_answer;
 
+use crate::query::COOKIE_BYTES;
 use crate::{UDP_PAYLOAD_BYTES_MAX, code, flag};
 
 /// Header bits of a response that an [`Answer`] keeps; the others come from the query.
@@ -64,6 +65,21 @@ const INFO_CODE_BYTES: usize = 2;
 pub const EXTENDED_TEXT_BYTES_MAX: usize = 160;
 const NEXUS_BYTES: usize = OPTION_HEADER_BYTES + 16;
 
+impl Answer<'_> {
+    /// No records and TC: whoever really asked comes back by TCP (RFC 1035 §4.2.1).
+    pub const TRUNCATED: Self = Self {
+        flags: flag::TC,
+        rcode_high: 0,
+        counts: [0; 3],
+        required_bytes: 0,
+        extended_error: None,
+        extended_text: &[],
+        nexus: None,
+        body: &[],
+        ttl_offsets: &[],
+    };
+}
+
 /// The OPT record of one response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opt<'a> {
@@ -72,6 +88,7 @@ pub(crate) struct Opt<'a> {
     pub(crate) extended_error: Option<u16>,
     pub(crate) extended_text: &'a [u8],
     pub(crate) nexus: Option<[u8; 16]>,
+    pub(crate) cookie: Option<[u8; COOKIE_BYTES]>,
 }
 
 impl Opt<'_> {
@@ -96,6 +113,9 @@ impl Opt<'_> {
         if self.nexus.is_some() {
             bytes += NEXUS_BYTES;
         }
+        if self.cookie.is_some() {
+            bytes += OPTION_HEADER_BYTES + COOKIE_BYTES;
+        }
         bytes
     }
 
@@ -108,7 +128,7 @@ impl Opt<'_> {
         let dnssec_ok = u8::from(self.dnssec_ok) << 7;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "186 bytes of options at most"
+            reason = "214 bytes of options at most"
         )]
         let rdata_bytes = self.rdata_bytes() as u8;
         out[..OPT_BYTES].copy_from_slice(&[
@@ -125,6 +145,11 @@ impl Opt<'_> {
             rdata_bytes,
         ]);
         let mut options = &mut out[OPT_BYTES..];
+        if let Some(cookie) = &self.cookie {
+            let data;
+            (data, options) = begin_option(options, code::OPTION_COOKIE, COOKIE_BYTES);
+            data.copy_from_slice(cookie);
+        }
         if let Some(info_code) = self.extended_error {
             let text = self.text();
             let data_bytes = INFO_CODE_BYTES + text.len();
