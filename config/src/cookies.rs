@@ -44,6 +44,9 @@ impl Default for Cookies {
     }
 }
 
+/// The secret in use, and the one before.
+pub type CookieSecrets = ([u8; SECRET_BYTES], Option<[u8; SECRET_BYTES]>);
+
 /// A secret, or the file that has it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CookieSecret {
@@ -61,12 +64,23 @@ pub struct SecretError {
     message: String,
 }
 
-impl CookieSecret {
-    /// The secret, read from its file if it has one.
+impl Cookies {
+    /// The secret and the previous one, if they are not to be random, read from their files if they
+    /// have some.
     ///
     /// # Errors
-    /// The file cannot be read, or holds something else.
-    pub fn read(&self) -> Result<[u8; SECRET_BYTES], SecretError> {
+    /// A file cannot be read, or holds something else.
+    pub fn secrets(&self) -> Result<Option<CookieSecrets>, SecretError> {
+        let Some(secret) = &self.secret else {
+            return Ok(None);
+        };
+        let previous = self.previous_secret.as_ref().map(CookieSecret::read);
+        Ok(Some((secret.read()?, previous.transpose()?)))
+    }
+}
+
+impl CookieSecret {
+    fn read(&self) -> Result<[u8; SECRET_BYTES], SecretError> {
         match self {
             Self::Given(secret) => Ok(*secret),
             Self::File(path) => read(path).map_err(|message| SecretError {

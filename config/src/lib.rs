@@ -25,7 +25,7 @@ mod zone;
 
 pub use api::Api;
 pub use consensus::Consensus;
-pub use cookies::{CookieSecret, Cookies, SECRET_BYTES, SecretError};
+pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};

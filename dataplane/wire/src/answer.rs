@@ -13,7 +13,7 @@ pub use dissect::{AnswerError, Dissected, dissect};
 pub use error::write_error;
 pub use write::write_answer;
 
-use crate::query::COOKIE_BYTES;
+use crate::query::{COOKIE_BYTES, Query};
 use crate::{UDP_PAYLOAD_BYTES_MAX, code, flag};
 
 /// Header bits of a response that an [`Answer`] keeps; the others come from the query.
@@ -80,6 +80,23 @@ impl Answer<'_> {
     };
 }
 
+/// Bytes of the OPT record that [`write_opt`] writes: 0 for a query without one.
+#[must_use]
+pub fn opt_bytes(query: &Query) -> usize {
+    Opt::plain(query).map_or(0, |opt| opt.bytes())
+}
+
+/// Writes the OPT record of a response without extended code or error to the front of `out`, if the
+/// query had one (RFC 6891 §7), with the cookie that a check has left in the query.
+///
+/// # Panics
+/// If `out` is shorter than [`opt_bytes`]: our own mistake.
+pub fn write_opt(out: &mut [u8], query: &Query) {
+    if let Some(opt) = Opt::plain(query) {
+        opt.write(out);
+    }
+}
+
 /// The OPT record of one response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opt<'a> {
@@ -92,6 +109,18 @@ pub(crate) struct Opt<'a> {
 }
 
 impl Opt<'_> {
+    fn plain(query: &Query) -> Option<Self> {
+        let edns = query.edns.as_ref()?;
+        Some(Self {
+            rcode_high: 0,
+            dnssec_ok: edns.dnssec_ok,
+            extended_error: None,
+            extended_text: &[],
+            nexus: None,
+            cookie: edns.response_cookie(),
+        })
+    }
+
     /// As much of the text as is sent.
     #[inline]
     fn text(&self) -> &[u8] {
