@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use config::{Config, Dnssec, Source};
+use guard::Secrets;
 use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
@@ -24,13 +25,14 @@ use crate::control::{Control, FrontState, Inner};
 use crate::counters::Counters;
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
+use crate::gate::{CookieKeeper, Gate};
 use crate::generations::State;
 use crate::hints::{HintsError, read_hints};
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
-use crate::responder::{Policy, Responders};
+use crate::responder::{Policy, Responder, Responders};
 use crate::zones::{ZoneLoadError, Zones};
 
 /// Connections that the kernel holds for us until we accept.
@@ -57,6 +59,8 @@ pub enum StartError {
         /// The line and what was expected.
         error: HintsError,
     },
+    /// The cookie secret cannot be used: the file, and why.
+    CookieSecret(config::SecretError),
     /// The trust anchors cannot be used: the file, and why.
     Anchors(String),
     /// A socket cannot be opened.
@@ -81,6 +85,7 @@ impl fmt::Display for StartError {
                 error.line.map_or(Ok(()), |line| write!(out, ":{line}"))?;
                 write!(out, ": {error}")
             }
+            Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
@@ -139,6 +144,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let policy = Policy {
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
+        cookies: cookies(config)?,
     };
     let responders = Responders {
         zones: zones.shared(),
@@ -157,7 +163,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let generations = State::new(config.api.socket.with_extension("zones"));
     let front = Front::new(
         inbox,
-        responders.responder(),
+        udp_responder(config, &responders)?,
         Punts::new(handle.clone(), Arc::clone(&counters), generations),
         sockets.kernel,
         attacher.attaching(),
@@ -381,17 +387,46 @@ fn open_udp(
 }
 
 fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
-    let mut seed = [0; 32];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    let filled = rustix::rand::getrandom(&mut seed[..], flags)
-        .map_err(|error| StartError::Resources(error.into()))?;
-    if filled != seed.len() {
-        return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
-    }
+    let seed = random()?;
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;
     Ok(Engine::new(resolver, seed, time, sockets_max, front))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    let filled = rustix::rand::getrandom(&mut bytes[..], flags)
+        .map_err(|error| StartError::Resources(error.into()))?;
+    if filled != bytes.len() {
+        return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(bytes)
+}
+
+/// With the secrets of the configuration, or a random one until a dataplane brings its own.
+fn cookies(config: &Config) -> Result<Option<CookieKeeper>, StartError> {
+    let from = &config.resolver.cookies;
+    if !from.enabled {
+        return Ok(None);
+    }
+    let secrets = match from.secrets().map_err(StartError::CookieSecret)? {
+        Some((current, previous)) => Secrets { current, previous },
+        None => Secrets {
+            current: random()?,
+            previous: None,
+        },
+    };
+    Ok(Some(CookieKeeper::new(secrets, from.require)))
+}
+
+/// The responder of the front thread, which alone sends over UDP.
+fn udp_responder(config: &Config, responders: &Responders) -> Result<Responder, StartError> {
+    let key = u64::from_ne_bytes(random()?);
+    let mut responder = responders.responder();
+    responder.set_gate(Gate::new(&config.dataplane.response_rate_limit, key));
+    Ok(responder)
 }
 
 /// What the resolver needs to know, out of the configuration.
@@ -499,6 +534,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
     let policy = Policy {
         allow,
         chaos: chaos(config),
+        cookies: None,
     };
     Lookups {
         responders: Responders {
