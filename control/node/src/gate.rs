@@ -115,7 +115,9 @@ impl Gate {
             return Permission::Send;
         }
         let kind = match (query, response.first_chunk::<HEADER_BYTES>()) {
-            (Some(_), Some(&[_, _, high, low, _, _, count_high, count_low, ..])) => {
+            (Some(query), Some(&[_, _, high, low, _, _, count_high, count_low, ..]))
+                if query.has_question() =>
+            {
                 let answer_count = u16::from_be_bytes([count_high, count_low]);
                 ResponseKind::of(u16::from_be_bytes([high, low]), answer_count)
             }
@@ -124,7 +126,7 @@ impl Gate {
         match self.limiter.permit(client, kind, clock::now_ms()) {
             Permission::Slip => {
                 counters.answers_slipped.increment();
-                // Errors are short already.
+                // Errors, and answers to queries for a cookie alone, are short already.
                 if kind == ResponseKind::Error {
                     Permission::Send
                 } else {

@@ -175,6 +175,7 @@ impl Query {
     /// Reads a message without question that asks for nothing but a server cookie (RFC 7873 §5.4),
     /// after [`Query::parse_into`] has refused it for its question count. The result has no question:
     /// it is for the check of its cookie and for [`write_error`](crate::answer::write_error) alone.
+    /// Its [`Query::has_question`] is false.
     ///
     /// # Errors
     /// [`QueryError`] for every other message.
@@ -207,6 +208,13 @@ impl Query {
             Some(edns) if edns.client_cookie.is_some() => Ok(query),
             _ => Err(QueryError::QuestionCount(0)),
         }
+    }
+
+    /// False for a query for a cookie alone ([`Query::parse_cookie_only`]).
+    #[inline]
+    #[must_use]
+    pub fn has_question(&self) -> bool {
+        usize::from(self.question_end) > HEADER_BYTES
     }
 
     /// The query carries a COOKIE option (RFC 7873).

@@ -279,6 +279,7 @@ fn query_for_a_cookie_alone_needs_a_cookie_and_no_question() {
     refuse(&message, QueryError::QuestionCount(0), FORMERR);
     let query = Query::parse_cookie_only(&message).unwrap();
     assert_eq!(query.edns.unwrap().client_cookie, Some(CLIENT_COOKIE));
+    assert!(!query.has_question() && Query::parse(QUERY).unwrap().has_question());
     let mut room = message.clone();
     room.resize(512, 0);
     let length = write_error(&mut room, message.len(), Some(&query), 0, None);
@@ -551,7 +552,7 @@ fn check_cookie(message: &[u8], mut query: Query) {
         .and_then(|edns| edns.option(10.into()));
     let expected = client_cookie.map(|client| [client.as_slice(), &[0xc5; 16]].concat());
     assert_eq!(
-        sent.map(|option| Vec::<u8>::try_from(option).unwrap()),
+        sent.map(|option| Vec::<u8>::try_from(option).expect("an option is bytes")),
         expected
     );
 }

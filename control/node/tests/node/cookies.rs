@@ -251,6 +251,18 @@ fn answers_over_the_limit_are_cut_and_the_client_comes_by_tcp_or_with_a_cookie()
 }
 
 #[test]
+fn answers_to_queries_for_a_cookie_alone_count_as_errors_and_are_never_cut() {
+    let node = Node::start(&format!("{ZONES}\n{CUT}"));
+    for _ in 0..BURST {
+        let answer = node.ask(&with_cookie(Message::query(), CLIENT_COOKIE));
+        assert!(answer.queries.is_empty() && !answer.metadata.truncation);
+        learned(&answer);
+    }
+    let slipped = node.metric("nexus_control_slipped_answers_total").unwrap();
+    assert!(slipped > 0);
+}
+
+#[test]
 fn answers_over_the_limit_are_dropped_without_slip() {
     let node = Node::start(&format!("{ZONES}\n{DROP}"));
     let cookie = learned(&node.ask(&www(CLIENT_COOKIE)));

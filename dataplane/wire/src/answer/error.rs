@@ -13,7 +13,8 @@ use crate::{HEADER_BYTES, flag};
 ///
 /// The first `query_bytes` of `message` are the query. Id, opcode, RD and CD are kept; the
 /// question too, if it can be read. OPT is sent if the query is known to have one, with the cookie
-/// that a check has left in it, or if the code needs one (BADVERS). Returns 0 (send nothing) if there is no whole header.
+/// that a check has left in it, or if the code needs one (BADVERS). Returns 0 (send nothing) if
+/// there is no whole header.
 ///
 /// # Panics
 /// If `message` is shorter than `query_bytes`: our own mistake.
