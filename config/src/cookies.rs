@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_a_secret_that_prints_back_or_none() {
+        bolero::check!()
+            .with_iterations(20_000)
+            .for_each(|bytes: &[u8]| {
+                if let Ok(text) = std::str::from_utf8(bytes)
+                    && let Some(secret) = parse(text)
+                {
+                    let printed = serde_json::to_value(CookieSecret::Given(secret)).unwrap();
+                    assert_eq!(printed, text.to_ascii_lowercase());
+                }
+            });
+    }
+
+    #[test]
     fn secret_is_written_back_and_stays_out_of_logs() {
         let secret = CookieSecret::Given(parse(DIGITS).unwrap());
         let json = serde_json::to_string(&secret).unwrap();

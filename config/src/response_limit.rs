@@ -30,7 +30,8 @@ pub struct ResponseRateLimit {
     #[serde(deserialize_with = "number::<1, 64, _, _>")]
     #[schemars(range(min = 1, max = 64))]
     pub ipv6_bits: u8,
-    /// Networks that a worker can tell apart, rounded up to a power of two; 16 bytes each.
+    /// Places of 16 bytes in each table, rounded up to a power of two. A network takes one for each
+    /// kind of response; networks that meet in one share its limit.
     #[serde(deserialize_with = "number::<1024, 16777216, _, _>")]
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub table_entries: u32,

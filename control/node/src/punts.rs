@@ -244,7 +244,7 @@ impl Punts {
             Verdict::Silent => {}
             Verdict::Answer { bytes, keep } => {
                 let permission = responder.permit_answer(&self.buffer[..bytes], client);
-                // What is kept from a client is still found out.
+                // What this client does not get is still of use to others.
                 let reply = permission != Permission::Send
                     || self.reply(worker, &template, bytes, keep.as_ref());
                 if let (true, Some(keep), Some(query)) =

@@ -318,14 +318,43 @@ fn answers_through_workers_count_too_and_are_kept_for_others_all_the_same() {
     }
     assert!(whole <= whole_max(since), "{whole} whole");
 
-    let question = query("www.example.net.", RecordType::A);
-    dataplane.push(&question.to_vec().unwrap());
-    upstream.next().answer_a([198, 51, 100, 1]);
-    let resolved = dataplane.returned();
-    assert_eq!(
-        data(&resolved.message).is_empty(),
-        resolved.message.metadata.truncation
-    );
+    for host in 0..BURST {
+        let question = query(&format!("h{host}.example.net."), RecordType::A);
+        dataplane.push(&question.to_vec().unwrap());
+        upstream.next().answer_a([198, 51, 100, 1]);
+        let returned = dataplane.returned();
+        if returned.message.metadata.truncation {
+            assert!(data(&returned.message).is_empty() && returned.meta.is_none());
+        } else {
+            whole += 1;
+        }
+    }
+    assert!(whole <= whole_max(since), "{whole} whole");
+}
+
+#[test]
+fn resolved_answers_over_the_limit_are_cut_on_kernel_sockets_too() {
+    let upstream = Upstream::start();
+    let node = Node::start(&format!(
+        "{CUT}\n{}\nresolver, allow: [127.0.0.0/8]",
+        upstream.forward()
+    ));
+    let since = Instant::now();
+    let mut whole = 0;
+    for host in 0..BURST {
+        let question = query(&format!("h{host}.example.net."), RecordType::A);
+        let answer = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| node.ask(&question));
+            upstream.next().answer_a([198, 51, 100, 1]);
+            asking.join().unwrap()
+        });
+        whole += usize::from(!answer.metadata.truncation);
+        assert_eq!(
+            data(&answer).len(),
+            usize::from(!answer.metadata.truncation)
+        );
+    }
+    assert!(whole <= whole_max(since), "{whole} whole");
 }
 
 #[test]
