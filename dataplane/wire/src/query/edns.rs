@@ -31,7 +31,7 @@ pub struct Edns {
     pub server_cookie_start: u16,
     /// Length of the server cookie: 0 if there is none, else 8 to 32 bytes.
     pub server_cookie_bytes: u8,
-    /// What came of a check of the cookies; `None` in a query as parsed. Every response then
+    /// What came of a check of the cookies; `None` in a query as parsed. After a check every response
     /// carries a COOKIE option.
     pub checked_cookie: Option<CheckedCookie>,
     /// An ECS option was present (RFC 7871); it is not read.
