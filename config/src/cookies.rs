@@ -60,8 +60,10 @@ pub enum CookieSecret {
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", path.display())]
 pub struct SecretError {
-    path: PathBuf,
-    message: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, and what was expected.
+    pub message: String,
 }
 
 impl Cookies {

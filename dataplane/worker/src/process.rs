@@ -73,6 +73,7 @@ struct Process {
 impl Process {
     fn start(config: &Config) -> Result<Self> {
         let started = Now::read();
+        let secrets = cookie_secrets(&config.resolver.cookies)?;
         let cores = cores(&config.dataplane.cores)?;
         let Opened {
             mode,
@@ -80,7 +81,6 @@ impl Process {
             lanes,
         } = mode::open(config, cores.len())?;
         let count = lanes.count();
-        let secrets = cookie_secrets(&config.resolver.cookies)?;
         let region = Region::create_with_secrets(&region_config(config, count)?, secrets)
             .context("make the memory that the planes share")?;
         let mut status = region.status_writer(started.milliseconds())?;
