@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from .hosts import Host
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "TXT": 16, "AAAA": 28, "OPT": 41, "ANY": 255}
+TYPES = {
+    "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "HINFO": 13, "MX": 15, "TXT": 16, "RP": 17, "AFSDB": 18,
+    "AAAA": 28, "LOC": 29, "SRV": 33, "NAPTR": 35, "KX": 36, "DNAME": 39, "OPT": 41, "DS": 43, "SSHFP": 44,
+    "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "NSEC3": 50, "NSEC3PARAM": 51, "TLSA": 52, "TYPE64": 64, "HTTPS": 65,
+    "ANY": 255, "URI": 256, "CAA": 257, "TYPE65534": 65534,
+}  # fmt: skip
+# Octets before the names in their data, and how many names: those that may be compressed, or be
+# spelled in any case (RFC 3597 §4, RFC 4034 §6.2).
+NAMES_IN_DATA = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 17: (0, 2), 18: (2, 1), 33: (6, 1), 36: (2, 1), 39: (0, 1)}
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 HEADER = struct.Struct("!6H")
 
@@ -100,6 +108,16 @@ def _name(message: bytes, offset: int) -> tuple[str, int]:
         offset += length
 
 
+def _data_with_names(message: bytes, offset: int, end: int, before: int, names: int) -> str:
+    """Names written out between the other octets, which are hexadecimal."""
+    parts = [message[offset : offset + before].hex()] if before else []
+    offset += before
+    for _ in range(names):
+        name, offset = _name(message, offset)
+        parts.append(name)
+    return " ".join([*parts, *([message[offset:end].hex()] if offset < end else [])])
+
+
 def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
     name, offset = _name(message, offset)
     rtype, rclass, ttl, length = struct.unpack_from("!HHIH", message, offset)
@@ -111,6 +129,8 @@ def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
         text = str(ipaddress.ip_address(data))
     elif rtype in (2, 5):
         text = _name(message, start)[0]
+    elif rtype in NAMES_IN_DATA:
+        text = _data_with_names(message, start, start + length, *NAMES_IN_DATA[rtype])
     else:
         text = data.hex()
     return Record(name, rtype, ttl, text), rclass, start + length
