@@ -84,7 +84,7 @@ def unbound_and_the_appliance_answer_alike_but_for_reasons(run: Run) -> str:
         process.expect_running()
     shown = "\n".join(outcome.unexplained[:SHOWN_MAX])
     expect(not outcome.unexplained, f"{len(outcome.unexplained)} differences without a reason, seed {SEED}:\n{shown}")
-    unused = [rule.name for rule in rules.RULES if not outcome.explained[rule.name].count]
+    unused = [rule.name for rule in rules.RULES if not outcome.explained[rule.name]]
     expect(not unused, f"differences that are said to be there, but are not: {', '.join(unused)}")
     expect(len(asked) >= QUESTIONS_MIN and len(tree.zones) >= ZONES_MIN, f"{len(asked)} questions")
     return outcome.summary()

@@ -380,9 +380,10 @@ def _contents() -> list[Zone]:
         Zone("longchain.test.", _chain(30), about="chain of 30 aliases"),
         Zone("ziga.test.", _zigzag("a", "b", 8), about="aliases to and fro, signed"),
         Zone("zigb.test.", _zigzag("b", "a", 8), None, about="aliases to and fro, unsigned"),
-        Zone("dname.test.", "@ DNAME nsec.test.\n", about="DNAME at the apex"),
-        Zone("dnameplain.test.", "@ DNAME nsec.test.\nown.sub2 A 198.51.100.80\n".replace("own.sub2 A 198.51.100.80\n", ""), None,
-             about="DNAME from unsigned to signed"),
+        Zone("dname.test.", "@ DNAME nsec.test.\n", delegation="dname NS server.helper.test.",
+             apex="@ NS server.helper.test.", about="DNAME at the apex"),
+        Zone("dnameplain.test.", "@ DNAME nsec.test.\n", None, delegation="dnameplain NS server.helper.test.",
+             apex="@ NS server.helper.test.", about="DNAME from unsigned to signed"),
         Zone("dname3.test.", "to DNAME target\nwww.target A 198.51.100.81\n*.star.target A 198.51.100.82\nself DNAME in.self\nlong DNAME "
              f"{'q' * 60}.{'q' * 60}.{'q' * 60}\n", NSEC3, about="DNAME within a zone, into itself, to long names"),
         Zone("dnamebad.test.", SMALL + "moved DNAME nsec.test.\n", edit=_field("moved.dnamebad.test.", "DNAME", 8, _FORGED),

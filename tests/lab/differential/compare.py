@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .. import dns
 
@@ -62,11 +62,3 @@ def _type(record: dns.Record) -> str:
         return name
     covered = int(record.data[:4], 16)
     return f"RRSIG({NUMBERS.get(covered, f'TYPE{covered}')})"
-
-
-@dataclass
-class Tally:
-    """Counts of one rule."""
-
-    count: int = 0
-    examples: list[str] = field(default_factory=list)

@@ -101,7 +101,7 @@ def of(tree: Tree, seed: int) -> list[Question]:
             turn += 1
             rotating = (ROTATING[turn % len(ROTATING)], ROTATING[(turn * 5 + 3) % len(ROTATING)])
             for qtype in dict.fromkeys((*types, *COMMON, *rotating)):
-                forms = ["do", *chance.sample(("plain", "ad", "cd"), 1)]
+                forms = list(FORMS)
                 asked = _mixed(name, chance) if chance.random() < 0.1 else name
                 for form in forms:
                     made[Question(zone.name, asked, qtype, form)] = None
