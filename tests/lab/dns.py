@@ -20,7 +20,10 @@ TYPES = {
 }  # fmt: skip
 # Octets before the names in their data, and how many names: those that may be compressed, or be
 # spelled in any case (RFC 3597 §4, RFC 4034 §6.2).
-NAMES_IN_DATA = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 17: (0, 2), 18: (2, 1), 33: (6, 1), 36: (2, 1), 39: (0, 1)}
+NAMES_IN_DATA = {
+    2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 17: (0, 2), 18: (2, 1), 33: (6, 1), 36: (2, 1),
+    39: (0, 1),
+}  # fmt: skip
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 HEADER = struct.Struct("!6H")
 
@@ -74,6 +77,7 @@ class Message:
     additional: tuple[Record, ...]
     udp_size: int | None  # What its OPT says, if it has one.
     length: int
+    extended_error: int | None = None  # INFO-CODE (RFC 8914).
 
     @property
     def truncated(self) -> bool:
@@ -139,7 +143,7 @@ def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
 def decode(message: bytes) -> Message:
     """Takes a whole message apart; ValueError, IndexError or struct.error if it is none."""
     ident, flags, questions, *counts = HEADER.unpack_from(message)
-    offset, question, rcode, udp_size = HEADER.size, "", flags & 15, None
+    offset, question, rcode, udp_size, extended_error = HEADER.size, "", flags & 15, None, None
     if questions:
         question, offset = _name(message, offset)
         offset += 4
@@ -151,12 +155,23 @@ def decode(message: bytes) -> Message:
             if record.rtype == 41:
                 udp_size = rclass
                 rcode |= (record.ttl >> 24) << 4
+                extended_error = _extended_error(bytes.fromhex(record.data))
             else:
                 records.append(record)
         sections.append(tuple(records))
     if offset != len(message):
         raise ValueError(f"{len(message) - offset} bytes behind the last record")
-    return Message(ident, flags, rcode, question, *sections, udp_size, len(message))
+    return Message(ident, flags, rcode, question, *sections, udp_size, len(message), extended_error)
+
+
+def _extended_error(options: bytes) -> int | None:
+    """INFO-CODE of the first EXTENDED-ERROR option."""
+    while len(options) >= 4:
+        code, length = struct.unpack_from("!HH", options)
+        if code == 15 and length >= 2:
+            return struct.unpack_from("!H", options, 4)[0]
+        options = options[4 + length :]
+    return None
 
 
 def udp_limit(query: bytes, most: int) -> int:

@@ -111,7 +111,12 @@ def write_unbound(folder: Path, address: str, hints: Path, anchor: Path | None =
     folder.mkdir(exist_ok=True)
     path = folder / "unbound.conf"
     modules = "validator iterator" if anchor else "iterator"
-    trust = f'  trust-anchor-file: "{anchor}"\n  ede: yes\n  val-log-level: 2\n' if anchor else ""
+    trust = ""
+    if anchor:
+        trust = (
+            f'  trust-anchor-file: "{anchor}"\n  ede: yes\n  val-log-level: 2\n'
+            "  qname-minimisation: yes\n  aggressive-nsec: no\n  serve-expired: no\n"
+        )
     path.write_text(
         "server:\n"
         f"  interface: {address}\n  access-control: 0.0.0.0/0 allow\n  access-control: ::/0 allow\n"

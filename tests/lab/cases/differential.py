@@ -16,7 +16,8 @@ from ..tree import Tree
 from ..world import CLIENT_V4, INTERFACE, NODE_V4, World
 
 UNBOUND = "10.53.3.1"
-SEED = int(os.environ.get("NEXUS_DIFFERENTIAL_SEED", "1"))
+SEED_USUAL = 1
+SEED = int(os.environ.get("NEXUS_DIFFERENTIAL_SEED") or SEED_USUAL)
 SHOWN_MAX = 40
 QUESTIONS_MIN, ZONES_MIN = 2000, 60
 TABLE = REPOSITORY / "docs" / "differential.md"
@@ -83,8 +84,10 @@ def unbound_and_the_appliance_answer_alike_but_for_reasons(run: Run) -> str:
     for process in run.processes:
         process.expect_running()
     shown = "\n".join(outcome.unexplained[:SHOWN_MAX])
-    expect(not outcome.unexplained, f"{len(outcome.unexplained)} differences without a reason, seed {SEED}:\n{shown}")
+    count = len(outcome.unexplained)
+    expect(not count, f"{count} differences without a reason, seed {SEED}:\n{shown}")
+    # Some of what Unbound does depends on the order of the questions.
     unused = [rule.name for rule in rules.RULES if not outcome.explained[rule.name]]
-    expect(not unused, f"differences that are said to be there, but are not: {', '.join(unused)}")
+    expect(not unused or SEED != SEED_USUAL, f"differences that are said to be there, but are not: {', '.join(unused)}")
     expect(len(asked) >= QUESTIONS_MIN and len(tree.zones) >= ZONES_MIN, f"{len(asked)} questions")
     return outcome.summary()

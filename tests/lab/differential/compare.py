@@ -51,8 +51,8 @@ def read(raw: bytes | None) -> Answer:
         (record.name.lower(), _type(record), record.data.lower()) for record in message.answer
     )
     authority = frozenset(_type(record) for record in message.authority)
-    flags = message.flags & 0x8790
-    return Answer(RCODES.get(message.rcode, str(message.rcode)), bool(message.flags & 0x20), flags, answer, authority)
+    rcode = RCODES.get(message.rcode, str(message.rcode))
+    return Answer(rcode, bool(message.flags & 0x20), message.flags & 0x8790, answer, authority)
 
 
 def _type(record: dns.Record) -> str:

@@ -14,7 +14,12 @@ COMMON = ("A", "TXT")
 ROTATING = ("AAAA", "MX", "CNAME", "NS", "SOA", "DNSKEY", "SRV", "CAA", "TLSA", "HTTPS", "DNAME", "PTR")
 APEX = ("SOA", "NS", "DNSKEY", "DS", "A", "NSEC3PARAM", "MX", "CNAME")
 # Form: (name, DO, AD, CD). RFC 6840 §5.7 to §5.9.
-FORMS = {"do": (True, False, False), "plain": (False, False, False), "ad": (False, True, False), "cd": (True, False, True)}
+FORMS = {
+    "do": (True, False, False),
+    "plain": (False, False, False),
+    "ad": (False, True, False),
+    "cd": (True, False, True),
+}
 NAME_OCTETS_MAX = 255
 
 

@@ -1,0 +1,69 @@
+"""Zones that are made to cost a validator much: many keys of one tag, many signatures, deep NSEC3."""
+
+from __future__ import annotations
+
+import base64
+import random
+import struct
+import time
+
+from .signing import HOUR_S, Key, Signer, key_tag, without
+
+RSA_SHA256 = 8
+MODULUS_BYTES = 256
+
+
+def colliding_keys(count: int, chance: random.Random) -> tuple[list[bytes], int]:
+    """RDATA of RSA keys that nobody has the other half of, and the key tag that all of them have.
+
+    The tag is a sum (RFC 4034 appendix B): one word of each modulus makes up for the others.
+    """
+    tag = 0x4B54
+    keys: list[bytes] = []
+    word_at = 8 + MODULUS_BYTES // 2
+    while len(keys) < count:
+        modulus = bytearray(chance.randbytes(MODULUS_BYTES))
+        modulus[0] |= 0x80
+        modulus[-1] |= 1
+        key = bytearray(struct.pack("!HBB", 256, 3, RSA_SHA256) + b"\3\1\0\1" + modulus)
+        for word in range(0x10000):
+            key[word_at : word_at + 2] = word.to_bytes(2, "big")
+            if word == 0:
+                start = key_tag(bytes(key))
+                continue
+            # The sum grows by one a word, and by a carry once in a while.
+            if (start + word) & 0xFFFF in (tag, (tag - 1) & 0xFFFF) and key_tag(bytes(key)) == tag:
+                keys.append(bytes(key))
+                break
+    return keys, tag
+
+
+def dnskey_lines(zone: str, keys: list[bytes]) -> str:
+    """Those keys in zone file form."""
+    return "\n".join(f"{zone} DNSKEY 256 3 {RSA_SHA256} {base64.b64encode(key[4:]).decode()}" for key in keys)
+
+
+def rrsig_lines(owner: str, covered: str, zone: str, tag: int, count: int, ttl: int, chance: random.Random) -> list[str]:
+    """Signatures that look right until they are checked, all by keys of one tag."""
+    labels = len([label for label in owner.split(".") if label])
+    now = time.time()
+    until, since = (time.strftime("%Y%m%d%H%M%S", time.gmtime(now + s)) for s in (24 * HOUR_S, -HOUR_S))
+    lines = []
+    for _ in range(count):
+        signature = bytes([0]) + chance.randbytes(MODULUS_BYTES - 1)
+        text = base64.b64encode(signature).decode()
+        lines.append(f"{owner} {ttl} IN RRSIG {covered} {RSA_SHA256} {labels} {ttl} {until} {since} {tag} {zone} {text}")
+    return lines
+
+
+def trap_names(owners: list[str], zone: str, tag: int, count: int, ttl: int, chance: random.Random):
+    """Edits a signed zone: the A records of these names are signed by forgeries alone."""
+
+    def edit(lines: list[str], keys: list[Key], signer: Signer) -> list[str]:
+        del keys, signer
+        for owner in owners:
+            kept = [line for line in lines if line.split()[0] == owner and line.split()[3] == "A"]
+            lines = without(lines, "A", owner) + kept + rrsig_lines(owner, "A", zone, tag, count, ttl, chance)
+        return lines
+
+    return edit
