@@ -10,19 +10,20 @@ import time
 from .signing import HOUR_S, Key, Signer, key_tag, without
 
 RSA_SHA256 = 8
-MODULUS_BYTES = 256
+# Of moduli: the shortest that validators take, and the usual.
+SHORT_BYTES, USUAL_BYTES = 128, 256
 
 
-def colliding_keys(count: int, chance: random.Random) -> tuple[list[bytes], int]:
+def colliding_keys(count: int, chance: random.Random, modulus_bytes: int = USUAL_BYTES) -> tuple[list[bytes], int]:
     """RDATA of RSA keys that nobody has the other half of, and the key tag that all of them have.
 
     The tag is a sum (RFC 4034 appendix B): one word of each modulus makes up for the others.
     """
     tag = 0x4B54
     keys: list[bytes] = []
-    word_at = 8 + MODULUS_BYTES // 2
+    word_at = 8 + modulus_bytes // 2
     while len(keys) < count:
-        modulus = bytearray(chance.randbytes(MODULUS_BYTES))
+        modulus = bytearray(chance.randbytes(modulus_bytes))
         modulus[0] |= 0x80
         modulus[-1] |= 1
         key = bytearray(struct.pack("!HBB", 256, 3, RSA_SHA256) + b"\3\1\0\1" + modulus)
@@ -38,21 +39,31 @@ def colliding_keys(count: int, chance: random.Random) -> tuple[list[bytes], int]
     return keys, tag
 
 
+def ds_lines(zone: str, keys: list[bytes]) -> list[str]:
+    """A DS for each of those keys."""
+    texts = (base64.b64encode(key[4:]).decode() for key in keys)
+    return [Key(zone, "", f"{zone} IN DNSKEY 256 3 {RSA_SHA256} {text}").ds() for text in texts]
+
+
 def dnskey_lines(zone: str, keys: list[bytes]) -> str:
     """Those keys in zone file form."""
     return "\n".join(f"{zone} DNSKEY 256 3 {RSA_SHA256} {base64.b64encode(key[4:]).decode()}" for key in keys)
 
 
-def rrsig_lines(owner: str, covered: str, zone: str, tag: int, count: int, ttl: int, chance: random.Random) -> list[str]:
+def rrsig_lines(
+    owner: str, covered: str, zone: str, tag: int, count: int, ttl: int, chance: random.Random,
+    modulus_bytes: int = USUAL_BYTES,
+) -> list[str]:  # fmt: skip
     """Signatures that look right until they are checked, all by keys of one tag."""
     labels = len([label for label in owner.split(".") if label])
     now = time.time()
     until, since = (time.strftime("%Y%m%d%H%M%S", time.gmtime(now + s)) for s in (24 * HOUR_S, -HOUR_S))
     lines = []
     for _ in range(count):
-        signature = bytes([0]) + chance.randbytes(MODULUS_BYTES - 1)
+        signature = bytes([0]) + chance.randbytes(modulus_bytes - 1)
         text = base64.b64encode(signature).decode()
-        lines.append(f"{owner} {ttl} IN RRSIG {covered} {RSA_SHA256} {labels} {ttl} {until} {since} {tag} {zone} {text}")
+        fixed = f"{covered} {RSA_SHA256} {labels} {ttl} {until} {since} {tag} {zone}"
+        lines.append(f"{owner} {ttl} IN RRSIG {fixed} {text}")
     return lines
 
 
@@ -65,5 +76,16 @@ def trap_names(owners: list[str], zone: str, tag: int, count: int, ttl: int, cha
             kept = [line for line in lines if line.split()[0] == owner and line.split()[3] == "A"]
             lines = without(lines, "A", owner) + kept + rrsig_lines(owner, "A", zone, tag, count, ttl, chance)
         return lines
+
+    return edit
+
+
+def trap_keys(zone: str, tag: int, count: int, ttl: int, chance: random.Random):
+    """Edits a signed zone: its DNSKEY RRset is signed by forgeries alone, with short keys."""
+
+    def edit(lines: list[str], keys: list[Key], signer: Signer) -> list[str]:
+        del keys, signer
+        kept = [line for line in lines if line.split()[3:5] != ["RRSIG", "DNSKEY"]]
+        return kept + rrsig_lines(zone, "DNSKEY", zone, tag, count, ttl, chance, SHORT_BYTES)
 
     return edit

@@ -142,7 +142,7 @@ def many_keys_of_one_tag_and_many_signatures_cost_a_bounded_number_of_checks(run
         edit=traps.trap_names(names, "trap.test.", tag, many, ttl, chance),
     )  # fmt: skip
     honest = Zone("honest.test.", body, Signing(keys=(("RSASHA256", True),)))
-    scene = Scene(run, [trap, honest])
+    scene = Scene(run, [trap, *_zones_with_many_ds(ZONES_WITH_DS, chance), honest])
     usual = scene.ask([f"n{index}.honest.test" for index in range(count)])
     expect(all(answer.rcode == dns.NOERROR and answer.flags & 0x20 for answer in usual.answers), "honest names fail")
     outcome = scene.ask(names)
@@ -150,9 +150,34 @@ def many_keys_of_one_tag_and_many_signatures_cost_a_bounded_number_of_checks(run
     checks = limits()["signatures_max"]
     expect(checks < many * many, "the bound would hold without limits")
     # One check costs less than a whole honest answer, which contains one.
-    note = _below("CPU ms a question", outcome.cpu_ms_each, checks * usual.cpu_ms_each)
-    note += "; " + _below("messages a question", outcome.messages_each, 8 + COLD_MESSAGES_MAX / count)
-    return f"{outcome.text()}, honest {usual.cpu_ms_each:.2f} ms; {note}"
+    note = [f"honest: {usual.text()}", f"data: {outcome.text()}"]
+    note += [_below("CPU ms a question", outcome.cpu_ms_each, checks * usual.cpu_ms_each)]
+    note += [_below("messages a question", outcome.messages_each, 8 + COLD_MESSAGES_MAX / count)]
+    keyed = scene.ask([f"www.keys{index}.test" for index in range(ZONES_WITH_DS)])
+    keyed.expect_failures()
+    note += [f"keys: {keyed.text()}"]
+    note += [_below("CPU ms a question", keyed.cpu_ms_each, checks * usual.cpu_ms_each)]
+    return "\n".join(note)
+
+
+ZONES_WITH_DS = 10
+# As many as an RRset of this size can have within a message.
+DS_COUNT, DNSKEY_SIGNATURES = 300, 40
+
+
+def _zones_with_many_ds(count: int, chance: random.Random) -> list[Zone]:
+    """Zones each of whose keys of one tag is named by a DS: whoever compares all with all, hashes
+    90,000 times for one question."""
+    keys, tag = traps.colliding_keys(DS_COUNT, chance, traps.SHORT_BYTES)
+    names = [f"keys{index}.test." for index in range(count)]
+    return [
+        Zone(
+            name, f"{WWW}{traps.dnskey_lines(name, keys)}",
+            ds=lambda _, name=name: traps.ds_lines(name, keys)[::-1],
+            edit=traps.trap_keys(name, tag, DNSKEY_SIGNATURES, 3600, chance),
+        )
+        for name in names
+    ]  # fmt: skip
 
 
 @case

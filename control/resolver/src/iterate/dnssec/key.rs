@@ -9,6 +9,8 @@ use super::algorithm::Algorithm;
 const FLAG_ZONE: u16 = 0x0100;
 const FLAG_REVOKED: u16 = 0x0080;
 const PROTOCOL_DNSSEC: u8 = 3;
+/// SHA-1, SHA-256 and SHA-384 (IANA, DS RR Type Digest Algorithms).
+const DIGEST_TYPES: [u8; 3] = [1, 2, 4];
 
 /// One DNSKEY of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,18 +99,9 @@ impl Ds {
         Algorithm::from_number(self.algorithm).is_some() && self.digest_algorithm().is_some()
     }
 
-    /// Whether it names this key of `zone`.
-    pub(super) fn names(&self, zone: &WireName, key: &Key) -> bool {
-        let Some(algorithm) = self.digest_algorithm() else {
-            return false;
-        };
-        if (self.tag, self.algorithm) != (key.tag, key.algorithm) || !key.is_zone_key() {
-            return false;
-        }
-        let mut context = digest::Context::new(algorithm);
-        context.update(zone.as_bytes());
-        context.update(&key.rdata);
-        context.finish().as_ref() == &*self.digest
+    /// Whether it may name this key, by all but the digest.
+    fn is_about(&self, key: &Key) -> bool {
+        (self.tag, self.algorithm) == (key.tag, key.algorithm) && key.is_zone_key()
     }
 
     /// SHA-1 counts only where nothing stronger does, see [`strongest`].
@@ -123,9 +116,22 @@ impl Ds {
 }
 
 impl Ds {
-    /// Whether one of these names the key; see [`strongest`].
+    /// Whether one of these names this key of `zone`; see [`strongest`].
     pub(in crate::iterate) fn name_one(named: &[Self], zone: &WireName, key: &Key) -> bool {
-        strongest(named).any(|ds| ds.names(zone, key))
+        DIGEST_TYPES.into_iter().any(|digest_type| {
+            let mut about = strongest(named)
+                .filter(|ds| ds.digest_type == digest_type && ds.is_about(key))
+                .peekable();
+            let algorithm = about.peek().and_then(|ds| ds.digest_algorithm());
+            // One digest a type, not one a record: many DS of one tag would make much work.
+            algorithm.is_some_and(|algorithm| {
+                let mut context = digest::Context::new(algorithm);
+                context.update(zone.as_bytes());
+                context.update(&key.rdata);
+                let digest = context.finish();
+                about.any(|ds| digest.as_ref() == &*ds.digest)
+            })
+        })
     }
 }
 
@@ -169,11 +175,12 @@ mod tests {
         let zone = WireName::from_name(&Name::from_ascii("dskey.example.com.").unwrap());
         let (key, ds) = example();
         assert_eq!(key.tag, 60485);
-        assert!(ds.names(&zone, &key));
+        let all = [ds];
+        assert!(Ds::name_one(&all, &zone, &key));
         let other = WireName::from_name(&Name::from_ascii("example.com.").unwrap());
-        assert!(!ds.names(&other, &key));
+        assert!(!Ds::name_one(&all, &other, &key));
         let no_zone_key = Key { flags: 0, ..key };
-        assert!(!ds.names(&zone, &no_zone_key));
+        assert!(!Ds::name_one(&all, &zone, &no_zone_key));
     }
 
     #[test]
