@@ -7,7 +7,7 @@ import random
 import struct
 import time
 
-from .signing import HOUR_S, Key, Signer, key_tag, without
+from .signing import HOUR_S, Key, Signer, key_tag, signature, with_field, without
 
 RSA_SHA256 = 8
 # Of moduli: the shortest that validators take, and the usual.
@@ -60,8 +60,8 @@ def rrsig_lines(
     until, since = (time.strftime("%Y%m%d%H%M%S", time.gmtime(now + s)) for s in (24 * HOUR_S, -HOUR_S))
     lines = []
     for _ in range(count):
-        signature = bytes([0]) + chance.randbytes(modulus_bytes - 1)
-        text = base64.b64encode(signature).decode()
+        forged = bytes([0]) + chance.randbytes(modulus_bytes - 1)
+        text = base64.b64encode(forged).decode()
         fixed = f"{covered} {RSA_SHA256} {labels} {ttl} {until} {since} {tag} {zone}"
         lines.append(f"{owner} {ttl} IN RRSIG {fixed} {text}")
     return lines
@@ -89,3 +89,13 @@ def trap_keys(zone: str, tag: int, count: int, ttl: int, chance: random.Random):
         return kept + rrsig_lines(zone, "DNSKEY", zone, tag, count, ttl, chance, SHORT_BYTES)
 
     return edit
+
+
+def spoil_apex_denial(lines: list[str], keys: list[Key], signer: Signer) -> list[str]:
+    """Edits a zone with NSEC3: the one of the apex is not signed rightly, so that no closest encloser
+    is proven for any name."""
+    del keys, signer
+    apex = next(line.split()[0] for line in lines if line.split()[3] == "NSEC3" and " SOA " in f"{line} ")
+    at = signature(lines, apex, "NSEC3")
+    text = lines[at].split()[-1]
+    return with_field(lines, apex, "NSEC3", 8, base64.b64encode(base64.b64decode(text)[::-1]).decode())
