@@ -24,6 +24,7 @@ WWW = "www A 198.51.100.1\n"
 LIVE = Zone("live.test.", "* A 198.51.100.99\n")
 # Lookups of keys, delegations and servers' addresses that the first questions of a scene cost all together.
 COLD_MESSAGES_MAX = 30
+EDE_BOGUS = 6  # RFC 8914 §4.7.
 
 
 class Scene:
@@ -202,6 +203,9 @@ def deep_names_in_a_zone_with_many_nsec3_iterations_cost_a_bounded_number_of_has
     note += [_below("messages a question", outcome.messages_each, 2 + COLD_MESSAGES_MAX / count)]
     bad = scene.ask([f"{tail}.x{index}.spoiled.test" for index in range(count)])
     bad.expect_failures()
+    # Given up for its cost ("too many … hashes", DNSSEC Bogus), and not after all has been hashed (NSEC Missing).
+    codes = {answer.extended_error for answer in bad.answers}
+    expect(codes == {EDE_BOGUS}, f"extended errors {codes}")
     most = limits()["hashes_max"]
     expect(most < 2 * deep, "the bound would hold without limits")
     # Its two servers are asked in vain, for a part and for the whole name, and the first one again.
