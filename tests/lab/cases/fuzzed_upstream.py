@@ -11,7 +11,7 @@ from ..effort import limits
 from ..process import rss_bytes, wait_until
 from ..run import Run
 from ..runner import case, expect
-from ..tree import Tree, Zone
+from ..tree import Tree
 from ..world import INTERFACE, NODE_V4
 from .attacks import Scene
 

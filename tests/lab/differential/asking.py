@@ -30,11 +30,17 @@ class Asker:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         self.socket.connect((server, 53))
-        self.repeated = 0
+        self.repeated = 0  # Questions that were not answered in time, and asked again.
 
     def ask_all(self, questions: Sequence[Question]) -> list[bytes | None]:
         """The answers in the order of the questions; None where there was none."""
         answers: list[bytes | None] = [None] * len(questions)
+        with self.socket:
+            self._ask_all(questions, answers)
+        self._fetch_truncated(questions, answers)
+        return answers
+
+    def _ask_all(self, questions: Sequence[Question], answers: list[bytes | None]) -> None:
         waiting: dict[int, tuple[float, int]] = {}  # Index: when sent, how often.
         following = 0
         while following < len(questions) or waiting:
@@ -45,8 +51,6 @@ class Asker:
             if select.select([self.socket], [], [], 0.2)[0]:
                 self._receive(questions, answers, waiting)
             self._repeat(questions, waiting)
-        self._fetch_truncated(questions, answers)
-        return answers
 
     def _send(self, question: Question, index: int) -> None:
         dns.with_refusals_ignored(lambda: self.socket.send(question.message(index & 0xFFFF)))
