@@ -40,6 +40,8 @@ pub struct Resolver {
     /// Whether questions to servers carry random upper and lower case, as more bits that a forger
     /// must guess.
     pub case_randomisation: bool,
+    /// Whether proofs that names do not exist answer for all names that they cover (RFC 8198).
+    pub aggressive_nsec: bool,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -81,6 +83,7 @@ impl Default for Resolver {
             validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
+            aggressive_nsec: true,
             cache_bytes: 32 << 20,
             ttl: Ttl::default(),
             timeouts: Timeouts::default(),

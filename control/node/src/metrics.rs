@@ -470,6 +470,36 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.cache_evictions,
     ),
     (
+        "nexus_resolver_aggressive_total",
+        "Answers made of what was proven for other names (RFC 8198).",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive,
+    ),
+    (
+        "nexus_resolver_aggressive_insertions_total",
+        "Proven denials and wildcards put into their index.",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive_insertions,
+    ),
+    (
+        "nexus_resolver_aggressive_evictions_total",
+        "Proven denials, wildcards and whole zones of them removed for room.",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive_evictions,
+    ),
+    (
+        "nexus_resolver_aggressive_zones",
+        "Zones of which proven denials are kept.",
+        Kind::Gauge,
+        |engine| engine.resolver.aggressive_zones,
+    ),
+    (
+        "nexus_resolver_aggressive_bytes",
+        "Bytes that proven denials and wildcards take.",
+        Kind::Gauge,
+        |engine| engine.resolver.aggressive_bytes,
+    ),
+    (
         "nexus_resolver_waiting_questions",
         "Questions that wait inside the resolver.",
         Kind::Gauge,

@@ -5,6 +5,7 @@ use hickory_proto::rr::{DNSClass, RecordType};
 
 use super::dnssec::Effort;
 use super::failures::Failure;
+use super::lookup::Look;
 use super::message::{Effect, Outcome, Question, extended_error};
 use super::name::WireName;
 use super::resolver::Resolver;
@@ -171,7 +172,9 @@ impl Resolver {
         dnssec_ok: bool,
     ) -> Outcome {
         let aliases_max = self.config.limits.aliases_max;
-        let stale = self.cache.assemble(now_ms, key, true, aliases_max);
+        let stale = self
+            .cache
+            .assemble(now_ms, key, true, aliases_max, |_| Look::Nothing);
         let Some(resolution) = stale.filter(|found| self.may_give(key, found)) else {
             self.counters.failures += 1;
             let mut outcome = Outcome::empty(ResponseCode::ServFail);

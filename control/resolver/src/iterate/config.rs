@@ -32,6 +32,9 @@ pub struct Config {
     pub edns_payload_bytes: u16,
     /// How much of a name each server sees (RFC 9156).
     pub qname_minimisation: QnameMinimisation,
+    /// Whether NSEC and NSEC3 records that validation has proven answer for the names that they
+    /// cover, and wildcards for the names that they make (RFC 8198).
+    pub aggressive_nsec: bool,
     /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
     pub case_randomisation: bool,
     /// Whether authoritative servers are asked over IPv4.
@@ -59,6 +62,7 @@ impl Default for Config {
             stale_max_secs: 86_400,
             edns_payload_bytes: 1232,
             qname_minimisation: QnameMinimisation::Relaxed,
+            aggressive_nsec: true,
             case_randomisation: true,
             use_ipv4: true,
             use_ipv6: true,

@@ -6,6 +6,7 @@
 //! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
 //! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
 
+mod aggressive;
 mod anchors;
 mod ask;
 mod bounded;
@@ -23,6 +24,7 @@ mod message;
 mod minimise;
 mod name;
 mod place;
+mod proven;
 mod query;
 mod random;
 mod reply;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hickory_proto::rr::Name;
 
+use super::aggressive::Aggressive;
 use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
@@ -19,6 +20,9 @@ use super::statistics::Statistics;
 use super::task::Tasks;
 use super::trust::TrustTree;
 
+/// The part of the cache's bytes that is for proven denials.
+const AGGRESSIVE_SHARE: usize = 8;
+
 /// Forwards and iterates. One value holds the cache and every resolution under way.
 ///
 /// Message ids, name case and the choice of servers come from a ChaCha20 generator. They protect
@@ -31,6 +35,8 @@ pub struct Resolver {
     pub(super) forward_zones: Vec<WireName>,
     pub(super) random: Random,
     pub(super) cache: Cache,
+    /// Proven denials by zone; empty unless something is validated.
+    pub(super) aggressive: Aggressive,
     pub(super) servers: Servers,
     /// `None`: nothing is validated.
     pub(super) trust: Option<TrustTree>,
@@ -75,13 +81,20 @@ impl Resolver {
             negative_ttl_max_secs: config.negative_ttl_max_secs,
             stale_max_secs: config.stale_max_secs,
         };
+        let aggressive_bytes = if config.aggressive_nsec && config.validation.is_some() {
+            config.cache_bytes_max / AGGRESSIVE_SHARE
+        } else {
+            0
+        };
+        let cache_bytes = config.cache_bytes_max - aggressive_bytes;
         Self {
             forward_zones: config
                 .forward
                 .iter()
                 .map(|forward| WireName::from_name(&forward.zone))
                 .collect(),
-            cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
+            cache: Cache::new(cache_bytes, lifetimes, keys()),
+            aggressive: Aggressive::new(aggressive_bytes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
             trust: config
                 .validation
@@ -154,8 +167,7 @@ impl Resolver {
         }
         let key = self.key(question);
         let resolution = self
-            .cache
-            .assemble(now_ms, &key, false, self.config.limits.aliases_max)
+            .assemble(now_ms, &key)
             .filter(|found| self.may_give(&key, found))?;
         Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
     }
@@ -176,6 +188,7 @@ impl Resolver {
         if let Some(trust) = &mut self.trust {
             trust.flush(matches);
         }
+        self.aggressive.flush(&name, subtree);
         self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
     }
 
@@ -220,6 +233,10 @@ impl Resolver {
         Statistics {
             cache_insertions: self.cache.insertions(),
             cache_evictions: self.cache.evictions(),
+            aggressive_insertions: self.aggressive.insertions(),
+            aggressive_evictions: self.aggressive.evictions(),
+            aggressive_zones: gauge(self.aggressive.zones()),
+            aggressive_bytes: gauge(self.aggressive.bytes()),
             tickets: gauge(self.tickets),
             tasks: gauge(self.tasks.len()),
             exchanges: gauge(self.exchanges.len()),

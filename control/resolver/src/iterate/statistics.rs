@@ -57,6 +57,12 @@ pub struct Statistics {
     pub subqueries: u64,
     /// Resolutions stopped by a limit of work.
     pub limited: u64,
+    /// Answers made of what was proven for other names (RFC 8198).
+    pub aggressive: u64,
+    /// Denials and wildcards put into the index of those.
+    pub aggressive_insertions: u64,
+    /// Denials and wildcards, or zones with all of theirs, removed from it for room.
+    pub aggressive_evictions: u64,
     /// RRsets put into the cache.
     pub cache_insertions: u64,
     /// Names removed for room, with all their RRsets.
@@ -73,6 +79,10 @@ pub struct Statistics {
     pub cache_entries: u64,
     /// Gauge: bytes the cache holds.
     pub cache_bytes: u64,
+    /// Gauge: zones of which proven denials are kept.
+    pub aggressive_zones: u64,
+    /// Gauge: bytes that those take.
+    pub aggressive_bytes: u64,
     /// Gauge: failures remembered.
     pub failures_cached: u64,
 }

@@ -118,7 +118,7 @@ impl Resolver {
                 stale: false,
             };
             let events_max = self.config.limits.trace_events_max;
-            match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
+            match self.look(now_ms, &task.key, &task.sname, want) {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));

@@ -9,6 +9,7 @@
     reason = "tests build small messages by hand"
 )]
 
+mod aggressive;
 mod answers;
 mod authority;
 mod caching;

@@ -1,0 +1,521 @@
+//! The proven denials of one zone: NSEC by name, NSEC3 by hash, and the data of its wildcards.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use super::super::dnssec::{
+    Denial, Effort, HASH_BYTES, Nsec, Nsec3, Proof, SignedDenials, canonical_key, hash_nsec3,
+};
+use super::super::lookup::Look;
+use super::super::name::WireName;
+use super::super::reply::Alias;
+use super::super::rrset::{RrSet, Security, may_stand_beside_cname};
+
+/// NSEC3 hashes for one look: what a usual name needs, several times.
+const HASHES_MAX: u32 = 32;
+/// Allocator and tree overhead of one record; and of one zone, with its SOA.
+const RECORD_BYTES: usize = 96;
+const ZONE_BYTES: usize = 1024;
+/// The first and the last hash, between which the chain is a ring.
+const FIRST_HASH: Key = Key::Hash([0; HASH_BYTES]);
+const LAST_HASH: Key = Key::Hash([0xff; HASH_BYTES]);
+
+/// Where a record stands: names in canonical order, so that the one before a name is its neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// NSEC, by its owner.
+    Name(Box<[u8]>),
+    /// NSEC3, by the hash in its owner.
+    Hash([u8; HASH_BYTES]),
+    /// Data of a wildcard, by its owner and type.
+    Wildcard(Box<[u8]>, u16),
+}
+
+pub(super) struct Kept {
+    pub(super) set: RrSet,
+    pub(super) expires_ms: u64,
+    /// Used since the hand last passed.
+    visited: bool,
+}
+
+/// How a zone denies; the records of one way say nothing beside those of another.
+#[derive(PartialEq, Eq)]
+enum Chain {
+    Nsec,
+    Nsec3 { salt: Box<[u8]>, iterations: u16 },
+}
+
+pub(super) struct Zone {
+    pub(super) soa: Option<Kept>,
+    chain: Chain,
+    records: BTreeMap<Key, Kept>,
+    /// The record that was last considered for eviction.
+    hand: Option<Key>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// `None` if it may not be kept at all.
+    pub(super) fn new(now_ms: u64, set: &RrSet, secs_max: u32) -> Option<Self> {
+        let secs = set.ttl_secs.min(secs_max);
+        (secs > 0).then(|| Self {
+            set: set.clone(),
+            expires_ms: now_ms + u64::from(secs) * 1000,
+            visited: false,
+        })
+    }
+
+    fn left_secs(&self, now_ms: u64) -> u32 {
+        u32::try_from(self.expires_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// The RRset with what is left of its TTL.
+    pub(super) fn aged(&self, now_ms: u64) -> RrSet {
+        RrSet {
+            ttl_secs: self.left_secs(now_ms),
+            security: Security::Secure,
+            ..self.set.clone()
+        }
+    }
+
+    fn bytes(&self, key: &Key) -> usize {
+        let key_bytes = match key {
+            Key::Name(name) | Key::Wildcard(name, _) => name.len(),
+            Key::Hash(_) => 0,
+        };
+        RECORD_BYTES + size_of::<(Key, Self)>() + key_bytes + self.set.bytes()
+    }
+}
+
+/// The records that speak of one name, for [`SignedDenials`] to judge.
+struct Gathered {
+    denials: Vec<RrSet>,
+    /// Whether one stands at the name itself.
+    at: bool,
+    /// The wildcard that would make the name, if one is known to exist.
+    wildcard: Option<WireName>,
+}
+
+impl Zone {
+    pub(super) fn new(apex: &WireName) -> Self {
+        let bytes = ZONE_BYTES + apex.as_bytes().len();
+        Self {
+            soa: None,
+            chain: Chain::Nsec,
+            records: BTreeMap::new(),
+            hand: None,
+            bytes,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.soa.is_none() && self.records.is_empty()
+    }
+
+    /// Adds an NSEC; `None` if it may not be kept.
+    pub(super) fn insert_nsec(
+        &mut self,
+        now_ms: u64,
+        (set, nsec): (&RrSet, &Nsec<'_>),
+        secs_max: u32,
+    ) -> Option<()> {
+        let kept = self.keep(now_ms, set, secs_max)?;
+        let (first, next) = (name_key(&set.owner), name_key(nsec.next()));
+        self.use_chain(Chain::Nsec);
+        self.forget_between(&first, &next);
+        self.forget_covering(&set.owner);
+        self.put(first, kept);
+        Some(())
+    }
+
+    /// Adds an NSEC3 of this zone; `None` if it may not be kept.
+    pub(super) fn insert_nsec3(
+        &mut self,
+        now_ms: u64,
+        (apex, set, nsec3): (&WireName, &RrSet, &Nsec3<'_>),
+        secs_max: u32,
+    ) -> Option<()> {
+        let kept = self.keep(now_ms, set, secs_max)?;
+        let (salt, iterations) = nsec3.parameters();
+        let salt = salt.into();
+        let (first, next) = (Key::Hash(*nsec3.hash()), Key::Hash(*nsec3.next()));
+        self.use_chain(Chain::Nsec3 { salt, iterations });
+        self.forget_between(&first, &next);
+        self.forget_covering_hash(apex, nsec3.hash());
+        self.put(first, kept);
+        Some(())
+    }
+
+    /// Adds data of a wildcard.
+    pub(super) fn put_wildcard(&mut self, owner: &WireName, kept: Kept) {
+        self.put(wildcard_key(owner, kept.set.rtype), kept);
+    }
+
+    /// What the denials say of a name and type.
+    pub(super) fn look(
+        &mut self,
+        now_ms: u64,
+        apex: &WireName,
+        name: &WireName,
+        rtype: RecordType,
+    ) -> Option<Look> {
+        let mut effort = Effort::new(0, HASHES_MAX);
+        let gathered = match &self.chain {
+            Chain::Nsec => self.gather_nsec(now_ms, name),
+            Chain::Nsec3 { .. } => self.gather_nsec3(now_ms, apex, name, &mut effort),
+        };
+        self.answer(now_ms, &gathered?, (apex, name, rtype), effort)
+    }
+
+    pub(super) fn drop_expired(&mut self, now_ms: u64) {
+        self.drop_records(|_, kept| kept.expires_ms <= now_ms);
+        self.soa.take_if(|soa| soa.expires_ms <= now_ms);
+    }
+
+    /// A record as it may be kept beside the SOA.
+    fn keep(&self, now_ms: u64, set: &RrSet, secs_max: u32) -> Option<Kept> {
+        let minimum_secs = self
+            .soa
+            .as_ref()
+            .and_then(|soa| soa.set.soa_minimum_secs())
+            .unwrap_or(u32::MAX);
+        Kept::new(now_ms, set, secs_max.min(minimum_secs))
+    }
+
+    fn use_chain(&mut self, chain: Chain) {
+        if self.chain != chain {
+            self.drop_records(|key, _| !matches!(key, Key::Wildcard(..)));
+            self.chain = chain;
+        }
+    }
+
+    fn put(&mut self, key: Key, kept: Kept) {
+        self.bytes += kept.bytes(&key);
+        if let Some(before) = self.records.insert(key.clone(), kept) {
+            self.bytes -= before.bytes(&key);
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(kept) = self.records.remove(key) {
+            self.bytes -= kept.bytes(key);
+        }
+    }
+
+    fn drop_records(&mut self, mut unwanted: impl FnMut(&Key, &Kept) -> bool) {
+        let mut freed = 0;
+        self.records.retain(|key, kept| {
+            let drops = unwanted(key, kept);
+            freed += if drops { kept.bytes(key) } else { 0 };
+            !drops
+        });
+        self.bytes -= freed;
+    }
+
+    /// Forgets what a new record contradicts: those that it says do not exist.
+    fn forget_between(&mut self, first: &Key, next: &Key) {
+        let mut gone = Vec::new();
+        let mut collect = |from: Bound<&Key>, to: Bound<&Key>| {
+            gone.extend(self.records.range((from, to)).map(|(key, _)| key.clone()));
+        };
+        match first {
+            _ if first < next => collect(Bound::Excluded(first), Bound::Excluded(next)),
+            // The last of its zone: no name of the zone comes before the apex, which is next.
+            Key::Name(_) => collect(Bound::Excluded(first), Bound::Excluded(&FIRST_HASH)),
+            _ => {
+                collect(Bound::Excluded(first), Bound::Included(&LAST_HASH));
+                collect(Bound::Included(&FIRST_HASH), Bound::Excluded(next));
+            }
+        }
+        gone.iter().for_each(|key| self.remove(key));
+    }
+
+    /// Forgets the NSEC that says that a name does not exist.
+    pub(super) fn forget_covering(&mut self, name: &WireName) {
+        let before = self.before_name(name);
+        let covers = |kept: &Kept| Nsec::parse(&kept.set).is_some_and(|nsec| nsec.covers(name));
+        let covering = before.filter(|(_, kept)| covers(kept));
+        if let Some(key) = covering.map(|(key, _)| key.clone()) {
+            self.remove(&key);
+        }
+    }
+
+    /// The same by hash.
+    fn forget_covering_hash(&mut self, apex: &WireName, hash: &[u8; HASH_BYTES]) {
+        let covers =
+            |kept: &Kept| Nsec3::parse(apex, &kept.set).is_some_and(|nsec3| nsec3.covers(hash));
+        let before = self.before_hash(*hash);
+        let covering = before.filter(|(_, kept)| covers(kept));
+        if let Some(key) = covering.map(|(key, _)| key.clone()) {
+            self.remove(&key);
+        }
+    }
+
+    /// The NSEC at a name, or the last before it.
+    fn before_name(&self, name: &WireName) -> Option<(&Key, &Kept)> {
+        let before = self.records.range(..=name_key(name)).next_back();
+        before.filter(|(key, _)| matches!(key, Key::Name(_)))
+    }
+
+    /// The NSEC3 at a hash, or the last before it; the chain is a ring.
+    fn before_hash(&self, hash: [u8; HASH_BYTES]) -> Option<(&Key, &Kept)> {
+        let is_hash = |(key, _): &(&Key, &Kept)| matches!(key, Key::Hash(_));
+        let before = self.records.range(..=Key::Hash(hash)).next_back();
+        before
+            .filter(is_hash)
+            .or_else(|| self.records.range(..=LAST_HASH).next_back().filter(is_hash))
+    }
+
+    /// Notes a use, and gives the record if it is fresh.
+    fn take(&mut self, now_ms: u64, key: &Key) -> Option<RrSet> {
+        let kept = self.records.get_mut(key)?;
+        if kept.left_secs(now_ms) == 0 {
+            return None;
+        }
+        kept.visited = true;
+        Some(kept.aged(now_ms))
+    }
+
+    fn gather_nsec(&mut self, now_ms: u64, name: &WireName) -> Option<Gathered> {
+        let key = self.before_name(name)?.0.clone();
+        let set = self.take(now_ms, &key)?;
+        let nsec = Nsec::parse(&set)?;
+        let at = set.owner == *name;
+        if !at && !nsec.covers(name) {
+            return None;
+        }
+        let mut gathered = Gathered {
+            denials: Vec::with_capacity(2),
+            at,
+            wildcard: None,
+        };
+        if !at && !nsec.shows_empty(name) {
+            let wildcard = nsec.closest_encloser(name).wildcard_below();
+            if let Some(wildcard) = wildcard {
+                let below = self.before_name(&wildcard)?.0.clone();
+                let denial = self.take(now_ms, &below)?;
+                gathered.wildcard = Some(wildcard).filter(|wildcard| denial.owner == *wildcard);
+                if below != key {
+                    gathered.denials.push(denial);
+                }
+            }
+        }
+        gathered.denials.push(set);
+        Some(gathered)
+    }
+
+    fn gather_nsec3(
+        &mut self,
+        now_ms: u64,
+        apex: &WireName,
+        name: &WireName,
+        effort: &mut Effort,
+    ) -> Option<Gathered> {
+        let Chain::Nsec3 { salt, iterations } = &self.chain else {
+            return None;
+        };
+        let (salt, iterations) = (salt.clone(), *iterations);
+        let mut hash = |name: &[u8]| hash_nsec3(name, &salt, iterations, effort).ok();
+        let mut next_closer = None;
+        let in_zone = |suffix: &&[u8]| suffix.len() >= apex.as_bytes().len();
+        for suffix in name.suffixes().take_while(in_zone) {
+            let own = hash(suffix)?;
+            let Some(encloser) = self.take(now_ms, &Key::Hash(own)) else {
+                next_closer = Some(own);
+                continue;
+            };
+            let mut gathered = Gathered {
+                denials: vec![encloser],
+                at: next_closer.is_none(),
+                wildcard: None,
+            };
+            if let Some(next_closer) = next_closer {
+                let wildcard = WireName::parse(suffix)?.wildcard_below()?;
+                let below = hash(wildcard.as_bytes())?;
+                for hash in [next_closer, below] {
+                    let key = self.before_hash(hash)?.0.clone();
+                    let set = self.take(now_ms, &key)?;
+                    if !gathered.denials.contains(&set) {
+                        gathered.denials.push(set);
+                    }
+                }
+                let exists = self.records.contains_key(&Key::Hash(below));
+                gathered.wildcard = exists.then_some(wildcard);
+            }
+            return Some(gathered);
+        }
+        None
+    }
+
+    /// Lets the records prove what they can.
+    fn answer(
+        &mut self,
+        now_ms: u64,
+        gathered: &Gathered,
+        (apex, name, rtype): (&WireName, &WireName, RecordType),
+        mut effort: Effort,
+    ) -> Option<Look> {
+        let sets: Vec<&RrSet> = gathered.denials.iter().collect();
+        let signed = SignedDenials::new(apex, &sets);
+        let mut proves = |denial| {
+            signed
+                .prove(denial, &mut effort)
+                .is_ok_and(|proof| proof == Proof::Secure)
+        };
+        let exists = gathered.at || gathered.wildcard.is_some();
+        let rcode = if !exists && proves(Denial::Name(name)) {
+            Some(ResponseCode::NXDomain)
+        } else if rtype != RecordType::ANY && proves(Denial::Type(name, rtype)) {
+            Some(ResponseCode::NoError)
+        } else {
+            None
+        };
+        let Some(rcode) = rcode else {
+            let wildcard = gathered.wildcard.as_ref()?;
+            let labels = wildcard.label_count() - 1;
+            let data = self.wildcard_data(now_ms, wildcard, rtype)?;
+            return proves(Denial::Closer(name, labels))
+                .then(|| expanded(data, name, rtype, &gathered.denials))?;
+        };
+        let soa = self.soa.as_ref().map(|soa| soa.aged(now_ms))?;
+        let ttls_secs = gathered.denials.iter().map(|set| set.ttl_secs);
+        let ttl_secs = ttls_secs.fold(soa.ttl_secs, u32::min);
+        let proof = std::iter::once(soa).chain(gathered.denials.iter().cloned());
+        (ttl_secs > 0).then(|| Look::Denied {
+            rcode,
+            proof: proof.collect(),
+            security: Security::Secure,
+            ttl_secs,
+            stale: false,
+        })
+    }
+
+    /// Data of a wildcard for a type: its own, or the alias that stands for all.
+    fn wildcard_data(
+        &mut self,
+        now_ms: u64,
+        wildcard: &WireName,
+        rtype: RecordType,
+    ) -> Option<RrSet> {
+        let mut take = |rtype| self.take(now_ms, &wildcard_key(wildcard, rtype));
+        let own = take(rtype);
+        let alias = || take(RecordType::CNAME).filter(|_| !may_stand_beside_cname(rtype));
+        own.or_else(alias)
+    }
+
+    /// Evicts until the zone fits: what was used since the hand last passed stays for one round.
+    pub(super) fn shrink(&mut self, bytes_max: usize) -> u64 {
+        let mut evictions = 0;
+        while self.bytes > bytes_max && !self.records.is_empty() {
+            let from = self.hand.take().map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.records.range_mut((from, Bound::Unbounded)).next();
+            let Some((key, kept)) = next else {
+                continue; // The end: `hand` is gone, so that it starts anew.
+            };
+            let key = key.clone();
+            if !std::mem::take(&mut kept.visited) {
+                self.remove(&key);
+                evictions += 1;
+            }
+            self.hand = Some(key);
+        }
+        evictions
+    }
+
+    pub(super) fn flush(&mut self, name: &WireName, subtree: bool) {
+        self.forget_covering(name);
+        self.remove(&name_key(name));
+        // Which NSEC3 speak of a name only their hashes tell, and they are quickly learned again.
+        self.drop_records(|key, kept| {
+            let of_wildcard = |kept: &Kept| {
+                let closest = kept.set.owner.parent();
+                closest.is_some_and(|closest| name.is_within(&closest))
+            };
+            match key {
+                Key::Hash(_) => true,
+                Key::Name(_) => subtree && kept.set.owner.is_within(name),
+                Key::Wildcard(..) => of_wildcard(kept) || kept.set.owner.is_within(name),
+            }
+        });
+    }
+
+    pub(super) fn speaking_of<'a>(
+        &'a self,
+        apex: &'a WireName,
+        name: &'a WireName,
+    ) -> impl Iterator<Item = &'a Kept> {
+        let nsec = self.before_name(name).map(|(_, kept)| kept);
+        let covers = |kept: &&Kept| {
+            kept.set.owner == *name || Nsec::parse(&kept.set).is_some_and(|nsec| nsec.covers(name))
+        };
+        let mut effort = Effort::new(0, HASHES_MAX);
+        let nsec3 = match &self.chain {
+            Chain::Nsec => None,
+            Chain::Nsec3 { salt, iterations } => {
+                hash_nsec3(name.as_bytes(), salt, *iterations, &mut effort)
+                    .ok()
+                    .and_then(|hash| Some((hash, self.before_hash(hash)?.1)))
+                    .filter(|(hash, kept)| {
+                        Nsec3::parse(apex, &kept.set)
+                            .is_some_and(|nsec3| nsec3.hash() == hash || nsec3.covers(hash))
+                    })
+                    .map(|(_, kept)| kept)
+            }
+        };
+        let wildcards = self.records.iter().filter_map(|(key, kept)| {
+            let is_wildcard = matches!(key, Key::Wildcard(..));
+            let closest = kept.set.owner.parent().filter(|_| is_wildcard)?;
+            name.is_within(&closest).then_some(kept)
+        });
+        nsec.filter(covers)
+            .into_iter()
+            .chain(nsec3)
+            .chain(wildcards)
+    }
+}
+
+/// Data of a wildcard as those of the name that it stands in for.
+fn expanded(data: RrSet, name: &WireName, rtype: RecordType, denials: &[RrSet]) -> Option<Look> {
+    let ttl_secs = denials
+        .iter()
+        .map(|set| set.ttl_secs)
+        .fold(data.ttl_secs, u32::min);
+    let set = RrSet {
+        owner: name.clone(),
+        ttl_secs,
+        ..data
+    };
+    let proof = denials.to_vec();
+    if set.rtype == rtype {
+        return Some(Look::Data {
+            sets: vec![set],
+            proof,
+            stale: false,
+        });
+    }
+    let target = set.targets().next()?;
+    Some(Look::Alias {
+        alias: Box::new(Ok(Alias {
+            set,
+            synthesised: None,
+            target,
+            proof,
+        })),
+        stale: false,
+    })
+}
+
+fn name_key(name: &WireName) -> Key {
+    Key::Name(canonical_key(name.as_bytes()).into())
+}
+
+fn wildcard_key(owner: &WireName, rtype: RecordType) -> Key {
+    Key::Wildcard(canonical_key(owner.as_bytes()).into(), rtype.into())
+}
