@@ -42,6 +42,8 @@ pub struct Resolver {
     pub case_randomisation: bool,
     /// Whether proofs that names do not exist answer for all names that they cover (RFC 8198).
     pub aggressive_nsec: bool,
+    /// Whether names that are asked for are resolved anew in the last tenth of their TTL.
+    pub prefetch: bool,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -84,6 +86,7 @@ impl Default for Resolver {
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
             aggressive_nsec: true,
+            prefetch: true,
             cache_bytes: 32 << 20,
             ttl: Ttl::default(),
             timeouts: Timeouts::default(),

@@ -470,6 +470,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.cache_evictions,
     ),
     (
+        "nexus_resolver_prefetches_total",
+        "Names resolved anew before they expired.",
+        Kind::Counter,
+        |engine| engine.resolver.prefetches,
+    ),
+    (
         "nexus_resolver_aggressive_total",
         "Answers made of what was proven for other names (RFC 8198).",
         Kind::Counter,

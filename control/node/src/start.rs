@@ -421,6 +421,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
         to.validation = Some(validation(from)?);
     }
     to.aggressive_nsec = from.aggressive_nsec;
+    to.prefetch = from.prefetch;
     to.cache_bytes_max = usize::try_from(from.cache_bytes).unwrap_or(usize::MAX);
     to.ttl_min_secs = from.ttl.min_secs;
     to.ttl_max_secs = from.ttl.max_secs;

@@ -123,8 +123,14 @@ impl Resolver {
             outcome.extended_error = Some((extended_error::NOT_SUPPORTED, text.to_owned()));
             return Some(outcome);
         }
-        if let Some(mut outcome) = self.lookup_cache(now_ms, question) {
+        let key = self.key(question);
+        self.cache.take_due();
+        if let Some(resolution) = self.cached(now_ms, &key) {
             self.counters.cache_hits += 1;
+            if self.cache.take_due() {
+                self.prefetch(now_ms, &key);
+            }
+            let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
             if question.trace {
                 let (name, rtype) = (question.qname.clone(), question.qtype);
                 let kind = TraceKind::CacheHit { name, rtype };
@@ -136,7 +142,6 @@ impl Resolver {
             }
             return Some(outcome);
         }
-        let key = self.key(question);
         let (before, left_secs) = self.failures.find(now_ms, &key)?;
         // What is bogus says so each time; of the rest, that it was not tried again is news.
         let code = match before.code {

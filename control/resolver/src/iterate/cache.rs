@@ -16,6 +16,8 @@ const ENTRIES_PER_NAME_MAX: usize = 64;
 const NODE_BYTES: usize = 160;
 /// Allocator overhead of one entry's content.
 const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Content>() + 48;
+/// What lives shorter than this, in milliseconds, is not refreshed before it expires.
+const REFRESH_LIFE_MS_MIN: u64 = 10_000;
 /// Names looked at in one sweep for what has expired.
 const SWEEP_NAMES_MAX: usize = 32;
 
@@ -57,6 +59,8 @@ struct Entry {
     unchecked: bool,
     kind: Kind,
     trust: Trust,
+    /// When it came.
+    since_ms: u64,
     expires_ms: u64,
     security: Security,
     content: Arc<Content>,
@@ -69,6 +73,15 @@ impl Entry {
     /// answer past its TTL must survive them to be served stale.
     fn is_answer(&self) -> bool {
         self.trust >= Trust::Answer
+    }
+
+    /// Whether it is in the last tenth of its life, and that is long enough to do something about it.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let (life_ms, left_ms) = (
+            self.expires_ms.saturating_sub(self.since_ms),
+            self.expires_ms.saturating_sub(now_ms),
+        );
+        self.is_answer() && left_ms > 0 && life_ms >= REFRESH_LIFE_MS_MIN && left_ms * 10 < life_ms
     }
 
     fn grade(&mut self, now_ms: u64, security: Security, secs_max: u32) {
@@ -170,6 +183,8 @@ pub(super) struct Cache {
     lifetimes: Lifetimes,
     insertions: u64,
     cursor: usize,
+    /// Whether something was found in the last tenth of its life.
+    due: bool,
 }
 
 impl Cache {
@@ -180,6 +195,7 @@ impl Cache {
             lifetimes,
             insertions: 0,
             cursor: 0,
+            due: false,
         }
     }
 
@@ -208,7 +224,15 @@ impl Cache {
             .iter()
             .filter(usable)
             .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
-        Some(found(now_ms, best))
+        let due = best.is_due(now_ms);
+        let found = found(now_ms, best);
+        self.due |= due;
+        Some(found)
+    }
+
+    /// Whether anything found since the last call is in the last tenth of its life.
+    pub(super) fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.due)
     }
 
     /// Every type of which the cache has data that may answer.
@@ -251,6 +275,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind: Kind::Data,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms,
             security: Security::Unchecked,
             content: Arc::clone(&set.content),
@@ -278,6 +303,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
             security: Security::Unchecked,
             content: Arc::default(),
@@ -302,6 +328,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind: Kind::NoData,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
             security: Security::Unchecked,
             content: Arc::default(),
@@ -460,7 +487,10 @@ impl Cache {
         };
         let fresh = |old: &&Entry| now_ms < old.expires_ms;
         // Data whose signatures held outrank all that is not checked yet (RFC 2181 §5.4.1).
-        let proven = |old: &Entry| old.security == Security::Secure && old.kind == entry.kind;
+        // In the last tenth of its life it is refreshed, by data that are judged as soon as they are here.
+        let proven = |old: &Entry| {
+            old.security == Security::Secure && old.kind == entry.kind && !old.is_due(now_ms)
+        };
         let better = |old: &Entry| same(old) && (old.trust > entry.trust || proven(old));
         if entries.iter().filter(fresh).any(better) {
             return;

@@ -35,6 +35,8 @@ pub struct Config {
     /// Whether NSEC and NSEC3 records that validation has proven answer for the names that they
     /// cover, and wildcards for the names that they make (RFC 8198).
     pub aggressive_nsec: bool,
+    /// Whether names that clients ask for are resolved anew in the last tenth of their TTL.
+    pub prefetch: bool,
     /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
     pub case_randomisation: bool,
     /// Whether authoritative servers are asked over IPv4.
@@ -63,6 +65,7 @@ impl Default for Config {
             edns_payload_bytes: 1232,
             qname_minimisation: QnameMinimisation::Relaxed,
             aggressive_nsec: true,
+            prefetch: true,
             case_randomisation: true,
             use_ipv4: true,
             use_ipv6: true,

@@ -31,6 +31,7 @@ impl Resolver {
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
+        self.note_prefetched(&task);
         self.leave_exchange(&mut task, effects);
         let mut hold_secs = 0;
         match &ending {

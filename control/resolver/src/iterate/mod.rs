@@ -24,6 +24,7 @@ mod message;
 mod minimise;
 mod name;
 mod place;
+mod prefetch;
 mod proven;
 mod query;
 mod random;

@@ -75,8 +75,14 @@ impl Resolver {
         }
     }
 
+    /// What a client may be given from the cache, if that is the whole answer.
+    pub(super) fn cached(&mut self, now_ms: u64, key: &TaskKey) -> Option<Resolution> {
+        self.assemble(now_ms, key)
+            .filter(|found| self.may_give(key, found))
+    }
+
     /// Answers a question from what is fresh, if that makes the whole chain.
-    pub(super) fn assemble(&mut self, now_ms: u64, key: &TaskKey) -> Option<Resolution> {
+    fn assemble(&mut self, now_ms: u64, key: &TaskKey) -> Option<Resolution> {
         let aliases_max = self.config.limits.aliases_max;
         let (cache, mut beyond) = self.split();
         cache.assemble(now_ms, key, false, aliases_max, |name| {

@@ -52,6 +52,8 @@ pub struct Resolver {
     /// When each task runs out of time.
     pub(super) task_deadlines: BTreeSet<(u64, u64)>,
     pub(super) tickets: usize,
+    /// Resolutions that refresh the cache and for which nobody waited when they began.
+    pub(super) prefetching: usize,
     /// No priming before this.
     pub(super) prime_after_ms: u64,
     pub(super) counters: Statistics,
@@ -110,6 +112,7 @@ impl Resolver {
             ready: VecDeque::new(),
             task_deadlines: BTreeSet::new(),
             tickets: 0,
+            prefetching: 0,
             prime_after_ms: 0,
             counters: Statistics::default(),
         }
@@ -166,9 +169,7 @@ impl Resolver {
             return None;
         }
         let key = self.key(question);
-        let resolution = self
-            .assemble(now_ms, &key)
-            .filter(|found| self.may_give(&key, found))?;
+        let resolution = self.cached(now_ms, &key)?;
         Some(Outcome::of(&resolution, question.qtype, question.dnssec_ok))
     }
 

@@ -57,6 +57,8 @@ pub struct Statistics {
     pub subqueries: u64,
     /// Resolutions stopped by a limit of work.
     pub limited: u64,
+    /// Names resolved anew before they expired.
+    pub prefetches: u64,
     /// Answers made of what was proven for other names (RFC 8198).
     pub aggressive: u64,
     /// Denials and wildcards put into the index of those.

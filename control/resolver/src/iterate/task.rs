@@ -89,6 +89,8 @@ pub(super) struct Task {
     /// What was wrong with those.
     pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
+    /// Whether it replaces what the cache holds and is about to lose.
+    pub(super) refreshes: bool,
 }
 
 impl Task {
@@ -119,6 +121,7 @@ impl Task {
             restarts: 0,
             bogus: None,
             trace: None,
+            refreshes: false,
         }
     }
 

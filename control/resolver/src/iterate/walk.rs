@@ -118,7 +118,8 @@ impl Resolver {
                 stale: false,
             };
             let events_max = self.config.limits.trace_events_max;
-            match self.look(now_ms, &task.key, &task.sname, want) {
+            let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
+            match look {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
                     task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));

@@ -20,6 +20,7 @@ mod hostile;
 mod limits;
 mod minimising;
 mod net;
+mod prefetching;
 mod schedules;
 mod transports;
 mod validation;
