@@ -19,6 +19,7 @@ mod number;
 mod path;
 mod resolver;
 mod size;
+mod stale;
 mod zone;
 
 pub use api::Api;
@@ -29,4 +30,5 @@ pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};
 pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
+pub use stale::Stale;
 pub use zone::Zone;

@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{Networks, size};
+use crate::{Networks, Stale, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,8 @@ pub struct Resolver {
     pub cache_bytes: u64,
     /// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
+    /// Answers past their TTL (RFC 8767).
+    pub stale: Stale,
     /// How long to wait, for what.
     pub timeouts: Timeouts,
     /// Limits on TCP connections from clients (RFC 7766).
@@ -89,6 +91,7 @@ impl Default for Resolver {
             prefetch: true,
             cache_bytes: 32 << 20,
             ttl: Ttl::default(),
+            stale: Stale::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
             questions_max: 10_000,

@@ -426,7 +426,9 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     to.ttl_min_secs = from.ttl.min_secs;
     to.ttl_max_secs = from.ttl.max_secs;
     to.negative_ttl_max_secs = from.ttl.negative_max_secs;
-    to.stale_max_secs = config.dataplane.stale_max_secs;
+    to.stale_max_secs = from.stale.max_secs;
+    to.stale_client_timeout_ms = from.stale.client_timeout_ms;
+    to.stale_ttl_secs = from.stale.ttl_secs;
     to.qname_minimisation = match from.qname_minimisation {
         config::QnameMinimisation::Off => iterate::QnameMinimisation::Off,
         config::QnameMinimisation::Relaxed => iterate::QnameMinimisation::Relaxed,

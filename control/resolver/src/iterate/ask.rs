@@ -5,7 +5,6 @@ use hickory_proto::rr::{DNSClass, RecordType};
 
 use super::dnssec::Effort;
 use super::failures::Failure;
-use super::lookup::Look;
 use super::message::{Effect, Outcome, Question, extended_error};
 use super::name::WireName;
 use super::resolver::Resolver;
@@ -28,11 +27,6 @@ impl Resolver {
         }
         let key = self.key(question);
         let (dnssec_ok, trace) = (question.dnssec_ok, question.trace);
-        let waiter = Waiter::Client {
-            ticket,
-            dnssec_ok,
-            trace,
-        };
         let existing = self.tasks.find(&key);
         let full = self.tickets >= self.config.limits.tickets_max
             || (existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max);
@@ -56,13 +50,23 @@ impl Resolver {
             self.begin(now_ms, key)
         };
         self.adopt(now_ms, id);
+        let stale_due_ms = self.stale_due_ms(now_ms, id);
         let task = self
             .tasks
             .get_mut(id)
             .expect("between steps every task is in its table");
-        task.waiters.push(waiter);
+        task.waiters.push(Waiter::Client {
+            ticket,
+            dnssec_ok,
+            trace,
+            stale_due_ms,
+        });
         if trace && task.trace.is_none() {
             task.trace = Some(Vec::new());
+        }
+        if let Some(due_ms) = stale_due_ms {
+            self.stale_deadlines.insert((due_ms, id, ticket));
+            self.serve_overdue(now_ms, effects);
         }
     }
 
@@ -176,23 +180,12 @@ impl Resolver {
         failure: &Failure,
         dnssec_ok: bool,
     ) -> Outcome {
-        let aliases_max = self.config.limits.aliases_max;
-        let stale = self
-            .cache
-            .assemble(now_ms, key, true, aliases_max, |_| Look::Nothing);
-        let Some(resolution) = stale.filter(|found| self.may_give(key, found)) else {
-            self.counters.failures += 1;
-            let mut outcome = Outcome::empty(ResponseCode::ServFail);
-            outcome.extended_error = Some((failure.code, failure.text.clone()));
+        if let Some(outcome) = self.answer_stale(now_ms, key, &failure.text, dnssec_ok) {
             return outcome;
-        };
-        self.counters.stale_answers += 1;
-        let mut outcome = Outcome::of(&resolution, key.rtype, dnssec_ok);
-        let code = match resolution.rcode {
-            ResponseCode::NXDomain => extended_error::STALE_NXDOMAIN,
-            _ => extended_error::STALE_ANSWER,
-        };
-        outcome.extended_error = Some((code, failure.text.clone()));
+        }
+        self.counters.failures += 1;
+        let mut outcome = Outcome::empty(ResponseCode::ServFail);
+        outcome.extended_error = Some((failure.code, failure.text.clone()));
         outcome
     }
 }

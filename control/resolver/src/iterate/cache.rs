@@ -28,6 +28,7 @@ pub(super) struct Lifetimes {
     pub(super) ttl_max_secs: u32,
     pub(super) negative_ttl_max_secs: u32,
     pub(super) stale_max_secs: u32,
+    pub(super) stale_ttl_secs: u32,
 }
 
 /// Who said something, and how far that is to be believed.
@@ -114,7 +115,7 @@ pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) trust: Trust,
     pub(super) rtype: RecordType,
-    /// Seconds left; for stale data, the 30 of RFC 8767 §4.
+    /// Seconds left; for stale data, those configured (RFC 8767 §4).
     pub(super) ttl_secs: u32,
     pub(super) expires_ms: u64,
     pub(super) stale: bool,
@@ -162,9 +163,6 @@ impl Found {
         self.proof.iter().map(aged).collect()
     }
 }
-
-/// TTL that stale records carry, in seconds (RFC 8767 §4).
-pub(super) const STALE_TTL_SECS: u32 = 30;
 
 /// Which data a lookup accepts.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +223,7 @@ impl Cache {
             .filter(usable)
             .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
         let due = best.is_due(now_ms);
-        let found = found(now_ms, best);
+        let found = found(now_ms, best, self.lifetimes.stale_ttl_secs);
         self.due |= due;
         Some(found)
     }
@@ -444,13 +442,7 @@ impl Cache {
         let Some(entries) = self.names.peek(name) else {
             return Vec::new();
         };
-        let listed = |entry: &Entry| {
-            let found = found(now_ms, entry);
-            Found {
-                ttl_secs: if found.stale { 0 } else { found.ttl_secs },
-                ..found
-            }
-        };
+        let listed = |entry: &Entry| found(now_ms, entry, 0);
         entries.iter().map(listed).collect()
     }
 
@@ -531,7 +523,7 @@ impl Cache {
     }
 }
 
-fn found(now_ms: u64, entry: &Entry) -> Found {
+fn found(now_ms: u64, entry: &Entry, stale_ttl_secs: u32) -> Found {
     let stale = entry.expires_ms <= now_ms;
     let left_secs =
         u32::try_from(entry.expires_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX);
@@ -539,7 +531,7 @@ fn found(now_ms: u64, entry: &Entry) -> Found {
         kind: entry.kind,
         trust: entry.trust,
         rtype: entry.rtype,
-        ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
+        ttl_secs: if stale { stale_ttl_secs } else { left_secs },
         expires_ms: entry.expires_ms,
         stale,
         security: entry.security,

@@ -34,6 +34,7 @@ mod response;
 mod rrset;
 mod send;
 mod servers;
+mod stale;
 mod statistics;
 mod task;
 mod trace;

@@ -51,6 +51,8 @@ pub struct Resolver {
     pub(super) ready: VecDeque<u64>,
     /// When each task runs out of time.
     pub(super) task_deadlines: BTreeSet<(u64, u64)>,
+    /// When clients get what is past its TTL: then, of which task, by ticket.
+    pub(super) stale_deadlines: BTreeSet<(u64, u64, u64)>,
     pub(super) tickets: usize,
     /// Resolutions that refresh the cache and for which nobody waited when they began.
     pub(super) prefetching: usize,
@@ -82,6 +84,7 @@ impl Resolver {
             ttl_max_secs: config.ttl_max_secs,
             negative_ttl_max_secs: config.negative_ttl_max_secs,
             stale_max_secs: config.stale_max_secs,
+            stale_ttl_secs: config.stale_ttl_secs,
         };
         let aggressive_bytes = if config.aggressive_nsec && config.validation.is_some() {
             config.cache_bytes_max / AGGRESSIVE_SHARE
@@ -111,6 +114,7 @@ impl Resolver {
             random,
             ready: VecDeque::new(),
             task_deadlines: BTreeSet::new(),
+            stale_deadlines: BTreeSet::new(),
             tickets: 0,
             prefetching: 0,
             prime_after_ms: 0,
@@ -156,10 +160,12 @@ impl Resolver {
             .task_deadlines
             .first()
             .map(|(deadline_ms, _)| *deadline_ms);
+        let stale_ms = self.stale_deadlines.first().map(|(due_ms, ..)| *due_ms);
         self.exchanges
             .next_deadline()
             .into_iter()
             .chain(task_ms)
+            .chain(stale_ms)
             .min()
     }
 

@@ -309,6 +309,7 @@ impl Resolver {
             self.lose(now_ms, &exchange, TransportError::Timeout);
         }
         self.expire(now_ms, effects);
+        self.serve_overdue(now_ms, effects);
         self.cache.sweep(now_ms);
     }
 

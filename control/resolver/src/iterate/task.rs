@@ -32,6 +32,8 @@ pub(super) enum Waiter {
         ticket: u64,
         dnssec_ok: bool,
         trace: bool,
+        /// When it is to get what is past its TTL.
+        stale_due_ms: Option<u64>,
     },
     /// A resolution that needs the address of a name server.
     Task(u64),

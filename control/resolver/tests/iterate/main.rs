@@ -22,5 +22,6 @@ mod minimising;
 mod net;
 mod prefetching;
 mod schedules;
+mod stale;
 mod transports;
 mod validation;
