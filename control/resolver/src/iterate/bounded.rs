@@ -166,6 +166,16 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         }
     }
 
+    /// Gives one slot to `visit`, if it is in use, and moves `*cursor` to the next. False after the
+    /// last.
+    pub(super) fn visit(&self, cursor: &mut usize, visit: impl FnOnce(&K, &V)) -> bool {
+        if let Some(Some(slot)) = self.slots.get(*cursor) {
+            visit(&slot.key, &slot.value);
+        }
+        *cursor += 1;
+        *cursor < self.slots.len()
+    }
+
     fn retain_slot(&mut self, at: usize, keep: &mut impl FnMut(&K, &mut V) -> Option<usize>) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else {
             return;

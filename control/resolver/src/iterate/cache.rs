@@ -53,6 +53,17 @@ pub(super) enum Kind {
 /// The type under which NXDOMAIN is kept; no record can have it.
 pub(super) const NXDOMAIN: RecordType = RecordType::ZERO;
 
+/// What of an entry outlives a restart.
+#[derive(Clone, Debug)]
+pub(super) struct Saved {
+    pub(super) rtype: RecordType,
+    pub(super) unchecked: bool,
+    pub(super) kind: Kind,
+    pub(super) trust: Trust,
+    pub(super) content: Arc<Content>,
+    pub(super) proof: Arc<[RrSet]>,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     rtype: RecordType,
@@ -409,6 +420,56 @@ impl Cache {
         } else {
             self.names.reweigh(name, bytes);
         }
+    }
+
+    /// Gives the entries of one name to `visit`, with when each expires, and moves `*cursor` to the
+    /// next. False after the last.
+    pub(super) fn visit(
+        &self,
+        cursor: &mut usize,
+        visit: impl FnOnce(&WireName, &mut dyn Iterator<Item = (u64, Saved)>),
+    ) -> bool {
+        self.names.visit(cursor, |name, entries| {
+            let saved = |entry: &Entry| Saved {
+                rtype: entry.rtype,
+                unchecked: entry.unchecked,
+                kind: entry.kind,
+                trust: entry.trust,
+                content: Arc::clone(&entry.content),
+                proof: Arc::clone(&entry.proof),
+            };
+            let mut all = entries.iter().map(|entry| (entry.expires_ms, saved(entry)));
+            visit(name, &mut all);
+        })
+    }
+
+    /// Puts back what was saved, unless there is something better; never for longer than a server's
+    /// word would live.
+    pub(super) fn restore(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        left_secs: u64,
+        saved: Saved,
+    ) -> bool {
+        let secs_max = match saved.kind {
+            Kind::Data => self.lifetimes.ttl_max_secs,
+            Kind::NoData | Kind::NxDomain => self.lifetimes.negative_ttl_max_secs,
+        };
+        let before = self.insertions;
+        let entry = Entry {
+            rtype: saved.rtype,
+            unchecked: saved.unchecked,
+            kind: saved.kind,
+            trust: saved.trust,
+            since_ms: now_ms,
+            expires_ms: now_ms + left_secs.min(u64::from(secs_max)) * 1000,
+            security: Security::Unchecked,
+            content: saved.content,
+            proof: saved.proof,
+        };
+        self.insert(now_ms, name, entry);
+        self.insertions > before
     }
 
     /// Forgets one name, or it and all below it. Gives the number of entries that went.

@@ -34,6 +34,7 @@ mod response;
 mod rrset;
 mod send;
 mod servers;
+mod snapshot;
 mod stale;
 mod statistics;
 mod task;
@@ -50,5 +51,6 @@ pub use message::{
     extended_error,
 };
 pub use resolver::Resolver;
+pub use snapshot::{Saver, SnapshotError};
 pub use statistics::Statistics;
 pub use trace::{TraceEvent, TraceKind};

@@ -48,6 +48,17 @@ impl Rdatas {
     pub(super) fn bytes(&self) -> usize {
         self.0.len()
     }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes what [`as_bytes`](Self::as_bytes) gave; `None` for anything else.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rdatas = Self(bytes.into());
+        let read: usize = rdatas.iter().map(|rdata| 2 + rdata.len()).sum();
+        (read == bytes.len()).then_some(rdatas)
+    }
 }
 
 /// The data of an RRset and the RRSIGs that cover it.

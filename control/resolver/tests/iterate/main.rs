@@ -22,6 +22,7 @@ mod minimising;
 mod net;
 mod prefetching;
 mod schedules;
+mod snapshot;
 mod stale;
 mod transports;
 mod validation;
