@@ -84,6 +84,18 @@ impl Failures {
         before - self.0.len()
     }
 
+    /// Every failure that still holds, and for how many seconds.
+    pub(super) fn list(&self, now_ms: u64) -> impl Iterator<Item = (&TaskKey, &Failure, u32)> {
+        self.0.iter().filter_map(move |(key, remembered)| {
+            let left_ms = remembered
+                .until_ms
+                .checked_sub(now_ms)
+                .filter(|ms| *ms > 0)?;
+            let left_secs = u32::try_from(left_ms.div_ceil(1000)).unwrap_or(HOLD_SECS_MAX);
+            Some((key, &remembered.failure, left_secs))
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -6,6 +6,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::rrset::Security;
 use super::trace::TraceEvent;
 
 /// A question of a client.
@@ -253,6 +254,21 @@ pub enum Trust {
     AuthoritativeAnswer,
 }
 
+/// Which cache a [`CacheLine`] is from, and what it is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOrigin {
+    /// The RRset cache; answers clients.
+    Answer,
+    /// The RRset cache; finds servers and trust.
+    Helper,
+    /// The RRset cache; the servers of the closest zone around the name.
+    Delegation,
+    /// The failure cache (RFC 9520).
+    Failure,
+    /// The index of proven denials and wildcards (RFC 8198).
+    Proven,
+}
+
 /// One line of [`Resolver::dump`](super::Resolver::dump).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheLine {
@@ -270,4 +286,10 @@ pub struct CacheLine {
     pub ttl_secs: u32,
     /// The records, signatures included; empty for a negative entry.
     pub records: Vec<Record>,
+    /// What validation has found out.
+    pub security: Security,
+    /// Which cache it is from, and what it is good for.
+    pub origin: CacheOrigin,
+    /// Why the question failed, if it did.
+    pub reason: Option<String>,
 }

@@ -13,6 +13,7 @@ mod bounded;
 mod cache;
 mod config;
 mod dnssec;
+mod dump;
 mod exchange;
 mod failures;
 mod finish;
@@ -47,10 +48,11 @@ pub use anchors::{read_anchors, root_anchors};
 pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
 pub use hints::root_hints;
 pub use message::{
-    CacheLine, Effect, Input, Outcome, Question, QuestionError, Transport, TransportError, Trust,
-    extended_error,
+    CacheLine, CacheOrigin, Effect, Input, Outcome, Question, QuestionError, Transport,
+    TransportError, Trust, extended_error,
 };
 pub use resolver::Resolver;
+pub use rrset::Security;
 pub use snapshot::{Saver, SnapshotError};
 pub use statistics::Statistics;
 pub use trace::{TraceEvent, TraceKind};

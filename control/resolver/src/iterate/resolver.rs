@@ -8,11 +8,11 @@ use hickory_proto::rr::Name;
 use super::aggressive::Aggressive;
 use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
-use super::cache::{Cache, Kind, Lifetimes};
+use super::cache::{Cache, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
 use super::failures::Failures;
-use super::message::{CacheLine, Effect, Input, Outcome, Question};
+use super::message::{Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::random::Random;
 use super::servers::Servers;
@@ -197,30 +197,6 @@ impl Resolver {
         }
         self.aggressive.flush(&name, subtree);
         self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
-    }
-
-    /// What the cache holds for a name, for people to read.
-    #[must_use]
-    pub fn dump(&self, now_ms: u64, name: &Name) -> Vec<CacheLine> {
-        let owner = WireName::from_name(name);
-        let line = |found: super::cache::Found| {
-            let mut records = Vec::new();
-            found.set(owner.clone()).write_records(true, &mut records);
-            CacheLine {
-                name: owner.to_name(),
-                rtype: found.shown_type(),
-                rcode: found.rcode(),
-                negative: found.kind != Kind::Data,
-                trust: found.trust,
-                ttl_secs: found.ttl_secs,
-                records,
-            }
-        };
-        self.cache
-            .list(now_ms, &owner)
-            .into_iter()
-            .map(line)
-            .collect()
     }
 
     /// The servers of every forwarder, in the order of the configuration: each with whether it counts

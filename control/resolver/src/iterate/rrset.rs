@@ -70,7 +70,7 @@ pub(super) struct Content {
 
 /// What validation has found out, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Security {
+pub enum Security {
     /// Nothing yet.
     #[default]
     Unchecked,

@@ -14,6 +14,7 @@ mod answers;
 mod authority;
 mod caching;
 mod delegations;
+mod dumping;
 mod forgeries;
 mod forwarding;
 mod hostile;

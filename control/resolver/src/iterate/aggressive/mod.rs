@@ -105,16 +105,21 @@ impl Aggressive {
         proven: Proven<'_>,
         (set, labels): (&RrSet, usize),
     ) {
-        let wildcard = set.owner.last_labels(labels).wildcard_below();
+        let Some(owner) = set.owner.last_labels(labels).wildcard_below() else {
+            return;
+        };
+        let set = RrSet {
+            owner,
+            ..set.clone()
+        };
         // What such records would mean at a wildcard is not defined (RFC 4592 §4.2, §4.4).
         let is_odd = matches!(set.rtype, RecordType::NS | DNAME | RecordType::DS);
-        let (Some(owner), Some(kept), false) =
-            (wildcard, Kept::new(now_ms, set, proven.secs_max), is_odd)
-        else {
+        let kept = Kept::new(now_ms, &set, proven.secs_max);
+        let Some(kept) = kept.filter(|_| !is_odd) else {
             return;
         };
         // Without the denials that come with it, it is of no use.
-        let put = |zone: &mut Zone| zone.put_wildcard(&owner, kept);
+        let put = |zone: &mut Zone| zone.put_wildcard(kept);
         if self.change(proven.zone, false, put).is_some() {
             self.insertions += 1;
         }
@@ -200,17 +205,31 @@ impl Aggressive {
         look.unwrap_or(Look::Nothing)
     }
 
-    /// For people: what is kept that speaks of a name, each with its zone and its seconds left.
-    pub(super) fn list(&self, now_ms: u64, name: &WireName) -> Vec<(WireName, RrSet)> {
+    /// For people: what is kept that speaks of a name, or of what is below it, at most so many.
+    pub(super) fn list(
+        &self,
+        now_ms: u64,
+        name: &WireName,
+        subtree: bool,
+        count_max: usize,
+    ) -> Vec<RrSet> {
+        let around = name.suffixes().filter_map(|suffix| {
+            let zone = self.zones.peek(suffix)?;
+            WireName::parse(suffix).map(|apex| (apex, zone))
+        });
         let mut listed = Vec::new();
-        for suffix in name.suffixes() {
-            let Some((zone, apex)) = self.zones.peek(suffix).zip(WireName::parse(suffix)) else {
-                continue;
-            };
-            let speaking = zone.speaking_of(&apex, name);
-            let fresh = speaking.filter(|kept| now_ms < kept.expires_ms);
-            listed.extend(fresh.map(|kept| (apex.clone(), kept.aged(now_ms))));
+        for (apex, zone) in around {
+            let below = subtree.then_some(name);
+            listed.extend(zone.list(now_ms, (&apex, name), below, count_max));
         }
+        let inside = self
+            .zones
+            .iter()
+            .filter(|(apex, _)| subtree && apex.is_below(name));
+        for (apex, zone) in inside {
+            listed.extend(zone.list(now_ms, (apex, apex), Some(name), count_max));
+        }
+        listed.truncate(count_max);
         listed
     }
 

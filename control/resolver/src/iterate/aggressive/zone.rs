@@ -153,9 +153,9 @@ impl Zone {
         Some(())
     }
 
-    /// Adds data of a wildcard.
-    pub(super) fn put_wildcard(&mut self, owner: &WireName, kept: Kept) {
-        self.put(wildcard_key(owner, kept.set.rtype), kept);
+    /// Adds data of a wildcard, under its own name.
+    pub(super) fn put_wildcard(&mut self, kept: Kept) {
+        self.put(wildcard_key(&kept.set.owner, kept.set.rtype), kept);
     }
 
     /// What the denials say of a name and type.
@@ -446,38 +446,44 @@ impl Zone {
         });
     }
 
-    pub(super) fn speaking_of<'a>(
-        &'a self,
-        apex: &'a WireName,
-        name: &'a WireName,
-    ) -> impl Iterator<Item = &'a Kept> {
-        let nsec = self.before_name(name).map(|(_, kept)| kept);
-        let covers = |kept: &&Kept| {
-            kept.set.owner == *name || Nsec::parse(&kept.set).is_some_and(|nsec| nsec.covers(name))
-        };
+    /// What speaks of `name`, and what stands at or below `below`.
+    pub(super) fn list(
+        &self,
+        now_ms: u64,
+        (apex, name): (&WireName, &WireName),
+        below: Option<&WireName>,
+        count_max: usize,
+    ) -> Vec<RrSet> {
         let mut effort = Effort::new(0, HASHES_MAX);
-        let nsec3 = match &self.chain {
+        let hash = match &self.chain {
             Chain::Nsec => None,
             Chain::Nsec3 { salt, iterations } => {
-                hash_nsec3(name.as_bytes(), salt, *iterations, &mut effort)
-                    .ok()
-                    .and_then(|hash| Some((hash, self.before_hash(hash)?.1)))
-                    .filter(|(hash, kept)| {
-                        Nsec3::parse(apex, &kept.set)
-                            .is_some_and(|nsec3| nsec3.hash() == hash || nsec3.covers(hash))
-                    })
-                    .map(|(_, kept)| kept)
+                hash_nsec3(name.as_bytes(), salt, *iterations, &mut effort).ok()
             }
         };
-        let wildcards = self.records.iter().filter_map(|(key, kept)| {
-            let is_wildcard = matches!(key, Key::Wildcard(..));
-            let closest = kept.set.owner.parent().filter(|_| is_wildcard)?;
-            name.is_within(&closest).then_some(kept)
-        });
-        nsec.filter(covers)
-            .into_iter()
-            .chain(nsec3)
-            .chain(wildcards)
+        let speaks = |key: &Key, kept: &Kept| match key {
+            Key::Name(_) => {
+                kept.set.owner == *name
+                    || Nsec::parse(&kept.set).is_some_and(|nsec| nsec.covers(name))
+            }
+            Key::Hash(own) => hash.is_some_and(|hash| {
+                *own == hash
+                    || Nsec3::parse(apex, &kept.set).is_some_and(|nsec3| nsec3.covers(&hash))
+            }),
+            Key::Wildcard(..) => {
+                let closest = kept.set.owner.parent();
+                closest.is_some_and(|closest| name.is_within(&closest))
+            }
+        };
+        let wanted = |(key, kept): &(&Key, &Kept)| {
+            let is_below = below.is_some_and(|below| kept.set.owner.is_within(below));
+            now_ms < kept.expires_ms && (is_below || speaks(key, kept))
+        };
+        let records = self.records.iter().filter(wanted);
+        records
+            .take(count_max)
+            .map(|(_, kept)| kept.aged(now_ms))
+            .collect()
     }
 }
 
