@@ -51,6 +51,9 @@ pub struct Resolver {
     )]
     #[schemars(schema_with = "size::schema")]
     pub cache_bytes: u64,
+    /// Whether that memory is written to `node.data_dir` every ten minutes and at the stop, and read
+    /// at the start.
+    pub save_cache: bool,
     /// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
     /// Answers past their TTL (RFC 8767).
@@ -90,6 +93,7 @@ impl Default for Resolver {
             aggressive_nsec: true,
             prefetch: true,
             cache_bytes: 32 << 20,
+            save_cache: false,
             ttl: Ttl::default(),
             stale: Stale::default(),
             timeouts: Timeouts::default(),

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
-use resolver::iterate::{Config, Effect, Input, Outcome, Question, Resolver, Statistics};
+use resolver::iterate::{
+    CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver, SnapshotError, Statistics,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -45,6 +47,26 @@ pub(crate) enum Command {
         name: Option<(Name, bool)>,
         done: oneshot::Sender<usize>,
     },
+    Save {
+        saver: Box<Saver>,
+        done: oneshot::Sender<Slice>,
+    },
+    Dump {
+        name: Name,
+        subtree: bool,
+        cursor: usize,
+        done: oneshot::Sender<(Vec<CacheLine>, Option<usize>)>,
+    },
+}
+
+/// A part of the cache, encoded.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// To go on with.
+    pub saver: Saver,
+    pub bytes: Vec<u8>,
+    /// Whether others follow.
+    pub more: bool,
 }
 
 /// Numbers of the engine at one moment.
@@ -85,9 +107,7 @@ impl EngineHandle {
             .try_send(Command::Ask(asked))
             .map_err(|error| match error.into_inner() {
                 Command::Ask(asked) => Overloaded(asked),
-                Command::Statistics(_) | Command::Flush { .. } => {
-                    unreachable!("what comes back is what was sent")
-                }
+                _ => unreachable!("what comes back is what was sent"),
             })
     }
 
@@ -113,6 +133,33 @@ impl EngineHandle {
             return 0;
         }
         result.await.unwrap_or(0)
+    }
+
+    /// The next slice of the cache; `None` if the engine is gone.
+    pub(crate) async fn save(&self, saver: Saver) -> Option<Slice> {
+        let (done, result) = oneshot::channel();
+        let saver = Box::new(saver);
+        let command = Command::Save { saver, done };
+        self.commands.send(command).await.ok()?;
+        result.await.ok()
+    }
+
+    /// A page of what the caches hold for a name; `None` if the engine is gone.
+    pub(crate) async fn dump(
+        &self,
+        name: Name,
+        subtree: bool,
+        cursor: usize,
+    ) -> Option<(Vec<CacheLine>, Option<usize>)> {
+        let (done, result) = oneshot::channel();
+        let command = Command::Dump {
+            name,
+            subtree,
+            cursor,
+            done,
+        };
+        self.commands.send(command).await.ok()?;
+        result.await.ok()
     }
 }
 
@@ -171,6 +218,15 @@ impl Engine {
                 commands: commands_in,
             },
         )
+    }
+
+    /// Takes back what was saved before a restart; gives the number of entries.
+    ///
+    /// # Errors
+    /// If it cannot be used; then nothing is kept of it.
+    pub(crate) fn restore(&mut self, saved: &[u8]) -> Result<usize, SnapshotError> {
+        let (now_ms, unix_secs) = (clock::now_ms(), clock::unix_secs());
+        self.resolver.restore(now_ms, unix_secs, saved)
     }
 
     /// Runs until every handle is gone.
@@ -245,6 +301,23 @@ impl Engine {
             Command::Flush { name, done } => {
                 let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
                 let _ = done.send(self.resolver.flush(name));
+            }
+            Command::Save { mut saver, done } => {
+                let (now_ms, mut bytes) = (clock::now_ms(), Vec::new());
+                let more = self
+                    .resolver
+                    .save(now_ms, clock::unix_secs(), &mut saver, &mut bytes);
+                let saver = *saver;
+                let _ = done.send(Slice { saver, bytes, more });
+            }
+            Command::Dump {
+                name,
+                subtree,
+                cursor,
+                done,
+            } => {
+                let now_ms = clock::now_ms();
+                let _ = done.send(self.resolver.dump_page(now_ms, &name, subtree, cursor));
             }
         }
     }

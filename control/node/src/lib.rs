@@ -43,6 +43,10 @@ mod finish;
 
 mod engine;
 
+mod saved_cache;
+
+mod resolver_page;
+
 mod compose;
 
 mod upstream;

@@ -171,7 +171,7 @@ fn extended_error(answer: &Message) -> Option<u16> {
     }
 }
 
-fn record_text(record: &Record) -> RecordText {
+pub(crate) fn record_text(record: &Record) -> RecordText {
     RecordText {
         name: record.name.to_ascii(),
         ttl_secs: record.ttl,

@@ -302,6 +302,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.cache_hits,
     ),
     (
+        "nexus_resolver_cache_misses_total",
+        "Questions that no cache answered at once.",
+        Kind::Counter,
+        |engine| engine.resolver.cache_misses,
+    ),
+    (
         "nexus_resolver_coalesced_total",
         "Questions that joined a resolution under way.",
         Kind::Counter,
@@ -546,6 +552,18 @@ const ENGINE_ROWS: &[Row] = &[
         "Failures remembered.",
         Kind::Gauge,
         |engine| engine.resolver.failures_cached,
+    ),
+    (
+        "nexus_resolver_failure_insertions_total",
+        "Failures put into the failure cache.",
+        Kind::Counter,
+        |engine| engine.resolver.failure_insertions,
+    ),
+    (
+        "nexus_resolver_failure_evictions_total",
+        "Failures removed from the failure cache for room.",
+        Kind::Counter,
+        |engine| engine.resolver.failure_evictions,
     ),
     (
         "nexus_resolver_upstream_sockets",

@@ -31,6 +31,7 @@ use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
 use crate::responder::{Policy, Responders};
+use crate::saved_cache::SavedCache;
 use crate::zones::{ZoneLoadError, Zones};
 
 /// Connections that the kernel holds for us until we accept.
@@ -117,6 +118,7 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Tasks {
     engine: Engine,
+    saved_cache: Option<SavedCache>,
     control: Control,
     admin: AdminServer,
     http: std::net::TcpListener,
@@ -135,7 +137,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
-    let (engine, handle) = engine(config, front_sender.clone())?;
+    let (mut engine, handle) = engine(config, front_sender.clone())?;
+    let saved_cache = saved_cache(config);
+    if let Some(saved_cache) = &saved_cache {
+        saved_cache.restore(&mut engine);
+    }
     let policy = Policy {
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
@@ -181,6 +187,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
     let tasks = Tasks {
         engine,
+        saved_cache,
         control,
         admin,
         http,
@@ -302,8 +309,14 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
+        if let Some(saved_cache) = self.saved_cache.clone() {
+            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
+        }
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
+        if let Some(saved_cache) = &self.saved_cache {
+            saved_cache.save_at_stop(self.control.engine()).await;
+        }
         // So that the socket's file is gone when we are.
         if let Ok(Err(error)) = admin.await {
             tracing::error!(%error, "the admin socket");
@@ -440,6 +453,13 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     to.limits.exchanges_max = from.upstream_sockets_max as usize;
     to.limits.wall_ms_max = from.timeouts.question_ms;
     Ok(to)
+}
+
+fn saved_cache(config: &Config) -> Option<SavedCache> {
+    // As it is written, a cache takes less room than in memory.
+    let bytes_max = config.resolver.cache_bytes.saturating_mul(2);
+    let folder = &config.node.data_dir;
+    (config.resolver.save_cache).then(|| SavedCache::new(folder, bytes_max))
 }
 
 fn validation(from: &config::Resolver) -> Result<iterate::Validation, StartError> {

@@ -17,6 +17,8 @@ mod refusing_to_start;
 
 mod resolving;
 
+mod caching;
+
 mod following;
 
 mod observing;

@@ -25,6 +25,7 @@ impl Resolver {
             effects.push(Effect::Done { ticket, outcome });
             return;
         }
+        self.counters.cache_misses += 1;
         let key = self.key(question);
         let (dnssec_ok, trace) = (question.dnssec_ok, question.trace);
         let existing = self.tasks.find(&key);

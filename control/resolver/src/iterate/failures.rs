@@ -25,12 +25,12 @@ struct Remembered {
     hold_secs: u32,
 }
 
-/// Questions that failed lately.
-pub(super) struct Failures(BoundedMap<TaskKey, Remembered>);
+/// Questions that failed lately, and how many ever were put in.
+pub(super) struct Failures(BoundedMap<TaskKey, Remembered>, u64);
 
 impl Failures {
     pub(super) fn new(failures_max: usize, keys: HashKeys) -> Self {
-        Self(BoundedMap::new(failures_max, keys))
+        Self(BoundedMap::new(failures_max, keys), 0)
     }
 
     /// The failure, and for how many seconds more it holds.
@@ -59,6 +59,7 @@ impl Failures {
             None => HOLD_SECS_MIN,
         }
         .max(secs_min);
+        self.1 += 1;
         let until_ms = now_ms + u64::from(hold_secs) * 1000;
         self.0.insert(
             key,
@@ -94,6 +95,14 @@ impl Failures {
             let left_secs = u32::try_from(left_ms.div_ceil(1000)).unwrap_or(HOLD_SECS_MAX);
             Some((key, &remembered.failure, left_secs))
         })
+    }
+
+    pub(super) fn insertions(&self) -> u64 {
+        self.1
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.0.evictions()
     }
 
     pub(super) fn len(&self) -> usize {

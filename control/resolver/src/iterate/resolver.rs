@@ -216,6 +216,8 @@ impl Resolver {
         Statistics {
             cache_insertions: self.cache.insertions(),
             cache_evictions: self.cache.evictions(),
+            failure_insertions: self.failures.insertions(),
+            failure_evictions: self.failures.evictions(),
             aggressive_insertions: self.aggressive.insertions(),
             aggressive_evictions: self.aggressive.evictions(),
             aggressive_zones: gauge(self.aggressive.zones()),

@@ -7,6 +7,8 @@ pub struct Statistics {
     pub questions: u64,
     /// Questions answered from the cache at once.
     pub cache_hits: u64,
+    /// Questions that no cache answered at once.
+    pub cache_misses: u64,
     /// Questions that joined a resolution under way.
     pub coalesced: u64,
     /// Questions turned away since a table was full.
@@ -69,6 +71,10 @@ pub struct Statistics {
     pub cache_insertions: u64,
     /// Names removed for room, with all their RRsets.
     pub cache_evictions: u64,
+    /// Failures put into the failure cache.
+    pub failure_insertions: u64,
+    /// Failures removed from it for room.
+    pub failure_evictions: u64,
     /// Gauge: questions that wait.
     pub tickets: u64,
     /// Gauge: resolutions under way.
