@@ -14,6 +14,7 @@ use resolver::iterate::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use wire::query::Query;
 
 use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
@@ -42,6 +43,7 @@ const CLIENT_IPV6_BITS: u32 = 56;
 #[derive(Debug)]
 pub(crate) enum Command {
     Ask(Box<Asked>),
+    Refresh(Box<Query>),
     Statistics(oneshot::Sender<EngineStatistics>),
     Flush {
         name: Option<(Name, bool)>,
@@ -109,6 +111,12 @@ impl EngineHandle {
                 Command::Ask(asked) => Overloaded(asked),
                 _ => unreachable!("what comes back is what was sent"),
             })
+    }
+
+    /// Tells of a query that a worker answers, and will soon have to ask. Dropped if there is too much
+    /// to do: then somebody waits when the answer has expired.
+    pub(crate) fn refresh(&self, query: Box<Query>) {
+        let _ = self.commands.try_send(Command::Refresh(query));
     }
 
     /// Numbers of this moment; zeros if the engine is gone.
@@ -283,6 +291,11 @@ impl Engine {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Ask(asked) => self.on_ask(asked),
+            Command::Refresh(query) => {
+                if let Some(question) = question_of(&query, query.qname()) {
+                    self.step(Input::Refresh { question });
+                }
+            }
             Command::Statistics(done) => {
                 let upstreams = self.resolver.forwarders();
                 let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
@@ -441,14 +454,12 @@ fn question(asked: &Asked) -> Option<Question> {
         .alias
         .as_ref()
         .map_or(query.qname(), |alias| &alias.target);
-    let mut question = Question::from_wire(
-        qname,
-        query.qtype,
-        query.qclass,
-        query.checking_disabled(),
-        query.dnssec_ok(),
-    )
-    .ok()?;
+    let mut question = question_of(query, qname)?;
     question.trace = asked.trace;
     Some(question)
+}
+
+fn question_of(query: &Query, qname: &[u8]) -> Option<Question> {
+    let (cd, dnssec_ok) = (query.checking_disabled(), query.dnssec_ok());
+    Question::from_wire(qname, query.qtype, query.qclass, cd, dnssec_ok).ok()
 }

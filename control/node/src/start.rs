@@ -137,11 +137,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
-    let (mut engine, handle) = engine(config, front_sender.clone())?;
-    let saved_cache = saved_cache(config);
-    if let Some(saved_cache) = &saved_cache {
-        saved_cache.restore(&mut engine);
-    }
+    let (engine, handle) = engine(config, front_sender.clone())?;
     let policy = Policy {
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
@@ -187,7 +183,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
     let tasks = Tasks {
         engine,
-        saved_cache,
+        saved_cache: saved_cache(config),
         control,
         admin,
         http,
@@ -404,7 +400,11 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;
-    Ok(Engine::new(resolver, seed, time, sockets_max, front))
+    let (mut engine, handle) = Engine::new(resolver, seed, time, sockets_max, front);
+    if let Some(saved_cache) = saved_cache(config) {
+        saved_cache.restore(&mut engine);
+    }
+    Ok((engine, handle))
 }
 
 /// What the resolver needs to know, out of the configuration.

@@ -18,4 +18,5 @@ pub mod worker;
 pub mod clock;
 pub mod limiter;
 pub mod privileges;
+pub mod refresh;
 pub mod tally;

@@ -125,8 +125,12 @@ impl Dataplane {
     }
 
     fn push_from(&mut self, client: Ipv4Addr, message: &[u8]) {
+        self.push_as(Transport::Udp, client, message);
+    }
+
+    fn push_as(&mut self, transport: Transport, client: Ipv4Addr, message: &[u8]) {
         let punt = Punt {
-            transport: Transport::Udp,
+            transport,
             client: SocketAddr::from((client, 4242)),
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
             received_us: now_us(),
@@ -269,6 +273,32 @@ fn what_does_not_exist_is_kept_by_the_worker_but_not_in_the_table() {
         assert_eq!(returned.meta.unwrap().zone, 1);
         assert!(!dataplane.table_has(&question));
     }
+}
+
+#[test]
+fn a_copy_of_a_query_that_the_worker_has_answered_is_counted_and_not_answered() {
+    let upstream = Upstream::start();
+    let (node, mut dataplane) = both(&format!("{ZONES}\n{}", upstream.forward()));
+    let known = query("www.example.com.", RecordType::A);
+    for message in [
+        known.to_vec().unwrap(),
+        query("unknown.example.net.", RecordType::A)
+            .to_vec()
+            .unwrap(),
+        b"nonsense".to_vec(),
+    ] {
+        dataplane.push_as(Transport::Refresh, Ipv4Addr::LOCALHOST, &message);
+    }
+    // What comes back is the answer to the question behind them.
+    let question = query("ns.example.com.", RecordType::A);
+    assert_eq!(data(&dataplane.ask(&question).message), ["192.0.2.53"]);
+    assert_eq!(node.metric("nexus_control_refreshes_total"), Some(3));
+    let punted = node.metric("nexus_control_queries_total{transport=\"punt\"}");
+    assert_eq!(punted, Some(1));
+    assert!(
+        upstream.is_quiet(),
+        "nothing in its cache is about to expire"
+    );
 }
 
 #[test]

@@ -90,6 +90,12 @@ pub enum Input<'a> {
         /// What is asked.
         question: Question,
     },
+    /// A question is answered elsewhere out of an answer that will soon expire: it is resolved anew if
+    /// the cached answer is in the last tenth of its life. Nothing is answered.
+    Refresh {
+        /// What is asked there.
+        question: Question,
+    },
     /// A message arrived on the socket of an exchange. Late and forged ones are harmless.
     Reply {
         /// The exchange whose socket received it.

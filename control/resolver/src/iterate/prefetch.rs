@@ -3,7 +3,9 @@
 //! An answer from the cache that has come to the last tenth of its life begins a resolution for which
 //! nobody waits. It reads the cache as all do, except that what is in its last tenth counts as absent.
 
+use super::ask::refusal;
 use super::lookup::Look;
+use super::message::Question;
 use super::name::WireName;
 use super::resolver::Resolver;
 use super::task::{Task, TaskKey};
@@ -36,6 +38,18 @@ impl Resolver {
         let id = self.begin(now_ms, key.clone());
         if let Some(task) = self.tasks.get_mut(id) {
             task.refreshes = true;
+        }
+    }
+
+    /// A question is answered elsewhere out of an answer that will soon expire.
+    pub(super) fn on_refresh(&mut self, now_ms: u64, question: &Question) {
+        if refusal(question).is_some() {
+            return;
+        }
+        let key = self.key(question);
+        self.cache.take_due();
+        if self.cached(now_ms, &key).is_some() && self.cache.take_due() {
+            self.prefetch(now_ms, &key);
         }
     }
 

@@ -139,6 +139,7 @@ impl Resolver {
     pub fn step(&mut self, now_ms: u64, input: Input<'_>, effects: &mut Vec<Effect>) {
         match input {
             Input::Ask { ticket, question } => self.on_ask(now_ms, ticket, &question, effects),
+            Input::Refresh { question } => self.on_refresh(now_ms, &question),
             Input::Reply {
                 exchange,
                 from,

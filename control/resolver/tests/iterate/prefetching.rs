@@ -2,7 +2,7 @@
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, AAAA, TXT};
-use resolver::iterate::{Config, Question};
+use resolver::iterate::{Config, Input, Question};
 
 use crate::authority::name;
 use crate::net::{EXAMPLE_1, EXAMPLE_2, Net, addresses, config};
@@ -176,6 +176,32 @@ fn only_so_many_names_are_refreshed_at_once() {
     tickets
         .into_iter()
         .for_each(|ticket| drop(net.take(ticket)));
+}
+
+#[test]
+fn who_answers_from_a_copy_has_the_original_refreshed() {
+    let mut net = warm();
+    let refresh = |net: &mut Net, qname: &str| {
+        let question = Question::new(name(qname), A);
+        net.step(Input::Refresh { question });
+        net.run();
+    };
+    let before = net.log.len();
+    net.pass(530_000);
+    refresh(&mut net, "www.example.com.");
+    refresh(&mut net, "unknown.example.com.");
+    assert_eq!(
+        (net.log.len(), prefetches(&net)),
+        (before, 0),
+        "too early, and not cached"
+    );
+    net.pass(20_000);
+    refresh(&mut net, "www.example.com.");
+    refresh(&mut net, "www.example.com.");
+    assert_eq!((net.log.len(), prefetches(&net)), (before + 1, 1));
+    let statistics = net.resolver.statistics();
+    assert_eq!((statistics.questions, statistics.cache_hits), (1, 0));
+    assert!(net.ask("www.example.com.", A).ttl_secs > 590);
 }
 
 #[test]
