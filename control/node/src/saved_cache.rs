@@ -21,7 +21,7 @@ const FILE: &str = "resolver.cache";
 /// Time between two saves.
 const PERIOD: Duration = Duration::from_secs(600);
 /// At the stop, nobody waits longer for it than this.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nobody else is to see what was asked, nor to put something there.
 const MODE: u32 = 0o600;
 /// Slices of a larger cache would be a mistake of ours.

@@ -180,8 +180,8 @@ fn write_name(
         out.extend_from_slice(&u16::from(entry.rtype).to_be_bytes());
         out.extend_from_slice(&[
             u8::from(entry.unchecked),
-            entry.kind as u8,
-            entry.trust as u8,
+            code(&KINDS, entry.kind),
+            code(&TRUSTS, entry.trust),
         ]);
         out.extend_from_slice(&(unix_secs + left_secs).to_be_bytes());
         push_content(&entry.content, out);
@@ -278,8 +278,8 @@ fn read_name(
             1 => true,
             _ => return None,
         };
-        let kind = kind(reader.u8()?)?;
-        let trust = trust(reader.u8()?)?;
+        let kind = *KINDS.get(usize::from(reader.u8()?))?;
+        let trust = *TRUSTS.get(usize::from(reader.u8()?))?;
         let expires_secs = reader.u64()?;
         let content = reader.content()?;
         let is_empty = content.data.iter().next().is_none();
@@ -310,22 +310,21 @@ fn read_name(
     Some(())
 }
 
-fn kind(byte: u8) -> Option<Kind> {
-    [Kind::Data, Kind::NoData, Kind::NxDomain]
-        .into_iter()
-        .find(|kind| *kind as u8 == byte)
-}
+/// Kinds and trusts by their numbers in a file; another order is another version.
+const KINDS: [Kind; 3] = [Kind::Data, Kind::NoData, Kind::NxDomain];
+const TRUSTS: [Trust; 5] = [
+    Trust::Additional,
+    Trust::Referral,
+    Trust::Answer,
+    Trust::AuthoritativeAuthority,
+    Trust::AuthoritativeAnswer,
+];
 
-fn trust(byte: u8) -> Option<Trust> {
-    [
-        Trust::Additional,
-        Trust::Referral,
-        Trust::Answer,
-        Trust::AuthoritativeAuthority,
-        Trust::AuthoritativeAnswer,
-    ]
-    .into_iter()
-    .find(|trust| *trust as u8 == byte)
+fn code<T: PartialEq>(all: &[T], value: T) -> u8 {
+    let place = all.iter().position(|one| *one == value);
+    place
+        .and_then(|place| u8::try_from(place).ok())
+        .expect("every value has a place")
 }
 
 struct Reader<'a> {

@@ -259,6 +259,10 @@ fn any_is_never_denied_by_types() {
     net.ask("www.good.test.", AAAA);
     let outcome = net.ask("www.good.test.", ANY);
     assert!(!outcome.answers.is_empty());
+    // Nor is it answered with what a wildcard was seen to have, which may be a part.
+    net.ask("x.alias.good.test.", A);
+    let (outcome, free) = ask_free(&mut net, "y.alias.good.test.", ANY);
+    assert!(!free && !outcome.answers.is_empty());
 }
 
 #[test]

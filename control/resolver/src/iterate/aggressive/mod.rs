@@ -5,6 +5,7 @@
 //! [`SignedDenials`](super::dnssec::SignedDenials) judge them as if a server had sent them: what it gives is a complete answer
 //! with its proof. It never asks, and never decides who may be answered from it: see `proven.rs`.
 
+mod look;
 #[cfg(test)]
 mod tests;
 mod zone;

@@ -3,19 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
-use super::super::dnssec::{
-    Denial, Effort, HASH_BYTES, Nsec, Nsec3, Proof, SignedDenials, canonical_key, hash_nsec3,
-};
-use super::super::lookup::Look;
+use super::super::dnssec::{Effort, HASH_BYTES, Nsec, Nsec3, canonical_key, hash_nsec3};
 use super::super::name::WireName;
-use super::super::reply::Alias;
-use super::super::rrset::{RrSet, Security, may_stand_beside_cname};
+use super::super::rrset::{RrSet, Security};
 
 /// NSEC3 hashes for one look: what a usual name needs, several times.
-const HASHES_MAX: u32 = 32;
+pub(super) const HASHES_MAX: u32 = 32;
 /// Allocator and tree overhead of one record; and of one zone, with its SOA.
 const RECORD_BYTES: usize = 96;
 const ZONE_BYTES: usize = 1024;
@@ -25,7 +20,7 @@ const LAST_HASH: Key = Key::Hash([0xff; HASH_BYTES]);
 
 /// Where a record stands: names in canonical order, so that the one before a name is its neighbour.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+pub(super) enum Key {
     /// NSEC, by its owner.
     Name(Box<[u8]>),
     /// NSEC3, by the hash in its owner.
@@ -43,15 +38,15 @@ pub(super) struct Kept {
 
 /// How a zone denies; the records of one way say nothing beside those of another.
 #[derive(PartialEq, Eq)]
-enum Chain {
+pub(super) enum Chain {
     Nsec,
     Nsec3 { salt: Box<[u8]>, iterations: u16 },
 }
 
 pub(super) struct Zone {
     pub(super) soa: Option<Kept>,
-    chain: Chain,
-    records: BTreeMap<Key, Kept>,
+    pub(super) chain: Chain,
+    pub(super) records: BTreeMap<Key, Kept>,
     /// The record that was last considered for eviction.
     hand: Option<Key>,
     bytes: usize,
@@ -88,15 +83,6 @@ impl Kept {
         };
         RECORD_BYTES + size_of::<(Key, Self)>() + key_bytes + self.set.bytes()
     }
-}
-
-/// The records that speak of one name, for [`SignedDenials`] to judge.
-struct Gathered {
-    denials: Vec<RrSet>,
-    /// Whether one stands at the name itself.
-    at: bool,
-    /// The wildcard that would make the name, if one is known to exist.
-    wildcard: Option<WireName>,
 }
 
 impl Zone {
@@ -156,22 +142,6 @@ impl Zone {
     /// Adds data of a wildcard, under its own name.
     pub(super) fn put_wildcard(&mut self, kept: Kept) {
         self.put(wildcard_key(&kept.set.owner, kept.set.rtype), kept);
-    }
-
-    /// What the denials say of a name and type.
-    pub(super) fn look(
-        &mut self,
-        now_ms: u64,
-        apex: &WireName,
-        name: &WireName,
-        rtype: RecordType,
-    ) -> Option<Look> {
-        let mut effort = Effort::new(0, HASHES_MAX);
-        let gathered = match &self.chain {
-            Chain::Nsec => self.gather_nsec(now_ms, name),
-            Chain::Nsec3 { .. } => self.gather_nsec3(now_ms, apex, name, &mut effort),
-        };
-        self.answer(now_ms, &gathered?, (apex, name, rtype), effort)
     }
 
     pub(super) fn drop_expired(&mut self, now_ms: u64) {
@@ -259,13 +229,13 @@ impl Zone {
     }
 
     /// The NSEC at a name, or the last before it.
-    fn before_name(&self, name: &WireName) -> Option<(&Key, &Kept)> {
+    pub(super) fn before_name(&self, name: &WireName) -> Option<(&Key, &Kept)> {
         let before = self.records.range(..=name_key(name)).next_back();
         before.filter(|(key, _)| matches!(key, Key::Name(_)))
     }
 
     /// The NSEC3 at a hash, or the last before it; the chain is a ring.
-    fn before_hash(&self, hash: [u8; HASH_BYTES]) -> Option<(&Key, &Kept)> {
+    pub(super) fn before_hash(&self, hash: [u8; HASH_BYTES]) -> Option<(&Key, &Kept)> {
         let is_hash = |(key, _): &(&Key, &Kept)| matches!(key, Key::Hash(_));
         let before = self.records.range(..=Key::Hash(hash)).next_back();
         before
@@ -274,140 +244,13 @@ impl Zone {
     }
 
     /// Notes a use, and gives the record if it is fresh.
-    fn take(&mut self, now_ms: u64, key: &Key) -> Option<RrSet> {
+    pub(super) fn take(&mut self, now_ms: u64, key: &Key) -> Option<RrSet> {
         let kept = self.records.get_mut(key)?;
         if kept.left_secs(now_ms) == 0 {
             return None;
         }
         kept.visited = true;
         Some(kept.aged(now_ms))
-    }
-
-    fn gather_nsec(&mut self, now_ms: u64, name: &WireName) -> Option<Gathered> {
-        let key = self.before_name(name)?.0.clone();
-        let set = self.take(now_ms, &key)?;
-        let nsec = Nsec::parse(&set)?;
-        let at = set.owner == *name;
-        if !at && !nsec.covers(name) {
-            return None;
-        }
-        let mut gathered = Gathered {
-            denials: Vec::with_capacity(2),
-            at,
-            wildcard: None,
-        };
-        if !at && !nsec.shows_empty(name) {
-            let wildcard = nsec.closest_encloser(name).wildcard_below();
-            if let Some(wildcard) = wildcard {
-                let below = self.before_name(&wildcard)?.0.clone();
-                let denial = self.take(now_ms, &below)?;
-                gathered.wildcard = Some(wildcard).filter(|wildcard| denial.owner == *wildcard);
-                if below != key {
-                    gathered.denials.push(denial);
-                }
-            }
-        }
-        gathered.denials.push(set);
-        Some(gathered)
-    }
-
-    fn gather_nsec3(
-        &mut self,
-        now_ms: u64,
-        apex: &WireName,
-        name: &WireName,
-        effort: &mut Effort,
-    ) -> Option<Gathered> {
-        let Chain::Nsec3 { salt, iterations } = &self.chain else {
-            return None;
-        };
-        let (salt, iterations) = (salt.clone(), *iterations);
-        let mut hash = |name: &[u8]| hash_nsec3(name, &salt, iterations, effort).ok();
-        let mut next_closer = None;
-        let in_zone = |suffix: &&[u8]| suffix.len() >= apex.as_bytes().len();
-        for suffix in name.suffixes().take_while(in_zone) {
-            let own = hash(suffix)?;
-            let Some(encloser) = self.take(now_ms, &Key::Hash(own)) else {
-                next_closer = Some(own);
-                continue;
-            };
-            let mut gathered = Gathered {
-                denials: vec![encloser],
-                at: next_closer.is_none(),
-                wildcard: None,
-            };
-            if let Some(next_closer) = next_closer {
-                let wildcard = WireName::parse(suffix)?.wildcard_below()?;
-                let below = hash(wildcard.as_bytes())?;
-                for hash in [next_closer, below] {
-                    let key = self.before_hash(hash)?.0.clone();
-                    let set = self.take(now_ms, &key)?;
-                    if !gathered.denials.contains(&set) {
-                        gathered.denials.push(set);
-                    }
-                }
-                let exists = self.records.contains_key(&Key::Hash(below));
-                gathered.wildcard = exists.then_some(wildcard);
-            }
-            return Some(gathered);
-        }
-        None
-    }
-
-    /// Lets the records prove what they can.
-    fn answer(
-        &mut self,
-        now_ms: u64,
-        gathered: &Gathered,
-        (apex, name, rtype): (&WireName, &WireName, RecordType),
-        mut effort: Effort,
-    ) -> Option<Look> {
-        let sets: Vec<&RrSet> = gathered.denials.iter().collect();
-        let signed = SignedDenials::new(apex, &sets);
-        let mut proves = |denial| {
-            signed
-                .prove(denial, &mut effort)
-                .is_ok_and(|proof| proof == Proof::Secure)
-        };
-        let exists = gathered.at || gathered.wildcard.is_some();
-        let rcode = if !exists && proves(Denial::Name(name)) {
-            Some(ResponseCode::NXDomain)
-        } else if rtype != RecordType::ANY && proves(Denial::Type(name, rtype)) {
-            Some(ResponseCode::NoError)
-        } else {
-            None
-        };
-        let Some(rcode) = rcode else {
-            let wildcard = gathered.wildcard.as_ref()?;
-            let labels = wildcard.label_count() - 1;
-            let data = self.wildcard_data(now_ms, wildcard, rtype)?;
-            return proves(Denial::Closer(name, labels))
-                .then(|| expanded(data, name, rtype, &gathered.denials))?;
-        };
-        let soa = self.soa.as_ref().map(|soa| soa.aged(now_ms))?;
-        let ttls_secs = gathered.denials.iter().map(|set| set.ttl_secs);
-        let ttl_secs = ttls_secs.fold(soa.ttl_secs, u32::min);
-        let proof = std::iter::once(soa).chain(gathered.denials.iter().cloned());
-        (ttl_secs > 0).then(|| Look::Denied {
-            rcode,
-            proof: proof.collect(),
-            security: Security::Secure,
-            ttl_secs,
-            stale: false,
-        })
-    }
-
-    /// Data of a wildcard for a type: its own, or the alias that stands for all.
-    fn wildcard_data(
-        &mut self,
-        now_ms: u64,
-        wildcard: &WireName,
-        rtype: RecordType,
-    ) -> Option<RrSet> {
-        let mut take = |rtype| self.take(now_ms, &wildcard_key(wildcard, rtype));
-        let own = take(rtype);
-        let alias = || take(RecordType::CNAME).filter(|_| !may_stand_beside_cname(rtype));
-        own.or_else(alias)
     }
 
     /// Evicts until the zone fits: what was used since the hand last passed stays for one round.
@@ -487,41 +330,10 @@ impl Zone {
     }
 }
 
-/// Data of a wildcard as those of the name that it stands in for.
-fn expanded(data: RrSet, name: &WireName, rtype: RecordType, denials: &[RrSet]) -> Option<Look> {
-    let ttl_secs = denials
-        .iter()
-        .map(|set| set.ttl_secs)
-        .fold(data.ttl_secs, u32::min);
-    let set = RrSet {
-        owner: name.clone(),
-        ttl_secs,
-        ..data
-    };
-    let proof = denials.to_vec();
-    if set.rtype == rtype {
-        return Some(Look::Data {
-            sets: vec![set],
-            proof,
-            stale: false,
-        });
-    }
-    let target = set.targets().next()?;
-    Some(Look::Alias {
-        alias: Box::new(Ok(Alias {
-            set,
-            synthesised: None,
-            target,
-            proof,
-        })),
-        stale: false,
-    })
-}
-
 fn name_key(name: &WireName) -> Key {
     Key::Name(canonical_key(name.as_bytes()).into())
 }
 
-fn wildcard_key(owner: &WireName, rtype: RecordType) -> Key {
+pub(super) fn wildcard_key(owner: &WireName, rtype: RecordType) -> Key {
     Key::Wildcard(canonical_key(owner.as_bytes()).into(), rtype.into())
 }
