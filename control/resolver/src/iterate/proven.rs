@@ -111,6 +111,5 @@ impl Resolver {
             self.aggressive
                 .insert_wildcard(now_ms, proven(secs_max), wildcard);
         }
-        self.aggressive.sweep(now_ms);
     }
 }

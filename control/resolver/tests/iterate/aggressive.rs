@@ -55,6 +55,37 @@ fn a_thousand_random_names_cost_a_few_queries() {
 }
 
 #[test]
+fn names_of_many_labels_are_denied_as_cheaply() {
+    for zone in ["good.test.", "nsec3.test."] {
+        let mut net = net();
+        for number in 0..300 {
+            net.ask(&format!("x{number}.{zone}"), A); // For the whole ring of hashes.
+        }
+        let deep = "a.".repeat(100);
+        for number in 0..20 {
+            let qname = format!("{deep}y{number}.{zone}");
+            assert_free(&mut net, &qname, A, ResponseCode::NXDomain);
+        }
+    }
+}
+
+#[test]
+fn names_below_others_that_exist_are_denied() {
+    for zone in ["good.test.", "nsec3.test."] {
+        let mut net = net();
+        for number in 0..10 {
+            net.ask(&format!("x{number}.b.deep.{zone}"), A);
+        }
+        assert_free(
+            &mut net,
+            &format!("y.b.deep.{zone}"),
+            A,
+            ResponseCode::NXDomain,
+        );
+    }
+}
+
+#[test]
 fn made_answers_carry_soa_proofs_and_signatures() {
     let mut net = net();
     net.ask("nothing.good.test.", A);

@@ -3,7 +3,9 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
-use super::super::dnssec::{Denial, Effort, Nsec, Proof, SignedDenials, hash_nsec3};
+use super::super::dnssec::{
+    Denial, Effort, HASH_BYTES, Nsec, Nsec3, Proof, SignedDenials, hash_nsec3,
+};
 use super::super::lookup::Look;
 use super::super::name::WireName;
 use super::super::reply::Alias;
@@ -13,10 +15,22 @@ use super::zone::{Chain, HASHES_MAX, Key, Zone, wildcard_key};
 /// The records that speak of one name, for [`SignedDenials`] to judge.
 struct Gathered {
     denials: Vec<RrSet>,
+    /// The name, or its ancestor whose absence is the name's.
+    subject: WireName,
     /// Whether one stands at the name itself.
     at: bool,
     /// The wildcard that would make the name, if one is known to exist.
     wildcard: Option<WireName>,
+}
+
+impl Gathered {
+    /// Adds a record, unless it is there.
+    fn with(mut self, set: RrSet) -> Self {
+        if !self.denials.contains(&set) {
+            self.denials.push(set);
+        }
+        self
+    }
 }
 
 impl Zone {
@@ -46,6 +60,7 @@ impl Zone {
         }
         let mut gathered = Gathered {
             denials: Vec::with_capacity(2),
+            subject: name.clone(),
             at,
             wildcard: None,
         };
@@ -64,6 +79,9 @@ impl Zone {
         Some(gathered)
     }
 
+    /// From the apex down to the first name that is known not to exist: nothing below it does either,
+    /// so that a name of many labels costs no more hashes than a short one (RFC 5155 §8.3 goes up,
+    /// which comes to the same).
     fn gather_nsec3(
         &mut self,
         now_ms: u64,
@@ -75,36 +93,52 @@ impl Zone {
             return None;
         };
         let (salt, iterations) = (salt.clone(), *iterations);
-        let mut hash = |name: &[u8]| hash_nsec3(name, &salt, iterations, effort).ok();
-        let mut next_closer = None;
-        let in_zone = |suffix: &&[u8]| suffix.len() >= apex.as_bytes().len();
-        for suffix in name.suffixes().take_while(in_zone) {
-            let own = hash(suffix)?;
-            let Some(encloser) = self.take(now_ms, &Key::Hash(own)) else {
-                next_closer = Some(own);
+        let mut hash =
+            |name: &WireName| hash_nsec3(name.as_bytes(), &salt, iterations, effort).ok();
+        let mut encloser: Option<(WireName, RrSet)> = None;
+        for labels in apex.label_count()..=name.label_count() {
+            let next_closer = name.last_labels(labels);
+            let own = hash(&next_closer)?;
+            if let Some(set) = self.take(now_ms, &Key::Hash(own)) {
+                encloser = Some((next_closer, set));
+                continue;
+            }
+            let Some(covering) = self.take_covering(now_ms, apex, own) else {
+                encloser = None; // It may exist: then it is the encloser, and not known.
                 continue;
             };
-            let mut gathered = Gathered {
-                denials: vec![encloser],
-                at: next_closer.is_none(),
-                wildcard: None,
+            let (encloser, set) = encloser?;
+            let wildcard = encloser.wildcard_below()?;
+            let below = hash(&wildcard)?;
+            let exists = self.take(now_ms, &Key::Hash(below));
+            let gathered = Gathered {
+                subject: next_closer,
+                at: false,
+                wildcard: exists.is_some().then_some(wildcard),
+                denials: vec![set],
             };
-            if let Some(next_closer) = next_closer {
-                let wildcard = WireName::parse(suffix)?.wildcard_below()?;
-                let below = hash(wildcard.as_bytes())?;
-                for hash in [next_closer, below] {
-                    let key = self.before_hash(hash)?.0.clone();
-                    let set = self.take(now_ms, &key)?;
-                    if !gathered.denials.contains(&set) {
-                        gathered.denials.push(set);
-                    }
-                }
-                let exists = self.records.contains_key(&Key::Hash(below));
-                gathered.wildcard = exists.then_some(wildcard);
-            }
-            return Some(gathered);
+            let about_wildcard = exists.or_else(|| self.take_covering(now_ms, apex, below))?;
+            return Some(gathered.with(covering).with(about_wildcard));
         }
-        None
+        encloser.map(|(subject, set)| Gathered {
+            subject,
+            at: true,
+            wildcard: None,
+            denials: vec![set],
+        })
+    }
+
+    /// The NSEC3 that covers a hash.
+    fn take_covering(
+        &mut self,
+        now_ms: u64,
+        apex: &WireName,
+        hash: [u8; HASH_BYTES],
+    ) -> Option<RrSet> {
+        let key = self.before_hash(hash)?.0.clone();
+        let set = self.take(now_ms, &key)?;
+        let covers = Nsec3::parse(apex, &set).is_some_and(|nsec3| nsec3.covers(&hash));
+        covers.then_some(set)
     }
 
     /// Lets the records prove what they can.
@@ -122,10 +156,11 @@ impl Zone {
                 .prove(denial, &mut effort)
                 .is_ok_and(|proof| proof == Proof::Secure)
         };
+        let subject = &gathered.subject;
         let exists = gathered.at || gathered.wildcard.is_some();
-        let rcode = if !exists && proves(Denial::Name(name)) {
+        let rcode = if !exists && proves(Denial::Name(subject)) {
             Some(ResponseCode::NXDomain)
-        } else if rtype != RecordType::ANY && proves(Denial::Type(name, rtype)) {
+        } else if rtype != RecordType::ANY && proves(Denial::Type(subject, rtype)) {
             Some(ResponseCode::NoError)
         } else {
             None
@@ -134,7 +169,7 @@ impl Zone {
             let wildcard = gathered.wildcard.as_ref()?;
             let labels = wildcard.label_count() - 1;
             let data = self.wildcard_data(now_ms, wildcard, rtype)?;
-            return proves(Denial::Closer(name, labels))
+            return proves(Denial::Closer(subject, labels))
                 .then(|| expanded(data, name, rtype, &gathered.denials))?;
         };
         let soa = self.soa.as_ref().map(|soa| soa.aged(now_ms))?;
