@@ -185,6 +185,7 @@ fn step(event: &TraceEvent, started_us: u64) -> TraceStep {
     let indent = "  ".repeat(usize::from(event.depth));
     let text = match &event.kind {
         TraceKind::CacheHit { name, rtype } => format!("cache {name} {rtype}"),
+        TraceKind::Proven { name, rtype } => format!("proven {name} {rtype}"),
         TraceKind::Zone {
             zone,
             addresses,

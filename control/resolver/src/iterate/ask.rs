@@ -130,6 +130,7 @@ impl Resolver {
         }
         let key = self.key(question);
         self.cache.take_due();
+        let before = self.counters.aggressive;
         if let Some(resolution) = self.cached(now_ms, &key) {
             self.counters.cache_hits += 1;
             if self.cache.take_due() {
@@ -137,8 +138,8 @@ impl Resolver {
             }
             let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
             if question.trace {
-                let (name, rtype) = (question.qname.clone(), question.qtype);
-                let kind = TraceKind::CacheHit { name, rtype };
+                let proven = self.counters.aggressive > before;
+                let kind = TraceKind::cache_hit(&key.name, question.qtype, proven);
                 outcome.trace = Some(vec![TraceEvent {
                     at_ms: now_ms,
                     depth: 0,

@@ -3,7 +3,7 @@
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, DS, MX, NSEC, NSEC3, RRSIG, SOA, TXT};
-use resolver::iterate::{Config, Forward, Outcome, Question};
+use resolver::iterate::{Config, Forward, Outcome, Question, TraceKind};
 
 use crate::authority::name;
 use crate::net::{Action, Net, address, addresses};
@@ -282,6 +282,22 @@ fn what_lies_below_a_cut_or_a_dname_is_not_denied_from_above() {
     assert_ne!(net.ask("cut.good.test.", A).rcode, ResponseCode::NXDomain);
     let through = net.ask("www.old.good.test.", A);
     assert_eq!(addresses(&through), ["203.0.113.4"]);
+}
+
+#[test]
+fn a_trace_tells_that_an_answer_was_made() {
+    let mut net = net();
+    net.ask("nothing.good.test.", A);
+    let question = Question {
+        trace: true,
+        ..Question::new(name("nothinh.good.test."), A)
+    };
+    let trace = net.ask_question(question).trace.unwrap();
+    let proven = TraceKind::Proven {
+        name: name("nothinh.good.test."),
+        rtype: A,
+    };
+    assert_eq!(trace.last().map(|event| &event.kind), Some(&proven));
 }
 
 #[test]
