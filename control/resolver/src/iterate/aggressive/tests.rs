@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
-use hickory_proto::rr::RecordType::{self, A, AAAA, NSEC, SOA, TXT};
+use hickory_proto::rr::RecordType::{self, A, AAAA, DS, NSEC, NSEC3, SOA, TXT};
 
+use super::super::dnssec::{Effort, hash_nsec3};
 use super::super::rrset::{Content, Rdatas, Security};
 use super::*;
 
@@ -151,6 +152,105 @@ fn a_record_that_leads_out_of_its_zone_is_not_kept() {
         &[soa("b.a.", 60), nsec("b.a.", &name("z."), &[SOA, NSEC])],
     );
     assert_eq!(denied(&mut index, "b.a.", "x.b.a.", A), None);
+}
+
+/// The whole ring of NSEC3 records of a zone with these names and types.
+fn ring(zone: &str, names: &[(&str, &[RecordType])], flags: u8, iterations: u8) -> Vec<RrSet> {
+    let salt = [7];
+    let mut hashed: Vec<_> = names
+        .iter()
+        .map(|(owner, types)| {
+            let owner = name(owner);
+            let mut effort = Effort::new(0, 1);
+            let hash = hash_nsec3(owner.as_bytes(), &salt, iterations.into(), &mut effort);
+            (hash.unwrap(), *types)
+        })
+        .collect();
+    hashed.sort_unstable_by_key(|(hash, _)| *hash);
+    let next = hashed.iter().cycle().skip(1);
+    let records = hashed.iter().zip(next).map(|((hash, types), (next, _))| {
+        let digits = hash
+            .iter()
+            .fold(String::new(), |bits, byte| bits + &format!("{byte:08b}"));
+        let label: String = digits
+            .as_bytes()
+            .chunks(5)
+            .map(|five| {
+                let value = five
+                    .iter()
+                    .fold(0, |value, bit| value * 2 + usize::from(bit - b'0'));
+                char::from(b"0123456789abcdefghijklmnopqrstuv"[value])
+            })
+            .collect();
+        let mut rdata = vec![1, flags, 0, iterations, 1, salt[0], 20];
+        rdata.extend(next);
+        rdata.extend([0, 32]);
+        let mut bits = [0_u8; 32];
+        for rtype in types.iter().map(|rtype| u16::from(*rtype)) {
+            bits[usize::from(rtype / 8)] |= 0x80 >> (rtype % 8);
+        }
+        rdata.extend(bits);
+        set(&format!("{label}.{zone}"), NSEC3, &rdata)
+    });
+    records.collect()
+}
+
+const NAMES: [(&str, &[RecordType]); 4] = [
+    ("a.", &[SOA, RecordType::NS]),
+    ("sub.a.", &[RecordType::NS]),
+    ("old.a.", &[RecordType::DNAME]),
+    ("www.a.", &[A]),
+];
+
+#[test]
+fn hashed_denials_deny_names_and_types_but_nothing_below_cuts_and_dnames() {
+    let mut index = index(1 << 20);
+    insert(&mut index, "a.", &[soa("a.", 60)]);
+    insert(&mut index, "a.", &ring("a.", &NAMES, 0, 1));
+    let mut rcode = |qname, rtype| denied(&mut index, "a.", qname, rtype).map(|(rcode, _)| rcode);
+    for qname in ["x.a.", "x.y.z.a.", "x.www.a."] {
+        assert_eq!(rcode(qname, A), Some(ResponseCode::NXDomain), "{qname}");
+    }
+    assert_eq!(rcode("www.a.", TXT), Some(ResponseCode::NoError));
+    assert_eq!(rcode("sub.a.", DS), Some(ResponseCode::NoError));
+    for (qname, rtype) in [
+        ("www.a.", A),
+        ("sub.a.", A),
+        ("x.sub.a.", A),
+        ("x.y.sub.a.", A),
+        ("x.old.a.", A),
+    ] {
+        assert_eq!(rcode(qname, rtype), None, "{qname} {rtype}");
+    }
+}
+
+#[test]
+fn hashed_denials_with_opt_out_or_too_many_iterations_are_not_kept() {
+    for (flags, iterations, kept) in [(0, 150, 4), (0, 151, 0), (1, 1, 0)] {
+        let mut index = index(1 << 20);
+        insert(&mut index, "a.", &[soa("a.", 60)]);
+        insert(&mut index, "a.", &ring("a.", &NAMES, flags, iterations));
+        assert_eq!(index.insertions(), kept, "{flags} {iterations}");
+    }
+}
+
+#[test]
+fn denials_of_another_salt_or_kind_take_the_place_of_all_before() {
+    let mut index = index(1 << 20);
+    insert(&mut index, "a.", &[soa("a.", 60)]);
+    insert(&mut index, "a.", &ring("a.", &NAMES, 0, 1));
+    insert(&mut index, "a.", &ring("a.", &NAMES[..1], 0, 2));
+    assert!(
+        denied(&mut index, "a.", "www.a.", A).is_some(),
+        "it has gone"
+    );
+    insert(&mut index, "a.", &[nsec("a.", &name("b.a."), &[SOA, NSEC])]);
+    assert_eq!(
+        denied(&mut index, "a.", "www.a.", A),
+        None,
+        "nothing is known of it"
+    );
+    assert!(denied(&mut index, "a.", "aa.a.", A).is_some());
 }
 
 #[test]
