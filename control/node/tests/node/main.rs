@@ -20,8 +20,11 @@ mod refusing_to_start;
 
 mod resolving;
 
+mod caching;
+
 mod following;
 
 mod observing;
 
+mod dataplane;
 mod punting;

@@ -171,12 +171,20 @@ impl Resolver {
         let about = |fault: Fault| Stop::Bogus(bogus(&set.owner, set.rtype, fault));
         let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
         let Some(labels) = verified.wildcard else {
+            self.aggressive.note_exists(&zone, &set.owner);
             return Ok((Security::Secure, verified.ttl_max_secs));
         };
-        let signed = verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
+        let (signed, secs_max) =
+            verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
         let denials = SignedDenials::new(&zone, &signed);
         let proof = denials.prove(Denial::Closer(&set.owner, labels), effort);
-        Ok((proof.map_err(about)?.into(), verified.ttl_max_secs))
+        let proof = proof.map_err(about)?;
+        let ttl_max_secs = verified.ttl_max_secs.min(secs_max);
+        if proof == Proof::Secure {
+            let wildcard = Some((set, labels));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, wildcard);
+        }
+        Ok((proof.into(), ttl_max_secs))
     }
 
     /// NXDOMAIN or NODATA for `name`.
@@ -210,8 +218,9 @@ impl Resolver {
             let verified = verify(soa, &zone, &keys, now, effort).map_err(about)?;
             ttl_max_secs = ttl_max_secs.min(verified.ttl_max_secs);
         }
-        let signed =
+        let (mut signed, secs_max) =
             verified_denials(&zone, &keys, &found.authority, now, effort).map_err(about)?;
+        let ttl_max_secs = ttl_max_secs.min(secs_max);
         let denials = SignedDenials::new(&zone, &signed);
         let denial = if found.rcode == ResponseCode::NXDomain {
             Denial::Name(name)
@@ -219,6 +228,15 @@ impl Resolver {
             Denial::Type(name, rtype)
         };
         let proof = denials.prove(denial, effort).map_err(about)?;
+        if proof == Proof::Secure {
+            // Their signatures hold as well: others would have ended this above.
+            let soa = |set: &&RrSet| set.rtype == RecordType::SOA;
+            signed.extend(found.authority.iter().filter(soa));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, None);
+            if found.rcode == ResponseCode::NXDomain {
+                self.aggressive.forget_zone(name);
+            }
+        }
         Ok((proof.into(), ttl_max_secs))
     }
 
@@ -375,6 +393,7 @@ impl Resolver {
         why: Option<Insecurity>,
         secs: u32,
     ) -> Trust {
+        self.aggressive.forget_zone(zone);
         let trust = Trust::Insecure(why);
         if let Some(tree) = &mut self.trust {
             let secs = secs.max(INSECURE_SECS_MIN);
@@ -415,7 +434,7 @@ impl Resolver {
         let signed = if is_graded {
             proof.iter().collect()
         } else {
-            verified_denials(parent, keys, &proof, now, effort).ok()?
+            verified_denials(parent, keys, &proof, now, effort).ok()?.0
         };
         let cut = SignedDenials::new(parent, &signed)
             .cut(child, effort)
@@ -466,6 +485,9 @@ impl Resolver {
             },
             Err(failure) => (Trust::Bogus(failure), 1),
         };
+        if matches!(trust, Trust::Bogus(_)) {
+            self.aggressive.forget_zone(zone);
+        }
         if let Some(tree) = &mut self.trust {
             tree.insert(now_ms, zone.clone(), trust.clone(), secs);
         }
@@ -589,29 +611,32 @@ fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     }
 }
 
-/// Those NSEC and NSEC3 RRsets whose signatures hold. Others are left out: what they would have
-/// proven then is not.
+/// Those NSEC and NSEC3 RRsets whose signatures hold, and for how many seconds all of them may be
+/// kept. Others are left out: what they would have proven then is not.
 fn verified_denials<'a>(
     zone: &WireName,
     keys: &[Key],
     sets: &'a [RrSet],
     now: u32,
     effort: &mut Effort,
-) -> Result<Vec<&'a RrSet>, Fault> {
-    let mut signed = Vec::new();
+) -> Result<(Vec<&'a RrSet>, u32), Fault> {
+    let (mut signed, mut secs_max) = (Vec::new(), u32::MAX);
     for set in sets {
         if !matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3) {
             continue;
         }
         match verify(set, zone, keys, now, effort) {
             // A denial that a wildcard made denies nothing.
-            Ok(verified) if verified.wildcard.is_none() => signed.push(set),
+            Ok(verified) if verified.wildcard.is_none() => {
+                signed.push(set);
+                secs_max = secs_max.min(verified.ttl_max_secs);
+            }
             Ok(_) => {}
             Err(Fault::Effort) => return Err(Fault::Effort),
             Err(_) => {}
         }
     }
-    Ok(signed)
+    Ok((signed, secs_max))
 }
 
 /// The keys of a zone, if one that a DS names has signed them all.

@@ -134,10 +134,15 @@ impl Resolver {
                 stale: false,
             };
             let events_max = self.config.limits.trace_events_max;
-            match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
+            let before = self.counters.aggressive;
+            let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
+            let proven = self.counters.aggressive > before;
+            match look {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     return Some(Ok(Resolution::data(
                         std::mem::take(&mut task.chain),
                         sets,
@@ -153,7 +158,9 @@ impl Resolver {
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     let chain = std::mem::take(&mut task.chain);
                     let denied = Denied { name, security };
                     return Some(Ok(Resolution::denied(
