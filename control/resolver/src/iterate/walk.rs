@@ -252,7 +252,11 @@ impl Resolver {
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
-            self.begin(now_ms, key);
+            let id = self.begin(now_ms, key);
+            // Whoever comes here does not want the forwarder of the root, if there is one.
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.iterate_only = true;
+            }
         }
         place
     }
