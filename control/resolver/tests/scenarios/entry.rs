@@ -1,7 +1,7 @@
 //! Entries: what a message must look like to count, and the message that stands there.
 
 use hickory_proto::op::Query;
-use hickory_proto::rr::Record;
+use hickory_proto::rr::{RData, Record, RecordType};
 use wire::flag;
 
 use crate::lines::{Fault, Line, Place, Text};
@@ -101,6 +101,21 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// Takes out of an answer what minimal responses lack: name servers and additional data.
+    pub(crate) fn drop_extras(&mut self) {
+        self.additional.clear();
+        if !self.answer.is_empty() {
+            self.authority.retain(|record| match &record.data {
+                RData::NS(_) => false,
+                // A signature begins with the type that it covers (RFC 4034 §3.1).
+                RData::Unknown { code, rdata } => {
+                    *code != RecordType::RRSIG || !rdata.anything.starts_with(&[0, 2])
+                }
+                _ => true,
+            });
+        }
+    }
+
     fn reply(&mut self, line: &Line, word: &str) -> Result<(), Fault> {
         match word {
             "QR" => self.flags |= flag::QR,

@@ -229,3 +229,17 @@ fn random_scenarios_never_make_the_reader_panic() {
             let _ = parse(&lines.join("\n"));
         });
 }
+
+#[test]
+fn expected_name_servers_do_not_count_where_the_scenario_allows_them() {
+    let extras = "\tSECTION AUTHORITY\n\texample. 60 IN NS ns.example.\n\tSECTION ADDITIONAL\n\tns.example. 60 IN A 192.0.2.2\nENTRY_END\nSCENARIO_END";
+    let strict = GOOD.replace("ENTRY_END\nSCENARIO_END", extras);
+    let loose = strict.replace("qname-minimisation: no", "minimal-responses: no");
+    let result = |text: &str| run(&parse(text).unwrap_or_else(|error| panic!("{error}")), 0);
+    assert!(
+        result(&strict)
+            .unwrap_err()
+            .contains("authority section, additional section")
+    );
+    assert!(result(&loose).is_ok());
+}
