@@ -161,7 +161,10 @@ impl Resolver {
         if set.rtype == RecordType::RRSIG {
             return Ok((Security::Insecure, u32::MAX)); // Nothing signs signatures (RFC 4035 §2.2).
         }
-        let lowest = side(&set.owner, set.rtype);
+        // An alias that stands in the place of DS is the parent's word, as DS would be.
+        let is_above = task.key.rtype == RecordType::DS && task.key.name == set.owner;
+        let side_of = if is_above { RecordType::DS } else { set.rtype };
+        let lowest = side(&set.owner, side_of);
         let target = self.target(&lowest, signer(set));
         let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
             return Ok((Security::Insecure, u32::MAX));

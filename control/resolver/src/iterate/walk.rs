@@ -11,8 +11,9 @@ use super::lookup::{Denied, Look, Resolution};
 use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
+use super::reply::Alias;
 use super::resolver::Resolver;
-use super::rrset::RrSet;
+use super::rrset::{RrSet, Security};
 use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
 
@@ -150,6 +151,8 @@ impl Resolver {
                         rcode, chain, denied, proof, ttl_secs, stale,
                     )));
                 }
+                // Whether the name is an alias is what DS is asked for: the zone above knows.
+                Look::Alias { alias, .. } if stands_for_ds(&task.key, &alias) => return None,
                 Look::Alias { alias, .. } => {
                     if let Some(ending) = self.follow_alias(now_ms, task, *alias) {
                         return Some(ending);
@@ -439,4 +442,12 @@ impl Resolver {
             lasting: true,
         }
     }
+}
+
+/// Whether an alias was found where DS is asked for and may as well be what a zone there says of its
+/// own apex. That is not for it to say, and not how to find out whether it may.
+fn stands_for_ds(key: &TaskKey, alias: &Result<Alias, Alias>) -> bool {
+    let (Ok(alias) | Err(alias)) = alias;
+    let is_unchecked = alias.set.security == Security::Unchecked;
+    key.rtype == RecordType::DS && alias.set.owner == key.name && is_unchecked
 }
