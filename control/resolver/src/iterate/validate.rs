@@ -515,8 +515,8 @@ impl Resolver {
         let reason = failure.text.clone();
         let kind = || TraceKind::Bogus { reason };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        // Without a source they came from the cache, and fresh ones may be better.
-        task.avoided.extend(task.source.take());
+        task.avoided.extend(source_of_bogus(task, found));
+        task.source = None;
         if task.restarts == RESTARTS_MAX {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
@@ -527,6 +527,22 @@ impl Resolver {
         task.bogus = Some(failure);
         task.restart();
         None
+    }
+}
+
+/// The server that gave what is bogus: the first set that did not hold, or the denial at the end.
+/// Without one it came from the cache, and what is fresh may be better.
+fn source_of_bogus(task: &Task, found: &Resolution) -> Option<SocketAddr> {
+    let mut answers = found.answers.iter();
+    let set = answers.find(|set| set.security == Security::Unchecked);
+    match set.filter(|set| set.owner != task.sname) {
+        Some(alias) => {
+            let mut sources = task.alias_sources.iter();
+            sources
+                .find(|(owner, _)| *owner == alias.owner)
+                .map(|(_, server)| *server)
+        }
+        None => task.source,
     }
 }
 
