@@ -102,7 +102,7 @@ impl Nsecs<'_> {
     /// The name, or the wildcard that makes it, has no data of this type.
     pub(super) fn no_data(&self, name: &WireName, rtype: RecordType) -> Result<Proof, Fault> {
         if let Some(nsec) = self.at(name) {
-            return lacks(nsec.types, rtype);
+            return lacks(name, nsec.types, rtype);
         }
         let nsec = self.covering(name).ok_or(Fault::Unproven)?;
         if nsec.shows_empty(name) {
@@ -110,7 +110,7 @@ impl Nsecs<'_> {
         }
         let wildcard = nsec.closest_encloser(name).wildcard_below();
         let at = wildcard.and_then(|wildcard| self.at(&wildcard));
-        lacks(at.ok_or(Fault::Unproven)?.types, rtype)
+        lacks(name, at.ok_or(Fault::Unproven)?.types, rtype)
     }
 
     /// Nothing is closer to the name than the wildcard below its last `labels` labels.

@@ -183,12 +183,12 @@ impl<'a> Nsec3s<'a> {
         effort: &mut Effort,
     ) -> Result<Proof, Fault> {
         if let Some(nsec3) = self.at(&self.hash(name.as_bytes(), effort)?) {
-            return lacks(nsec3.types, rtype);
+            return lacks(name, nsec3.types, rtype);
         }
         let (encloser, covering) = self.closest_encloser(zone, name, effort)?;
         let wildcard = self.wildcard_hash(&encloser, effort)?;
         match self.at(&wildcard) {
-            Some(nsec3) => lacks(nsec3.types, rtype)
+            Some(nsec3) => lacks(name, nsec3.types, rtype)
                 .map(|proof| proof.min(Proof::unless_opt_out(covering.opt_out))),
             // An unsigned delegation, or a name that exists only because of one below it.
             None if covering.opt_out => Ok(Proof::Insecure),
