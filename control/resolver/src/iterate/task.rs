@@ -163,6 +163,12 @@ impl Task {
         }
     }
 
+    /// Whether a trust anchor's keys are looked for.
+    pub(super) fn is_refresh(&self) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| matches!(waiter, Waiter::RollOver))
+    }
+
     pub(super) fn candidate(&mut self, server: SocketAddr) -> Option<&mut Candidate> {
         self.place.as_mut()?.candidate(server)
     }

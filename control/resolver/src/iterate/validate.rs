@@ -268,16 +268,54 @@ impl Resolver {
         };
         for labels in zone.label_count() + 1..=name.label_count() {
             let Trust::Secure(keys) = &trust else { break };
-            let child = name.last_labels(labels);
             let keys = Arc::clone(keys);
-            if let Some(below) = self.descend(now_ms, task, (&zone, &keys), &child)? {
+            if labels <= zone.label_count() {
+                continue; // A referral led further down.
+            }
+            let parent = (&zone, &keys);
+            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, labels)? {
+                if let Some(below) = below {
+                    (zone, trust) = below;
+                }
+                continue;
+            }
+            let child = name.last_labels(labels);
+            if let Some(below) = self.descend(now_ms, task, parent, &child)? {
                 (zone, trust) = (child, below);
             }
         }
         Ok((zone, trust))
     }
 
-    /// One label down: the zone that begins there, if one does.
+    /// Where the referrals that the zone has sent lead to, `labels` of the name or more: the zone
+    /// signs DS, or that there is none, for its own children alone, so that no cut is between.
+    /// Between may be empty non-terminals, for which a zone with opt-out need not have any proof
+    /// (RFC 5155 §7.1). The inner `None`: no zone begins at these labels.
+    fn step_by_referral(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        parent: (&WireName, &Arc<[Key]>),
+        name: &WireName,
+        labels: usize,
+    ) -> Result<Option<Option<(WireName, Trust)>>, Stop> {
+        for labels_below in labels..=name.label_count() {
+            let child = name.last_labels(labels_below);
+            let trust = match self.referral(now_ms, task, parent, &child) {
+                Some((Found::Ds(named), secs)) => {
+                    Some(self.enter(now_ms, task, &child, &named, secs)?)
+                }
+                Some((Found::Cut(cut), secs)) => self.unsigned(now_ms, &child, cut, secs),
+                None => continue,
+            };
+            if trust.is_some() || labels_below == labels {
+                return Ok(Some(trust.map(|trust| (child, trust))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One label down, by asking: the zone that begins there, if one does.
     fn descend(
         &mut self,
         now_ms: u64,
@@ -285,12 +323,6 @@ impl Resolver {
         parent: (&WireName, &Arc<[Key]>),
         child: &WireName,
     ) -> Result<Option<Trust>, Stop> {
-        if let Some(found) = self.referral(now_ms, task, parent, child) {
-            return match found {
-                (Found::Ds(named), secs) => self.enter(now_ms, task, child, &named, secs).map(Some),
-                (Found::Cut(cut), secs) => Ok(self.unsigned(now_ms, child, cut, secs)),
-            };
-        }
         let key = TaskKey {
             name: child.clone(),
             rtype: RecordType::DS,

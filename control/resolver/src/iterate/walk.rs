@@ -104,6 +104,16 @@ impl Resolver {
                 }
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
+                // The chain of trust wanted other keys, and there are none. Clients that check
+                // themselves may wait for the same question and get those that there are.
+                Choice::Exhausted
+                    if !task.avoided.is_empty()
+                        && !task.is_refresh()
+                        && task.key.checking_disabled =>
+                {
+                    task.avoided.clear();
+                    task.restart();
+                }
                 Choice::Exhausted => {
                     if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
