@@ -243,3 +243,29 @@ fn expected_name_servers_do_not_count_where_the_scenario_allows_them() {
     );
     assert!(result(&loose).is_ok());
 }
+
+#[test]
+fn timeout_meets_the_query_to_its_server() {
+    let from = "STEP 2 CHECK_ANSWER";
+    let failing = GOOD.replace(
+        "opcode qtype qname\n",
+        "opcode qtype\n\tADJUST do_not_answer\n",
+    );
+    let with = |step: &str| {
+        failing.replace(
+            from,
+            &format!("STEP 2 {step}\n{from}").replace("STEP 2 CHECK", "STEP 3 CHECK"),
+        )
+    };
+    let failure = |text: &str| {
+        let scenario = parse(text).unwrap_or_else(|error| panic!("{error}"));
+        run(&scenario, 0).unwrap_err()
+    };
+    let other = failure(&with("TIMEOUT ADDRESS 198.51.100.2"));
+    assert!(
+        other.contains("step 2: no query waits for a reply"),
+        "{other}"
+    );
+    let own = failure(&with("TIMEOUT ADDRESS 198.51.100.1"));
+    assert!(own.contains("step 3: the answer differs"), "{own}");
+}

@@ -103,8 +103,8 @@ impl<'s> Run<'s> {
             Event::CheckAnswer(entry) => self.check_answer(entry),
             Event::CheckOutQuery(entry, to) => self.check_out_query(entry, *to),
             Event::Reply(entry, to) => self.reply(entry, *to),
-            Event::Timeout => self.fail_last(TransportError::Timeout),
-            Event::Error => self.fail_last(TransportError::Refused),
+            Event::Timeout(to) => self.fail_last(*to, TransportError::Timeout),
+            Event::Error(to) => self.fail_last(*to, TransportError::Refused),
             Event::TimePasses { ms } => self.pass(*ms),
             Event::CheckSent { count, to, entry } => {
                 let is_such = |sent: &&Sent| {
@@ -210,8 +210,10 @@ impl<'s> Run<'s> {
         self.send_back(exchange, replies)
     }
 
-    fn fail_last(&mut self, reason: TransportError) -> Result<(), String> {
-        let last = self.pending.pop().ok_or("no query waits for a reply")?;
+    fn fail_last(&mut self, to: Option<IpAddr>, reason: TransportError) -> Result<(), String> {
+        let is_meant = |pending: &Pending| to.is_none_or(|address| pending.sent.to.ip() == address);
+        let at = self.pending.iter().rposition(is_meant);
+        let last = self.pending.remove(at.ok_or("no query waits for a reply")?);
         self.input(Input::Failed {
             exchange: last.exchange,
             reason,

@@ -38,8 +38,9 @@ pub(crate) enum Event {
     CheckAnswer(Entry),
     CheckOutQuery(Entry, Option<IpAddr>),
     Reply(Entry, Option<IpAddr>),
-    Timeout,
-    Error,
+    /// The last query that waits (of those to this server) fails.
+    Timeout(Option<IpAddr>),
+    Error(Option<IpAddr>),
     TimePasses {
         ms: u64,
     },
@@ -264,8 +265,8 @@ fn parse_event(
     };
     Ok(match words {
         ["NOTHING" | "TRAFFIC"] => Event::Nothing,
-        ["TIMEOUT"] => Event::Timeout,
-        ["ERROR"] => Event::Error,
+        ["TIMEOUT"] => Event::Timeout(to),
+        ["ERROR"] => Event::Error(to),
         ["QUERY"] => {
             let entry = expect_entry(text, head)?;
             if entry.packet().questions.len() != 1 {
@@ -288,7 +289,7 @@ fn parse_event(
             check_matches(&entry, OF_QUERIES)?;
             Event::Reply(entry, to)
         }
-        ["TIME_PASSES", "ELAPSE", secs] => Event::TimePasses {
+        ["TIME_PASSES", "ELAPSE", secs] | ["TIME_PASSES", secs] => Event::TimePasses {
             ms: milliseconds(line, secs)?,
         },
         ["CHECK_SENT", count] => Event::CheckSent {
