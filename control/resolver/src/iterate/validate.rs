@@ -600,7 +600,7 @@ fn side(name: &WireName, rtype: RecordType) -> WireName {
     above.unwrap_or_else(|| name.clone())
 }
 
-fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
+pub(super) fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     Failure {
         code: fault.code(),
         text: format!("{name} {rtype}: {}", fault.text()),
