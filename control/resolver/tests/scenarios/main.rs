@@ -29,18 +29,22 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
 
-/// What one file comes to: its report, or what is wrong.
-fn run_file(name: &str) -> Result<String, String> {
+/// Reads one file, or says what is wrong with it.
+fn read_file(name: &str) -> Result<Scenario, String> {
     let text = Text::open(&root(), name).map_err(|fault| fault.to_string())?;
     if !text.starts_with_citation() {
         return Err(format!(
             "{name}:1: a comment must come first: what the file shows, and the RFC: `; … (RFC …)`"
         ));
     }
-    let scenario = Scenario::parse(text).map_err(|fault| fault.to_string())?;
+    Scenario::parse(text).map_err(|fault| fault.to_string())
+}
+
+/// Runs a scenario with each seed; gives the report of the last run, or what was not as expected.
+fn run_with_seeds(scenario: &Scenario) -> Result<String, String> {
     let mut report = String::new();
     for seed in 0..scenario.settings.seeds {
-        report = run::run(&scenario, seed).map_err(|failure| format!("{failure}\nseed: {seed}"))?;
+        report = run::run(scenario, seed).map_err(|failure| format!("{failure}\nseed: {seed}"))?;
     }
     Ok(report)
 }
@@ -60,7 +64,15 @@ fn run_folder(folder: &str) {
         let known = KNOWN_FAILURES
             .lines()
             .any(|line| line.split_whitespace().next() == Some(name.as_str()));
-        match run_file(name) {
+        // A mistake in the file is no defect that could be known.
+        let scenario = match read_file(name) {
+            Ok(scenario) => scenario,
+            Err(mistake) => {
+                wrong.push(mistake);
+                continue;
+            }
+        };
+        match run_with_seeds(&scenario) {
             Ok(report) => {
                 if !wanted.is_empty() {
                     eprint!("{name}: as expected\n{report}");
