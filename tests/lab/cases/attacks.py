@@ -3,20 +3,25 @@ an answer in time, and live names are resolved meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
 import random
+import select
+import socket
 import time
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .. import dns, load, traps
 from ..effort import Meter, Work, limits, metric
 from ..hosts import End, Host
+from ..process import rss_bytes
 from ..run import Run
 from ..runner import case, expect
 from ..tree import SECURE, Signing, Tree, Zone
 from ..world import INTERFACE, NODE_V4, World
 
 SERVERS = 6
+SO_RCVBUFFORCE = 33
 OTHER_CLIENT_V4 = "10.53.1.2"
 # The resolver answers within `wall_ms_max`; a client waits a little longer.
 WAIT_S = limits()["wall_ms_max"] / 1000 + 1
@@ -299,3 +304,76 @@ def floods_of_names_that_do_not_exist_leave_live_names_answered(run: Run) -> str
     control: another client's names, new ones each time, are all answered."""
     scene = Scene(run, [Zone("flood.test.", WWW, None), Zone("floodsigned.test.", WWW, SECURE)])
     return "\n".join(_flood(scene, zone) for zone in ("flood.test.", "floodsigned.test."))
+
+
+@case
+def silent_servers_keep_nobody_waiting_but_those_who_ask_for_their_names(run: Run) -> str:
+    """Thousands of names of zones whose servers take each question and never answer: all clients are
+    told SERVFAIL and why in time, and another client's names are resolved as ever."""
+    zones_count, servers_count, questions = 200, 20, 6_000
+    body = "".join(
+        f"silent{index} NS ns.silent{index}\nns.silent{index} A {_silent_v4(index % servers_count)}\n"
+        for index in range(zones_count)
+    )
+    many = {"questions_max": 80_000}
+    scene = Scene(run, [], test_body=body, resolver=many, dataplane={"punts_per_second": {"rate": 0}})
+    scene.expect_live()
+    with contextlib.ExitStack() as stack:
+        for index in range(servers_count):
+            address = _silent_v4(index)
+            scene.authorities.add_address(INTERFACE, f"{address}/16")
+            with scene.authorities.inside():
+                silent = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            silent.bind((address, 53))
+        answered, slowest_s, waiting = _ask_at_once(scene, zones_count, questions)
+        live = [_timed(scene.expect_live) for _ in range(20)]
+    lost = [line for line in scene.node.nexus("metrics").splitlines() if "drops" in line and not line.endswith(" 0")]
+    expect(len(answered) == questions, f"{questions - len(answered)} questions were not answered; {lost}")
+    codes = {answer.extended_error for answer in answered}
+    expect(all(answer.rcode == dns.SERVFAIL for answer in answered), "something else than SERVFAIL")
+    expect(None not in codes, f"no reason: {codes}")
+    note = [f"{questions} questions, {waiting} waiting at once, {_rss_mib(scene):.0f} MiB, EDE {sorted(map(str, codes))}"]
+    note += [_below("seconds to SERVFAIL", slowest_s, WAIT_S), f"live names within {max(live) * 1000:.0f} ms"]
+    return "\n".join(note)
+
+
+def _silent_v4(index: int) -> str:
+    return f"10.53.9.{index + 1}"
+
+
+def _timed(act: Callable[[], None]) -> float:
+    started = time.monotonic()
+    act()
+    return time.monotonic() - started
+
+
+def _rss_mib(scene: Scene) -> float:
+    assert scene.node.control is not None
+    return rss_bytes(scene.node.control.pid) / 2**20
+
+
+def _ask_at_once(scene: Scene, zones_count: int, questions: int) -> tuple[list[dns.Message], float, int]:
+    """Asks for names of all silent zones, and for a live one now and then; answers, the longest time
+    until one, and how many waited when all had been asked."""
+    ask = dns.opt()
+    answers: dict[int, dns.Message] = {}
+    with scene.world.client.inside():
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client:
+        client.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        client.connect((NODE_V4, 53))
+        sent_s, slowest_s, waiting = {}, 0.0, 0
+        for index in range(questions):
+            name = f"n{index}.silent{index % zones_count}.test"
+            sent_s[index] = time.monotonic()
+            client.send(dns.query(name, ident=index, additional=(ask,)))
+            if index % 200 == 199:
+                scene.expect_live()
+                waiting = max(waiting, int(metric(scene.node, "nexus_resolver_waiting_questions")))
+        end = time.monotonic() + WAIT_S
+        while len(answers) < questions and (left := end - time.monotonic()) > 0:
+            if select.select([client], [], [], left)[0]:
+                answer = dns.decode(client.recv(65535))
+                answers[answer.ident] = answer
+                slowest_s = max(slowest_s, time.monotonic() - sent_s[answer.ident])
+    return list(answers.values()), slowest_s, waiting
