@@ -9,7 +9,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::size;
+use crate::{ResponseRateLimit, size};
 
 /// The packet path: interface, queues, cores, memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +61,8 @@ pub struct Dataplane {
     pub busy_poll: BusyPoll,
     /// Misses that one client (an IPv4 address, an IPv6 /64) may send to control.
     pub punts_per_second: PuntLimit,
+    /// Responses that one client network gets over UDP.
+    pub response_rate_limit: ResponseRateLimit,
 }
 
 impl Default for Dataplane {
@@ -80,6 +82,7 @@ impl Default for Dataplane {
             stale_max_secs: 86_400,
             busy_poll: BusyPoll::default(),
             punts_per_second: PuntLimit::default(),
+            response_rate_limit: ResponseRateLimit::default(),
         }
     }
 }

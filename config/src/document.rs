@@ -140,6 +140,7 @@ impl Config {
                 ),
             ));
         }
+        self.check_cookies()?;
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {
@@ -160,6 +161,23 @@ impl Config {
                     self.zones.len(),
                     self.dataplane.zones_max
                 ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_cookies(&self) -> Result<(), Problem> {
+        let cookies = &self.resolver.cookies;
+        if cookies.require && !cookies.enabled {
+            return Err(Problem::new(
+                "resolver.cookies.require",
+                "nobody could meet this while enabled is false; expected enabled: true",
+            ));
+        }
+        if cookies.previous_secret.is_some() && cookies.secret.is_none() {
+            return Err(Problem::new(
+                "resolver.cookies.previous_secret",
+                "expected a secret beside it",
             ));
         }
         Ok(())
@@ -210,6 +228,13 @@ impl Config {
             &mut self.resolver.trust_anchors,
         ] {
             if let crate::Source::File(file) = source {
+                *file = folder.join(&*file);
+            }
+        }
+        let cookies = &mut self.resolver.cookies;
+        let secrets = [&mut cookies.secret, &mut cookies.previous_secret];
+        for secret in secrets.into_iter().flatten() {
+            if let crate::CookieSecret::File(file) = secret {
                 *file = folder.join(&*file);
             }
         }

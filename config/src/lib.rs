@@ -1,8 +1,8 @@
 //! The one YAML file of both processes: keys, defaults, errors with file, line and key.
 //!
 //! Every key has a default and none is needed to start. An unknown key or a value out of range is
-//! an error that says where it stands and what was expected. This crate reads one file and touches
-//! nothing else: no socket, no interface, no zone file.
+//! an error that says where it stands and what was expected. This crate reads that file and, when
+//! asked, a secret that it names, and touches nothing else: no socket, no interface, no zone file.
 //!
 //! Start at [`Config::load`].
 
@@ -10,6 +10,7 @@
 
 mod api;
 mod consensus;
+mod cookies;
 mod ct;
 mod dataplane;
 mod document;
@@ -18,15 +19,18 @@ mod network;
 mod number;
 mod path;
 mod resolver;
+mod response_limit;
 mod size;
 mod zone;
 
 pub use api::Api;
 pub use consensus::Consensus;
+pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};
 pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
+pub use response_limit::ResponseRateLimit;
 pub use zone::Zone;

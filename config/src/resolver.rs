@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{Networks, size};
+use crate::{Cookies, Networks, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +63,8 @@ pub struct Resolver {
     pub timeouts: Timeouts,
     /// Limits on TCP connections from clients (RFC 7766).
     pub tcp: Tcp,
+    /// DNS cookies of clients (RFC 7873, RFC 9018).
+    pub cookies: Cookies,
     /// Questions being resolved at the same time; more are answered with SERVFAIL.
     #[serde(deserialize_with = "number::<1, 1000000, _, _>")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -97,6 +99,7 @@ impl Default for Resolver {
             ttl: Ttl::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
+            cookies: Cookies::default(),
             questions_max: 10_000,
             upstream_sockets_max: 4_096,
             identity: None,

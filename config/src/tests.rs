@@ -198,6 +198,26 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
     ("api: {}\napi: {}", (2, "api"), "duplicate"),
     ("node: [", (1, "node"), ""),
     ("node: 7", (1, "node"), "expected"),
+    (
+        "resolver:\n  cookies: {enabled: false, require: true}",
+        (2, "resolver.cookies.require"),
+        "expected enabled: true",
+    ),
+    (
+        "resolver:\n  cookies: {previous_secret: old}",
+        (2, "resolver.cookies.previous_secret"),
+        "a secret beside it",
+    ),
+    (
+        "dataplane:\n  response_rate_limit: {ipv6_bits: 65}",
+        (2, "dataplane.response_rate_limit.ipv6_bits"),
+        "from 1 to 64",
+    ),
+    (
+        "dataplane:\n  response_rate_limit: {exempt: [10.0.0.1/8]}",
+        (2, "dataplane.response_rate_limit.exempt[0]"),
+        "expected 10.0.0.0/8",
+    ),
 ];
 
 #[test]
@@ -247,12 +267,17 @@ fn relative_files_are_relative_to_the_configuration() {
     let path = folder.path().join("nexus.yaml");
     std::fs::write(
         &path,
-        "zones: [{name: a, file: a.zone}, {name: b, file: /b.zone}]",
+        "zones: [{name: a, file: a.zone}, {name: b, file: /b.zone}]\n\
+         resolver: {cookies: {secret: new.secret, previous_secret: /old.secret}}",
     )
     .unwrap();
     let config = Config::load(&path).unwrap();
     assert_eq!(config.zones[0].file, folder.path().join("a.zone"));
     assert_eq!(config.zones[1].file, Path::new("/b.zone"));
+    let file = |path: PathBuf| Some(crate::CookieSecret::File(path));
+    let cookies = config.resolver.cookies;
+    assert_eq!(cookies.secret, file(folder.path().join("new.secret")));
+    assert_eq!(cookies.previous_secret, file("/old.secret".into()));
 }
 
 #[test]

@@ -218,4 +218,5 @@ def hits(counters: dict[str, int]) -> int:
 def worker_answers(counters: dict[str, int]) -> int:
     """Everything that left through a worker's transmit ring as an answer."""
     errors = sum(count for name, count in counters.items() if name.startswith("errors_"))
-    return hits(counters) + counters.get("answers_control", 0) + errors
+    others = sum(counters.get(f"answers_{source}", 0) for source in ("control", "cookie", "slipped"))
+    return hits(counters) + others + errors

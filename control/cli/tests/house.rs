@@ -16,9 +16,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates that decide: no clock, socket, thread, file or randomness.
-const PURE: [&str; 3] = ["cache", "resolver", "wire"];
+const PURE: [&str; 4] = ["cache", "guard", "resolver", "wire"];
 /// Pure crates that need no operating system either.
-const NO_STD: [&str; 2] = ["cache", "wire"];
+const NO_STD: [&str; 3] = ["cache", "guard", "wire"];
 /// The only crates that may contain `unsafe`.
 const EDGE: [&str; 3] = ["bpf-redirect", "exchange", "port"];
 

@@ -97,12 +97,19 @@ counters! {
     answers_policy: Counter "nexus_control_answers_total" {source = "policy"} "Answers that control made, by where they came from.";
     answers_malformed: Counter "nexus_control_answers_total" {source = "malformed"} "Answers that control made, by where they came from.";
     answers_overload: Counter "nexus_control_answers_total" {source = "overload"} "Answers that control made, by where they came from.";
+    answers_cookie: Counter "nexus_control_answers_total" {source = "cookie"} "Answers that control made, by where they came from.";
+    answers_slipped: Counter "nexus_control_slipped_answers_total" {} "Answers over the client network's limit that were sent all the same: cut, or short errors.";
 
     drops_silent: Counter "nexus_control_drops_total" {reason = "silent"} "Messages that control did not answer, by reason.";
     drops_slot: Counter "nexus_control_drops_total" {reason = "slot"} "Messages that control did not answer, by reason.";
     drops_late: Counter "nexus_control_drops_total" {reason = "late"} "Messages that control did not answer, by reason.";
     drops_reply_ring: Counter "nexus_control_drops_total" {reason = "reply_ring"} "Messages that control did not answer, by reason.";
+    drops_response_limited: Counter "nexus_control_drops_total" {reason = "response_limited"} "Messages that control did not answer, by reason.";
     drops_send: Counter "nexus_control_drops_total" {reason = "send"} "Messages that control did not answer, by reason.";
+
+    cookies_client_only: Counter "nexus_control_cookies_total" {standing = "client_only"} "Queries with a COOKIE option that reached control, by what it proves.";
+    cookies_invalid: Counter "nexus_control_cookies_total" {standing = "invalid"} "Queries with a COOKIE option that reached control, by what it proves.";
+    cookies_valid: Counter "nexus_control_cookies_total" {standing = "valid"} "Queries with a COOKIE option that reached control, by what it proves.";
 
     table_insertions: Counter "nexus_control_table_insertions_total" {} "Answers put into the shared table.";
     attachments: Counter "nexus_control_attachments_total" {} "Times control attached to a dataplane.";

@@ -8,14 +8,14 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use resolver::zone::Kind;
-use wire::HEADER_BYTES;
 use wire::query::Query;
+use wire::{HEADER_BYTES, UDP_PAYLOAD_BYTES_MAX};
 
-use crate::responder::opt;
 use crate::zones::{ServedZone, ZoneTable};
 
 /// Zones that one answer may go on into. What needs more ends there, as in a circle.
 const HOPS_MAX: usize = 16;
+const TYPE_OPT: u8 = 41;
 
 /// An alias with what other zones of ours have behind it.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ fn question(query: &Query, name: &[u8]) -> Vec<u8> {
     message.extend_from_slice(&query.qclass.to_be_bytes());
     message.extend_from_slice(&opt(query.dnssec_ok()));
     message
+}
+
+/// OPT without options (RFC 6891 §6.1.2).
+fn opt(dnssec_ok: bool) -> [u8; 11] {
+    let [high, low] = UDP_PAYLOAD_BYTES_MAX.to_be_bytes();
+    let dnssec_ok = u8::from(dnssec_ok) << 7;
+    [0, 0, TYPE_OPT, high, low, 0, 0, dnssec_ok, 0, 0, 0]
 }
 
 /// NSEC, NSEC3, and the signatures over them.

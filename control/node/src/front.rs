@@ -268,10 +268,11 @@ impl Front {
         let Origin::Front(origin) = &finished.asked.origin else {
             unreachable!("the engine sends other answers elsewhere");
         };
-        self.responder.keep(finished);
+        let responder = &mut self.responder;
+        responder.keep(finished);
         match origin {
-            FrontOrigin::Punt(origin) => self.punts.deliver(origin, finished),
-            FrontOrigin::Datagram(origin) => self.kernel.deliver(origin, finished),
+            FrontOrigin::Punt(origin) => self.punts.deliver(origin, finished, responder),
+            FrontOrigin::Datagram(origin) => self.kernel.deliver(origin, finished, responder),
         }
     }
 
@@ -281,6 +282,9 @@ impl Front {
             Ok(sockets) => {
                 let region = self.punts.region();
                 self.responder.set_generations(region);
+                if let Some(region) = region {
+                    self.responder.adopt_secrets(region);
+                }
                 self.state.region.store(region.cloned().map(Arc::new));
                 self.kernel.on_attached(sockets, &mut self.responder);
             }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use config::Mode;
 use exchange::Region;
 use exchange::handover::SharedSocket;
+use guard::Permission;
+
+use wire::query::Query;
 
 use crate::clock;
 use crate::counters::Counters;
@@ -19,6 +22,7 @@ use crate::datagram::{ControlBuffer, Datagrams, Local, Received};
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
+use crate::gate::cut;
 use crate::question::{Finished, Origin};
 use crate::responder::{Responder, Verdict, Via};
 
@@ -218,6 +222,8 @@ impl KernelUdp {
         match responder.respond(&mut self.buffer[..], bytes, client.ip(), Via::Udp) {
             Verdict::Silent => {}
             Verdict::Answer { bytes, .. } => {
+                let permission = responder.permit_answer(&self.buffer[..bytes], client.ip());
+                let bytes = self.limited(bytes, permission, responder.query());
                 self.send(socket, bytes, client, local.as_ref());
             }
             Verdict::Resolve(resolve) => {
@@ -231,6 +237,8 @@ impl KernelUdp {
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
+                    let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
+                    let bytes = self.limited(bytes, permission, Some(query));
                     self.send(socket, bytes, client, local.as_ref());
                 }
             }
@@ -239,21 +247,35 @@ impl KernelUdp {
     }
 
     /// Sends an answer of the engine.
-    pub(crate) fn deliver(&mut self, origin: &DatagramOrigin, finished: &Finished) {
+    pub(crate) fn deliver(
+        &mut self,
+        origin: &DatagramOrigin,
+        finished: &Finished,
+        responder: &mut Responder,
+    ) {
         let written = self
             .finisher
             .write(finished, &mut self.buffer[..], Via::Udp);
         self.counters.answers_resolver.increment();
-        self.send(
-            &origin.socket,
-            written.bytes,
-            origin.client,
-            origin.local.as_ref(),
-        );
+        let permission = responder.permit(&self.buffer[..written.bytes], &finished.asked);
+        let bytes = self.limited(written.bytes, permission, Some(&finished.asked.query));
+        self.send(&origin.socket, bytes, origin.client, origin.local.as_ref());
+    }
+
+    /// How much of the response of `bytes` is to be sent; 0: nothing.
+    fn limited(&mut self, bytes: usize, permission: Permission, query: Option<&Query>) -> usize {
+        match (permission, query) {
+            (Permission::Drop, _) => 0,
+            (Permission::Slip, Some(query)) => cut(&mut self.buffer[..], query),
+            (Permission::Slip, None) | (Permission::Send, _) => bytes,
+        }
     }
 
     fn send(&self, socket: &Datagrams, bytes: usize, client: SocketAddr, local: Option<&Local>) {
         let message = &self.buffer[..bytes];
+        if message.is_empty() {
+            return;
+        }
         if let Err(error) = socket.send(message, client, local) {
             tracing::debug!(%client, %error, "send");
             self.counters.drops_send.increment();

@@ -12,6 +12,7 @@ pub mod admin;
 pub mod start;
 
 mod front;
+mod gate;
 
 mod responder;
 

@@ -9,12 +9,15 @@ use exchange::{
     ClaimError, ControlSide, Doorbell, GenerationsWriter, Heartbeat, PuntConsumer, Region,
     ReplyMeta, TableWriter, WorkerEvents,
 };
+use guard::Permission;
 use wire::UDP_PAYLOAD_BYTES_MAX;
+use wire::query::Query;
 
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
+use crate::gate::cut;
 use crate::generations::{Published, State, bump_all};
 use crate::kept::encode;
 use crate::outbound::{Outbound, Outgoing, Template};
@@ -241,11 +244,17 @@ impl Punts {
         match responder.respond(&mut self.buffer[..], bytes, client, Via::Udp) {
             Verdict::Silent => {}
             Verdict::Answer { bytes, keep } => {
-                let reply = self.reply(worker, &template, bytes, keep.as_ref());
+                let permission = responder.permit_answer(&self.buffer[..bytes], client);
+                // What this client does not get is still of use to others.
+                let reply = permission != Permission::Send
+                    || self.reply(worker, &template, bytes, keep.as_ref());
                 if let (true, Some(keep), Some(query)) =
                     (reply, keep.filter(|keep| keep.table), responder.query())
                 {
                     self.insert(Source::Buffer(bytes), &keep, query);
+                }
+                if let (Permission::Slip, Some(query)) = (permission, responder.query()) {
+                    self.reply_cut(worker, &template, query);
                 }
             }
             Verdict::Resolve(resolve) => {
@@ -260,7 +269,10 @@ impl Punts {
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
-                    self.reply(worker, &template, bytes, None);
+                    let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
+                    if permission != Permission::Drop {
+                        self.reply(worker, &template, bytes, None);
+                    }
                 }
             }
             Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
@@ -269,7 +281,12 @@ impl Punts {
     }
 
     /// Sends an answer of the engine, and keeps it for all workers.
-    pub(crate) fn deliver(&mut self, origin: &PuntOrigin, finished: &Finished) {
+    pub(crate) fn deliver(
+        &mut self,
+        origin: &PuntOrigin,
+        finished: &Finished,
+        responder: &mut Responder,
+    ) {
         let attachment = self.attachment.as_ref().map(|attachment| attachment.number);
         if attachment != Some(origin.attachment) {
             self.counters.drops_late.increment();
@@ -288,16 +305,24 @@ impl Punts {
         });
         // A worker keeps what it is sent: not what was cut to fit this client.
         let whole = keep.filter(|_| written.whole);
-        self.reply(
-            origin.worker,
-            &origin.template,
-            written.bytes,
-            whole.as_ref(),
-        );
+        let (worker, template) = (origin.worker, &origin.template);
+        match responder.permit(&self.buffer[..written.bytes], asked) {
+            Permission::Send => {
+                self.reply(worker, template, written.bytes, whole.as_ref());
+            }
+            Permission::Slip => self.reply_cut(worker, template, &asked.query),
+            Permission::Drop => {}
+        }
         self.counters.answers_resolver.increment();
         if let Some(keep) = keep {
             self.insert(Source::Message(&resolved.message), &keep, &asked.query);
         }
+    }
+
+    /// Sends TC in place of the response at the front of the buffer.
+    fn reply_cut(&mut self, worker: usize, template: &Template, query: &Query) {
+        let bytes = cut(&mut self.buffer[..], query);
+        self.reply(worker, template, bytes, None);
     }
 
     /// Puts the message at the front of the buffer into a worker's reply ring. False if there is

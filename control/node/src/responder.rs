@@ -7,10 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::Networks;
+use guard::{Permission, Standing};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
 use resolver::zone::{Kind, Transfer};
-use wire::answer::write_error;
+use wire::answer::{opt_bytes, write_error, write_opt};
 use wire::query::{Query, QueryError};
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
@@ -18,6 +19,7 @@ use crate::chaos::Chaos;
 use crate::counters::Counters;
 use crate::finish::Finisher;
 use crate::follow::{Followed, follow};
+use crate::gate::{CookieKeeper, Gate};
 use crate::kept::Kept;
 use crate::question::{Alias, Asked, Finished, Origin};
 use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
@@ -138,6 +140,7 @@ impl Responders {
             generations: None,
             kept: None,
             query: None,
+            gate: None,
         }
     }
 }
@@ -152,6 +155,8 @@ pub(crate) struct Responder {
     /// Resolved answers, for a thread that asks again and again.
     kept: Option<Kept>,
     query: Option<Query>,
+    /// For UDP alone.
+    gate: Option<Gate>,
 }
 
 /// What the configuration says about clients.
@@ -161,6 +166,8 @@ pub(crate) struct Policy {
     pub allow: Networks,
     /// Texts of class CHAOS.
     pub chaos: Chaos,
+    /// Checks cookies; `None` if they are ignored.
+    pub cookies: Option<CookieKeeper>,
 }
 
 impl Responder {
@@ -189,6 +196,36 @@ impl Responder {
         self.kept.as_mut().map_or(0, |kept| kept.forget(name))
     }
 
+    /// Takes over the cookie secrets of the dataplane that we are attached to.
+    pub(crate) fn adopt_secrets(&self, region: &exchange::Region) {
+        if let Some(cookies) = &self.policy.cookies {
+            cookies.adopt(region.cookie_secrets());
+        }
+    }
+
+    /// Limits the responses of [`Self::permit`].
+    pub(crate) fn set_gate(&mut self, gate: Gate) {
+        self.gate = Some(gate);
+    }
+
+    /// Whether the response to `client`, to the query of the last answer, may be sent over UDP.
+    pub(crate) fn permit_answer(&mut self, response: &[u8], client: IpAddr) -> Permission {
+        let Some(gate) = &mut self.gate else {
+            return Permission::Send;
+        };
+        gate.permit(response, self.query.as_ref(), client, &self.counters)
+    }
+
+    /// Whether the response to a query that was passed on may be sent over UDP.
+    pub(crate) fn permit(&mut self, response: &[u8], asked: &Asked) -> Permission {
+        match (&mut self.gate, asked.client) {
+            (Some(gate), Some(client)) => {
+                gate.permit(response, Some(&asked.query), client, &self.counters)
+            }
+            _ => Permission::Send,
+        }
+    }
+
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
@@ -213,7 +250,14 @@ impl Responder {
     ) -> Verdict {
         self.query = None;
         match Query::parse(&buffer[..query_bytes]) {
-            Ok(query) => {
+            Ok(mut query) => {
+                if self.rejects_cookie(&mut query, &buffer[..query_bytes], client, via) {
+                    self.counters.answers_policy.increment();
+                    let bytes =
+                        write_error(buffer, query_bytes, Some(&query), rcode::BADCOOKIE, None);
+                    self.query = Some(query);
+                    return Verdict::Answer { bytes, keep: None };
+                }
                 let verdict = self.decide(&query, buffer, query_bytes, client, via);
                 match verdict {
                     Decision::Answer { bytes, keep } => {
@@ -233,8 +277,37 @@ impl Responder {
                     Decision::Transfer(transfer) => Verdict::Transfer(transfer),
                 }
             }
+            Err(QueryError::QuestionCount(0)) => self.cookie_only(buffer, query_bytes, client),
             Err(error) => self.malformed(buffer, query_bytes, error),
         }
+    }
+
+    /// Checks the cookies of a query, and whether it is to get BADCOOKIE for them (RFC 7873 §5.2.3,
+    /// §5.2.4). A connection proves an address as well.
+    fn rejects_cookie(&self, query: &mut Query, message: &[u8], client: IpAddr, via: Via) -> bool {
+        let Some(cookies) = &self.policy.cookies else {
+            return false;
+        };
+        let standing = cookies.check(query, message, client, &self.counters);
+        via == Via::Udp && cookies.rejects(standing)
+    }
+
+    /// A query without question, for a cookie alone (RFC 7873 §5.4).
+    fn cookie_only(&mut self, buffer: &mut [u8], query_bytes: usize, client: IpAddr) -> Verdict {
+        let message = &buffer[..query_bytes];
+        let (Some(cookies), Ok(mut query)) =
+            (&self.policy.cookies, Query::parse_cookie_only(message))
+        else {
+            return self.malformed(buffer, query_bytes, QueryError::QuestionCount(0));
+        };
+        let code = match cookies.check(&mut query, message, client, &self.counters) {
+            Standing::Invalid => rcode::BADCOOKIE,
+            _ => 0,
+        };
+        self.counters.answers_cookie.increment();
+        let bytes = write_error(buffer, query_bytes, Some(&query), code, None);
+        self.query = Some(query);
+        Verdict::Answer { bytes, keep: None }
     }
 
     /// SERVFAIL for a query that nobody has time for. The query is still at the front of `buffer`.
@@ -482,10 +555,6 @@ enum Decision {
     Transfer(Box<Transfer>),
 }
 
-/// OPT without options (RFC 6891 §6.1.2).
-const OPT_BYTES: usize = 11;
-const TYPE_OPT: u16 = 41;
-
 /// A zone's answer as it was written.
 struct ZoneAnswer {
     kind: Kind,
@@ -519,15 +588,15 @@ impl ZoneAnswer {
 
     fn write_within(served: &ServedZone, query: &Query, buffer: &mut [u8], limit: usize) -> Self {
         let limit = limit.min(buffer.len());
-        let opt_bytes = if query.edns.is_some() { OPT_BYTES } else { 0 };
+        let opt_bytes = opt_bytes(query);
         let outcome = served.zone.answer(query, buffer, limit - opt_bytes);
         let mut bytes = outcome.total_bytes;
         // RA: there is a resolver here, whoever may use it.
         let flags = outcome.flags | flag::RA;
         buffer[2..4].copy_from_slice(&flags.to_be_bytes());
         if query.edns.is_some() {
-            buffer[bytes..bytes + OPT_BYTES].copy_from_slice(&opt(query.dnssec_ok()));
-            bytes += OPT_BYTES;
+            write_opt(&mut buffer[bytes..bytes + opt_bytes], query);
+            bytes += opt_bytes;
             let additional = outcome.counts[2].saturating_add(1);
             buffer[10..12].copy_from_slice(&additional.to_be_bytes());
         }
@@ -541,24 +610,6 @@ impl ZoneAnswer {
     }
 }
 
-pub(crate) fn opt(dnssec_ok: bool) -> [u8; OPT_BYTES] {
-    let ([type_high, type_low], [size_high, size_low]) =
-        (TYPE_OPT.to_be_bytes(), UDP_PAYLOAD_BYTES_MAX.to_be_bytes());
-    [
-        0,
-        type_high,
-        type_low,
-        size_high,
-        size_low,
-        0,
-        0,
-        u8::from(dnssec_ok) << 7,
-        0,
-        0,
-        0,
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -568,6 +619,10 @@ mod tests {
     use crate::zones::Zones;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const SECRETS: guard::Secrets = guard::Secrets {
+        current: [7; 16],
+        previous: None,
+    };
     const OTHER: &str = "\
 @ 60 SOA ns.example. hostmaster 1 3600 600 86400 60
 @ 60 NS ns.example.
@@ -605,6 +660,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
         let policy = Policy {
             allow: Networks::local(),
             chaos: Chaos::new("box".into(), "1".into()),
+            cookies: Some(CookieKeeper::new(SECRETS, false)),
         };
         let responders = Responders {
             zones: zones.shared(),
@@ -693,8 +749,8 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
         ];
         bolero::check!()
             .with_iterations(20_000)
-            .with_type::<(u8, u8, u16, u8, u16, bool)>()
-            .for_each(|&(name, class, qtype, flags, size, edns)| {
+            .with_type::<(u8, u8, u16, u8, u16, bool, bool)>()
+            .for_each(|&(name, class, qtype, flags, size, edns, cookie)| {
                 let name = names[usize::from(name) % names.len()];
                 // Mostly the types and classes that mean something.
                 let qtype = if qtype & 1 == 0 { qtype } else { qtype % 260 };
@@ -704,7 +760,11 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
                     message[11] = 1;
                     message.extend_from_slice(&[0, 0, 41]);
                     message.extend_from_slice(&size.to_be_bytes());
-                    message.extend_from_slice(&[0, 0, flags & 0x80, 0, 0, 0]);
+                    let option = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+                    let option = if cookie { &option[..] } else { &[] };
+                    let length = u8::try_from(option.len()).unwrap();
+                    message.extend_from_slice(&[0, 0, flags & 0x80, 0, 0, length]);
+                    message.extend_from_slice(option);
                 }
                 let mut responder = responders.responder();
                 check(&mut responder, &message, Via::Udp);

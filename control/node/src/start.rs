@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use config::{Config, Dnssec, Source};
+use guard::Secrets;
 use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::control::{Control, FrontState, Inner};
 use crate::counters::Counters;
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
+use crate::gate::{CookieKeeper, Gate};
 use crate::generations::State;
 use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
@@ -31,7 +33,7 @@ use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
-use crate::responder::{Policy, Responders};
+use crate::responder::{Policy, Responder, Responders};
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
 
@@ -59,6 +61,8 @@ pub enum StartError {
         /// The line and what was expected.
         error: HintsError,
     },
+    /// The cookie secret cannot be used: the file, and why.
+    CookieSecret(config::SecretError),
     /// The trust anchors cannot be used: the file, and why.
     Anchors(String),
     /// A socket cannot be opened.
@@ -83,6 +87,7 @@ impl fmt::Display for StartError {
                 error.line.map_or(Ok(()), |line| write!(out, ":{line}"))?;
                 write!(out, ": {error}")
             }
+            Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
@@ -142,7 +147,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(config)),
+        policy: Arc::new(policy(config)?),
         counters: Arc::clone(&counters),
     };
     let runtime = runtime()?;
@@ -152,11 +157,9 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
     let generations = State::new(config.api.socket.with_extension("zones"));
-    let mut responder = responders.responder();
-    responder.set_kept(kept(config)?);
     let front = Front::new(
         inbox,
-        responder,
+        udp_responder(config, &responders)?,
         Punts::new(handle.clone(), Arc::clone(&counters), generations),
         sockets.kernel,
         attacher.attaching(),
@@ -199,11 +202,12 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     })
 }
 
-fn policy(config: &Config) -> Policy {
-    Policy {
+fn policy(config: &Config) -> Result<Policy, StartError> {
+    Ok(Policy {
         allow: config.resolver.allow.clone(),
         chaos: chaos(config),
-    }
+        cookies: cookies(config)?,
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
@@ -398,18 +402,6 @@ fn open_udp(
     }
 }
 
-/// What nobody can predict.
-fn random<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
-    let mut random = [0; BYTES];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    let filled = rustix::rand::getrandom(&mut random[..], flags)
-        .map_err(|error| StartError::Resources(error.into()))?;
-    if filled != random.len() {
-        return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
-    }
-    Ok(random)
-}
-
 /// The memory of the front thread, under keys of its own.
 fn kept(config: &Config) -> Result<Kept, StartError> {
     let bytes = usize::try_from(config.resolver.message_cache_bytes).unwrap_or(usize::MAX);
@@ -438,6 +430,43 @@ fn begin_trust(config: &Config, engine: &mut Engine) -> (Arc<TrustFiles>, Option
     let (keeper, writer) = TrustKeeper::new(&files, state);
     engine.keep_trust(keeper);
     (files, rolls_over.then_some(writer))
+}
+
+/// What nobody can predict.
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    let filled = rustix::rand::getrandom(&mut bytes[..], flags)
+        .map_err(|error| StartError::Resources(error.into()))?;
+    if filled != bytes.len() {
+        return Err(StartError::Resources(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(bytes)
+}
+
+/// With the secrets of the configuration, or a random one until a dataplane brings its own.
+fn cookies(config: &Config) -> Result<Option<CookieKeeper>, StartError> {
+    let from = &config.resolver.cookies;
+    if !from.enabled {
+        return Ok(None);
+    }
+    let secrets = match from.secrets().map_err(StartError::CookieSecret)? {
+        Some((current, previous)) => Secrets { current, previous },
+        None => Secrets {
+            current: random()?,
+            previous: None,
+        },
+    };
+    Ok(Some(CookieKeeper::new(secrets, from.require)))
+}
+
+/// The responder of the front thread, which alone sends over UDP.
+fn udp_responder(config: &Config, responders: &Responders) -> Result<Responder, StartError> {
+    let key = u64::from_ne_bytes(random()?);
+    let mut responder = responders.responder();
+    responder.set_gate(Gate::new(&config.dataplane.response_rate_limit, key));
+    responder.set_kept(kept(config)?);
+    Ok(responder)
 }
 
 /// What the resolver needs to know, out of the configuration.
@@ -546,6 +575,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
     let policy = Policy {
         allow,
         chaos: chaos(config),
+        cookies: None,
     };
     Lookups {
         responders: Responders {

@@ -5,7 +5,7 @@ mod support;
 use cache::{Cache, ENTRY_BYTES_MAX, Entry, EntryError, EntryMeta, Hasher, encode};
 use support::{Generation, entry, qname, response};
 use wire::answer::{Age, write_answer};
-use wire::query::Query;
+use wire::query::{CheckedCookie, Query};
 
 const META: EntryMeta = EntryMeta {
     stored_at: 5,
@@ -14,7 +14,7 @@ const META: EntryMeta = EntryMeta {
     generation: 2,
 };
 
-/// Does with an entry whatever a worker does, for a query with and one without EDNS.
+/// Does with an entry whatever a worker does, for queries without EDNS, with it, and with a cookie.
 fn use_entry(cache: &mut Cache, entry: &Entry<'_>) {
     assert!(entry.as_bytes().len() <= ENTRY_BYTES_MAX);
     assert!(entry.as_bytes().len().is_multiple_of(8));
@@ -22,20 +22,33 @@ fn use_entry(cache: &mut Cache, entry: &Entry<'_>) {
     let key = entry.key();
     let slot = cache.locate(key.hash);
     cache.get(slot, &key, 6, &Generation(2));
-    for with_opt in [false, true] {
-        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(with_opt)];
+    let opts: [&[u8]; 3] = [
+        &[],
+        &[0, 0, 41, 0xff, 0xff, 0, 0, 0x80, 0, 0, 0],
+        b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08client-c",
+    ];
+    for opt in opts {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!opt.is_empty())];
         message.extend(entry.qname());
         message.extend([0, 1, 0, 1]);
-        if with_opt {
-            message.extend([0, 0, 41, 0xff, 0xff, 0, 0, 0x80, 0, 0, 0]);
+        message.extend(opt);
+        let mut query = Query::parse(&message).expect("the name of an entry is a name");
+        if let Some(edns) = &mut query.edns {
+            edns.checked_cookie = Some(CheckedCookie {
+                server: [0xc5; 16],
+                is_valid: true,
+            });
         }
-        let query = Query::parse(&message).expect("the name of an entry is a name");
         message.resize(1400, 0);
         for age in [Age::Fresh(100), Age::Fresh(u32::MAX), Age::Stale] {
             let limit = query.response_limit(1232);
             let mut message = message.clone();
             let bytes = write_answer(&mut message, &query, &entry.answer(), age, limit);
             assert!(bytes <= usize::from(limit));
+            let cookie =
+                b"client-c\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5\xc5";
+            let sent = message[..bytes].windows(24).any(|part| part == cookie);
+            assert!(sent || !query.has_cookie());
         }
     }
 }
@@ -182,4 +195,32 @@ fn entry_gives_back_what_was_encoded() {
     assert_eq!(answer.counts, [2, 0, 0]);
     assert_eq!(answer.required_bytes, 32);
     assert_eq!(answer.ttl_offsets, [6, 0, 22, 0]);
+}
+
+#[test]
+fn cookies_and_padding_of_a_response_are_not_kept() {
+    let hasher = Hasher::new(1, 2);
+    let qname = qname(9);
+    let key = hasher.key_of(&qname, 1, 1, 1);
+    let entry = |options: &[u8]| {
+        let mut message = response(&qname, 2, 1000);
+        message[11] = 1;
+        message.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0]);
+        message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+        message.extend(options);
+        let mut out = [0; ENTRY_BYTES_MAX];
+        let length = encode(&message, &key, &META, &mut out).unwrap();
+        out[..length].to_vec()
+    };
+    let plain = entry(&[]);
+    bolero::check!()
+        .with_iterations(5_000)
+        .with_type::<(Vec<u8>, bool)>()
+        .for_each(|(data, is_cookie)| {
+            let data = &data[..data.len().min(99)];
+            let code = if *is_cookie { 10 } else { 12 };
+            let mut option = vec![0, code, 0, u8::try_from(data.len()).unwrap()];
+            option.extend(data);
+            assert_eq!(entry(&option), plain);
+        });
 }

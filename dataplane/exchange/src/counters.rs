@@ -126,10 +126,13 @@ counters! {
     answers_table: Counter "nexus_answers_total" {source = "table"} "Answers sent, by where they came from.";
     answers_stale: Counter "nexus_answers_total" {source = "stale"} "Answers sent, by where they came from.";
     answers_control: Counter "nexus_answers_total" {source = "control"} "Answers sent, by where they came from.";
+    answers_slipped: Counter "nexus_answers_total" {source = "slipped"} "Answers sent, by where they came from.";
+    answers_cookie: Counter "nexus_answers_total" {source = "cookie"} "Answers sent, by where they came from.";
     errors_formerr: Counter "nexus_errors_total" {rcode = "formerr"} "Error responses that the worker made itself.";
     errors_notimp: Counter "nexus_errors_total" {rcode = "notimp"} "Error responses that the worker made itself.";
     errors_badvers: Counter "nexus_errors_total" {rcode = "badvers"} "Error responses that the worker made itself.";
     errors_servfail: Counter "nexus_errors_total" {rcode = "servfail"} "Error responses that the worker made itself.";
+    errors_badcookie: Counter "nexus_errors_total" {rcode = "badcookie"} "Error responses that the worker made itself.";
 
     drops_frame: Counter "nexus_drops_total" {reason = "frame"} "Packets dropped, by reason.";
     drops_short: Counter "nexus_drops_total" {reason = "short"} "Packets dropped, by reason.";
@@ -137,8 +140,13 @@ counters! {
     drops_oversize: Counter "nexus_drops_total" {reason = "oversize"} "Packets dropped, by reason.";
     drops_punt_full: Counter "nexus_drops_total" {reason = "punt_full"} "Packets dropped, by reason.";
     drops_punt_limited: Counter "nexus_drops_total" {reason = "punt_limited"} "Packets dropped, by reason.";
+    drops_response_limited: Counter "nexus_drops_total" {reason = "response_limited"} "Packets dropped, by reason.";
     drops_reply_invalid: Counter "nexus_drops_total" {reason = "reply_invalid"} "Packets dropped, by reason.";
     drops_tx_full: Counter "nexus_drops_total" {reason = "tx_full"} "Packets dropped, by reason.";
+
+    cookies_client_only: Counter "nexus_cookies_total" {standing = "client_only"} "Queries with a COOKIE option, by what it proves.";
+    cookies_invalid: Counter "nexus_cookies_total" {standing = "invalid"} "Queries with a COOKIE option, by what it proves.";
+    cookies_valid: Counter "nexus_cookies_total" {standing = "valid"} "Queries with a COOKIE option, by what it proves.";
 
     punts: Counter "nexus_punts_total" {} "Queries passed to control.";
     replies: Counter "nexus_replies_total" {} "Messages taken from control's reply ring.";

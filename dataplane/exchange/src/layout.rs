@@ -1,7 +1,7 @@
 //! Where everything lies in the region, computed from five numbers and never read back from it.
 //!
 //! ```text
-//! 0      Header          numbers, hash keys
+//! 0      Header          numbers, hash keys, cookie secrets
 //! 1024   StatusBlock     written by the dataplane
 //! 2048   ControlBlock    written by control (epoch: by the dataplane)
 //! 4096   WorkerBlock     one page a worker: heartbeat, ring indices, counters, histogram
@@ -99,6 +99,10 @@ pub(crate) struct Header {
     pub(crate) table_buckets: AtomicU64,
     pub(crate) zones_max: AtomicU64,
     pub(crate) hash_keys: [AtomicU64; 2],
+    pub(crate) cookie_secret: [AtomicU64; 2],
+    /// Means something only if the next word is not 0.
+    pub(crate) cookie_secret_previous: [AtomicU64; 2],
+    pub(crate) has_cookie_secret_previous: AtomicU64,
 }
 
 /// What the dataplane says about itself, behind a sequence lock.
@@ -137,7 +141,7 @@ pub(crate) struct WorkerBlock {
     pub(crate) latency: Histogram,
 }
 
-const _: () = assert!(size_of::<Header>() == 88);
+const _: () = assert!(size_of::<Header>() == 128);
 const _: () = assert!(size_of::<Header>() <= STATUS_OFFSET);
 const _: () = assert!(size_of::<StatusBlock>() == 296);
 const _: () = assert!(STATUS_OFFSET + size_of::<StatusBlock>() <= CONTROL_OFFSET);

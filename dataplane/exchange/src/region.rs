@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as LocalU64, Ordering as LocalOrdering};
 
+use guard::{Secret, Secrets};
 use rustix::fs::{MemfdFlags, Mode as FileMode, OFlags, SealFlags};
 use rustix::io::Errno;
 
@@ -106,15 +107,23 @@ struct Inner {
     memory: OwnedFd,
     /// A second, read-only open of the memory, for observers; the creator's alone.
     memory_read_only: Option<OwnedFd>,
-    hash_keys: (u64, u64),
+    keys: Keys,
     claims: Arc<Claims>,
     epochs: LocalU64,
 }
 
 impl Region {
     /// Makes the memory: zeroed, sealed in size, readable and writable by this user alone, with
-    /// fresh random hash keys. Pages are allocated as they are touched.
+    /// fresh random hash keys and cookie secret. Pages are allocated as they are touched.
     pub fn create(config: &RegionConfig) -> Result<Self, CreateError> {
+        Self::create_with_secrets(config, None)
+    }
+
+    /// The same with given cookie secrets, those of an anycast set; `None` for a random one.
+    pub fn create_with_secrets(
+        config: &RegionConfig,
+        secrets: Option<Secrets>,
+    ) -> Result<Self, CreateError> {
         let layout = Layout::new(config)?;
         let memory = create_memory(layout.bytes() as u64)?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memory));
@@ -130,32 +139,24 @@ impl Region {
                 operation: "mmap",
                 error,
             })?;
-        let mut random = [0_u8; 16];
-        let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| CreateError::Kernel {
-                operation: "getrandom",
-                error,
-            })?;
-        if filled != random.len() {
-            return Err(CreateError::Kernel {
-                operation: "getrandom",
-                error: Errno::IO,
-            });
-        }
-        let keys = u128::from_le_bytes(random);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the two halves of 128 bits"
-        )]
-        let hash_keys = (keys as u64, (keys >> 64) as u64);
-        write_header(mapping.value(0), &layout, hash_keys);
+        let keys = Keys {
+            hash: words(&random()?),
+            cookie_secrets: match secrets {
+                Some(secrets) => secrets,
+                None => Secrets {
+                    current: random()?,
+                    previous: None,
+                },
+            },
+        };
+        write_header(mapping.value(0), &layout, &keys);
         Ok(Self(Arc::new(Inner {
             mapping: Arc::new(mapping),
             layout,
             role: Role::Creator,
             memory,
             memory_read_only: Some(read_only),
-            hash_keys,
+            keys,
             claims: Arc::default(),
             epochs: LocalU64::new(0),
         })))
@@ -179,7 +180,7 @@ impl Region {
             });
         }
         let probe = Mapping::new(&memory, size_of::<Header>(), false).map_err(kernel("mmap"))?;
-        let (layout, hash_keys) = read_header(probe.value(0))?;
+        let (layout, keys) = read_header(probe.value(0))?;
         let expected = layout.bytes() as u64;
         if found != expected {
             return Err(AttachError::Size { found, expected });
@@ -192,7 +193,7 @@ impl Region {
             role: Role::Attached(attachment),
             memory,
             memory_read_only: None,
-            hash_keys,
+            keys,
             claims: Arc::default(),
             epochs: LocalU64::new(0),
         })))
@@ -205,7 +206,7 @@ impl Region {
             return Err(ClaimError::Role);
         }
         // The control before may have scribbled over it.
-        write_header(self.0.mapping.value(0), &self.0.layout, self.0.hash_keys);
+        write_header(self.0.mapping.value(0), &self.0.layout, &self.0.keys);
         let epoch = self.0.epochs.fetch_add(1, LocalOrdering::Relaxed) + 1;
         self.control_block().epoch.0.store(epoch, Ordering::Release);
         Ok(epoch)
@@ -344,7 +345,13 @@ impl Region {
     /// Keys of the hash that finds entries in caches and in the answer table.
     #[must_use]
     pub fn hash_keys(&self) -> (u64, u64) {
-        self.0.hash_keys
+        self.0.keys.hash
+    }
+
+    /// Secrets of server cookies, so that both planes take each other's.
+    #[must_use]
+    pub fn cookie_secrets(&self) -> Secrets {
+        self.0.keys.cookie_secrets
     }
 
     /// Counters of one worker, at about this moment.
@@ -463,8 +470,57 @@ fn create_memory(bytes: u64) -> Result<OwnedFd, CreateError> {
     Ok(memory)
 }
 
-fn write_header(header: &Header, layout: &Layout, hash_keys: (u64, u64)) {
+/// What both planes must have alike.
+#[derive(Clone, Copy)]
+struct Keys {
+    hash: (u64, u64),
+    cookie_secrets: Secrets,
+}
+
+impl core::fmt::Debug for Keys {
+    /// Keeps the keys out of logs.
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("Keys(..)")
+    }
+}
+
+fn random() -> Result<Secret, CreateError> {
+    let failed = |error| CreateError::Kernel {
+        operation: "getrandom",
+        error,
+    };
+    let mut random = Secret::default();
+    let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(failed)?;
+    if filled == random.len() {
+        Ok(random)
+    } else {
+        Err(failed(Errno::IO))
+    }
+}
+
+/// Sixteen bytes as they lie in two words.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves of 128 bits"
+)]
+fn words(bytes: &Secret) -> (u64, u64) {
+    let both = u128::from_le_bytes(*bytes);
+    (both as u64, (both >> 64) as u64)
+}
+
+fn bytes((low, high): (u64, u64)) -> Secret {
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+}
+
+fn write_header(header: &Header, layout: &Layout, keys: &Keys) {
     let config = layout.config();
+    let Secrets { current, previous } = keys.cookie_secrets;
+    let current = words(&current);
+    let (previous, has_previous) = match &previous {
+        Some(previous) => (words(previous), 1),
+        None => ((0, 0), 0),
+    };
     let numbers = [
         (&header.version, LAYOUT_VERSION),
         (&header.fingerprint, LAYOUT_FINGERPRINT),
@@ -474,8 +530,13 @@ fn write_header(header: &Header, layout: &Layout, hash_keys: (u64, u64)) {
         (&header.reply_slots, u64::from(config.reply_slots)),
         (&header.table_buckets, u64::from(config.table_buckets)),
         (&header.zones_max, u64::from(config.zones_max)),
-        (&header.hash_keys[0], hash_keys.0),
-        (&header.hash_keys[1], hash_keys.1),
+        (&header.hash_keys[0], keys.hash.0),
+        (&header.hash_keys[1], keys.hash.1),
+        (&header.cookie_secret[0], current.0),
+        (&header.cookie_secret[1], current.1),
+        (&header.cookie_secret_previous[0], previous.0),
+        (&header.cookie_secret_previous[1], previous.1),
+        (&header.has_cookie_secret_previous, has_previous),
     ];
     for (word, value) in numbers {
         word.store(value, Ordering::Relaxed);
@@ -483,7 +544,7 @@ fn write_header(header: &Header, layout: &Layout, hash_keys: (u64, u64)) {
     header.magic.store(MAGIC, Ordering::Release);
 }
 
-fn read_header(header: &Header) -> Result<(Layout, (u64, u64)), AttachError> {
+fn read_header(header: &Header) -> Result<(Layout, Keys), AttachError> {
     // Relaxed loads: the probe is mapped read-only. The descriptor came after the header.
     let read = |word: &crate::sync::AtomicU64| word.load(Ordering::Relaxed);
     if read(&header.magic) != MAGIC {
@@ -511,8 +572,14 @@ fn read_header(header: &Header) -> Result<(Layout, (u64, u64)), AttachError> {
     if found != expected {
         return Err(AttachError::Size { found, expected });
     }
-    Ok((
-        layout,
-        (read(&header.hash_keys[0]), read(&header.hash_keys[1])),
-    ))
+    let pair = |[first, second]: &[crate::sync::AtomicU64; 2]| (read(first), read(second));
+    let has_previous = read(&header.has_cookie_secret_previous) != 0;
+    let keys = Keys {
+        hash: pair(&header.hash_keys),
+        cookie_secrets: Secrets {
+            current: bytes(pair(&header.cookie_secret)),
+            previous: has_previous.then(|| bytes(pair(&header.cookie_secret_previous))),
+        },
+    };
+    Ok((layout, keys))
 }

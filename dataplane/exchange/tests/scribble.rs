@@ -22,7 +22,7 @@ const NOW: u32 = 1000;
 /// Messages that either side takes in one round.
 const BATCH_MAX: usize = 8;
 /// Magic, version and the numbers of the layout.
-const HEADER_BYTES: usize = 88;
+const HEADER_BYTES: usize = 128;
 
 /// Writes a few random bytes at a random place, most often where indices and heads of slots and
 /// buckets are; now and then a small number, which may be plausible there.

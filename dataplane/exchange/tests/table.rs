@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Lookup};
 use common::{SMALL_TABLE_OFFSET, entry, name, small};
 use exchange::{BUCKET_ENTRIES_MAX, ControlSide, Region, RegionConfig, Superseded, TableReader};
+use guard::Secrets;
 
 const NOW: u32 = 1000;
 const DAY: u32 = 86_400;
@@ -309,4 +310,25 @@ fn any_bytes_in_a_bucket_are_survived_by_reader_and_writer() {
                 .unwrap();
             assert_eq!(table.get(1, NOW), "fresh 0");
         });
+}
+
+#[test]
+fn both_planes_have_the_same_cookie_secrets_whether_random_or_given() {
+    let random = Region::create(&small()).unwrap();
+    let secrets = random.cookie_secrets();
+    assert_ne!(secrets.current, [0; 16]);
+    assert_eq!(secrets.previous, None);
+    assert_eq!(random.attach_control().unwrap().cookie_secrets(), secrets);
+    let another = Region::create(&small()).unwrap();
+    assert_ne!(another.cookie_secrets().current, secrets.current);
+
+    for previous in [None, Some([0; 16]), Some([7; 16])] {
+        let given = Secrets {
+            current: core::array::from_fn(|index| u8::try_from(index).unwrap()),
+            previous,
+        };
+        let region = Region::create_with_secrets(&small(), Some(given)).unwrap();
+        assert_eq!(region.cookie_secrets(), given);
+        assert_eq!(region.attach_control().unwrap().cookie_secrets(), given);
+    }
 }

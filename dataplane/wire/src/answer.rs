@@ -16,6 +16,7 @@ pub use dissect::{AnswerError, Dissected, dissect};
 pub use error::write_error;
 pub use write::write_answer;
 
+use crate::query::{COOKIE_BYTES, Query};
 use crate::{UDP_PAYLOAD_BYTES_MAX, code, flag};
 
 /// Header bits of a response that an [`Answer`] keeps; the others come from the query.
@@ -67,6 +68,38 @@ const INFO_CODE_BYTES: usize = 2;
 pub const EXTENDED_TEXT_BYTES_MAX: usize = 160;
 const NEXUS_BYTES: usize = OPTION_HEADER_BYTES + 16;
 
+impl Answer<'_> {
+    /// No records and TC: whoever really asked comes back by TCP (RFC 1035 §4.2.1).
+    pub const TRUNCATED: Self = Self {
+        flags: flag::TC,
+        rcode_high: 0,
+        counts: [0; 3],
+        required_bytes: 0,
+        extended_error: None,
+        extended_text: &[],
+        nexus: None,
+        body: &[],
+        ttl_offsets: &[],
+    };
+}
+
+/// Bytes of the OPT record that [`write_opt`] writes: 0 for a query without one.
+#[must_use]
+pub fn opt_bytes(query: &Query) -> usize {
+    Opt::plain(query).map_or(0, |opt| opt.bytes())
+}
+
+/// Writes the OPT record of a response without extended code or error to the front of `out`, if the
+/// query had one (RFC 6891 §7), with the cookie that a check has left in the query.
+///
+/// # Panics
+/// If `out` is shorter than [`opt_bytes`]: our own mistake.
+pub fn write_opt(out: &mut [u8], query: &Query) {
+    if let Some(opt) = Opt::plain(query) {
+        opt.write(out);
+    }
+}
+
 /// The OPT record of one response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opt<'a> {
@@ -75,9 +108,22 @@ pub(crate) struct Opt<'a> {
     pub(crate) extended_error: Option<u16>,
     pub(crate) extended_text: &'a [u8],
     pub(crate) nexus: Option<[u8; 16]>,
+    pub(crate) cookie: Option<[u8; COOKIE_BYTES]>,
 }
 
 impl Opt<'_> {
+    fn plain(query: &Query) -> Option<Self> {
+        let edns = query.edns.as_ref()?;
+        Some(Self {
+            rcode_high: 0,
+            dnssec_ok: edns.dnssec_ok,
+            extended_error: None,
+            extended_text: &[],
+            nexus: None,
+            cookie: edns.response_cookie(),
+        })
+    }
+
     /// As much of the text as is sent.
     #[inline]
     fn text(&self) -> &[u8] {
@@ -99,6 +145,9 @@ impl Opt<'_> {
         if self.nexus.is_some() {
             bytes += NEXUS_BYTES;
         }
+        if self.cookie.is_some() {
+            bytes += OPTION_HEADER_BYTES + COOKIE_BYTES;
+        }
         bytes
     }
 
@@ -111,7 +160,7 @@ impl Opt<'_> {
         let dnssec_ok = u8::from(self.dnssec_ok) << 7;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "186 bytes of options at most"
+            reason = "214 bytes of options at most"
         )]
         let rdata_bytes = self.rdata_bytes() as u8;
         out[..OPT_BYTES].copy_from_slice(&[
@@ -128,6 +177,11 @@ impl Opt<'_> {
             rdata_bytes,
         ]);
         let mut options = &mut out[OPT_BYTES..];
+        if let Some(cookie) = &self.cookie {
+            let data;
+            (data, options) = begin_option(options, code::OPTION_COOKIE, COOKIE_BYTES);
+            data.copy_from_slice(cookie);
+        }
         if let Some(info_code) = self.extended_error {
             let text = self.text();
             let data_bytes = INFO_CODE_BYTES + text.len();

@@ -63,6 +63,8 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     /// The EDNS version is not implemented (RFC 6891 §9).
     pub const BADVERS: u16 = 16;
+    /// The server cookie is missing or wrong (RFC 7873 §8).
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Record types and option codes that the parsers know by number.

@@ -10,12 +10,16 @@ mod edns;
 
 mod qname;
 
-pub use edns::Edns;
+pub(crate) use edns::COOKIE_BYTES;
+pub use edns::{CLIENT_COOKIE_BYTES, CheckedCookie, Edns, SERVER_COOKIE_BYTES};
 
 use qname::Qname;
 
 /// UDP payload that a client without EDNS accepts, in bytes (RFC 1035 §4.2.1, RFC 6891 §6.2.3).
 const PAYLOAD_BYTES_MIN: u16 = 512;
+
+/// Bytes of type and class in a question (RFC 1035 §4.1.2).
+const QTYPE_QCLASS_BYTES: usize = 4;
 
 /// One query, with everything that the answer depends on. Offsets count from its first byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +172,68 @@ impl Query {
         })
     }
 
+    /// Reads a message without question that asks for nothing but a server cookie (RFC 7873 §5.4),
+    /// after [`Query::parse_into`] has refused it for its question count. The result has no question:
+    /// it is for the check of its cookie and for [`write_error`](crate::answer::write_error) alone.
+    /// Its [`Query::has_question`] is false.
+    ///
+    /// # Errors
+    /// [`QueryError`] for every other message.
+    #[cold]
+    pub fn parse_cookie_only(message: &[u8]) -> Result<Self, QueryError> {
+        let mut cursor = Cursor::new(message, 0);
+        let [id, flags, questions, answers, authority, additional] = words(&cursor.array()?);
+        if flags & (flag::QR | flag::OPCODE) != 0 {
+            return Err(refuse_flags(flags));
+        }
+        if questions != 0 {
+            return Err(QueryError::QuestionCount(questions));
+        }
+        if answers != 0 {
+            return Err(QueryError::AnswerCount(answers));
+        }
+        let mut query = Self {
+            id,
+            flags,
+            question_end: question_end(HEADER_BYTES - QTYPE_QCLASS_BYTES),
+            ..Self::empty()
+        };
+        query.parse_records(&mut cursor, authority, additional)?;
+        if !cursor.is_at_end() {
+            return Err(QueryError::TrailingBytes {
+                offset: cursor.offset(),
+            });
+        }
+        match query.edns {
+            Some(edns) if edns.client_cookie.is_some() => Ok(query),
+            _ => Err(QueryError::QuestionCount(0)),
+        }
+    }
+
+    /// False for a query for a cookie alone ([`Query::parse_cookie_only`]).
+    #[inline]
+    #[must_use]
+    pub fn has_question(&self) -> bool {
+        usize::from(self.question_end) > HEADER_BYTES
+    }
+
+    /// The query carries a COOKIE option (RFC 7873).
+    #[inline]
+    #[must_use]
+    pub fn has_cookie(&self) -> bool {
+        self.edns
+            .as_ref()
+            .is_some_and(|edns| edns.client_cookie.is_some())
+    }
+
+    /// The query was checked and showed a server cookie of ours: its source address is not forged.
+    #[inline]
+    #[must_use]
+    pub fn has_valid_cookie(&self) -> bool {
+        let checked = self.edns.as_ref().and_then(|edns| edns.checked_cookie);
+        checked.is_some_and(|checked| checked.is_valid)
+    }
+
     /// Passes over authority (IXFR puts a SOA there, RFC 1995 §3) and reads additional.
     /// Bounded by the message: every record takes 11 bytes at least.
     fn parse_records(
@@ -214,7 +280,7 @@ fn question_end(qname_end: usize) -> u16 {
         clippy::cast_possible_truncation,
         reason = "a name has at most 255 bytes"
     )]
-    let end = (qname_end + 4) as u16;
+    let end = (qname_end + QTYPE_QCLASS_BYTES) as u16;
     end
 }
 

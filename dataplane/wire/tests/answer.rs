@@ -11,7 +11,7 @@ use wire::answer::{
     Age, Answer, AnswerError, Dissected, EXTENDED_TEXT_BYTES_MAX, STALE_TTL_SECS,
     append_extended_error, dissect, write_answer, write_error,
 };
-use wire::query::Query;
+use wire::query::{CheckedCookie, Query};
 
 /// The owner of all records: the name of the question.
 const OWNER: &[u8] = &[0xc0, 12];
@@ -37,7 +37,13 @@ fn answer_over(query: &[u8], message: &[u8], age: Age, limit: u16) -> Vec<u8> {
 
 /// Writes `answer` over `query`; what lay behind must stay as it was.
 fn write_over(query: &[u8], answer: &Answer<'_>, age: Age, limit: u16) -> Vec<u8> {
-    let parsed = Query::parse(query).expect("well-formed query");
+    let mut parsed = Query::parse(query).expect("well-formed query");
+    if let Some(edns) = &mut parsed.edns {
+        edns.checked_cookie = Some(CheckedCookie {
+            server: [0xc5; 16],
+            is_valid: true,
+        });
+    }
     let mut buffer = query.to_vec();
     buffer.resize(2048, 0xee);
     let length = write_answer(&mut buffer, &parsed, answer, age, limit);
@@ -132,7 +138,7 @@ fn opt_is_sent_only_to_a_query_that_has_one() {
     assert_eq!(counts(&plain), [1, 1, 0, 0]);
     assert!(plain.ends_with(&address(60)));
     for do_bit in [0, 0x8000] {
-        let query = edns_query(4096, do_bit, &option(10, &[1; 8]));
+        let query = edns_query(4096, do_bit, &option(65001, &[1; 8]));
         let answer = answer_over(&query, &message, Age::Fresh(0), 1232);
         assert_eq!(counts(&answer), [1, 1, 0, 1]);
         assert!(answer.ends_with(&[address(60), opt(1232, do_bit, &[])].concat()));
@@ -174,6 +180,62 @@ fn nexus_extension_is_sent_only_to_a_query_that_carried_it() {
     let not_asked = edns_query(1232, 0, &[]);
     let answer = answer_over(&not_asked, &message, Age::Fresh(0), 1232);
     assert!(answer.ends_with(&opt(1232, 0, &[])));
+}
+
+#[test]
+fn cookie_is_sent_to_a_query_that_carried_one_and_counts_against_the_limit() {
+    let message = response(0, [&[address(300)], &[], &[]]);
+    let with = edns_query(1232, 0, &option(10, &[3; 8]));
+    let without = edns_query(1232, 0, &[]);
+    let sent = option(10, &[[3; 8].as_slice(), &[0xc5; 16]].concat());
+    let answer = answer_over(&with, &message, Age::Fresh(0), 1232);
+    assert!(answer.ends_with(&opt(1232, 0, &sent)));
+    let plain = answer_over(&without, &message, Age::Fresh(0), 1232);
+    assert!(plain.ends_with(&opt(1232, 0, &[])));
+    assert_eq!(answer.len(), plain.len() + 28);
+
+    let whole = u16::try_from(answer.len()).unwrap();
+    let cut = answer_over(&with, &message, Age::Fresh(0), whole - 1);
+    assert_eq!((flags(&cut) & 0x0200, counts(&cut)), (0x0200, [1, 0, 0, 1]));
+    assert!(cut.ends_with(&opt(1232, 0, &sent)), "with TC too");
+
+    let unchecked = Query::parse(&with).unwrap();
+    let mut buffer = with.clone();
+    buffer.resize(512, 0);
+    let length = write_answer(
+        &mut buffer,
+        &unchecked,
+        &Answer::TRUNCATED,
+        Age::Fresh(0),
+        512,
+    );
+    assert!(buffer[..length].ends_with(&opt(1232, 0, &[])));
+}
+
+#[test]
+fn largest_opt_leaves_room_for_the_longest_name_in_512_bytes() {
+    let mut query = QUERY[..12].to_vec();
+    for length in [63, 63, 63, 61] {
+        query.push(length);
+        query.extend(vec![b'a'; usize::from(length)]);
+    }
+    query.extend(b"\0\0\x01\0\x01");
+    query[11] = 1;
+    let options = [option(10, &[3; 40]), option(65053, &[0; 16])].concat();
+    query.extend(opt(0, 0, &options));
+    let answer = Answer {
+        extended_error: Some(22),
+        extended_text: &[b'x'; 500],
+        nexus: Some([1; 16]),
+        ..Answer::TRUNCATED
+    };
+    let written = write_over(&query, &answer, Age::Fresh(0), 512);
+    let parsed = Message::from_vec(&written).unwrap();
+    let edns = parsed.edns.unwrap();
+    for code in [10, 15, 65053] {
+        assert!(edns.option(code.into()).is_some(), "{code}");
+    }
+    assert!(parsed.metadata.truncation);
 }
 
 #[test]
@@ -480,7 +542,8 @@ proptest! {
     #[test]
     fn answer_reads_in_hickory_as_the_same_records_with_aged_ttls(
         sections in (records(6), records(3), records(4)),
-        (rcode, aa, age_secs, with_opt) in (0..6_u8, any::<bool>(), any::<u32>(), any::<bool>()),
+        (rcode, aa, age_secs) in (0..6_u8, any::<bool>(), any::<u32>()),
+        (with_opt, with_cookie) in any::<(bool, bool)>(),
         limit in 512..1232_u16,
     ) {
         let mut stored = Message::new(99, MessageType::Response, OpCode::Query);
@@ -492,7 +555,11 @@ proptest! {
         stored.insert_authorities(sections.1);
         stored.insert_additionals(sections.2);
         let message = stored.to_vec().unwrap();
-        let query = if with_opt { edns_query(1232, 0, &[]) } else { QUERY.to_vec() };
+        let query = match (with_opt, with_cookie) {
+            (true, true) => edns_query(1232, 0, &option(10, &[7; 8])),
+            (true, false) => edns_query(1232, 0, &[]),
+            _ => QUERY.to_vec(),
+        };
         let answer = answer_over(&query, &message, Age::Fresh(age_secs), limit);
         let parsed = Message::from_vec(&answer).unwrap();
         prop_assert_eq!(parsed.metadata.id, 0x1234);
@@ -500,7 +567,14 @@ proptest! {
         prop_assert_eq!(parsed.metadata.response_code, stored.metadata.response_code);
         prop_assert!(parsed.metadata.recursion_desired);
         prop_assert_eq!(parsed.edns.is_some(), with_opt);
-        let whole_bytes = message.len() + if with_opt { 11 } else { 0 };
+        let sent = parsed.edns.as_ref().and_then(|edns| edns.option(10.into()));
+        prop_assert_eq!(sent.is_some(), with_opt && with_cookie);
+        let opt_bytes = match (with_opt, with_cookie) {
+            (true, true) => 11 + 28,
+            (true, false) => 11,
+            _ => 0,
+        };
+        let whole_bytes = message.len() + opt_bytes;
         prop_assert!(parsed.metadata.truncation || whole_bytes <= usize::from(limit)
             || parsed.additionals.is_empty());
         if parsed.metadata.truncation {
@@ -532,6 +606,7 @@ fn check_any(message: &[u8]) {
     for query in [
         QUERY.to_vec(),
         edns_query(1232, 0x8000, &option(65053, &[0; 16])),
+        edns_query(1232, 0, &option(10, &[0; 16])),
     ] {
         for age in [Age::Fresh(1), Age::Stale] {
             let written = write_over(&query, &answer, age, 600);

@@ -8,7 +8,7 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use proptest::prelude::*;
 use support::{QUERY, edns_query, opt, option, record};
 use wire::answer::write_error;
-use wire::query::{Query, QueryError};
+use wire::query::{CheckedCookie, Query, QueryError};
 
 const CLIENT_COOKIE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -269,6 +269,68 @@ fn cookie_of_forbidden_length_is_a_format_error() {
 }
 
 #[test]
+fn query_for_a_cookie_alone_needs_a_cookie_and_no_question() {
+    let cookie_only = |options: &[u8]| {
+        let mut message = b"\x12\x34\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01".to_vec();
+        message.extend(opt(1232, 0, options));
+        message
+    };
+    let message = cookie_only(&option(10, &CLIENT_COOKIE));
+    refuse(&message, QueryError::QuestionCount(0), FORMERR);
+    let query = Query::parse_cookie_only(&message).unwrap();
+    assert_eq!(query.edns.unwrap().client_cookie, Some(CLIENT_COOKIE));
+    assert!(!query.has_question() && Query::parse(QUERY).unwrap().has_question());
+    let mut room = message.clone();
+    room.resize(512, 0);
+    let length = write_error(&mut room, message.len(), Some(&query), 0, None);
+    assert_eq!(length, 12 + 11);
+    assert_eq!(room[2..12], [0x81, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+    let error = |message: &[u8]| Query::parse_cookie_only(message).unwrap_err();
+    assert_eq!(error(&cookie_only(&[])), QueryError::QuestionCount(0));
+    assert_eq!(error(&message[..12]), QueryError::Truncated { offset: 12 });
+    assert_eq!(
+        error(&cookie_only(&option(10, &[1; 9]))),
+        QueryError::CookieLength(9)
+    );
+    let with = |at: usize, value: u8| {
+        let mut message = message.clone();
+        message[at] = value;
+        error(&message)
+    };
+    assert_eq!(with(2, 0x80), QueryError::Response);
+    assert_eq!(with(2, 0x28), QueryError::Opcode(5));
+    assert_eq!(with(5, 1), QueryError::QuestionCount(1));
+    assert_eq!(with(7, 1), QueryError::AnswerCount(1));
+    assert_eq!(with(11, 0), QueryError::TrailingBytes { offset: 12 });
+    for length in 0..message.len() {
+        assert!(Query::parse_cookie_only(&message[..length]).is_err());
+    }
+}
+
+#[test]
+fn cookies_and_padding_are_no_part_of_what_an_answer_depends_on() {
+    let of = |options: &[u8]| {
+        let query = Query::parse(&edns_query(1232, 0, options)).unwrap();
+        let limit = query.response_limit(1232);
+        (
+            query.qname().to_vec(),
+            query.qtype,
+            query.qclass,
+            query.key_flags(),
+            limit,
+        )
+    };
+    for options in [
+        option(10, &[7; 8]),
+        option(10, &[8; 40]),
+        option(12, &[0; 99]),
+    ] {
+        assert_eq!(of(&options), of(&[]));
+    }
+}
+
+#[test]
 fn malformed_options_are_format_errors() {
     for options in [
         &[0][..],
@@ -470,6 +532,31 @@ proptest! {
     }
 }
 
+/// A query with a cookie gets it back with ours, as hickory reads it; one without gets none.
+fn check_cookie(message: &[u8], mut query: Query) {
+    let client_cookie = query.edns.and_then(|edns| edns.client_cookie);
+    assert_eq!(query.has_cookie(), client_cookie.is_some());
+    if let Some(edns) = &mut query.edns {
+        edns.checked_cookie = Some(CheckedCookie {
+            server: [0xc5; 16],
+            is_valid: false,
+        });
+    }
+    let mut room = message.to_vec();
+    room.resize(message.len() + 64, 0);
+    let length = write_error(&mut room, message.len(), Some(&query), 23, None);
+    let response = Message::from_vec(&room[..length]).expect("an error is a message");
+    let sent = response
+        .edns
+        .as_ref()
+        .and_then(|edns| edns.option(10.into()));
+    let expected = client_cookie.map(|client| [client.as_slice(), &[0xc5; 16]].concat());
+    assert_eq!(
+        sent.map(|option| Vec::<u8>::try_from(option).expect("an option is bytes")),
+        expected
+    );
+}
+
 /// What must hold for any message whatever.
 fn check_any(message: &[u8]) {
     let mut room = message.to_vec();
@@ -487,6 +574,13 @@ fn check_any(message: &[u8]) {
             }
             let length = write_error(&mut room, message.len(), Some(&query), 5, Some(18));
             Message::from_vec(&room[..length]).expect("an error is a message");
+            assert!(Query::parse_cookie_only(message).is_err());
+            check_cookie(message, query);
+        }
+        Err(QueryError::QuestionCount(0)) => {
+            if let Ok(query) = Query::parse_cookie_only(message) {
+                check_cookie(message, query);
+            }
         }
         Err(error) => {
             assert!(!error.reason().is_empty());
@@ -506,11 +600,13 @@ fn any_bytes_are_a_query_or_an_error_and_never_a_panic() {
 fn changed_query_is_a_query_or_an_error_and_never_a_panic() {
     let options = [option(10, &[7; 24]), option(8, &[0, 1, 24, 0, 192, 0, 2])].concat();
     let whole = edns_query(4096, 0x8000, &options);
+    let mut no_question = b"\x12\x34\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01".to_vec();
+    no_question.extend(opt(4096, 0x8000, &options));
     bolero::check!()
         .with_iterations(20_000)
-        .with_type::<([(u8, u8); 3], u8)>()
-        .for_each(|(changes, length)| {
-            let mut message = whole.clone();
+        .with_type::<([(u8, u8); 3], u8, bool)>()
+        .for_each(|(changes, length, has_question)| {
+            let mut message = if *has_question { &whole } else { &no_question }.clone();
             for (offset, value) in changes {
                 let offset = usize::from(*offset) % message.len();
                 message[offset] = *value;

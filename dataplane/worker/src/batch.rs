@@ -8,11 +8,12 @@ use cache::{Cache, Entry, Hasher, Key, Lookup, Slot};
 use config::Networks;
 use exchange::{EntryBuffer, Generations, Punt, PuntProducer, PushError, TableReader, Transport};
 use port::{BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, Port};
-use wire::answer::{Age, write_answer, write_error};
+use wire::answer::Age;
 use wire::query::Query;
-use wire::{UDP_PAYLOAD_BYTES_MAX, rcode};
+use wire::rcode;
 
 use crate::clock::Now;
+use crate::gate::{Failure, Gate};
 use crate::limiter::Limiter;
 use crate::tally::Tally;
 
@@ -52,6 +53,8 @@ pub struct Sources {
     pub punts: PuntProducer,
     /// Misses a client may have.
     pub limiter: Limiter,
+    /// Cookies, and responses that a client network may have.
+    pub gate: Gate,
     /// How long after its TTL an answer may be served while control is silent, seconds.
     pub stale_secs_max: u32,
     /// Clients that may have resolved data: what control found for one of them must not leak to
@@ -64,6 +67,8 @@ pub struct Sources {
 pub struct Situation {
     /// When the batch was received.
     pub now: Now,
+    /// Unix time then, in seconds modulo 2^32.
+    pub unix_secs: u32,
     /// Control's heartbeat is fresh.
     pub control_alive: bool,
 }
@@ -91,7 +96,7 @@ impl Desk {
     ) {
         tally.packets_received += count as u64;
         let opened = self.open(port, count, tally);
-        let parsed = self.parse(port, opened, tally);
+        let parsed = self.parse(port, opened, situation, tally);
         let Self { sources, pending } = self;
         let pending = pending.get_mut(..parsed).unwrap_or_default();
         for item in &mut *pending {
@@ -125,7 +130,13 @@ impl Desk {
 
     /// Parses the first `opened` messages and moves the well-formed queries to the front; others
     /// get an error response or silence. Returns how many queries there are.
-    fn parse<P: Port>(&mut self, port: &mut P, opened: usize, tally: &mut Tally) -> usize {
+    fn parse<P: Port>(
+        &mut self,
+        port: &mut P,
+        opened: usize,
+        situation: Situation,
+        tally: &mut Tally,
+    ) -> usize {
         let mut parsed = 0;
         for position in 0..opened {
             let index = self.pending.get(position).map_or(0, |item| item.index);
@@ -133,19 +144,14 @@ impl Desk {
                 break;
             };
             tally.receive_bytes += port.packet_bytes(index) as u64;
-            let message = port.message(index);
-            match place.query.parse_into(message) {
+            match place.query.parse_into(port.message(index)) {
                 Ok(()) => {
                     place.index = index;
                     parsed += 1;
                 }
                 Err(error) => {
-                    let query_bytes = message.len();
-                    if let Some(code) = tally.refuse(error) {
-                        port.reply(index, |room| {
-                            write_error(room, query_bytes, None, code, None)
-                        });
-                    }
+                    let gate = &mut self.sources.gate;
+                    gate.refuse(port, index, error, situation, tally);
                 }
             }
         }
@@ -159,11 +165,16 @@ impl Sources {
     fn look_up<P: Port>(
         &mut self,
         port: &mut P,
-        item: &Pending,
+        item: &mut Pending,
         situation: Situation,
         tally: &mut Tally,
     ) {
         let Pending { index, query, .. } = item;
+        if query.has_cookie() && !self.gate.admit(port, *index, query, situation, tally) {
+            return;
+        }
+        let (item, query) = (&*item, &item.query);
+        let index = item.index;
         if query.signed {
             // A signature covers the exact bytes of its answer, so no cache can give one.
             self.punt(port, item, situation, tally);
@@ -171,14 +182,13 @@ impl Sources {
         }
         let key = Key::with_hash(query, item.hash);
         let now = situation.now.seconds();
-        let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
         match self.cache.get(item.slot, &key, now, &self.generations) {
-            Lookup::Fresh(entry, age_secs) if may_have(&self.allow, &entry, port, *index) => {
-                tally.answers_cache += 1;
-                let age = Age::Fresh(age_secs);
-                port.reply(*index, |room| {
-                    write_answer(room, query, &entry.answer(), age, limit)
-                });
+            Lookup::Fresh(entry, age_secs) if may_have(&self.allow, &entry, port, index) => {
+                let aged = (&entry.answer(), Age::Fresh(age_secs));
+                let gate = &mut self.gate;
+                if gate.answer(port, index, query, aged, situation, tally) {
+                    tally.answers_cache += 1;
+                }
             }
             _ => self.look_beyond(port, item, &key, situation, tally),
         }
@@ -197,7 +207,6 @@ impl Sources {
     ) {
         let Pending { index, query, .. } = item;
         let now = situation.now.seconds();
-        let limit = query.response_limit(UDP_PAYLOAD_BYTES_MAX);
         let (stale_max, generations) = (self.stale_secs_max, &self.generations);
         let mut scratch: EntryBuffer = [0; cache::ENTRY_BYTES_MAX];
         let shared = self
@@ -206,11 +215,11 @@ impl Sources {
         let allow = &self.allow;
         let stale = match shared {
             Lookup::Fresh(entry, age_secs) if may_have(allow, &entry, port, *index) => {
-                tally.answers_table += 1;
-                let age = Age::Fresh(age_secs);
-                port.reply(*index, |room| {
-                    write_answer(room, query, &entry.answer(), age, limit)
-                });
+                let aged = (&entry.answer(), Age::Fresh(age_secs));
+                let gate = &mut self.gate;
+                if gate.answer(port, *index, query, aged, situation, tally) {
+                    tally.answers_table += 1;
+                }
                 self.cache.insert(&entry);
                 return;
             }
@@ -221,10 +230,11 @@ impl Sources {
         if let Lookup::Stale(entry) = stale
             && may_have(allow, &entry, port, *index)
         {
-            tally.answers_stale += 1;
-            port.reply(*index, |room| {
-                write_answer(room, query, &entry.answer(), Age::Stale, limit)
-            });
+            let aged = (&entry.answer(), Age::Stale);
+            let gate = &mut self.gate;
+            if gate.answer(port, *index, query, aged, situation, tally) {
+                tally.answers_stale += 1;
+            }
             return;
         }
         self.punt(port, item, situation, tally);
@@ -240,17 +250,14 @@ impl Sources {
     ) {
         let Pending { index, query, .. } = item;
         if !situation.control_alive {
-            tally.errors_servfail += 1;
-            let query_bytes = port.message(*index).len();
-            port.reply(*index, |room| {
-                write_error(
-                    room,
-                    query_bytes,
-                    Some(query),
-                    rcode::SERVFAIL,
-                    Some(EDE_NOT_READY),
-                )
-            });
+            let failure = Failure {
+                rcode: rcode::SERVFAIL,
+                extended_error: Some(EDE_NOT_READY),
+            };
+            let gate = &mut self.gate;
+            if gate.fail(port, *index, Some(query), failure, situation, tally) {
+                tally.errors_servfail += 1;
+            }
             return;
         }
         let source = port.source(*index);

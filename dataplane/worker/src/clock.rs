@@ -20,6 +20,19 @@ impl Now {
         }
     }
 
+    /// How far Unix time is ahead of this clock, in seconds modulo 2^32, at about the moment of this
+    /// reading. No system call on machines with a vDSO either.
+    pub fn unix_ahead_secs(self) -> u32 {
+        let unix_secs = clock_gettime(ClockId::Realtime).tv_sec;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "modulo 2^32"
+        )]
+        let unix_secs = unix_secs as u32;
+        unix_secs.wrapping_sub(self.seconds())
+    }
+
     /// Whole milliseconds, as heartbeats carry them.
     pub fn milliseconds(self) -> u64 {
         self.nanoseconds / 1_000_000

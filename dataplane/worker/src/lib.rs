@@ -12,6 +12,7 @@ pub mod mode;
 pub mod steering;
 
 pub mod batch;
+pub mod gate;
 pub mod replies;
 pub mod worker;
 

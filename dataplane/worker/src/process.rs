@@ -14,11 +14,13 @@ use config::{Config, Cores};
 use core_affinity::CoreId;
 use exchange::handover::{Event, Offer, Server, SharedSocket};
 use exchange::{Doorbell, Region, RegionConfig, StatusWriter, WorkerEvents};
+use guard::{Limits, Prefixes, Secrets};
 use port::uring::UringPort;
 use port::{Mode, Port, PortError};
 
 use crate::batch::{Desk, Sources};
 use crate::clock::Now;
+use crate::gate::Gate;
 use crate::limiter::Limiter;
 use crate::mode::{self, Lanes, Opened};
 use crate::privileges;
@@ -71,6 +73,7 @@ struct Process {
 impl Process {
     fn start(config: &Config) -> Result<Self> {
         let started = Now::read();
+        let secrets = cookie_secrets(&config.resolver.cookies)?;
         let cores = cores(&config.dataplane.cores)?;
         let Opened {
             mode,
@@ -78,7 +81,7 @@ impl Process {
             lanes,
         } = mode::open(config, cores.len())?;
         let count = lanes.count();
-        let region = Region::create(&region_config(config, count)?)
+        let region = Region::create_with_secrets(&region_config(config, count)?, secrets)
             .context("make the memory that the planes share")?;
         let mut status = region.status_writer(started.milliseconds())?;
         let events = (0..count)
@@ -258,6 +261,23 @@ impl Starter<'_> {
         Ok(Running { thread, bell })
     }
 
+    fn gate(&self, key: u64) -> Gate {
+        let cookies = &self.config.resolver.cookies;
+        let limit = &self.config.dataplane.response_rate_limit;
+        let limits = Limits {
+            per_second: limit.per_second,
+            slip: limit.slip,
+            prefixes: Prefixes {
+                ipv4_bits: limit.ipv4_bits,
+                ipv6_bits: limit.ipv6_bits,
+            },
+            table_entries: limit.table_entries,
+        };
+        let checker = guard::Cookies::new(self.region.cookie_secrets());
+        let checker = cookies.enabled.then_some(checker);
+        Gate::new(checker, cookies.require, &limits, limit.exempt.clone(), key)
+    }
+
     fn parts(&self, index: usize, deadline: Option<bpf_redirect::DeadlineCell>) -> Result<Parts> {
         let dataplane = &self.config.dataplane;
         let side = self.region.worker(u32::try_from(index)?)?;
@@ -272,6 +292,7 @@ impl Starter<'_> {
             generations: self.region.generations(),
             punts: side.punts,
             limiter: Limiter::new(limit.rate, limit.burst, k0 ^ k1.rotate_left(17)),
+            gate: self.gate(k0.rotate_left(29) ^ k1),
             stale_secs_max: dataplane.stale_max_secs,
             allow: self.config.resolver.allow.clone(),
         });
@@ -290,6 +311,12 @@ impl Starter<'_> {
             deadline,
         })
     }
+}
+
+/// Those of the configuration; `None` for a random one.
+fn cookie_secrets(cookies: &config::Cookies) -> Result<Option<Secrets>> {
+    let secrets = cookies.secrets().context("resolver.cookies")?;
+    Ok(secrets.map(|(current, previous)| Secrets { current, previous }))
 }
 
 fn wait(opened: &Receiver<Result<(), PortError>>) -> Result<()> {

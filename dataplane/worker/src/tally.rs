@@ -44,6 +44,10 @@ tally! {
     answers_stale;
     /// Answers that control made.
     answers_control;
+    /// Responses over a client network's limit that were sent all the same: cut, or short errors.
+    answers_slipped;
+    /// Answers to queries for a cookie alone.
+    answers_cookie;
     /// FORMERR responses.
     errors_formerr;
     /// NOTIMP responses.
@@ -52,6 +56,8 @@ tally! {
     errors_badvers;
     /// SERVFAIL responses.
     errors_servfail;
+    /// BADCOOKIE responses.
+    errors_badcookie;
     /// Packets whose headers did not parse.
     drops_frame;
     /// Messages too short for a DNS header.
@@ -64,10 +70,18 @@ tally! {
     drops_punt_full;
     /// Misses over the client's rate.
     drops_punt_limited;
+    /// Responses over the client network's rate.
+    drops_response_limited;
     /// Slots of the reply ring, or replies, that made no sense.
     drops_reply_invalid;
     /// Replies lost since the kernel took no more.
     drops_tx_full;
+    /// Queries with a client cookie alone.
+    cookies_client_only;
+    /// Queries with a server cookie that is not ours, or too old.
+    cookies_invalid;
+    /// Queries with a server cookie of ours.
+    cookies_valid;
     /// Misses passed to control.
     punts;
     /// Messages from control.
@@ -75,20 +89,14 @@ tally! {
 }
 
 impl Tally {
-    /// Counts a message that is no well-formed query; true when it deserves an error response.
-    pub fn refuse(&mut self, error: QueryError) -> Option<u16> {
-        let Some(code) = error.rcode() else {
-            match error {
-                QueryError::Response => self.drops_response += 1,
-                _ => self.drops_short += 1,
-            }
-            return None;
-        };
-        match code {
-            rcode::NOTIMP => self.errors_notimp += 1,
-            rcode::BADVERS => self.errors_badvers += 1,
-            _ => self.errors_formerr += 1,
+    /// Counts a message that is no well-formed query, by the error response that it gets.
+    pub fn count_refusal(&mut self, error: QueryError) {
+        match (error.rcode(), error) {
+            (None, QueryError::Response) => self.drops_response += 1,
+            (None, _) => self.drops_short += 1,
+            (Some(rcode::NOTIMP), _) => self.errors_notimp += 1,
+            (Some(rcode::BADVERS), _) => self.errors_badvers += 1,
+            (Some(_), _) => self.errors_formerr += 1,
         }
-        Some(code)
     }
 }

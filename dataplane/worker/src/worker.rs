@@ -71,6 +71,8 @@ pub struct Worker<P> {
     /// A new worker knows nothing: while control is on its way, the kernel path answers better.
     takes_packets: bool,
     patient_until_ns: u64,
+    /// What makes Unix time of the batch's clock, seconds modulo 2^32: cookies carry that.
+    unix_ahead_secs: u32,
 }
 
 impl<P: Port> Worker<P> {
@@ -86,6 +88,7 @@ impl<P: Port> Worker<P> {
             control_alive: false,
             takes_packets: false,
             patient_until_ns: now.nanoseconds + PATIENCE_NS,
+            unix_ahead_secs: now.unix_ahead_secs(),
         };
         worker.beat(now);
         worker
@@ -154,6 +157,7 @@ impl<P: Port> Worker<P> {
             self.beat(received);
             let situation = Situation {
                 now: received,
+                unix_secs: received.seconds().wrapping_add(self.unix_ahead_secs),
                 control_alive: self.control_alive,
             };
             self.parts
@@ -205,6 +209,8 @@ impl<P: Port> Worker<P> {
         if now.nanoseconds >= self.gauges_due_ns {
             self.gauges_due_ns = now.nanoseconds + GAUGES_NS;
             self.publish_gauges();
+            // The time of day may be set while we run.
+            self.unix_ahead_secs = now.unix_ahead_secs();
         }
     }
 

@@ -6,10 +6,11 @@ fn every_shared_counter_has_a_writer_in_the_worker() {
     let batch = include_str!("../src/batch.rs");
     let replies = include_str!("../src/replies.rs");
     let worker = include_str!("../src/worker.rs");
+    let gate = include_str!("../src/gate.rs");
     for counter in exchange::COUNTERS {
         let field = counter.field;
         let tallied = tally.contains(&format!("\n    {field};\n"));
-        let counted = [tally, batch, replies, worker].iter().any(|source| {
+        let counted = [tally, batch, gate, replies, worker].iter().any(|source| {
             source.contains(&format!("tally.{field} +="))
                 || source.contains(&format!("self.{field} +="))
         });

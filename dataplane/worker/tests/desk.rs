@@ -5,12 +5,17 @@
 
 mod support;
 
+#[path = "desk/gate.rs"]
+mod gate;
+
 use cache::{Cache, Hasher};
 use config::Networks;
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta};
+use guard::{Cookies, Limits, Prefixes, Secrets};
 use support::MemoryPort;
 use worker::batch::{Desk, Situation, Sources};
 use worker::clock::Now;
+use worker::gate::Gate;
 use worker::limiter::Limiter;
 use worker::replies::Replies;
 use worker::tally::Tally;
@@ -27,6 +32,25 @@ struct Bench {
     tally: Tally,
     now: Now,
     control_alive: bool,
+}
+
+const SECRETS: Secrets = Secrets {
+    current: [7; 16],
+    previous: None,
+};
+/// Unix time at the start of each test's clock.
+const UNIX_SECS: u32 = 1_800_000_000;
+
+fn no_limit() -> Limits {
+    Limits {
+        per_second: 0,
+        slip: 0,
+        prefixes: Prefixes {
+            ipv4_bits: 24,
+            ipv6_bits: 56,
+        },
+        table_entries: 1024,
+    }
 }
 
 impl Bench {
@@ -55,6 +79,13 @@ impl Bench {
             generations: region.generations(),
             punts: side.punts,
             limiter: Limiter::new(rate, burst, 1),
+            gate: Gate::new(
+                Some(Cookies::new(SECRETS)),
+                false,
+                &no_limit(),
+                Networks::default(),
+                1,
+            ),
             stale_secs_max: STALE_SECS,
             allow: Networks::local(),
         });
@@ -71,14 +102,19 @@ impl Bench {
         }
     }
 
+    fn situation(&self) -> Situation {
+        Situation {
+            now: self.now,
+            unix_secs: UNIX_SECS + self.now.seconds() - 1000,
+            control_alive: self.control_alive,
+        }
+    }
+
     /// One round of the worker; returns what it sent.
     fn round(&mut self) -> Vec<(u16, Vec<u8>)> {
         use port::Port as _;
         let count = self.port.receive().unwrap();
-        let situation = Situation {
-            now: self.now,
-            control_alive: self.control_alive,
-        };
+        let situation = self.situation();
         self.desk
             .answer(&mut self.port, count, situation, &mut self.tally);
         let _ = self.desk.sources.punts.publish();
@@ -471,7 +507,15 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     bench.learn(&query(1, "www.example"), 300);
     let (known, unknown) = (query(2, "www.example"), query(3, "other.example"));
     let malformed = &known[..known.len() - 1];
-    for message in [&known, &unknown, malformed].into_iter().cycle().take(63) {
+    let limits = Limits {
+        per_second: 1_000,
+        ..no_limit()
+    };
+    let cookies = Some(Cookies::new(SECRETS));
+    bench.desk.sources.gate = Gate::new(cookies, false, &limits, Networks::default(), 1);
+    let with_cookie = with_cookie(query(2, "www.example"), &[7; 24]);
+    let messages = [&known, &unknown, malformed, with_cookie.as_slice()];
+    for message in messages.into_iter().cycle().take(64) {
         bench.port.ask(CLIENT, message);
     }
     let fill = Reply::Fill {
@@ -481,10 +525,7 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     bench.control.replies[0].push(&fill).unwrap();
     let _ = bench.control.replies[0].publish();
     let count = bench.port.receive().unwrap();
-    let situation = Situation {
-        now: bench.now,
-        control_alive: true,
-    };
+    let situation = bench.situation();
     let allocations = allocation_counter::measure(|| {
         let (desk, tally) = (&mut bench.desk, &mut bench.tally);
         desk.answer(&mut bench.port, count, situation, tally);
@@ -495,20 +536,29 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     });
     assert_eq!(allocations.count_total, 0);
     let tally = bench.tally;
-    assert_eq!((tally.answers_cache, tally.errors_formerr), (21, 21));
-    assert_eq!((tally.punts, tally.replies), (1 + 21, 2));
+    assert_eq!((tally.answers_cache, tally.errors_formerr), (32, 16));
+    assert_eq!((tally.punts, tally.replies), (1 + 16, 2));
+    assert_eq!(tally.cookies_invalid, 16);
+}
+
+/// The message with an OPT record of these options.
+fn with_options(mut message: Vec<u8>, options: &[u8]) -> Vec<u8> {
+    message[11] = 1;
+    message.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
+    message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+    message.extend(options);
+    message
+}
+
+fn with_cookie(message: Vec<u8>, cookie: &[u8]) -> Vec<u8> {
+    let mut option = b"\x00\x0a\x00".to_vec();
+    option.push(u8::try_from(cookie.len()).unwrap());
+    option.extend(cookie);
+    with_options(message, &option)
 }
 
 #[test]
 fn clients_with_other_cookies_and_padding_share_one_answer() {
-    let with_options = |id, options: &[u8]| {
-        let mut message = query(id, "www.example");
-        message[11] = 1;
-        message.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
-        message.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
-        message.extend(options);
-        message
-    };
     let mut bench = Bench::new();
     bench.learn(&query(1, "www.example"), 300);
     let cookies = [
@@ -516,10 +566,22 @@ fn clients_with_other_cookies_and_padding_share_one_answer() {
         b"\x00\x0a\x00\x08cookie-2\x00\x0c\x00\x04\0\0\0\0",
         b"",
     ];
+    let padded = with_options(query(9, "www.example"), b"\x00\x0c\x00\x04\0\0\0\0");
+    let plain = with_options(query(9, "www.example"), b"");
+    assert_eq!(
+        bench.ask(&padded),
+        bench.ask(&plain),
+        "never padded (RFC 7830 §6)"
+    );
     for (id, options) in (2..).zip(cookies) {
-        assert_eq!(bench.ask(&with_options(id, options)).len(), 1);
+        assert_eq!(
+            bench
+                .ask(&with_options(query(id, "www.example"), options))
+                .len(),
+            1
+        );
     }
-    assert_eq!(bench.tally.answers_cache, 3);
+    assert_eq!(bench.tally.answers_cache, 2 + 3);
     assert_eq!(bench.punted(), None);
 }
 

@@ -105,6 +105,18 @@ def a_port_that_is_taken_is_named(run: Run) -> str:
 
 
 @case
+def a_cookie_secret_that_cannot_be_read_is_named(run: Run) -> str:
+    """Both planes refuse: with a random secret in its place an anycast set would fall apart unnoticed."""
+    world = World(run, authorities=False)
+    secret = world.node.folder / "cookie.secret"
+    secret.write_text("too short")
+    settings = {"resolver": {"cookies": {"secret": "cookie.secret"}}}
+    note = _refused_dataplane(world, (str(secret), "32 hexadecimal digits"), **settings)
+    other = _expect_refusal(world, world.node.start_control(), str(secret), "32 hexadecimal digits")
+    return f"{note}\n{other}"
+
+
+@case
 def a_hand_over_socket_that_cannot_be_is_named(run: Run) -> str:
     """A folder that is not there, and another dataplane's socket: known only after XDP is attached."""
     world = World(run, authorities=False)

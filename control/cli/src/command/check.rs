@@ -19,8 +19,8 @@ Examples:
   nexus check /etc/nexus/nexus.yaml
   nexus check nexus.yaml --json | jq -r .mistakes[].message
 
-Each mistake is one line that begins with file:line:column, as compilers write it. Zone files and
-root hints are read, too.
+Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, root
+hints, trust anchors and cookie secrets are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -86,6 +86,7 @@ fn check(file: &Path) -> Findings {
         Ok(config) => {
             check_hints(&config.resolver.root_hints, &mut findings);
             check_anchors(&config.resolver.trust_anchors, &mut findings);
+            check_cookies(&config.resolver.cookies, &mut findings);
             let zones = config.zones.iter();
             zones.for_each(|zone| check_zone(zone, &mut findings));
         }
@@ -118,6 +119,18 @@ fn check_anchors(anchors: &Source, findings: &mut Findings) {
             column: None,
             key: Some("resolver.trust_anchors".to_owned()),
             message,
+        });
+    }
+}
+
+fn check_cookies(cookies: &config::Cookies, findings: &mut Findings) {
+    if let Err(error) = cookies.secrets() {
+        findings.mistakes.push(Mistake {
+            file: error.path,
+            line: None,
+            column: None,
+            key: None,
+            message: error.message,
         });
     }
 }

@@ -98,6 +98,24 @@ fn root_hints_that_control_would_refuse_are_mistakes() {
 }
 
 #[test]
+fn cookie_secrets_that_no_plane_would_take_are_mistakes() {
+    let place = place("resolver: {cookies: {secret: new.secret, previous_secret: old.secret}}\n");
+    place.write("new.secret", "000102030405060708090a0b0c0d0e0f\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(text.starts_with("old.secret: cannot be opened: "), "{text}");
+    place.write("old.secret", "00\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert_eq!(
+        text,
+        "old.secret: expected 32 hexadecimal digits\n1 mistake\n"
+    );
+    place.write("old.secret", "000102030405060708090a0b0c0d0eff\n");
+    assert_eq!(check(&place, &[]).0, Exit::Success);
+}
+
+#[test]
 fn notes_do_not_fail_the_check() {
     let place = place("zones:\n- {name: example.com., file: example.zone}\n");
     place.write("example.zone", &format!("{ZONE}www IN A 192.0.2.1\n"));

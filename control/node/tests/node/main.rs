@@ -6,6 +6,7 @@
 )]
 
 mod common;
+mod cookies;
 
 mod serving;
 

@@ -41,16 +41,16 @@ fn now_us() -> u64 {
 
 /// What came back for a punt.
 #[derive(Debug)]
-struct Returned {
-    message: Message,
+pub(crate) struct Returned {
+    pub(crate) message: Message,
     bytes: Vec<u8>,
     /// `None` if the worker must forget it.
-    meta: Option<ReplyMeta>,
+    pub(crate) meta: Option<ReplyMeta>,
 }
 
 /// A dataplane that a test plays.
-struct Dataplane {
-    region: Region,
+pub(crate) struct Dataplane {
+    pub(crate) region: Region,
     worker: WorkerSide,
     events: WorkerEvents,
     attached: mpsc::Receiver<Event>,
@@ -60,7 +60,7 @@ struct Dataplane {
 }
 
 impl Dataplane {
-    fn start(path: &Path, sockets: Vec<SharedSocket>) -> Self {
+    pub(crate) fn start(path: &Path, sockets: Vec<SharedSocket>) -> Self {
         let config = RegionConfig {
             workers: 1,
             punt_slots: SLOTS,
@@ -109,7 +109,7 @@ impl Dataplane {
     }
 
     /// Waits until control has attached, and its zones' generations are settled.
-    fn wait_for_control(&self) {
+    pub(crate) fn wait_for_control(&self) {
         loop {
             let event = self
                 .attached
@@ -121,7 +121,7 @@ impl Dataplane {
         }
     }
 
-    fn push(&mut self, message: &[u8]) {
+    pub(crate) fn push(&mut self, message: &[u8]) {
         self.push_from(Ipv4Addr::LOCALHOST, message);
     }
 
@@ -169,14 +169,14 @@ impl Dataplane {
         }
     }
 
-    fn ask(&mut self, question: &Message) -> Returned {
+    pub(crate) fn ask(&mut self, question: &Message) -> Returned {
         self.push(&question.to_vec().unwrap());
         let returned = self.returned();
         assert_eq!(returned.message.metadata.id, question.metadata.id);
         returned
     }
 
-    fn returned(&mut self) -> Returned {
+    pub(crate) fn returned(&mut self) -> Returned {
         self.next(|reply| {
             let (headers, message, meta) = match *reply {
                 Reply::Answer {
@@ -197,7 +197,7 @@ impl Dataplane {
     }
 
     /// Whether the shared table answers a question.
-    fn table_has(&self, question: &Message) -> bool {
+    pub(crate) fn table_has(&self, question: &Message) -> bool {
         let bytes = question.to_vec().unwrap();
         let query = Query::parse(&bytes).unwrap();
         let (k0, k1) = self.region.hash_keys();
@@ -228,7 +228,7 @@ impl Drop for Dataplane {
 }
 
 /// Both planes, attached.
-fn both(sections: &str) -> (Node, Dataplane) {
+pub(crate) fn both(sections: &str) -> (Node, Dataplane) {
     let mut node = Node::new(sections);
     let dataplane = Dataplane::start(&node.path("dataplane.sock"), Vec::new());
     node.spawn();

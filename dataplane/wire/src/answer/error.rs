@@ -12,8 +12,9 @@ use crate::{HEADER_BYTES, flag};
 /// Writes an error over the query in place and returns the length of the message in bytes.
 ///
 /// The first `query_bytes` of `message` are the query. Id, opcode, RD and CD are kept; the
-/// question too, if it can be read. OPT is sent if the query is known to have one, or if the code
-/// needs one (BADVERS). Returns 0 (send nothing) if there is no whole header.
+/// question too, if it can be read. OPT is sent if the query is known to have one, with the cookie
+/// that a check has left in it, or if the code needs one (BADVERS). Returns 0 (send nothing) if
+/// there is no whole header.
 ///
 /// # Panics
 /// If `message` is shorter than `query_bytes`: our own mistake.
@@ -32,8 +33,9 @@ pub fn write_error(
         Some(query) => Some(usize::from(query.question_end)),
         None => find_question_end(&message[..query_bytes]),
     };
-    let question_count = u16::from(question_end.is_some());
     let end = question_end.unwrap_or(HEADER_BYTES);
+    // None also in a query for a cookie alone (RFC 7873 §5.4).
+    let question_count = u16::from(end > HEADER_BYTES);
     let kept = query_flags & (flag::OPCODE | flag::RD | flag::CD);
     let flags = flag::QR | kept | rcode & flag::RCODE;
 
@@ -44,6 +46,7 @@ pub fn write_error(
         extended_error,
         extended_text: &[],
         nexus: None,
+        cookie: edns.and_then(|edns| edns.response_cookie()),
     };
     let wants_opt = edns.is_some() || opt.rcode_high != 0;
     let opt_out = message.get_mut(end..end + opt.bytes());

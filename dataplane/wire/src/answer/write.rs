@@ -19,8 +19,8 @@ const EXTENDED_ERROR_STALE_NXDOMAIN: u16 = 19;
 /// `message` starts with the query and is the whole capacity; the answer never exceeds `limit`
 /// (see [`Query::response_limit`]). What does not fit is left out: first the additional records
 /// that are not required, then everything, with TC set. Id and question stay as the client wrote
-/// them. OPT is sent if and only if the query had one (RFC 6891 §7); AD only to a client that
-/// showed it understands it (RFC 6840 §5.7).
+/// them. OPT is sent if and only if the query had one (RFC 6891 §7), with the cookie that a check
+/// has left in the query; AD only to a client that showed it understands it (RFC 6840 §5.7).
 ///
 /// # Panics
 /// If `message` is shorter than the query: our own mistake.
@@ -84,6 +84,7 @@ fn opt<'a>(query: &Query, answer: &Answer<'a>, age: Age) -> Option<Opt<'a>> {
             Age::Stale => &[],
         },
         nexus: answer.nexus.filter(|_| edns.nexus.is_some()),
+        cookie: edns.response_cookie(),
     })
 }
 

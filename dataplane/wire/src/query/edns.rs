@@ -5,7 +5,13 @@ use crate::code;
 use crate::cursor::{Options, Record};
 
 /// Bytes of a client cookie; a server cookie of 8 to 32 bytes may follow (RFC 7873 §4).
-const CLIENT_COOKIE_BYTES: usize = 8;
+pub const CLIENT_COOKIE_BYTES: usize = 8;
+
+/// Bytes of the server cookies that we send (RFC 9018 §4).
+pub const SERVER_COOKIE_BYTES: usize = 16;
+
+/// Bytes of the COOKIE option in a response.
+pub(crate) const COOKIE_BYTES: usize = CLIENT_COOKIE_BYTES + SERVER_COOKIE_BYTES;
 
 /// The DO bit in the TTL field of OPT (RFC 3225 §3).
 const DNSSEC_OK: u32 = 0x8000;
@@ -25,16 +31,40 @@ pub struct Edns {
     pub server_cookie_start: u16,
     /// Length of the server cookie: 0 if there is none, else 8 to 32 bytes.
     pub server_cookie_bytes: u8,
+    /// What came of a check of the cookies; `None` in a query as parsed. After a check every response
+    /// carries a COOKIE option.
+    pub checked_cookie: Option<CheckedCookie>,
     /// An ECS option was present (RFC 7871); it is not read.
     pub client_subnet: bool,
-    /// A padding option was present (RFC 7830).
+    /// A padding option was present (RFC 7830). Responses are never padded: they leave unencrypted,
+    /// where padding hides nothing and amplifies (§6).
     pub padding: bool,
     /// Data of the Nexus extension, option 65053. Another length than 16 bytes belongs to some
     /// other local experiment and is passed over.
     pub nexus: Option<[u8; 16]>,
 }
 
+/// The outcome of checking a query's cookies (RFC 7873 §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedCookie {
+    /// What the response carries behind the client's own cookie.
+    pub server: [u8; SERVER_COOKIE_BYTES],
+    /// The query showed a server cookie of ours: its source address is not forged.
+    pub is_valid: bool,
+}
+
 impl Edns {
+    /// Data of the COOKIE option that the response carries, if the cookies were checked.
+    #[inline]
+    pub(crate) fn response_cookie(&self) -> Option<[u8; COOKIE_BYTES]> {
+        let (client, checked) = (self.client_cookie?, self.checked_cookie?);
+        let mut data = [0; COOKIE_BYTES];
+        let (first, second) = data.split_at_mut(CLIENT_COOKIE_BYTES);
+        first.copy_from_slice(&client);
+        second.copy_from_slice(&checked.server);
+        Some(data)
+    }
+
     /// The server cookie inside the message that this was parsed from (RFC 7873 §4).
     #[must_use]
     pub fn server_cookie<'a>(&self, message: &'a [u8]) -> Option<&'a [u8]> {
