@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::prefix::Prefix;
 use crate::iterate::{Outcome, extended_error};
@@ -21,12 +21,17 @@ impl Rebinding {
     /// Takes such addresses out of an answer; true if there were any. What is left is no longer what
     /// was signed, so it has no AD.
     pub fn filter(&self, outcome: &mut Outcome) -> bool {
-        let before = outcome.answers.len() + outcome.additional.len();
-        outcome.answers.retain(|record| !self.is_unwanted(record));
-        outcome
-            .additional
-            .retain(|record| !self.is_unwanted(record));
-        let has_changed = outcome.answers.len() + outcome.additional.len() < before;
+        let mut has_changed = false;
+        for section in [&mut outcome.answers, &mut outcome.additional] {
+            let unwanted = section.iter().filter(|record| self.is_unwanted(record));
+            let owners: Vec<Name> = unwanted.map(|record| record.name.clone()).collect();
+            has_changed |= !owners.is_empty();
+            // Signatures over addresses fit what is left no more.
+            section.retain(|record| {
+                let is_signature = is_address_signature(record) && owners.contains(&record.name);
+                !is_signature && !self.is_unwanted(record)
+            });
+        }
         if has_changed {
             outcome.authentic = false;
             let text = "addresses of private networks were taken out".to_owned();
@@ -46,6 +51,16 @@ impl Rebinding {
         self.private_addresses.iter().any(is_private)
             && !self.private_domains.iter().any(is_allowed)
     }
+}
+
+/// Whether it is a signature over A or AAAA records.
+fn is_address_signature(record: &Record) -> bool {
+    let RData::Unknown { code, rdata } = &record.data else {
+        return false;
+    };
+    let covered = rdata.anything.first_chunk::<2>();
+    let covered = covered.map(|covered| RecordType::from(u16::from_be_bytes(*covered)));
+    *code == RecordType::RRSIG && matches!(covered, Some(RecordType::A | RecordType::AAAA))
 }
 
 #[cfg(test)]
