@@ -3,7 +3,7 @@
 //! Owns the only [`Resolver`]. Runs as one task of the control runtime; everybody else holds an
 //! [`EngineHandle`]. Equal questions are joined inside the resolver.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use hickory_proto::rr::Name;
 use resolver::iterate::{
     AnchorStatus, Config, Effect, Input, Outcome, Question, Resolver, Statistics,
 };
+use resolver::policy::{Client, Course, Hit, Policy, Step};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
 use crate::clock;
-use crate::compose::{compose, failure};
+use crate::compose::{compose, failure, silence, truncated};
 use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
@@ -49,6 +50,10 @@ pub(crate) enum Command {
         done: oneshot::Sender<usize>,
     },
     With(Act),
+    SetPolicy {
+        policy: Box<Policy>,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// What to do with the resolver itself, at this time of its clock.
@@ -80,6 +85,8 @@ pub(crate) struct EngineStatistics {
     pub trust_anchors: Vec<AnchorStatus>,
     /// Negative trust anchors, those of the configuration too.
     pub negative_anchors: u64,
+    /// Answers that the policy has changed, by what.
+    pub policy_hits: Vec<(Hit, u64)>,
 }
 
 /// The engine is gone or has too much to do.
@@ -105,7 +112,10 @@ impl EngineHandle {
             .try_send(Command::Ask(asked))
             .map_err(|error| match error.into_inner() {
                 Command::Ask(asked) => Overloaded(asked),
-                Command::Statistics(_) | Command::Flush { .. } | Command::With(_) => {
+                Command::Statistics(_)
+                | Command::Flush { .. }
+                | Command::With(_)
+                | Command::SetPolicy { .. } => {
                     unreachable!("what comes back is what was sent")
                 }
             })
@@ -135,6 +145,16 @@ impl EngineHandle {
         result.await.unwrap_or(0)
     }
 
+    /// Takes another policy into service. What was answered before is to be forgotten after it.
+    pub(crate) async fn set_policy(&self, policy: Policy) {
+        let (done, result) = oneshot::channel();
+        let policy = Box::new(policy);
+        let command = Command::SetPolicy { policy, done };
+        if self.commands.send(command).await.is_ok() {
+            let _ = result.await; // An error: the engine is gone, and so are we.
+        }
+    }
+
     /// Does something with the resolver and gives what came of it; `None` if the engine is gone.
     pub(crate) async fn with<T: Send + 'static>(
         &self,
@@ -160,6 +180,12 @@ pub(crate) struct Engine {
     /// Unix time to check signatures at, if it is not the clock's.
     validation_time: Option<u64>,
     waiting: HashMap<u64, Box<Asked>>,
+    policy: Policy,
+    /// Whether it does anything at all.
+    has_policy: bool,
+    /// Where those that wait stand in the policy, if there is one.
+    courses: HashMap<u64, Box<Course>>,
+    policy_hits: BTreeMap<Hit, u64>,
     /// How many of them each client has, and may have.
     by_client: Holdings,
     per_client_max: usize,
@@ -192,6 +218,10 @@ impl Engine {
             front,
             validation_time,
             waiting: HashMap::new(),
+            policy: Policy::default(),
+            has_policy: false,
+            courses: HashMap::new(),
+            policy_hits: BTreeMap::new(),
             by_client: Holdings::default(),
             per_client_max,
             client_limited: 0,
@@ -276,6 +306,7 @@ impl Engine {
                     upstreams: upstreams.collect(),
                     trust_anchors: self.resolver.trust_anchors(clock::now_ms()),
                     negative_anchors: self.resolver.negative_anchors(0).count() as u64,
+                    policy_hits: self.policy_hits(),
                 });
             }
             Command::Flush { name, done } => {
@@ -283,7 +314,25 @@ impl Engine {
                 let _ = done.send(self.resolver.flush(name));
             }
             Command::With(Act(act)) => self.with(act),
+            Command::SetPolicy { policy, done } => {
+                self.set_policy(*policy);
+                let _ = done.send(()); // Nobody waits any more: no harm.
+            }
         }
+    }
+
+    /// Takes a policy into service; questions under way end under it.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.has_policy = !policy.is_idle();
+        self.policy = policy;
+        let names: Vec<_> = self.policy.list_names().collect();
+        self.policy_hits
+            .retain(|hit, _| hit.list.as_ref().is_none_or(|list| names.contains(&list)));
+    }
+
+    fn policy_hits(&self) -> Vec<(Hit, u64)> {
+        let hits = self.policy_hits.iter();
+        hits.map(|(hit, count)| (hit.clone(), *count)).collect()
     }
 
     /// Does something with the resolver itself.
@@ -318,12 +367,74 @@ impl Engine {
             let resolved = failure(&asked, ResponseCode::ServFail, None);
             return self.deliver(asked, resolved);
         };
+        if !self.has_policy {
+            return self.resolve(asked, question, None);
+        }
+        let client = Client {
+            address: asked.client,
+            is_tcp: matches!(asked.origin, Origin::Channel(_)),
+        };
+        let (course, step) = self.policy.begin(client, question, clock::now_ms());
+        self.take(asked, Box::new(course), step, false);
+    }
+
+    /// Does what the policy says.
+    fn take(&mut self, asked: Box<Asked>, mut course: Box<Course>, step: Step, from_cache: bool) {
+        let step = match step {
+            Step::Resolve(question) => return self.resolve(asked, question, Some(course)),
+            other => other,
+        };
+        // The command line is no client.
+        if asked.client.is_some() {
+            for hit in course.take_hits() {
+                *self.policy_hits.entry(hit).or_default() += 1;
+            }
+        }
+        match step {
+            Step::Answer(outcome) => {
+                let resolved = compose(&asked, *outcome, from_cache);
+                self.deliver(asked, resolved);
+            }
+            Step::Truncate => {
+                let resolved = truncated(&asked);
+                self.deliver(asked, resolved);
+            }
+            Step::Drop | Step::Resolve(_) => {
+                // A connection counts what it waits for.
+                if matches!(asked.origin, Origin::Channel(_)) {
+                    self.deliver(asked, silence());
+                } else {
+                    let counters = self.front.counters();
+                    counters.drops_policy.increment();
+                }
+            }
+        }
+    }
+
+    /// Something was resolved: the policy has the last word.
+    fn arrive(
+        &mut self,
+        asked: Box<Asked>,
+        outcome: Outcome,
+        from_cache: bool,
+        course: Option<Box<Course>>,
+    ) {
+        let Some(mut course) = course else {
+            let resolved = compose(&asked, outcome, from_cache);
+            return self.deliver(asked, resolved);
+        };
+        let step = self.policy.go_on(&mut course, outcome);
+        self.take(asked, course, step, from_cache);
+    }
+
+    /// Finds the answer in the cache or outside.
+    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Option<Box<Course>>) {
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
         if asked.cache_only || has_enough {
             let resolved = match self.resolver.lookup_cache(clock::now_ms(), &question) {
-                Some(outcome) => compose(&asked, outcome, true),
+                Some(outcome) => return self.arrive(asked, outcome, true, course),
                 // What is not here is not looked up for a client that did not ask us to.
                 None if asked.cache_only => {
                     let code = Some(EXTENDED_ERROR_NOT_AUTHORITATIVE);
@@ -343,6 +454,9 @@ impl Engine {
             self.by_client.take(client);
         }
         self.waiting.insert(ticket, asked);
+        if let Some(course) = course {
+            self.courses.insert(ticket, course);
+        }
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
         self.hits_before = None;
@@ -398,8 +512,8 @@ impl Engine {
             }
             let hits = self.resolver.statistics().cache_hits;
             let from_cache = self.hits_before.is_some_and(|before| hits > before);
-            let resolved = compose(&asked, outcome, from_cache);
-            self.deliver(asked, resolved);
+            let course = self.courses.remove(&ticket);
+            self.arrive(asked, outcome, from_cache, course);
         }
     }
 

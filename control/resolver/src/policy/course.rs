@@ -78,7 +78,7 @@ impl Kind {
 }
 
 /// A change to an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hit {
     /// By what.
     pub kind: Kind,
@@ -186,7 +186,7 @@ impl Policy {
             current: question,
             prefix: Vec::new(),
             is_exempt: false,
-            is_private: view > 0 || depends,
+            is_private: self.is_private || view > 0 || depends,
             first: None,
             hops: 0,
             forged_by: None,
@@ -325,7 +325,7 @@ impl Policy {
             Action::TcpOnly => return Some(Step::Truncate),
             Action::NxDomain => (ResponseCode::NXDomain, Vec::new()),
             Action::NoData => (ResponseCode::NoError, Vec::new()),
-            Action::Data(records) => (ResponseCode::NoError, *records),
+            Action::Data(records) => (ResponseCode::NoError, records),
         };
         let qtype = course.current.qtype;
         if qtype != RecordType::CNAME

@@ -52,7 +52,7 @@ pub(super) enum Action {
     Drop,
     TcpOnly,
     /// Answers with these; their owner is of no meaning.
-    Data(Box<Vec<Record>>),
+    Data(Vec<Record>),
 }
 
 /// A rule that was set off.
@@ -279,11 +279,8 @@ impl RpzZone {
             Override::TcpOnly => Action::TcpOnly,
             Override::Cname(target) => {
                 let alias = RData::CNAME(CNAME(target.clone()));
-                Action::Data(Box::new(vec![Record::from_rdata(
-                    Name::root(),
-                    rule.ttl_secs,
-                    alias,
-                )]))
+                let alias = Record::from_rdata(Name::root(), rule.ttl_secs, alias);
+                Action::Data(vec![alias])
             }
         };
         let ttl_secs = rule.ttl_secs;
@@ -311,7 +308,7 @@ impl Rule {
         self.ttl_secs = self.ttl_secs.min(other.ttl_secs);
         match (&mut self.action, other.action) {
             (Action::Data(records), Action::Data(more)) => {
-                for record in *more {
+                for record in more {
                     records.retain(|old| old.data != record.data);
                     records.push(record);
                 }
@@ -345,7 +342,7 @@ fn action_of(rtype: u16, ttl_secs: u32, data: &[u8]) -> Option<Action> {
         (TYPE_NS | TYPE_SOA | 39 | 43 | 46..=48 | 50 | 51, _) => None,
         _ => {
             let record = record(Name::root(), rtype, ttl_secs, data);
-            Some(Action::Data(Box::new(vec![record])))
+            Some(Action::Data(vec![record]))
         }
     }
 }

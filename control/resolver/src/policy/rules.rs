@@ -50,6 +50,8 @@ pub struct Policy {
     rules: Vec<Rules>,
     /// Places of rules.
     views: PrefixMap<usize>,
+    /// Whether no answer may be shared.
+    pub(super) is_private: bool,
 }
 
 impl Policy {
@@ -60,6 +62,7 @@ impl Policy {
             rpz,
             rules: vec![rules],
             views: PrefixMap::default(),
+            is_private: false,
         }
     }
 
@@ -73,10 +76,22 @@ impl Policy {
         }
     }
 
+    /// Keeps every answer from now on for the client that asked.
+    pub fn share_nothing(&mut self) {
+        self.is_private = true;
+    }
+
+    /// Names of all policy zones and lists.
+    pub fn list_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let lists = self.rules.iter().flat_map(|rules| &rules.block_lists);
+        let zones = self.rpz.iter().map(RpzZone::name);
+        zones.chain(lists.map(|list| list.name()))
+    }
+
     /// Whether nothing is to be done for anybody.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.rules.iter().all(Rules::are_idle)
+        !self.is_private && self.rules.iter().all(Rules::are_idle)
     }
 
     /// The place of the rules for a client; 0 for who is in no view.
