@@ -423,7 +423,10 @@ impl Engine {
             let resolved = compose(&asked, outcome, from_cache);
             return self.deliver(asked, resolved);
         };
-        let step = self.policy.go_on(&mut course, outcome);
+        let now_ms = clock::now_ms();
+        let resolver = &self.resolver;
+        let known = |name: &Name, rtype| resolver.known_records(now_ms, name, rtype);
+        let step = self.policy.go_on(&mut course, outcome, &known);
         self.take(asked, course, step, from_cache);
     }
 

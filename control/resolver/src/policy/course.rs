@@ -13,6 +13,7 @@ use super::local::LocalAnswer;
 use super::names::key;
 use super::rpz::{Action, Found, Override, RpzZone, alias_of, expand};
 use super::rules::{Policy, Rules};
+use super::servers::{Known, Servers};
 use crate::iterate::{Outcome, Question, TraceEvent, TraceKind, extended_error};
 
 /// Aliases made here that one question may pass; more are a circle.
@@ -197,9 +198,9 @@ impl Policy {
         (course, step)
     }
 
-    /// What was to be resolved has been.
+    /// What was to be resolved has been. `known` gives what the cache has of name servers.
     #[must_use]
-    pub fn go_on(&self, course: &mut Course, mut outcome: Outcome) -> Step {
+    pub fn go_on(&self, course: &mut Course, mut outcome: Outcome, known: &Known<'_>) -> Step {
         if let (Some(trace), Some(more)) = (&mut course.trace, outcome.trace.take()) {
             trace.extend(more);
         }
@@ -212,7 +213,7 @@ impl Policy {
             course.note(Kind::Rebinding, None);
         }
         if !course.is_exempt
-            && let Some(step) = self.judge(rules, course, &outcome)
+            && let Some(step) = self.judge(rules, course, &outcome, known)
         {
             return step;
         }
@@ -286,8 +287,23 @@ impl Policy {
     }
 
     /// What policy zones and lists say to what was resolved.
-    fn judge(&self, rules: &Rules, course: &mut Course, outcome: &Outcome) -> Option<Step> {
+    fn judge(
+        &self,
+        rules: &Rules,
+        course: &mut Course,
+        outcome: &Outcome,
+        known: &Known<'_>,
+    ) -> Option<Step> {
         let chain = Chain::of(&course.current.qname, outcome);
+        let for_servers = self.zones(rules).any(RpzZone::is_for_servers);
+        let servers: Vec<Servers> = match for_servers {
+            true => chain
+                .names
+                .iter()
+                .map(|name| Servers::of(name, known))
+                .collect(),
+            false => Vec::new(),
+        };
         for zone in self.zones(rules) {
             let client = zone.find_client(course.client.address);
             let first = client.map(|found| (0, found));
@@ -296,7 +312,10 @@ impl Policy {
                 || names.find_map(|(place, name)| Some((place, zone.find_name(&key(name))?)));
             let last = chain.names.len() - 1;
             let answer = || Some((last, zone.find_answer(&outcome.answers)?));
-            if let Some((place, found)) = first.or_else(named).or_else(answer)
+            let mut servers = servers.iter().enumerate();
+            let server = || servers.find_map(|(place, of)| Some((place, zone.find_servers(of)?)));
+            let found = first.or_else(named).or_else(answer).or_else(server);
+            if let Some((place, found)) = found
                 && let Some(found) = permit(course, zone, found)
             {
                 if !lets_through(course.client, &found.action) {

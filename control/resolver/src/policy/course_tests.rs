@@ -77,10 +77,20 @@ fn run(
     let (mut course, mut step) = policy.begin(client, asked, 0);
     for outcome in outcomes {
         assert!(matches!(step, Step::Resolve(_)), "{step:?}");
-        step = policy.go_on(&mut course, outcome);
+        step = policy.go_on(&mut course, outcome, &known);
     }
     let hits = course.take_hits();
     (step, hits)
+}
+
+/// What the cache of these tests has: the delegation of one zone.
+fn known(name: &Name, rtype: RecordType) -> Vec<Record> {
+    let records = records(&[
+        "hosted.example. NS ns1.bad.example.",
+        "ns1.bad.example. A 203.0.113.53",
+    ]);
+    let is_asked = |record: &Record| record.name == *name && record.record_type() == rtype;
+    records.into_iter().filter(is_asked).collect()
 }
 
 fn answer(step: Step) -> Outcome {
@@ -261,7 +271,7 @@ fn an_alias_of_a_zone_is_resolved_without_the_zones() {
     let (mut course, step) = policy.begin(UDP, question("bad.example.", RecordType::A), 0);
     assert!(is_resolved(&step, "bad.example.garden.example."));
     let found = resolved(&["bad.example.garden.example. A 203.0.113.1"]);
-    let outcome = answer(policy.go_on(&mut course, found));
+    let outcome = answer(policy.go_on(&mut course, found, &known));
     assert_eq!(outcome.answers.len(), 2);
     assert_eq!(
         texts(&outcome)[0],
@@ -379,7 +389,12 @@ fn local_aliases_lead_through_local_data_and_out_and_circles_end() {
     let (mut course, step) = policy.begin(UDP, question("a.example.", RecordType::A), 0);
     assert!(is_resolved(&step, "far.example.net."));
     let found = resolved(&["far.example.net. A 192.0.2.1"]);
-    assert_eq!(answer(policy.go_on(&mut course, found)).answers.len(), 3);
+    assert_eq!(
+        answer(policy.go_on(&mut course, found, &known))
+            .answers
+            .len(),
+        3
+    );
     let (step, _) = run(&policy, UDP, question("c.example.", RecordType::A), vec![]);
     assert_eq!(answer(step).rcode, ResponseCode::ServFail);
     let (step, _) = run(
@@ -410,9 +425,10 @@ fn dns64_asks_for_ipv4_addresses_where_there_are_no_others() {
     let policy = with_dns64();
     let (mut course, step) = policy.begin(UDP, question("www.example.", RecordType::AAAA), 0);
     assert!(is_resolved(&step, "www.example."));
-    let step = policy.go_on(&mut course, resolved(&[]));
+    let step = policy.go_on(&mut course, resolved(&[]), &known);
     assert!(matches!(&step, Step::Resolve(second) if second.qtype == RecordType::A));
-    let outcome = answer(policy.go_on(&mut course, resolved(&["www.example. A 192.0.2.1"])));
+    let outcome =
+        answer(policy.go_on(&mut course, resolved(&["www.example. A 192.0.2.1"]), &known));
     assert_eq!(
         texts(&outcome),
         ["www.example. 300 IN AAAA 64:ff9b::c000:201"]
@@ -543,4 +559,30 @@ fn a_zone_that_changes_at_run_time_acts_at_once() {
     );
     assert!(matches!(step, Step::Resolve(_)));
     assert!(policy.rpz_zone_mut("other.").is_none());
+}
+
+#[test]
+fn names_of_a_zone_are_judged_by_its_servers() {
+    for trigger in ["ns1.bad.example.rpz-nsdname", "32.53.113.0.203.rpz-nsip"] {
+        let policy = rpz(&[&format!("{trigger} CNAME .")]);
+        for (qname, rcode) in [
+            ("www.hosted.example.", ResponseCode::NXDomain),
+            ("www.other.example.", ResponseCode::NoError),
+        ] {
+            let found = resolved(&[&format!("{qname} A 192.0.2.1")]);
+            let (step, _) = run(&policy, UDP, question(qname, RecordType::A), vec![found]);
+            assert_eq!(answer(step).rcode, rcode, "{trigger} {qname}");
+        }
+        // An alias into the zone is judged, too, and stays.
+        let found = resolved(&[
+            "www.other.example. CNAME www.hosted.example.",
+            "www.hosted.example. A 192.0.2.1",
+        ]);
+        let asked = question("www.other.example.", RecordType::A);
+        let outcome = answer(run(&policy, UDP, asked, vec![found]).0);
+        assert_eq!(
+            (outcome.rcode, outcome.answers.len()),
+            (ResponseCode::NXDomain, 1)
+        );
+    }
 }

@@ -15,6 +15,7 @@ mod rebinding;
 mod rpz;
 mod rpz_trigger;
 mod rules;
+mod servers;
 mod special;
 
 pub use any::minimal_any;
@@ -28,3 +29,4 @@ pub use rebinding::Rebinding;
 pub use rpz::{Override, RpzRemark, RpzZone};
 pub use rpz_trigger::TriggerError;
 pub use rules::{Policy, Rules};
+pub use servers::Known;

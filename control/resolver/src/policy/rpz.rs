@@ -13,6 +13,7 @@ use hickory_proto::rr::{Name, RData, Record};
 use super::names::{Key, key, name, record, suffixes};
 use super::prefix::PrefixMap;
 use super::rpz_trigger::{Trigger, TriggerError};
+use super::servers::{Servers, address};
 use crate::zone::{Loader, NAME_BYTES_MAX, Place, ZoneError, read_zone_file};
 
 const TYPE_NS: u16 = 2;
@@ -88,6 +89,8 @@ pub struct RpzZone {
     names: BTreeMap<Key, Rule>,
     clients: PrefixMap<Rule>,
     answers: PrefixMap<Rule>,
+    server_names: BTreeMap<Key, Rule>,
+    server_addresses: PrefixMap<Rule>,
 }
 
 impl RpzZone {
@@ -102,6 +105,8 @@ impl RpzZone {
             names: BTreeMap::new(),
             clients: PrefixMap::default(),
             answers: PrefixMap::default(),
+            server_names: BTreeMap::new(),
+            server_addresses: PrefixMap::default(),
         }
     }
 
@@ -144,7 +149,8 @@ impl RpzZone {
     /// How many rules it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.names.len() + self.clients.len() + self.answers.len()
+        let servers = self.server_names.len() + self.server_addresses.len();
+        self.names.len() + self.clients.len() + self.answers.len() + servers
     }
 
     /// Whether it has none.
@@ -202,6 +208,8 @@ impl RpzZone {
                 Trigger::Name(name) => drop(self.names.remove(&name)),
                 Trigger::Client(network) => drop(self.clients.remove(network)),
                 Trigger::Answer(network) => drop(self.answers.remove(network)),
+                Trigger::ServerName(name) => drop(self.server_names.remove(&name)),
+                Trigger::ServerAddress(network) => drop(self.server_addresses.remove(network)),
             }
         }
         Ok(())
@@ -212,6 +220,8 @@ impl RpzZone {
             Trigger::Name(name) => self.names.get_mut(name),
             Trigger::Client(network) => self.clients.get_mut(*network),
             Trigger::Answer(network) => self.answers.get_mut(*network),
+            Trigger::ServerName(name) => self.server_names.get_mut(name),
+            Trigger::ServerAddress(network) => self.server_addresses.get_mut(*network),
         }
     }
 
@@ -220,6 +230,8 @@ impl RpzZone {
             Trigger::Name(name) => self.names.insert(name, rule),
             Trigger::Client(network) => self.clients.insert(network, rule),
             Trigger::Answer(network) => self.answers.insert(network, rule),
+            Trigger::ServerName(name) => self.server_names.insert(name, rule),
+            Trigger::ServerAddress(network) => self.server_addresses.insert(network, rule),
         }
     }
 
@@ -228,9 +240,14 @@ impl RpzZone {
         !self.clients.is_empty()
     }
 
-    /// Whether addresses in answers set it off.
+    /// Whether what was resolved sets it off.
     pub(super) fn is_for_answers(&self) -> bool {
-        !self.answers.is_empty()
+        !self.answers.is_empty() || self.is_for_servers()
+    }
+
+    /// Whether servers set it off.
+    pub(super) fn is_for_servers(&self) -> bool {
+        !self.server_names.is_empty() || !self.server_addresses.is_empty()
     }
 
     /// The rule for who asks.
@@ -238,35 +255,24 @@ impl RpzZone {
         self.clients.find(client?).map(|(_, rule)| self.found(rule))
     }
 
-    /// The rule for a name (its key): its own before that of the longest wildcard above it.
+    /// The rule for a name (its key).
     pub(super) fn find_name(&self, name: &[u8]) -> Option<Found> {
-        if let Some(rule) = self.names.get(name) {
-            return Some(self.found(rule));
-        }
-        let mut wildcard = Vec::with_capacity(NAME_BYTES_MAX);
-        let mut above = suffixes(name).skip(1);
-        let rule = above.find_map(|suffix| {
-            wildcard.clear();
-            wildcard.extend_from_slice(b"\x01*");
-            wildcard.extend_from_slice(suffix);
-            self.names.get(wildcard.as_slice())
-        });
-        rule.map(|rule| self.found(rule))
+        find_in(&self.names, name).map(|rule| self.found(rule))
     }
 
     /// The rule for an address in the answer: that of the longest network of all of them.
     pub(super) fn find_answer(&self, records: &[Record]) -> Option<Found> {
-        if self.answers.is_empty() {
-            return None;
-        }
-        let addresses = records.iter().filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        });
-        let found = addresses.filter_map(|address| self.answers.find(address));
-        let longest = found.max_by_key(|(bits, _)| *bits);
-        longest.map(|(_, rule)| self.found(rule))
+        let rule = longest(&self.answers, records.iter().filter_map(address));
+        rule.map(|rule| self.found(rule))
+    }
+
+    /// The rule for servers: those for names before those for addresses (draft §5).
+    pub(super) fn find_servers(&self, servers: &Servers) -> Option<Found> {
+        let mut names = servers.names.iter();
+        let named = names.find_map(|name| find_in(&self.server_names, name));
+        let addresses = servers.addresses.iter().copied();
+        let rule = named.or_else(|| longest(&self.server_addresses, addresses));
+        rule.map(|rule| self.found(rule))
     }
 
     fn found(&self, rule: &Rule) -> Found {
@@ -300,6 +306,27 @@ impl RpzZone {
         soa.ttl = ttl_secs;
         (Some(soa), ttl_secs)
     }
+}
+
+/// The rule for a name: its own before that of the longest wildcard above it.
+fn find_in<'r>(rules: &'r BTreeMap<Key, Rule>, name: &[u8]) -> Option<&'r Rule> {
+    if let Some(rule) = rules.get(name) {
+        return Some(rule);
+    }
+    let mut wildcard = Vec::with_capacity(NAME_BYTES_MAX);
+    let mut above = suffixes(name).skip(1);
+    above.find_map(|suffix| {
+        wildcard.clear();
+        wildcard.extend_from_slice(b"\x01*");
+        wildcard.extend_from_slice(suffix);
+        rules.get(wildcard.as_slice())
+    })
+}
+
+/// The rule of the longest network of all that hold one of these addresses.
+fn longest(rules: &PrefixMap<Rule>, addresses: impl Iterator<Item = IpAddr>) -> Option<&Rule> {
+    let found = addresses.filter_map(|address| rules.find(address));
+    found.max_by_key(|(bits, _)| *bits).map(|(_, rule)| rule)
 }
 
 impl Rule {

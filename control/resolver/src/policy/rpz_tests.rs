@@ -21,6 +21,8 @@ garden.example CNAME *.garden.example.net.
 32.7.2.0.192.rpz-ip CNAME rpz-passthru.
 8.0.0.0.10.rpz-client-ip CNAME rpz-drop.
 32.1.2.0.192.rpz-nsip CNAME .
+*.bad.example.rpz-nsdname CNAME *.
+99.rpz-nsip CNAME .
 ";
 
 fn zone(policy: Override) -> RpzZone {
@@ -29,7 +31,7 @@ fn zone(policy: Override) -> RpzZone {
     let read = RpzZone::read(&apex, policy, ZONE.as_bytes(), "rpz.zone", &mut loader);
     let (zone, remarks) = read.unwrap();
     assert_eq!(remarks.len(), 1);
-    assert_eq!(remarks[0].place.line, 17);
+    assert_eq!(remarks[0].place.line, 19);
     zone
 }
 
@@ -44,7 +46,7 @@ fn find(zone: &RpzZone, text: &str) -> Option<Action> {
 #[test]
 fn the_records_of_a_name_say_what_becomes_of_it() {
     let zone = zone(Override::Given);
-    assert_eq!(zone.len(), 11);
+    assert_eq!(zone.len(), 13);
     for (name, expected) in [
         ("missing.example.", Some(Action::NxDomain)),
         ("x.missing.example.", None),
@@ -82,6 +84,25 @@ fn the_longest_network_of_all_addresses_counts() {
     assert_eq!(client("10.1.2.3").unwrap().action, Action::Drop);
     assert_eq!(client("192.0.2.1"), None);
     assert_eq!(zone.find_client(None), None);
+}
+
+#[test]
+fn servers_set_rules_off_by_name_before_address() {
+    let zone = zone(Override::Given);
+    let find = |names: &[&str], addresses: &[&str]| {
+        let servers = Servers {
+            names: names.iter().map(|text| wire(text)).collect(),
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        zone.find_servers(&servers).map(|found| found.action)
+    };
+    let good = "ns.good.example.";
+    assert_eq!(find(&[good], &["192.0.2.1"]), Some(Action::NxDomain));
+    assert_eq!(
+        find(&[good, "ns.bad.example."], &["192.0.2.1"]),
+        Some(Action::NoData)
+    );
+    assert_eq!(find(&[good], &["192.0.2.2"]), None);
 }
 
 #[test]
@@ -140,9 +161,14 @@ fn records_come_and_go_one_by_one() {
     assert_eq!(find(&zone, "data.example."), Some(Action::NxDomain));
     zone.remove(&owner, 5, b"\x01*\0").unwrap();
     assert_eq!(zone.len(), count, "another record than there is");
-    let network = wire("24.0.2.0.192.rpz-ip.rpz.test.");
-    zone.remove(&network, 5, b"\0").unwrap();
-    assert_eq!(zone.len(), count - 1);
+    for (gone, owner) in ["24.0.2.0.192.rpz-ip", "32.1.2.0.192.rpz-nsip"]
+        .iter()
+        .enumerate()
+    {
+        let network = wire(&format!("{owner}.rpz.test."));
+        zone.remove(&network, 5, b"\0").unwrap();
+        assert_eq!(zone.len(), count - 1 - gone);
+    }
     assert!(zone.remove(&wire("x.example."), 5, b"\0").is_err());
 }
 

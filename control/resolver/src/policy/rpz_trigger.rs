@@ -15,6 +15,10 @@ pub(super) enum Trigger {
     Client(Prefix),
     /// An address in the answer.
     Answer(Prefix),
+    /// The name of a server of the zones that the name lies in; as for names.
+    ServerName(Key),
+    /// The address of such a server.
+    ServerAddress(Prefix),
 }
 
 /// Why an owner name is none.
@@ -23,10 +27,10 @@ pub enum TriggerError {
     /// It is not below the apex of the zone.
     #[error("the owner is outside of the zone")]
     Outside,
-    /// It needs to be known which servers gave an answer.
-    #[error("triggers of `{0}` are not supported; the rule does not act")]
-    Unsupported(&'static str),
-    /// The labels before `rpz-ip` or `rpz-client-ip` are no network.
+    /// No name stands before `rpz-nsdname`.
+    #[error("expected the name of a server before `rpz-nsdname`")]
+    ServerName,
+    /// The labels before `rpz-ip`, `rpz-client-ip` or `rpz-nsip` are no network.
     #[error("expected a network such as 24.0.2.0.192 or 48.zz.2.db8.2001 before `{0}`")]
     Network(&'static str),
 }
@@ -55,8 +59,17 @@ impl Trigger {
         match *kind {
             b"rpz-ip" => network("rpz-ip").map(Self::Answer).map(Some),
             b"rpz-client-ip" => network("rpz-client-ip").map(Self::Client).map(Some),
-            b"rpz-nsdname" => Err(TriggerError::Unsupported("rpz-nsdname")),
-            b"rpz-nsip" => Err(TriggerError::Unsupported("rpz-nsip")),
+            b"rpz-nsip" => network("rpz-nsip").map(Self::ServerAddress).map(Some),
+            b"rpz-nsdname" => {
+                // Without that label and the root.
+                let bytes = name.len().saturating_sub(kind.len() + 2);
+                let mut server = name.get(..bytes).unwrap_or_default().to_vec();
+                server.push(0);
+                match rest.is_empty() {
+                    true => Err(TriggerError::ServerName),
+                    false => Ok(Some(Self::ServerName(server.into()))),
+                }
+            }
             _ => Ok(Some(Self::Name(name.into()))),
         }
     }
@@ -128,6 +141,9 @@ mod tests {
             name("bad.example.com.")
         );
         assert_eq!(read("*.bad.rpz.example."), name("*.bad."));
+        let server = key(&Name::from_ascii("ns.bad.example.").unwrap());
+        let server = Ok(Some(Trigger::ServerName(server)));
+        assert_eq!(read("ns.bad.example.rpz-nsdname.rpz.example."), server);
         assert_eq!(read("rpz.example."), Ok(None));
         assert_eq!(read("bad.example."), Err(TriggerError::Outside));
         for (owner, expected) in [
@@ -143,11 +159,13 @@ mod tests {
             assert_eq!(answer, Ok(Some(Trigger::Answer(expected))), "{owner}");
             let client = read(&format!("{owner}.rpz-client-ip.rpz.example."));
             assert_eq!(client, Ok(Some(Trigger::Client(expected))), "{owner}");
+            let server = read(&format!("{owner}.rpz-nsip.rpz.example."));
+            assert_eq!(server, Ok(Some(Trigger::ServerAddress(expected))));
         }
     }
 
     #[test]
-    fn what_is_no_network_and_what_is_not_known_here_is_said() {
+    fn what_is_no_network_and_no_server_is_said() {
         for owner in [
             "33.1.2.0.192",
             "24.1.2.0.192",
@@ -159,8 +177,8 @@ mod tests {
             let result = read(&format!("{owner}.rpz-ip.rpz.example."));
             assert_eq!(result, Err(TriggerError::Network("rpz-ip")), "{owner}");
         }
-        let result = read("ns.bad.rpz-nsdname.rpz.example.");
-        assert_eq!(result, Err(TriggerError::Unsupported("rpz-nsdname")));
+        let result = read("rpz-nsdname.rpz.example.");
+        assert_eq!(result, Err(TriggerError::ServerName));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod limits;
 mod minimising;
 mod negative_anchors;
 mod net;
+mod policing;
 mod roll_over;
 mod schedules;
 mod signing;
