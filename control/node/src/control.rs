@@ -171,7 +171,11 @@ impl Control {
 
     /// Takes a policy into service, then makes what was resolved before dead everywhere.
     async fn publish_policy(&self, loaded: LoadedPolicy) -> Result<(), Failure> {
-        self.0.engine.set_policy(loaded.policy).await;
+        let fresh = loaded.policy;
+        let changed = self.0.engine.change_policy(|policy| *policy = fresh);
+        changed
+            .await
+            .ok_or_else(|| Failure::new(FailureCode::Unavailable, "the resolver is stopping"))?;
         let (done, raised) = oneshot::channel();
         let digest = loaded.digest;
         let request = front::Request::PolicyInService { digest, done };

@@ -50,10 +50,7 @@ pub(crate) enum Command {
         done: oneshot::Sender<usize>,
     },
     With(Act),
-    SetPolicy {
-        policy: Box<Policy>,
-        done: oneshot::Sender<()>,
-    },
+    ChangePolicy(Change),
 }
 
 /// What to do with the resolver itself, at this time of its clock.
@@ -65,6 +62,15 @@ pub(crate) struct Act(Box<Deed>);
 impl std::fmt::Debug for Act {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Act")
+    }
+}
+
+/// A change of the policy on its way to the engine.
+pub(crate) struct Change(Box<dyn FnOnce(&mut Policy) + Send>);
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Change")
     }
 }
 
@@ -115,7 +121,7 @@ impl EngineHandle {
                 Command::Statistics(_)
                 | Command::Flush { .. }
                 | Command::With(_)
-                | Command::SetPolicy { .. } => {
+                | Command::ChangePolicy(_) => {
                     unreachable!("what comes back is what was sent")
                 }
             })
@@ -145,14 +151,19 @@ impl EngineHandle {
         result.await.unwrap_or(0)
     }
 
-    /// Takes another policy into service. What was answered before is to be forgotten after it.
-    pub(crate) async fn set_policy(&self, policy: Policy) {
+    /// Changes the policy, whole or a zone of it, and gives what came of it; `None` if the engine is
+    /// gone. What was answered before is to be forgotten after it.
+    pub(crate) async fn change_policy<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Policy) -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, result) = oneshot::channel();
-        let policy = Box::new(policy);
-        let command = Command::SetPolicy { policy, done };
-        if self.commands.send(command).await.is_ok() {
-            let _ = result.await; // An error: the engine is gone, and so are we.
-        }
+        let change = Change(Box::new(move |policy| {
+            let _ = done.send(change(policy)); // Nobody waits any more: no harm.
+        }));
+        let command = Command::ChangePolicy(change);
+        self.commands.send(command).await.ok()?;
+        result.await.ok()
     }
 
     /// Does something with the resolver and gives what came of it; `None` if the engine is gone.
@@ -314,17 +325,14 @@ impl Engine {
                 let _ = done.send(self.resolver.flush(name));
             }
             Command::With(Act(act)) => self.with(act),
-            Command::SetPolicy { policy, done } => {
-                self.set_policy(*policy);
-                let _ = done.send(()); // Nobody waits any more: no harm.
-            }
+            Command::ChangePolicy(Change(change)) => self.change_policy(change),
         }
     }
 
-    /// Takes a policy into service; questions under way end under it.
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.has_policy = !policy.is_idle();
-        self.policy = policy;
+    /// Changes the policy; questions under way end under the new one.
+    pub(crate) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.has_policy = !self.policy.is_idle();
         let names: Vec<_> = self.policy.list_names().collect();
         self.policy_hits
             .retain(|hit, _| hit.list.as_ref().is_none_or(|list| names.contains(&list)));
@@ -400,12 +408,13 @@ impl Engine {
                 self.deliver(asked, resolved);
             }
             Step::Drop | Step::Resolve(_) => {
+                if asked.client.is_some() {
+                    let counters = self.front.counters();
+                    counters.drops_policy.increment();
+                }
                 // A connection counts what it waits for.
                 if matches!(asked.origin, Origin::Channel(_)) {
                     self.deliver(asked, silence());
-                } else {
-                    let counters = self.front.counters();
-                    counters.drops_policy.increment();
                 }
             }
         }

@@ -152,7 +152,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let loaded = policy::load(&config.resolver, &config.zones, policy_keys);
     let loaded = loaded.map_err(StartError::Policy)?;
     policy::log(&loaded.notes);
-    engine.set_policy(loaded.policy);
+    engine.change_policy(|policy| *policy = loaded.policy);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let responders = Responders {
         zones: zones.shared(),

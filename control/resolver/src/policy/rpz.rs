@@ -237,7 +237,7 @@ impl RpzZone {
 
     /// Whether what it does depends on who asks.
     pub(super) fn is_for_clients(&self) -> bool {
-        !self.clients.is_empty()
+        !self.clients.is_empty() && self.policy != Override::Disabled
     }
 
     /// Whether what was resolved sets it off.
