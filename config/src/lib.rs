@@ -22,6 +22,7 @@ mod policy;
 mod resolver;
 mod response_limit;
 mod size;
+mod stale;
 mod zone;
 
 pub use api::Api;
@@ -38,4 +39,5 @@ pub use policy::{
 };
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
+pub use stale::Stale;
 pub use zone::Zone;

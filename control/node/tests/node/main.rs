@@ -22,8 +22,11 @@ mod resolving;
 
 mod policing;
 
+mod caching;
+
 mod following;
 
 mod observing;
 
+mod dataplane;
 mod punting;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::common::{
     Node, PATIENCE, data, extended_error, own_address, query, rcode, wait_until, with_edns,
 };
-use crate::punting::both;
+use crate::dataplane::both;
 use crate::resolving::Upstream;
 
 const RPZ: &str = "\

@@ -32,6 +32,8 @@ pub(super) enum Waiter {
         ticket: u64,
         dnssec_ok: bool,
         trace: bool,
+        /// When it is to get what is past its TTL.
+        stale_due_ms: Option<u64>,
     },
     /// A resolution that needs the address of a name server.
     Task(u64),
@@ -93,6 +95,8 @@ pub(super) struct Task {
     /// What was wrong with those.
     pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
+    /// Whether it replaces what the cache holds and is about to lose.
+    pub(super) refreshes: bool,
 }
 
 impl Task {
@@ -124,6 +128,7 @@ impl Task {
             restarts: 0,
             bogus: None,
             trace: None,
+            refreshes: false,
         }
     }
 
@@ -157,6 +162,12 @@ impl Task {
                 kind: kind(),
             });
         }
+    }
+
+    /// Whether a trust anchor's keys are looked for.
+    pub(super) fn is_refresh(&self) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| matches!(waiter, Waiter::RollOver))
     }
 
     pub(super) fn candidate(&mut self, server: SocketAddr) -> Option<&mut Candidate> {

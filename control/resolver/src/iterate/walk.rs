@@ -103,6 +103,16 @@ impl Resolver {
                 }
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
+                // The chain of trust wanted other keys, and there are none. Clients that check
+                // themselves may wait for the same question and get those that there are.
+                Choice::Exhausted
+                    if !task.avoided.is_empty()
+                        && !task.is_refresh()
+                        && task.key.checking_disabled =>
+                {
+                    task.avoided.clear();
+                    task.restart();
+                }
                 Choice::Exhausted => {
                     if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
@@ -124,10 +134,15 @@ impl Resolver {
                 stale: false,
             };
             let events_max = self.config.limits.trace_events_max;
-            match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
+            let before = self.counters.aggressive;
+            let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
+            let proven = self.counters.aggressive > before;
+            match look {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     return Some(Ok(Resolution::data(
                         std::mem::take(&mut task.chain),
                         sets,
@@ -143,7 +158,9 @@ impl Resolver {
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     let chain = std::mem::take(&mut task.chain);
                     let denied = Denied { name, security };
                     return Some(Ok(Resolution::denied(

@@ -9,10 +9,12 @@
     reason = "tests build small messages by hand"
 )]
 
+mod aggressive;
 mod answers;
 mod authority;
 mod caching;
 mod delegations;
+mod dumping;
 mod explaining;
 mod flood;
 mod forgeries;
@@ -23,8 +25,11 @@ mod minimising;
 mod negative_anchors;
 mod net;
 mod policing;
+mod prefetching;
 mod roll_over;
 mod schedules;
 mod signing;
+mod snapshot;
+mod stale;
 mod transports;
 mod validation;
