@@ -1,7 +1,7 @@
 //! The way of one question through the policy: local data, policy zones, block lists, ANY and DNS64
 //! before it is resolved; rebinding protection, policy zones, block lists and DNS64 after.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
@@ -9,83 +9,19 @@ use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::any::minimal_any;
+use super::chain::Chain;
 use super::local::LocalAnswer;
 use super::names::key;
 use super::rpz::{Action, Found, Override, RpzZone, alias_of, expand};
 use super::rules::{Policy, Rules};
 use super::servers::{Known, Servers};
+use super::step::{Client, Hit, Kind, Step};
 use crate::iterate::{Outcome, Question, TraceEvent, TraceKind, extended_error};
 
 /// Aliases made here that one question may pass; more are a circle.
 const ALIASES_MAX: usize = 8;
 /// TTL of the addresses of `ipv4only.arpa.`, in seconds (RFC 8880 §7.1 leaves it open).
 const IPV4ONLY_TTL_SECS: u32 = 86_400;
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    /// Unknown for the command line.
-    pub address: Option<IpAddr>,
-    /// Whether by TCP.
-    pub is_tcp: bool,
-}
-
-/// What is to be done with a question.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Resolve this, and come back with the outcome.
-    Resolve(Question),
-    /// Give this. Its TTL is 0 if others may not get it.
-    Answer(Box<Outcome>),
-    /// Say nothing.
-    Drop,
-    /// Say TC and nothing else, so that the client comes by TCP.
-    Truncate,
-}
-
-/// Which part of the policy has changed an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Local data and zones.
-    Local,
-    /// A special-use name.
-    Special,
-    /// A policy zone.
-    Rpz,
-    /// A list of blocked names.
-    BlockList,
-    /// ANY.
-    Any,
-    /// DNS64.
-    Dns64,
-    /// Rebinding protection.
-    Rebinding,
-}
-
-impl Kind {
-    /// A word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Special => "special",
-            Self::Rpz => "rpz",
-            Self::BlockList => "block_list",
-            Self::Any => "any",
-            Self::Dns64 => "dns64",
-            Self::Rebinding => "rebinding",
-        }
-    }
-}
-
-/// A change to an answer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
-    /// By what.
-    pub kind: Kind,
-    /// The policy zone or list.
-    pub list: Option<Arc<str>>,
-}
 
 /// Where one question stands.
 #[derive(Clone, Debug)]
@@ -143,6 +79,15 @@ impl Course {
         self.current.qname = target;
         self.hops += 1;
         self.hops <= ALIASES_MAX
+    }
+
+    /// Goes on from one of the names of an answer as from one that was asked for.
+    fn go_to(&mut self, chain: &Chain, place: usize) {
+        self.prefix
+            .extend(chain.aliases.iter().take(place).cloned());
+        if let Some(name) = chain.names.get(place) {
+            self.current.qname.clone_from(name);
+        }
     }
 
     fn end(&mut self, mut outcome: Outcome) -> Step {
@@ -294,7 +239,7 @@ impl Policy {
         outcome: &Outcome,
         known: &Known<'_>,
     ) -> Option<Step> {
-        let chain = Chain::of(&course.current.qname, outcome);
+        let chain = Chain::of(&course.current, outcome);
         let for_servers = self.zones(rules).any(RpzZone::is_for_servers);
         let servers: Vec<Servers> = match for_servers {
             true => chain
@@ -319,7 +264,7 @@ impl Policy {
                 && let Some(found) = permit(course, zone, found)
             {
                 if !lets_through(course.client, &found.action) {
-                    chain.follow(course, place);
+                    course.go_to(&chain, place);
                 }
                 return self.act(course, zone, found);
             }
@@ -327,7 +272,7 @@ impl Policy {
         for (place, name) in chain.names.iter().enumerate() {
             let name = key(name);
             if is_blocked(rules, &name) {
-                chain.follow(course, place);
+                course.go_to(&chain, place);
                 return ask_lists(rules, course, &name);
             }
         }
@@ -481,39 +426,6 @@ fn ipv4only(question: &Question) -> Option<Outcome> {
         }
     }
     Some(outcome)
-}
-
-/// The names that an answer came by.
-struct Chain {
-    /// The name asked for, then that of each alias; never empty.
-    names: Vec<Name>,
-    aliases: Vec<Record>,
-}
-
-impl Chain {
-    fn of(qname: &Name, outcome: &Outcome) -> Self {
-        let mut chain = Self {
-            names: vec![qname.clone()],
-            aliases: Vec::new(),
-        };
-        for record in &outcome.answers {
-            if let RData::CNAME(target) = &record.data {
-                chain.names.push(target.0.clone());
-                chain.aliases.push(record.clone());
-            }
-        }
-        chain
-    }
-
-    /// Goes on from one of the names as from one that was asked for.
-    fn follow(&self, course: &mut Course, place: usize) {
-        course
-            .prefix
-            .extend(self.aliases.iter().take(place).cloned());
-        if let Some(name) = self.names.get(place) {
-            course.current.qname.clone_from(name);
-        }
-    }
 }
 
 #[cfg(test)]

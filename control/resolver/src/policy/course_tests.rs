@@ -1,5 +1,7 @@
 //! Questions on their whole way through the policy.
 
+use std::net::IpAddr;
+
 use super::super::prefix::Prefix;
 use super::super::rpz::Override as RpzOverride;
 use super::super::{
@@ -263,6 +265,11 @@ fn names_behind_aliases_are_judged_too_and_the_way_to_them_stays() {
         vec![found.clone()],
     );
     assert_eq!(answer(step), found);
+    // Who asks for the alias itself goes nowhere.
+    let alias = resolved(&["www.example. CNAME bad.example."]);
+    let asked = question("www.example.", RecordType::CNAME);
+    let (step, _) = run(&policy, UDP, asked, vec![alias.clone()]);
+    assert_eq!(answer(step), alias);
 }
 
 #[test]

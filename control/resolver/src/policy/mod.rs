@@ -6,6 +6,7 @@
 
 mod any;
 mod blocklist;
+mod chain;
 mod course;
 mod dns64;
 mod local;
@@ -17,10 +18,11 @@ mod rpz_trigger;
 mod rules;
 mod servers;
 mod special;
+mod step;
 
 pub use any::minimal_any;
 pub use blocklist::{BlockAnswer, BlockList, ListForm, ListRead, ListRemark};
-pub use course::{Client, Course, Hit, Kind, Step};
+pub use course::Course;
 pub use dns64::{Dns64, Nat64Prefix, Nat64PrefixError};
 pub use local::{LocalAction, LocalData};
 pub use names::NameSet;
@@ -30,3 +32,4 @@ pub use rpz::{Override, RpzRemark, RpzZone};
 pub use rpz_trigger::TriggerError;
 pub use rules::{Policy, Rules};
 pub use servers::Known;
+pub use step::{Client, Hit, Kind, Step};
