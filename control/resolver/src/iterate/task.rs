@@ -88,6 +88,8 @@ pub(super) struct Task {
     pub(super) lookups: Vec<TrustLookup>,
     /// The server that answered last.
     pub(super) source: Option<SocketAddr>,
+    /// Owners of the aliases that servers gave on the way, and who gave each.
+    pub(super) alias_sources: Vec<(WireName, SocketAddr)>,
     /// Servers that gave bogus data.
     pub(super) avoided: Vec<SocketAddr>,
     /// Times that it started anew because of those.
@@ -124,6 +126,7 @@ impl Task {
             found: None,
             lookups: Vec::new(),
             source: None,
+            alias_sources: Vec::new(),
             avoided: Vec::new(),
             restarts: 0,
             bogus: None,
@@ -137,6 +140,7 @@ impl Task {
         self.sname = self.key.name.clone();
         self.chain = Chain::default();
         self.passed.clear();
+        self.alias_sources.clear();
         self.place = None;
         self.minimised = 0;
         self.look = true;

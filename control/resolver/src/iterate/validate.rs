@@ -161,7 +161,10 @@ impl Resolver {
         if set.rtype == RecordType::RRSIG {
             return Ok((Security::Insecure, u32::MAX)); // Nothing signs signatures (RFC 4035 §2.2).
         }
-        let lowest = side(&set.owner, set.rtype);
+        // An alias that stands in the place of DS is the parent's word, as DS would be.
+        let is_above = task.key.rtype == RecordType::DS && task.key.name == set.owner;
+        let side_of = if is_above { RecordType::DS } else { set.rtype };
+        let lowest = side(&set.owner, side_of);
         let target = self.target(&lowest, signer(set));
         let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
             return Ok((Security::Insecure, u32::MAX));
@@ -566,8 +569,8 @@ impl Resolver {
         let reason = failure.text.clone();
         let kind = || TraceKind::Bogus { reason };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        // Without a source they came from the cache, and fresh ones may be better.
-        task.avoided.extend(task.source.take());
+        task.avoided.extend(source_of_bogus(task, found));
+        task.source = None;
         if task.restarts == RESTARTS_MAX {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
@@ -578,6 +581,22 @@ impl Resolver {
         task.bogus = Some(failure);
         task.restart();
         None
+    }
+}
+
+/// The server that gave what is bogus: the first set that did not hold, or the denial at the end.
+/// Without one it came from the cache, and what is fresh may be better.
+fn source_of_bogus(task: &Task, found: &Resolution) -> Option<SocketAddr> {
+    let mut answers = found.answers.iter();
+    let set = answers.find(|set| set.security == Security::Unchecked);
+    match set.filter(|set| set.owner != task.sname) {
+        Some(alias) => {
+            let mut sources = task.alias_sources.iter();
+            sources
+                .find(|(owner, _)| *owner == alias.owner)
+                .map(|(_, server)| *server)
+        }
+        None => task.source,
     }
 }
 
@@ -603,7 +622,7 @@ fn side(name: &WireName, rtype: RecordType) -> WireName {
     above.unwrap_or_else(|| name.clone())
 }
 
-fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
+pub(super) fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     Failure {
         code: fault.code(),
         text: format!("{name} {rtype}: {}", fault.text()),

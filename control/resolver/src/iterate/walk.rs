@@ -11,8 +11,9 @@ use super::lookup::{Denied, Look, Resolution};
 use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
+use super::reply::Alias;
 use super::resolver::Resolver;
-use super::rrset::RrSet;
+use super::rrset::{RrSet, Security};
 use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
 
@@ -167,6 +168,8 @@ impl Resolver {
                         rcode, chain, denied, proof, ttl_secs, stale,
                     )));
                 }
+                // Whether the name is an alias is what DS is asked for: the zone above knows.
+                Look::Alias { alias, .. } if stands_for_ds(&task.key, &alias) => return None,
                 Look::Alias { alias, .. } => {
                     if let Some(ending) = self.follow_alias(now_ms, task, *alias) {
                         return Some(ending);
@@ -269,7 +272,11 @@ impl Resolver {
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
-            self.begin(now_ms, key);
+            let id = self.begin(now_ms, key);
+            // Whoever comes here does not want the forwarder of the root, if there is one.
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.iterate_only = true;
+            }
         }
         place
     }
@@ -452,4 +459,12 @@ impl Resolver {
             lasting: true,
         }
     }
+}
+
+/// Whether an alias was found where DS is asked for and may as well be what a zone there says of its
+/// own apex. That is not for it to say, and not how to find out whether it may.
+fn stands_for_ds(key: &TaskKey, alias: &Result<Alias, Alias>) -> bool {
+    let (Ok(alias) | Err(alias)) = alias;
+    let is_unchecked = alias.set.security == Security::Unchecked;
+    key.rtype == RecordType::DS && alias.set.owner == key.name && is_unchecked
 }
