@@ -141,6 +141,7 @@ impl Config {
             ));
         }
         self.check_cookies()?;
+        self.resolver.check_policy()?;
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {
@@ -231,6 +232,7 @@ impl Config {
                 *file = folder.join(&*file);
             }
         }
+        self.resolver.resolve_policy_relative_to(folder);
         let cookies = &mut self.resolver.cookies;
         let secrets = [&mut cookies.secret, &mut cookies.previous_secret];
         for secret in secrets.into_iter().flatten() {

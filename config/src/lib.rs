@@ -18,6 +18,7 @@ mod error;
 mod network;
 mod number;
 mod path;
+mod policy;
 mod resolver;
 mod response_limit;
 mod size;
@@ -32,6 +33,10 @@ pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, 
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};
 pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
+pub use policy::{
+    Any, BlockAnswer, BlockList, Dns64, ListForm, LocalAction, LocalZone, Rebinding, Rpz,
+    RpzOverride, SharedClients, View,
+};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
 pub use stale::Stale;

@@ -37,6 +37,18 @@ pub enum NetworkError {
 }
 
 impl Network {
+    /// Its first address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Bits that all its addresses share.
+    #[must_use]
+    pub fn prefix_bits(&self) -> u8 {
+        self.prefix_bits
+    }
+
     /// Whether `address` lies inside. IPv4 mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -164,6 +176,12 @@ impl Networks {
             self.0.push(network.parse()?);
         }
         Ok(())
+    }
+}
+
+impl FromIterator<Network> for Networks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        Self(networks.into_iter().collect())
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
+use crate::policy::{Any, BlockList, Dns64, LocalZone, Rebinding, Rpz, View};
 use crate::{Cookies, Networks, Stale, size};
 
 /// Who may ask, and how questions are resolved.
@@ -72,6 +73,31 @@ pub struct Resolver {
     pub timeouts: Timeouts,
     /// Limits on TCP connections from clients (RFC 7766).
     pub tcp: Tcp,
+    /// Records that are answered to clients of recursion, as in zone files, with absolute names.
+    pub local_data: Vec<String>,
+    /// Zones that are answered here and not resolved, or not answered at all.
+    pub local_zones: Vec<LocalZone>,
+    /// Whether special-use names, as `localhost.` and the reverse zones of private networks, are
+    /// answered here (RFC 6761, RFC 6303).
+    pub special_names: bool,
+    /// Such names that are resolved all the same, with all below them.
+    #[serde(deserialize_with = "crate::zone::names")]
+    pub special_names_except: Vec<String>,
+    /// Lists of blocked names.
+    pub block_lists: Vec<BlockList>,
+    /// Names that no list blocks, with all below them.
+    #[serde(deserialize_with = "crate::zone::names")]
+    pub allow_names: Vec<String>,
+    /// Response policy zones. The first that has a rule for a question counts.
+    pub rpz: Vec<Rpz>,
+    /// IPv6 addresses made of IPv4 addresses (RFC 6147).
+    pub dns64: Dns64,
+    /// Addresses of the operator's own that no name outside may have.
+    pub rebinding: Rebinding,
+    /// What questions of type ANY get (RFC 8482).
+    pub any: Any,
+    /// Other rules for the clients of some networks.
+    pub views: Vec<View>,
     /// DNS cookies of clients (RFC 7873, RFC 9018).
     pub cookies: Cookies,
     /// Questions being resolved at the same time; more are answered with SERVFAIL.
@@ -112,6 +138,17 @@ impl Default for Resolver {
             stale: Stale::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
+            local_data: Vec::new(),
+            local_zones: Vec::new(),
+            special_names: true,
+            special_names_except: Vec::new(),
+            block_lists: Vec::new(),
+            allow_names: Vec::new(),
+            rpz: Vec::new(),
+            dns64: Dns64::default(),
+            rebinding: Rebinding::default(),
+            any: Any::default(),
+            views: Vec::new(),
             cookies: Cookies::default(),
             questions_max: 10_000,
             upstream_sockets_max: 4_096,

@@ -27,7 +27,7 @@ pub struct Zone {
 const NAME_BYTES_MAX: usize = 255;
 const LABEL_BYTES_MAX: usize = 63;
 
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     absolute(&String::deserialize(deserializer)?)
 }
 
@@ -35,6 +35,23 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 pub(crate) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| absolute(text)).collect()
+}
+
+/// A name of a zone, if there is one.
+pub(crate) fn optional_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| absolute(&text)).transpose()
+}
+
+/// Several names of zones, if there are any.
+pub(crate) fn optional_names<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    let texts = Option::<Vec<String>>::deserialize(deserializer)?;
+    let names = texts.map(|texts| texts.iter().map(|text| absolute(text)).collect());
+    names.transpose()
 }
 
 fn absolute<E: serde::de::Error>(text: &str) -> Result<String, E> {

@@ -114,7 +114,12 @@ class Nexus(Contestant):
     def __init__(self, bed: Bed, hints: Path, anchor: Path) -> None:
         super().__init__(bed, hints, anchor)
         self.appliance = Appliance(bed.server, INTERFACE, SERVER_V4)
-        resolver = {"root_hints": str(hints), "listen": [SERVER_V4], "allow": ["any"]}
+        resolver = {
+            "root_hints": str(hints),
+            "listen": [SERVER_V4],
+            "allow": ["any"],
+            "special_names_except": ["test."],
+        }
         self.appliance.configure(
             dataplane={"mode": "copy"}, resolver=resolver, zones=[]
         )

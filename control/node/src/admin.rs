@@ -388,6 +388,8 @@ pub enum LookupSource {
     Forward,
     /// Authoritative servers, from the root down.
     Recurse,
+    /// The policy: local data, a policy zone, a list.
+    Policy,
 }
 
 /// One record in presentation form.

@@ -14,6 +14,9 @@ use crate::question::{Asked, Resolved};
 /// EXTENDED-ERROR (RFC 8914 §2).
 const OPTION_EXTENDED_ERROR: u16 = 15;
 
+/// TC in the third byte of a message (RFC 1035 §4.1.1).
+const TC: u8 = 0x02;
+
 /// Makes one whole response of `outcome`, behind the alias records of an own zone if there are any.
 /// What cannot be written (it never should) becomes SERVFAIL.
 pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Resolved {
@@ -32,6 +35,26 @@ pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Reso
             tracing::error!(%error, "a resolved answer cannot be written");
             failure(asked, ResponseCode::ServFail, None)
         }
+    }
+}
+
+/// A response that is truncated to nothing, so that the client comes by TCP.
+pub(crate) fn truncated(asked: &Asked) -> Resolved {
+    let mut resolved = failure(asked, ResponseCode::NoError, None);
+    if let Some(flags) = resolved.message.get_mut(2) {
+        *flags |= TC;
+    }
+    resolved
+}
+
+/// What goes to nobody.
+pub(crate) fn silence() -> Resolved {
+    Resolved {
+        message: Vec::new(),
+        ttl_secs: 0,
+        from_cache: false,
+        extended_errors: Vec::new(),
+        trace: Vec::new(),
     }
 }
 

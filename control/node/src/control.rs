@@ -23,6 +23,7 @@ use crate::front::{self, FrontSender, Unheard};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
+use crate::policy::{self, LoadedPolicy};
 use crate::resolver_page;
 use crate::table_page::page;
 use crate::trust_keeper::TrustFiles;
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) state: Arc<FrontState>,
     pub(crate) lookups: Lookups,
     pub(crate) trust_files: Arc<TrustFiles>,
+    /// Keys of the hashes in lists of names.
+    pub(crate) policy_keys: (u64, u64),
 }
 
 impl Control {
@@ -143,7 +146,8 @@ impl Control {
     /// Reads the zones of the configuration and every zone file again.
     pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let control = self.clone();
-        let (reloaded, pending) = apart(move || control.reload_blocking()).await??;
+        let (reloaded, pending, policy) = apart(move || control.reload_blocking()).await??;
+        self.publish_policy(policy).await?;
         self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
@@ -151,21 +155,49 @@ impl Control {
         })
     }
 
-    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>), Failure> {
+    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>, LoadedPolicy), Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+        let mut policy = policy::load(&fresh.resolver, &fresh.zones, inner.policy_keys)
+            .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+        policy::log(&policy.notes);
+        let views = |config: &Config| config.resolver.shared_clients().views;
+        if views(&fresh) != views(&inner.config) {
+            // The dataplane still lets all others have what is kept.
+            policy.policy.share_nothing();
+        }
         let pending = pending_keys(&inner.config, &fresh);
         if !pending.is_empty() {
             let keys = pending.join(", ");
             tracing::warn!(
                 keys,
-                "changes outside of `zones` take effect at the next start"
+                "changes outside of `zones` and of the policy take effect at the next start"
             );
         }
         let reloaded = inner.zones.reconfigure(fresh.zones);
         log(&reloaded.zones);
-        Ok((reloaded, pending))
+        Ok((reloaded, pending, policy))
+    }
+
+    /// Takes a policy into service, then makes what was resolved before dead everywhere.
+    async fn publish_policy(&self, loaded: LoadedPolicy) -> Result<(), Failure> {
+        let fresh = loaded.policy;
+        let changed = self.0.engine.change_policy(|policy| *policy = fresh);
+        changed
+            .await
+            .ok_or_else(|| Failure::new(FailureCode::Unavailable, "the resolver is stopping"))?;
+        let (done, raised) = oneshot::channel();
+        let digest = loaded.digest;
+        let request = front::Request::PolicyInService { digest, done };
+        let heard = self.0.front.insist(request).await;
+        heard.map_err(|Unheard| {
+            let text = "the new policy is in service, but workers may still give older answers, \
+                        since the front thread does not listen: reload again";
+            Failure::new(FailureCode::Unavailable, text)
+        })?;
+        let _ = raised.await; // An error: the front thread stops, and so do we.
+        Ok(())
     }
 
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {

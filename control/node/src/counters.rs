@@ -102,6 +102,7 @@ counters! {
     answers_slipped: Counter "nexus_control_slipped_answers_total" {} "Answers over the client network's limit that were sent all the same: cut, or short errors.";
 
     drops_silent: Counter "nexus_control_drops_total" {reason = "silent"} "Messages that control did not answer, by reason.";
+    drops_policy: Counter "nexus_control_drops_total" {reason = "policy"} "Messages that control did not answer, by reason.";
     drops_slot: Counter "nexus_control_drops_total" {reason = "slot"} "Messages that control did not answer, by reason.";
     drops_late: Counter "nexus_control_drops_total" {reason = "late"} "Messages that control did not answer, by reason.";
     drops_reply_ring: Counter "nexus_control_drops_total" {reason = "reply_ring"} "Messages that control did not answer, by reason.";

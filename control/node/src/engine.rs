@@ -3,7 +3,7 @@
 //! Owns the only [`Resolver`]. Runs as one task of the control runtime; everybody else holds an
 //! [`EngineHandle`]. Equal questions are joined inside the resolver.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use resolver::iterate::{
     AnchorStatus, CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver,
     SnapshotError, Statistics,
 };
+use resolver::policy::{Client, Course, Hit, Policy, Step};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wire::query::Query;
@@ -20,7 +21,7 @@ use wire::query::Query;
 use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
 use crate::clock;
-use crate::compose::{compose, failure};
+use crate::compose::{compose, failure, silence, truncated};
 use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
@@ -54,6 +55,7 @@ pub(crate) enum Command {
         done: oneshot::Sender<usize>,
     },
     With(Act),
+    ChangePolicy(Change),
     Save {
         saver: Box<Saver>,
         done: oneshot::Sender<Slice>,
@@ -75,6 +77,15 @@ pub(crate) struct Act(Box<Deed>);
 impl std::fmt::Debug for Act {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Act")
+    }
+}
+
+/// A change of the policy on its way to the engine.
+pub(crate) struct Change(Box<dyn FnOnce(&mut Policy) + Send>);
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Change")
     }
 }
 
@@ -105,6 +116,8 @@ pub(crate) struct EngineStatistics {
     pub trust_anchors: Vec<AnchorStatus>,
     /// Negative trust anchors, those of the configuration too.
     pub negative_anchors: u64,
+    /// Answers that the policy has changed, by what.
+    pub policy_hits: Vec<(Hit, u64)>,
 }
 
 /// The engine is gone or has too much to do.
@@ -164,6 +177,21 @@ impl EngineHandle {
         result.await.unwrap_or(0)
     }
 
+    /// Changes the policy, whole or a zone of it, and gives what came of it; `None` if the engine is
+    /// gone. What was answered before is to be forgotten after it.
+    pub(crate) async fn change_policy<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Policy) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let change = Change(Box::new(move |policy| {
+            let _ = done.send(change(policy)); // Nobody waits any more: no harm.
+        }));
+        let command = Command::ChangePolicy(change);
+        self.commands.send(command).await.ok()?;
+        result.await.ok()
+    }
+
     /// Does something with the resolver and gives what came of it; `None` if the engine is gone.
     pub(crate) async fn with<T: Send + 'static>(
         &self,
@@ -216,6 +244,12 @@ pub(crate) struct Engine {
     /// Unix time to check signatures at, if it is not the clock's.
     validation_time: Option<u64>,
     waiting: HashMap<u64, Box<Asked>>,
+    policy: Policy,
+    /// Whether it does anything at all.
+    has_policy: bool,
+    /// Where those that wait stand in the policy, if there is one.
+    courses: HashMap<u64, Box<Course>>,
+    policy_hits: BTreeMap<Hit, u64>,
     /// How many of them each client has, and may have.
     by_client: Holdings,
     per_client_max: usize,
@@ -248,6 +282,10 @@ impl Engine {
             front,
             validation_time,
             waiting: HashMap::new(),
+            policy: Policy::default(),
+            has_policy: false,
+            courses: HashMap::new(),
+            policy_hits: BTreeMap::new(),
             by_client: Holdings::default(),
             per_client_max,
             client_limited: 0,
@@ -348,7 +386,7 @@ impl Engine {
             Command::Ask(asked) => self.on_ask(asked),
             Command::Refresh(query) => {
                 if let Some(question) = question_of(&query, query.qname()) {
-                    self.step(Input::Refresh { question });
+                    self.refresh(question);
                 }
             }
             Command::Statistics(done) => {
@@ -366,6 +404,7 @@ impl Engine {
                     upstreams: upstreams.collect(),
                     trust_anchors: self.resolver.trust_anchors(clock::now_ms()),
                     negative_anchors: self.resolver.negative_anchors(0).count() as u64,
+                    policy_hits: self.policy_hits(),
                 });
             }
             Command::Flush { name, done } => {
@@ -373,6 +412,7 @@ impl Engine {
                 let _ = done.send(self.resolver.flush(name));
             }
             Command::With(Act(act)) => self.with(act),
+            Command::ChangePolicy(Change(change)) => self.change_policy(change),
             Command::Save { mut saver, done } => {
                 let (now_ms, mut bytes) = (clock::now_ms(), Vec::new());
                 let more = self
@@ -391,6 +431,20 @@ impl Engine {
                 let _ = done.send(self.resolver.dump_page(now_ms, &name, subtree, cursor));
             }
         }
+    }
+
+    /// Changes the policy; questions under way end under the new one.
+    pub(crate) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.has_policy = !self.policy.is_idle();
+        let names: Vec<_> = self.policy.list_names().collect();
+        self.policy_hits
+            .retain(|hit, _| hit.list.as_ref().is_none_or(|list| names.contains(&list)));
+    }
+
+    fn policy_hits(&self) -> Vec<(Hit, u64)> {
+        let hits = self.policy_hits.iter();
+        hits.map(|(hit, count)| (hit.clone(), *count)).collect()
     }
 
     /// Does something with the resolver itself.
@@ -420,17 +474,96 @@ impl Engine {
         self.resolver.set_time(clock::now_ms(), unix_secs);
     }
 
+    /// Fetches an answer anew that workers use, unless the policy makes it: what is blocked or local
+    /// is not to be asked for outside.
+    fn refresh(&mut self, question: Question) {
+        let client = Client {
+            address: None,
+            is_tcp: false,
+        };
+        let (_, step) = self.policy.begin(client, question, clock::now_ms());
+        if let Step::Resolve(question) = step {
+            self.step(Input::Refresh { question });
+        }
+    }
+
     fn on_ask(&mut self, asked: Box<Asked>) {
         let Some(question) = question(&asked) else {
             let resolved = failure(&asked, ResponseCode::ServFail, None);
             return self.deliver(asked, resolved);
         };
+        if !self.has_policy {
+            return self.resolve(asked, question, None);
+        }
+        let client = Client {
+            address: asked.client,
+            is_tcp: matches!(asked.origin, Origin::Channel(_)),
+        };
+        let (course, step) = self.policy.begin(client, question, clock::now_ms());
+        self.take(asked, Box::new(course), step, false);
+    }
+
+    /// Does what the policy says.
+    fn take(&mut self, asked: Box<Asked>, mut course: Box<Course>, step: Step, from_cache: bool) {
+        let step = match step {
+            Step::Resolve(question) => return self.resolve(asked, question, Some(course)),
+            other => other,
+        };
+        // The command line is no client.
+        if asked.client.is_some() {
+            for hit in course.take_hits() {
+                *self.policy_hits.entry(hit).or_default() += 1;
+            }
+        }
+        match step {
+            Step::Answer(outcome) => {
+                let resolved = compose(&asked, *outcome, from_cache);
+                self.deliver(asked, resolved);
+            }
+            Step::Truncate => {
+                let resolved = truncated(&asked);
+                self.deliver(asked, resolved);
+            }
+            Step::Drop | Step::Resolve(_) => {
+                if asked.client.is_some() {
+                    let counters = self.front.counters();
+                    counters.drops_policy.increment();
+                }
+                // A connection counts what it waits for.
+                if matches!(asked.origin, Origin::Channel(_)) {
+                    self.deliver(asked, silence());
+                }
+            }
+        }
+    }
+
+    /// Something was resolved: the policy has the last word.
+    fn arrive(
+        &mut self,
+        asked: Box<Asked>,
+        outcome: Outcome,
+        from_cache: bool,
+        course: Option<Box<Course>>,
+    ) {
+        let Some(mut course) = course else {
+            let resolved = compose(&asked, outcome, from_cache);
+            return self.deliver(asked, resolved);
+        };
+        let now_ms = clock::now_ms();
+        let resolver = &self.resolver;
+        let known = |name: &Name, rtype| resolver.known_records(now_ms, name, rtype);
+        let step = self.policy.go_on(&mut course, outcome, &known);
+        self.take(asked, course, step, from_cache);
+    }
+
+    /// Finds the answer in the cache or outside.
+    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Option<Box<Course>>) {
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
         if asked.cache_only || has_enough {
             let resolved = match self.resolver.lookup_cache(clock::now_ms(), &question) {
-                Some(outcome) => compose(&asked, outcome, true),
+                Some(outcome) => return self.arrive(asked, outcome, true, course),
                 // What is not here is not looked up for a client that did not ask us to.
                 None if asked.cache_only => {
                     let code = Some(EXTENDED_ERROR_NOT_AUTHORITATIVE);
@@ -450,6 +583,9 @@ impl Engine {
             self.by_client.take(client);
         }
         self.waiting.insert(ticket, asked);
+        if let Some(course) = course {
+            self.courses.insert(ticket, course);
+        }
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
         self.hits_before = None;
@@ -505,8 +641,8 @@ impl Engine {
             }
             let hits = self.resolver.statistics().cache_hits;
             let from_cache = self.hits_before.is_some_and(|before| hits > before);
-            let resolved = compose(&asked, outcome, from_cache);
-            self.deliver(asked, resolved);
+            let course = self.courses.remove(&ticket);
+            self.arrive(asked, outcome, from_cache, course);
         }
     }
 

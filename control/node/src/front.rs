@@ -64,6 +64,11 @@ pub(crate) enum Request {
     Attached(Box<exchange::handover::Attached>),
     /// Zones in service changed: raise generations, then say so.
     ZonesChanged { done: oneshot::Sender<()> },
+    /// The policy in service has this digest: forget what was resolved under another, then say so.
+    PolicyInService {
+        digest: u64,
+        done: oneshot::Sender<()>,
+    },
     /// Forget answers of a name (with all below it if true), or all.
     Flush {
         name: Option<(Vec<u8>, bool)>,
@@ -252,6 +257,11 @@ impl Front {
                 // Which names are ours may have changed.
                 self.responder.forget(None);
                 self.punts.on_zones_changed(self.responder.zones());
+                let _ = done.send(()); // Nobody waits any more: no harm.
+            }
+            Request::PolicyInService { digest, done } => {
+                self.responder.forget(None);
+                self.punts.on_policy(digest);
                 let _ = done.send(()); // Nobody waits any more: no harm.
             }
             Request::Flush { name, done } => {

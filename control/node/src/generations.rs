@@ -29,6 +29,8 @@ struct Told {
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     path: PathBuf,
+    /// Of the policy that resolved answers were made under.
+    policy: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +40,14 @@ struct Content {
     pid: u32,
     started_ms: u64,
     zones: Zones,
+    /// Digest of the policy.
+    #[serde(default)]
+    policy: u64,
 }
 
 impl State {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+    pub(crate) fn new(path: PathBuf, policy: u64) -> Self {
+        Self { path, policy }
     }
 
     fn read(&self) -> Option<Content> {
@@ -96,8 +101,36 @@ impl Published {
             .state
             .read()
             .filter(|content| (content.pid, content.started_ms) == self.dataplane)
+            .filter(|content| content.policy == self.state.policy)
             .map(|content| content.zones);
         self.on_changed(zones, generations);
+    }
+
+    /// A policy is in service: what was resolved under another one before is dead.
+    pub(crate) fn on_policy(&mut self, policy: u64, generations: Option<&mut GenerationsWriter>) {
+        if self.state.policy == policy {
+            return;
+        }
+        self.state.policy = policy;
+        let Some(generations) = generations else {
+            return; // A dataplane that comes is told everything.
+        };
+        self.state.remove();
+        match (generations.bump(RESOLVED), &self.zones) {
+            (Ok(_), Some(zones)) => self.remember(zones.clone()),
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::debug!(%error, "the dataplane is another's"),
+        }
+    }
+
+    fn remember(&self, zones: Zones) {
+        let (pid, started_ms) = self.dataplane;
+        self.state.write(&Content {
+            pid,
+            started_ms,
+            zones,
+            policy: self.state.policy,
+        });
     }
 
     /// Raises the generations of what changed since the last time.
@@ -122,12 +155,7 @@ impl Published {
         };
         match result {
             Ok(()) => {
-                let (pid, started_ms) = self.dataplane;
-                self.state.write(&Content {
-                    pid,
-                    started_ms,
-                    zones: now.clone(),
-                });
+                self.remember(now.clone());
                 self.zones = Some(now);
             }
             // The front thread learns of it by the connection.

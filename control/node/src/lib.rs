@@ -73,6 +73,8 @@ mod admin_server;
 
 mod pending;
 
+pub mod policy;
+
 mod lookup;
 
 mod table_page;

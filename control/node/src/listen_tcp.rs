@@ -232,6 +232,9 @@ impl Connection {
     fn on_finished(&mut self, finished: &Finished) {
         self.waiting -= 1;
         self.moved_at = Instant::now();
+        if finished.resolved.message.is_empty() {
+            return;
+        }
         self.service.counters.answers_resolver.increment();
         SCRATCH.with_borrow_mut(|scratch| {
             let written = scratch

@@ -59,13 +59,20 @@ impl Lookups {
                 Verdict::Resolve(resolve) => {
                     let (channel, finished) = mpsc::channel(1);
                     let mut asked = resolve.into_asked(&query, Origin::Channel(channel));
-                    (asked.client, asked.trace) = (None, trace);
+                    (asked.client, asked.trace) = (None, true);
                     let finished = self.ask(asked, finished).await?;
+                    if finished.resolved.message.is_empty() {
+                        let message = "the policy has such questions dropped";
+                        return Err(Failure::new(FailureCode::Timeout, message));
+                    }
                     let written = Finisher::default().write(&finished, &mut buffer, Via::Tcp);
                     (
                         written.bytes,
                         self.source(&finished),
-                        finished.resolved.trace,
+                        match trace {
+                            true => finished.resolved.trace,
+                            false => Vec::new(),
+                        },
                     )
                 }
                 Verdict::Silent | Verdict::Transfer(_) => {
@@ -96,6 +103,11 @@ impl Lookups {
     }
 
     fn source(&self, finished: &Finished) -> LookupSource {
+        let is_policy = |event: &TraceEvent| matches!(event.kind, TraceKind::Policy { .. });
+        // Where something was resolved as well, that says more.
+        if finished.resolved.trace.iter().all(is_policy) && !finished.resolved.trace.is_empty() {
+            return LookupSource::Policy;
+        }
         match (finished.resolved.from_cache, self.forwarding) {
             (true, _) => LookupSource::Cache,
             (false, true) => LookupSource::Forward,
@@ -225,6 +237,10 @@ fn step(event: &TraceEvent, started_us: u64) -> TraceStep {
         TraceKind::Alias { from, to } => format!("alias {from} to {to}"),
         TraceKind::Subquery { name, rtype } => format!("first {name} {rtype}"),
         TraceKind::Bogus { reason } => format!("bogus {reason}"),
+        TraceKind::Policy { kind, list } => {
+            let list = list.as_deref().map(|list| format!(" {list}"));
+            format!("policy {kind}{}", list.unwrap_or_default())
+        }
         TraceKind::Finished { rcode, reason } => {
             let reason = reason
                 .as_deref()

@@ -111,6 +111,7 @@ impl Snapshot {
             )?;
         }
         self.encode_trust_anchors(encoder)?;
+        self.encode_policy(encoder)?;
         self.encode_upstreams(encoder)
     }
 
@@ -130,6 +131,43 @@ impl Snapshot {
         let samples = AnchorState::ALL.map(sample);
         let metric = "nexus_resolver_trust_anchors";
         write(encoder, metric, help, Kind::Gauge, &samples)
+    }
+
+    fn encode_policy(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let hits = &self.engine.policy_hits;
+        let mut by_kind = BTreeMap::new();
+        for (hit, count) in hits {
+            *by_kind.entry(hit.kind.word()).or_default() += *count;
+        }
+        let by_kind = by_kind.into_iter().map(|(kind, value)| Sample {
+            labels: vec![("kind", kind.to_owned())],
+            value,
+        });
+        let by_list = hits.iter().filter_map(|(hit, count)| {
+            let list = hit.list.as_deref()?.to_owned();
+            Some(Sample {
+                labels: vec![("kind", hit.kind.word().to_owned()), ("list", list)],
+                value: *count,
+            })
+        });
+        let tables = [
+            (
+                "nexus_policy_answers_total",
+                "Answers that the policy made, changed or withheld, by which part of it.",
+                by_kind.collect::<Vec<_>>(),
+            ),
+            (
+                "nexus_policy_list_hits_total",
+                "Questions that a policy zone or a list of blocked names had a rule for.",
+                by_list.collect(),
+            ),
+        ];
+        for (metric, help, samples) in tables {
+            if !samples.is_empty() {
+                write(encoder, metric, help, Kind::Counter, &samples)?;
+            }
+        }
+        Ok(())
     }
 
     fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -7,7 +7,8 @@ use serde_json::Value;
 pub(crate) fn pending_keys(running: &Config, fresh: &Config) -> Vec<String> {
     let tree = |config: &Config| {
         let config = Config {
-            zones: Vec::new(), // These are taken into service at once.
+            zones: Vec::new(), // These are taken into service at once, as the policy is.
+            resolver: without_policy(&config.resolver),
             ..config.clone()
         };
         serde_json::to_value(config).unwrap_or_default()
@@ -15,6 +16,29 @@ pub(crate) fn pending_keys(running: &Config, fresh: &Config) -> Vec<String> {
     let mut keys = Vec::new();
     compare(&tree(running), &tree(fresh), "", &mut keys);
     keys
+}
+
+/// Of the policy only the clients of views wait: the dataplane reads them at its start.
+fn without_policy(from: &config::Resolver) -> config::Resolver {
+    let none = config::Resolver::default();
+    let clients = |view: &config::View| config::View {
+        clients: view.clients.clone(),
+        ..config::View::default()
+    };
+    config::Resolver {
+        local_data: none.local_data,
+        local_zones: none.local_zones,
+        special_names: none.special_names,
+        special_names_except: none.special_names_except,
+        block_lists: none.block_lists,
+        allow_names: none.allow_names,
+        rpz: none.rpz,
+        dns64: none.dns64,
+        rebinding: none.rebinding,
+        any: none.any,
+        views: from.views.iter().map(clients).collect(),
+        ..from.clone()
+    }
 }
 
 /// Both have the same keys at each level: those of [`Config`].
@@ -60,5 +84,9 @@ mod tests {
         keys.sort();
         assert_eq!(keys, expected);
         assert!(pending_keys(&fresh, &fresh.clone()).is_empty());
+        let policy = parse("resolver: {any: full, views: [{clients: [any], any: full}]}");
+        assert_eq!(pending_keys(&running, &policy), ["resolver.views"]);
+        let other = parse("resolver: {views: [{clients: [any], local_data: []}]}");
+        assert!(pending_keys(&policy, &other).is_empty());
     }
 }

@@ -392,6 +392,13 @@ impl Punts {
         }
     }
 
+    /// Tells the workers if another policy is in service: every answer of the one before is dead.
+    pub(crate) fn on_policy(&mut self, digest: u64) {
+        let attachment = self.attachment.as_mut();
+        let generations = attachment.map(|attachment| &mut attachment.generations);
+        self.published.on_policy(digest, generations);
+    }
+
     /// Forgets a name (with all below it if true), or everything, in the table and in every
     /// worker. Returns the entries that left the table.
     pub(crate) fn flush(&mut self, name: Option<(&[u8], bool)>) -> u64 {

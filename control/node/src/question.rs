@@ -73,6 +73,7 @@ impl Finished {
 #[derive(Debug)]
 pub(crate) struct Resolved {
     /// A whole response to the question, id 0, an OPT record last if it carries an extended error.
+    /// Empty if the policy has nobody answered.
     pub message: Vec<u8>,
     /// Seconds for which it may be cached as a whole; 0 means not at all.
     pub ttl_secs: u32,

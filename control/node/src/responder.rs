@@ -164,6 +164,8 @@ pub(crate) struct Responder {
 pub(crate) struct Policy {
     /// Who may have names resolved.
     pub allow: Networks,
+    /// Who is in a view: gets nothing that was kept for others.
+    pub views: Networks,
     /// Texts of class CHAOS.
     pub chaos: Chaos,
     /// Checks cookies; `None` if they are ignored.
@@ -440,7 +442,8 @@ impl Responder {
             return self.refuse(query, buffer, query_bytes, Some(code));
         }
         // A signature covers the exact bytes of its answer, so no memory can give one.
-        let kept = self.kept.as_mut().filter(|_| !query.signed);
+        let shared = !query.signed && !self.policy.views.contain(client);
+        let kept = self.kept.as_mut().filter(|_| shared);
         if let Some(bytes) = kept.and_then(|kept| kept.answer(query, buffer)) {
             self.counters.answers_kept.increment();
             return Decision::Answer { bytes, keep: None };
@@ -659,6 +662,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
         let zones = Zones::load(configured.collect(), Arc::default()).unwrap();
         let policy = Policy {
             allow: Networks::local(),
+            views: Networks::default(),
             chaos: Chaos::new("box".into(), "1".into()),
             cookies: Some(CookieKeeper::new(SECRETS, false)),
         };

@@ -32,6 +32,7 @@ use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
+use crate::policy::{self, PolicyError};
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
 use crate::saved_cache::SavedCache;
@@ -66,6 +67,8 @@ pub enum StartError {
     CookieSecret(config::SecretError),
     /// The trust anchors cannot be used: the file, and why.
     Anchors(String),
+    /// The policy cannot be used.
+    Policy(PolicyError),
     /// A socket cannot be opened.
     Bind {
         /// For what.
@@ -89,6 +92,7 @@ impl fmt::Display for StartError {
                 write!(out, ": {error}")
             }
             Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
+            Self::Policy(error) => error.fmt(out),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
@@ -146,6 +150,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
     let (mut engine, handle) = engine(config, front_sender.clone())?;
+    let policy_keys = policy_keys()?;
+    let loaded = policy::load(&config.resolver, &config.zones, policy_keys);
+    let loaded = loaded.map_err(StartError::Policy)?;
+    policy::log(&loaded.notes);
+    engine.change_policy(|policy| *policy = loaded.policy);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let responders = Responders {
         zones: zones.shared(),
@@ -158,7 +167,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
-    let generations = State::new(config.api.socket.with_extension("zones"));
+    let generations = State::new(config.api.socket.with_extension("zones"), loaded.digest);
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
@@ -182,6 +191,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         state,
         lookups,
         trust_files,
+        policy_keys,
     });
     let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
     let tasks = Tasks {
@@ -208,6 +218,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 fn policy(config: &Config) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),
+        views: config.resolver.shared_clients().views,
         chaos: chaos(config),
         cookies: cookies(config)?,
     })
@@ -411,6 +422,12 @@ fn open_udp(
     }
 }
 
+/// Keys of the hashes in lists of names.
+fn policy_keys() -> Result<(u64, u64), StartError> {
+    let [k0, k1] = [random()?, random()?].map(u64::from_ne_bytes);
+    Ok((k0, k1))
+}
+
 /// The memory of the front thread, under keys of its own.
 fn kept(config: &Config) -> Result<Kept, StartError> {
     let bytes = usize::try_from(config.resolver.message_cache_bytes).unwrap_or(usize::MAX);
@@ -598,6 +615,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         .unwrap_or_else(|error| unreachable!("a word of the configuration: {error}"));
     let policy = Policy {
         allow,
+        views: config::Networks::default(),
         chaos: chaos(config),
         cookies: None,
     };

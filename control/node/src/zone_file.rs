@@ -85,7 +85,7 @@ pub fn read(zone: &config::Zone) -> Result<ZoneFile, Remark> {
     })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
     let mut text = Vec::new();
     file.take(ZONE_FILE_BYTES_MAX + 1)

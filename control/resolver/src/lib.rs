@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub mod iterate;
+pub mod policy;
 pub mod zone;

@@ -5,7 +5,7 @@
 //! to control and is forgotten here. Start with [`Desk::answer`].
 
 use cache::{Cache, Entry, Hasher, Key, Lookup, Slot};
-use config::Networks;
+use config::SharedClients;
 use exchange::{EntryBuffer, Generations, Punt, PuntProducer, PushError, TableReader, Transport};
 use port::{BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, Port};
 use wire::answer::Age;
@@ -62,7 +62,7 @@ pub struct Sources {
     pub stale_secs_max: u32,
     /// Clients that may have resolved data: what control found for one of them must not leak to
     /// others from a cache.
-    pub allow: Networks,
+    pub allow: SharedClients,
 }
 
 /// What the batch may count on.
@@ -319,9 +319,10 @@ fn send_refresh<P: Port>(
     let _ = punts.push(&copy);
 }
 
-/// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow`. Others
+/// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow` that are in
+/// no view. Others
 /// are left to control, which refuses them.
 #[inline]
-fn may_have<P: Port>(allow: &Networks, entry: &Entry<'_>, port: &P, index: usize) -> bool {
+fn may_have<P: Port>(allow: &SharedClients, entry: &Entry<'_>, port: &P, index: usize) -> bool {
     entry.zone() != 0 || allow.contain(port.source(index).client.ip())
 }

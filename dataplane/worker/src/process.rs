@@ -296,7 +296,7 @@ impl Starter<'_> {
             limiter: Limiter::new(limit.rate, limit.burst, k0 ^ k1.rotate_left(17)),
             gate: self.gate(k0.rotate_left(29) ^ k1),
             stale_secs_max: dataplane.stale_max_secs,
-            allow: self.config.resolver.allow.clone(),
+            allow: self.config.resolver.shared_clients(),
         });
         let events = self
             .events

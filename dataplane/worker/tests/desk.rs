@@ -9,7 +9,7 @@ mod support;
 mod gate;
 
 use cache::{Cache, Hasher};
-use config::Networks;
+use config::{Networks, SharedClients};
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta, Transport};
 use guard::{Cookies, Limits, Prefixes, Secrets};
 use support::MemoryPort;
@@ -89,7 +89,10 @@ impl Bench {
                 1,
             ),
             stale_secs_max: STALE_SECS,
-            allow: Networks::local(),
+            allow: SharedClients {
+                allow: Networks::local(),
+                views: ["10.9.0.0/16".parse().unwrap()].into_iter().collect(),
+            },
         });
         Self {
             desk,
@@ -342,9 +345,12 @@ fn resolved_data_are_given_to_allowed_clients_and_others_are_left_to_control() {
     bench.reply(&fill);
     bench.port.ask("10.1.2.3:77", &asked);
     assert_eq!(bench.round(), vec![(77, message)]);
-    bench.port.ask("198.51.100.7:77", &asked);
-    assert_eq!(bench.round(), vec![]);
-    assert!(bench.punted().is_some());
+    // The second is allowed, but in a view.
+    for other in ["198.51.100.7:77", "10.9.2.3:77"] {
+        bench.port.ask(other, &asked);
+        assert_eq!(bench.round(), vec![]);
+        assert!(bench.punted().is_some(), "{other}");
+    }
     bench.pass(100);
     bench.control_alive = false;
     for (client, code) in [("10.1.2.3:77", 0), ("198.51.100.7:77", 2)] {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, ConfigError, Source};
 use node::anchors::read_anchor_file;
 use node::hints::read_hints;
+use node::policy::{self, PolicyError};
 use node::zone_file::{self, Remark};
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ Examples:
   nexus check nexus.yaml --json | jq -r .mistakes[].message
 
 Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, root
-hints, trust anchors and cookie secrets are read, too.
+hints, trust anchors, cookie secrets, policy zones and lists of names are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -87,6 +88,7 @@ fn check(file: &Path) -> Findings {
             check_hints(&config.resolver.root_hints, &mut findings);
             check_anchors(&config.resolver.trust_anchors, &mut findings);
             check_cookies(&config.resolver.cookies, &mut findings);
+            check_policy(file, &config, &mut findings);
             let zones = config.zones.iter();
             zones.for_each(|zone| check_zone(zone, &mut findings));
         }
@@ -132,6 +134,22 @@ fn check_cookies(cookies: &config::Cookies, findings: &mut Findings) {
             key: None,
             message: error.message,
         });
+    }
+}
+
+fn check_policy(file: &Path, config: &Config, findings: &mut Findings) {
+    match policy::load(&config.resolver, &config.zones, (0, 0)) {
+        Ok(loaded) => findings
+            .notes
+            .extend(loaded.notes.into_iter().map(Mistake::from)),
+        Err(PolicyError::File(remark)) => findings.mistakes.push(remark.into()),
+        Err(PolicyError::Key { key, message }) => findings.mistakes.push(Mistake {
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            key: Some(key),
+            message,
+        }),
     }
 }
 

@@ -75,6 +75,7 @@ fn write_answer(out: &mut impl Write, answer: &admin::Lookup) -> io::Result<()> 
         LookupSource::Cache => "the resolver's cache",
         LookupSource::Forward => "an upstream",
         LookupSource::Recurse => "authoritative servers",
+        LookupSource::Policy => "the policy",
     };
     write!(
         out,

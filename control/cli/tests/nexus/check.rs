@@ -41,6 +41,33 @@ checked.yaml is good
 }
 
 #[test]
+fn faults_of_the_policy_are_found_with_their_places() {
+    let place = place(
+        "resolver:\n  rpz: [{zone: rpz.example, file: rpz.zone}]\n  block_lists: [{file: ads.txt}]\n",
+    );
+    place.write("ads.txt", "ads.example\nb d\n");
+    place.write("rpz.zone", "@ 60 SOA . . 1 1 1 1 1\n1.rpz-ip 60 CNAME .\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Success);
+    assert!(
+        text.contains("ads.txt:2:1: `b d`: expected one domain name"),
+        "{text}"
+    );
+    assert!(text.contains("rpz.zone:2:1: expected a network"), "{text}");
+    place.write("rpz.zone", "@ 60 SOA . . 1 1 1 1 1\nx 60 CNAME\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(text.contains("rpz.zone:2:"), "{text}");
+    place.write("checked.yaml", "resolver: {local_data: [x]}\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        text.starts_with("checked.yaml: resolver.local_data[0]: `x`"),
+        "{text}"
+    );
+}
+
+#[test]
 fn unknown_key_is_found_with_line_and_column() {
     let place = place("dataplane:\n  mode: auto\n  interfcae: eth1\n");
     let (exit, text) = check(&place, &[]);

@@ -20,6 +20,8 @@ mod refusing_to_start;
 
 mod resolving;
 
+mod policing;
+
 mod caching;
 
 mod following;

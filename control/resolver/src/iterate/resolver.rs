@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use hickory_proto::rr::Name;
+use hickory_proto::rr::{Name, Record, RecordType};
 
 use super::aggressive::Aggressive;
 use super::ask::refusal;
@@ -216,6 +216,15 @@ impl Resolver {
         }
         self.aggressive.flush(&name, subtree);
         self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
+    }
+
+    /// The records of a name and type that the cache has, trusted for answers or not: for policy
+    /// that looks at name servers.
+    #[must_use]
+    pub fn known_records(&self, now_ms: u64, name: &Name, rtype: RecordType) -> Vec<Record> {
+        let lines = self.dump(now_ms, name).into_iter();
+        let lines = lines.filter(|line| line.rtype == rtype && !line.negative);
+        lines.flat_map(|line| line.records).collect()
     }
 
     /// The servers of every forwarder, in the order of the configuration: each with whether it counts

@@ -102,6 +102,13 @@ pub enum TraceKind {
         /// Which, and why.
         reason: String,
     },
+    /// The policy has something to say.
+    Policy {
+        /// Which part of it.
+        kind: &'static str,
+        /// The list or zone that the name or address is on.
+        list: Option<String>,
+    },
     /// The resolution ended.
     Finished {
         /// With this response code.

@@ -24,6 +24,7 @@ mod limits;
 mod minimising;
 mod negative_anchors;
 mod net;
+mod policing;
 mod prefetching;
 mod roll_over;
 mod schedules;

@@ -1,0 +1,123 @@
+//! Which rules are for whom: a set for all, and sets for the clients of some networks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::blocklist::BlockList;
+use super::dns64::Dns64;
+use super::local::LocalData;
+use super::names::NameSet;
+use super::prefix::{Prefix, PrefixMap};
+use super::rebinding::Rebinding;
+use super::rpz::RpzZone;
+
+/// Everything that is to be done for some clients.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Local data and zones, special-use names among them.
+    pub local: Arc<LocalData>,
+    /// Policy zones, in order, by their place among those of [`Policy`].
+    pub rpz: Vec<usize>,
+    /// Lists of blocked names.
+    pub block_lists: Vec<Arc<BlockList>>,
+    /// Names that no list blocks, with all below them.
+    pub allow_names: Arc<NameSet>,
+    /// IPv6 addresses made of IPv4 addresses.
+    pub dns64: Option<Arc<Dns64>>,
+    /// Private addresses of names outside.
+    pub rebinding: Option<Arc<Rebinding>>,
+    /// Whether ANY is answered with one record (RFC 8482).
+    pub minimal_any: bool,
+}
+
+impl Rules {
+    /// Whether there is nothing to do for any question.
+    fn are_idle(&self) -> bool {
+        self.local.is_empty()
+            && self.rpz.is_empty()
+            && self.block_lists.is_empty()
+            && self.dns64.is_none()
+            && self.rebinding.is_none()
+            && !self.minimal_any
+    }
+}
+
+/// All rules.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub(super) rpz: Vec<RpzZone>,
+    /// The first is for those who are in no view.
+    rules: Vec<Rules>,
+    /// Places of rules.
+    views: PrefixMap<usize>,
+    /// Whether no answer may be shared.
+    pub(super) is_private: bool,
+}
+
+impl Policy {
+    /// Rules for everybody, over these policy zones.
+    #[must_use]
+    pub fn new(rpz: Vec<RpzZone>, rules: Rules) -> Self {
+        Self {
+            rpz,
+            rules: vec![rules],
+            views: PrefixMap::default(),
+            is_private: false,
+        }
+    }
+
+    /// Gives the clients of some networks other rules; where networks lie in each other, the longest
+    /// counts.
+    pub fn add_view(&mut self, clients: &[Prefix], rules: Rules) {
+        let place = self.rules.len();
+        self.rules.push(rules);
+        for network in clients {
+            self.views.insert(*network, place);
+        }
+    }
+
+    /// Keeps every answer from now on for the client that asked.
+    pub fn share_nothing(&mut self) {
+        self.is_private = true;
+    }
+
+    /// Names of all policy zones and lists.
+    pub fn list_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let lists = self.rules.iter().flat_map(|rules| &rules.block_lists);
+        let zones = self.rpz.iter().map(RpzZone::name);
+        zones.chain(lists.map(|list| list.name()))
+    }
+
+    /// Whether nothing is to be done for anybody.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.is_private && self.rules.iter().all(Rules::are_idle)
+    }
+
+    /// The place of the rules for a client; 0 for who is in no view.
+    pub(super) fn view_of(&self, client: Option<IpAddr>) -> usize {
+        let view = client.and_then(|client| self.views.find(client));
+        view.map_or(0, |(_, place)| *place)
+    }
+
+    /// The rules of a view. One that is gone since a question came counts as none.
+    pub(super) fn rules(&self, view: usize) -> Option<&Rules> {
+        self.rules.get(view).or_else(|| self.rules.first())
+    }
+
+    /// The policy zones of some rules, in order.
+    pub(super) fn zones<'p>(&'p self, rules: &'p Rules) -> impl Iterator<Item = &'p RpzZone> {
+        rules.rpz.iter().filter_map(|place| self.rpz.get(*place))
+    }
+
+    /// Policy zones, for who looks after them.
+    pub fn rpz_zones(&self) -> impl Iterator<Item = &RpzZone> {
+        self.rpz.iter()
+    }
+
+    /// A policy zone (name in lower case with the final dot) to be changed record by record, or
+    /// replaced whole. Answers from before must be forgotten everywhere after it.
+    pub fn rpz_zone_mut(&mut self, name: &str) -> Option<&mut RpzZone> {
+        self.rpz.iter_mut().find(|zone| **zone.name() == *name)
+    }
+}
