@@ -141,6 +141,7 @@ impl Config {
             ));
         }
         self.check_cookies()?;
+        crate::route::check(&self.resolver)?;
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {
@@ -230,6 +231,9 @@ impl Config {
             if let crate::Source::File(file) = source {
                 *file = folder.join(&*file);
             }
+        }
+        if let Some(copy) = &mut self.resolver.local_root {
+            copy.file = folder.join(&copy.file);
         }
         let cookies = &mut self.resolver.cookies;
         let secrets = [&mut cookies.secret, &mut cookies.previous_secret];

@@ -20,6 +20,7 @@ mod number;
 mod path;
 mod resolver;
 mod response_limit;
+mod route;
 mod size;
 mod zone;
 
@@ -33,4 +34,5 @@ pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
+pub use route::{ForwardZone, LocalRoot, StubZone};
 pub use zone::Zone;

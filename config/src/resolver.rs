@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{Cookies, Networks, size};
+use crate::{Cookies, ForwardZone, LocalRoot, Networks, StubZone, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +23,15 @@ pub struct Resolver {
     pub allow: Networks,
     /// Resolvers to ask instead of the root: addresses, with or without port. Empty: iterate.
     pub forward: Vec<Upstream>,
+    /// Zones whose names are asked of other resolvers; of all routes the longest match wins.
+    /// `forward` is short for one for the root.
+    pub forward_zones: Vec<ForwardZone>,
+    /// Zones whose authoritative servers are given here, delegated or not.
+    pub stub_zones: Vec<StubZone>,
     /// Addresses of the root servers: `builtin`, or a file in the form of `named.root`.
     pub root_hints: Source,
+    /// A copy of the root zone to use instead of the root servers (RFC 8806).
+    pub local_root: Option<LocalRoot>,
     /// DNSSEC validation.
     pub dnssec: Dnssec,
     /// Keys from which trust starts: `builtin` for those of the root, or a zone file of DS or DNSKEY
@@ -43,6 +50,8 @@ pub struct Resolver {
     /// Whether questions to servers carry random upper and lower case, as more bits that a forger
     /// must guess.
     pub case_randomisation: bool,
+    /// Whether questions to servers carry DNS cookies (RFC 7873), which a forger must guess as well.
+    pub upstream_cookies: bool,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -86,7 +95,10 @@ impl Default for Resolver {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             allow: Networks::local(),
             forward: Vec::new(),
+            forward_zones: Vec::new(),
+            stub_zones: Vec::new(),
             root_hints: Source::Builtin,
+            local_root: None,
             dnssec: Dnssec::Validate,
             trust_anchors: Source::Builtin,
             trust_anchor_roll_over: true,
@@ -94,6 +106,7 @@ impl Default for Resolver {
             validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
+            upstream_cookies: true,
             cache_bytes: 32 << 20,
             message_cache_bytes: 8 << 20,
             ttl: Ttl::default(),

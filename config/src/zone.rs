@@ -27,7 +27,7 @@ pub struct Zone {
 const NAME_BYTES_MAX: usize = 255;
 const LABEL_BYTES_MAX: usize = 63;
 
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     absolute(&String::deserialize(deserializer)?)
 }
 
@@ -64,7 +64,7 @@ fn normalise(text: &str) -> Option<String> {
     Some(format!("{}.", relative.to_ascii_lowercase()))
 }
 
-fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+pub(crate) fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let file = PathBuf::deserialize(deserializer)?;
     if file.as_os_str().is_empty() {
         return Err(D::Error::custom(

@@ -20,9 +20,11 @@ use crate::clock;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
+use crate::local_root;
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
+use crate::routes::Forwarded;
 use crate::table_page::page;
 use crate::trust_keeper::TrustFiles;
 use crate::zones::{Reloaded, Zones};
@@ -133,11 +135,30 @@ impl Control {
     pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let control = self.clone();
         let (reloaded, pending) = apart(move || control.reload_blocking()).await??;
+        self.reload_local_root().await?;
         self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending,
         })
+    }
+
+    /// Reads the copy of the root zone again. What is cached of the old one lives for its TTL.
+    async fn reload_local_root(&self) -> Result<(), Failure> {
+        let Some(from) = &self.0.config.resolver.local_root else {
+            return Ok(());
+        };
+        let file = from.file.clone();
+        let (file, read) = apart(move || {
+            let read = local_root::read(&file);
+            (file, read)
+        })
+        .await?;
+        let engine = &self.0.engine;
+        engine
+            .with(move |resolver, now_ms| local_root::install(resolver, now_ms, &file, read))
+            .await;
+        Ok(())
     }
 
     fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>), Failure> {
@@ -236,10 +257,10 @@ impl Control {
         let inner = &self.0;
         let engine = inner.engine.statistics().await;
         let now_ms = clock::now_ms();
-        let mode = if inner.config.resolver.forward.is_empty() {
-            ResolverMode::Recurse
-        } else {
+        let mode = if Forwarded::new(&inner.config.resolver).holds_root() {
             ResolverMode::Forward
+        } else {
+            ResolverMode::Recurse
         };
         Status {
             control: ControlStatus {

@@ -263,10 +263,11 @@ impl Engine {
             Command::Ask(asked) => self.on_ask(asked),
             Command::Statistics(done) => {
                 let upstreams = self.resolver.forwarders();
-                let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
-                    address,
-                    healthy,
-                    round_trip_us,
+                let upstreams = upstreams.map(|server| UpstreamStatus {
+                    zone: server.zone.to_string(),
+                    address: server.address,
+                    healthy: server.is_up,
+                    round_trip_us: server.rtt_us,
                 });
                 let _ = done.send(EngineStatistics {
                     resolver: self.resolver.statistics(),

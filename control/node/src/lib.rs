@@ -53,6 +53,7 @@ mod upstream;
 pub mod anchors;
 mod durable;
 pub mod hints;
+pub mod local_root;
 mod trust_keeper;
 
 mod listen_tcp;
@@ -81,6 +82,7 @@ mod counters;
 
 mod code_counters;
 
+mod routes;
 mod service;
 
 mod clock;

@@ -436,6 +436,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.mismatches_case,
     ),
     (
+        "nexus_resolver_cookie_mismatches_total",
+        "Replies with another cookie than their query, or without one from a server that gives them.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_cookie,
+    ),
+    (
         "nexus_resolver_malformed_replies_total",
         "Replies that could not be read.",
         Kind::Counter,
@@ -464,6 +470,24 @@ const ENGINE_ROWS: &[Row] = &[
         "Replies of servers that do not serve the zone.",
         Kind::Counter,
         |engine| engine.resolver.lame,
+    ),
+    (
+        "nexus_resolver_local_root_answers_total",
+        "Times that the local root zone answered instead of a root server.",
+        Kind::Counter,
+        |engine| engine.resolver.local_root_answers,
+    ),
+    (
+        "nexus_resolver_bad_cookies_total",
+        "Replies that ask for another cookie (BADCOOKIE).",
+        Kind::Counter,
+        |engine| engine.resolver.bad_cookies,
+    ),
+    (
+        "nexus_resolver_cookie_fallbacks_total",
+        "Queries repeated without a cookie.",
+        Kind::Counter,
+        |engine| engine.resolver.cookie_fallbacks,
     ),
     (
         "nexus_resolver_edns_fallbacks_total",

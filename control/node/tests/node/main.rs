@@ -19,6 +19,7 @@ mod reloading;
 mod refusing_to_start;
 
 mod resolving;
+mod routing;
 
 mod following;
 

@@ -78,7 +78,7 @@ impl Resolver {
             name: WireName::from_name(&question.qname),
             rtype: question.qtype,
             checking_disabled: question.checking_disabled
-                && (self.trust.is_some() || !self.forward_zones.is_empty()),
+                && (self.trust.is_some() || self.routes.has_forwarders()),
         }
     }
 

@@ -11,6 +11,8 @@ use super::hints::root_hints;
 pub struct Config {
     /// Zones whose names go to chosen servers instead of the tree; the longest match wins.
     pub forward: Vec<Forward>,
+    /// Zones whose authoritative servers are given here, whatever the tree says of them.
+    pub stub: Vec<Stub>,
     /// Where trust starts; `None` validates nothing.
     pub validation: Option<Validation>,
     /// Whether trust anchors follow their zones through a change of keys (RFC 5011).
@@ -36,6 +38,8 @@ pub struct Config {
     pub qname_minimisation: QnameMinimisation,
     /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
     pub case_randomisation: bool,
+    /// Whether queries carry DNS cookies (RFC 7873).
+    pub upstream_cookies: bool,
     /// Whether authoritative servers are asked over IPv4.
     pub use_ipv4: bool,
     /// Whether authoritative servers are asked over IPv6.
@@ -51,6 +55,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             forward: Vec::new(),
+            stub: Vec::new(),
             validation: None,
             trust_anchor_roll_over: false,
             root_hints: root_hints(),
@@ -63,6 +68,7 @@ impl Default for Config {
             edns_payload_bytes: 1232,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
+            upstream_cookies: true,
             use_ipv4: true,
             use_ipv6: true,
             port: 53,
@@ -81,6 +87,18 @@ pub struct Forward {
     pub servers: Vec<SocketAddr>,
     /// Whether names are resolved iteratively when every server of the list fails.
     pub fallback: bool,
+}
+
+/// A zone whose authoritative servers are known without a delegation. Of routes of any kind, the
+/// longest match wins.
+#[derive(Clone, Debug)]
+pub struct Stub {
+    /// The zone. Delegations inside are followed; DS of its apex is asked of its parent.
+    pub zone: Name,
+    /// Its servers, equal in rank; asked without RD.
+    pub servers: Vec<SocketAddr>,
+    /// Whether these are asked for the zone's NS RRset, which then counts instead.
+    pub prime: bool,
 }
 
 /// Where trust in signatures starts and ends.

@@ -72,7 +72,7 @@ impl Resolver {
     }
 
     /// Puts into the cache what the server may be believed.
-    fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+    pub(super) fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
         let view = &exchange.view;
         let source = |trust| Source {
             trust,
@@ -129,7 +129,7 @@ impl Resolver {
     }
 
     /// What the reply means for one task; gives its ending, if it ends it.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         now_ms: u64,
         task: &mut Task,

@@ -11,6 +11,8 @@ mod ask;
 mod bounded;
 mod cache;
 mod config;
+mod cookie;
+mod cookie_exchange;
 mod dnssec;
 mod exchange;
 mod explain;
@@ -19,6 +21,7 @@ mod finish;
 mod follow;
 mod group;
 mod hints;
+mod local_root;
 mod lookup;
 mod manage;
 mod message;
@@ -34,6 +37,7 @@ mod resolver;
 mod response;
 mod rollover;
 mod rollover_text;
+mod route;
 mod rrset;
 mod send;
 mod servers;
@@ -45,14 +49,15 @@ mod validate;
 mod walk;
 
 pub use anchors::{read_anchors, root_anchors};
-pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
+pub use config::{Config, Forward, Limits, QnameMinimisation, Stub, TrustAnchor, Validation};
 pub use hints::root_hints;
+pub use local_root::LocalRootError;
 pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
     CacheLine, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError, Transport,
     TransportError, Trust, extended_error,
 };
-pub use resolver::Resolver;
+pub use resolver::{Forwarder, Resolver};
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
 pub use statistics::Statistics;

@@ -9,14 +9,17 @@ use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Kind, Lifetimes};
 use super::config::Config;
+use super::cookie::ClientCookies;
 use super::exchange::Exchanges;
 use super::failures::Failures;
+use super::local_root::LocalRoot;
 use super::manage::TrustEvent;
 use super::message::{CacheLine, Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::parked::Parked;
 use super::random::Random;
 use super::rollover::RollOver;
+use super::route::{self, Routes};
 use super::servers::Servers;
 use super::statistics::Statistics;
 use super::task::Tasks;
@@ -30,8 +33,11 @@ use super::trust::TrustTree;
 /// the other half of that protection, an unpredictable source port for each UDP exchange.
 pub struct Resolver {
     pub(super) config: Config,
-    /// Zones of `config.forward`, in its order.
-    pub(super) forward_zones: Vec<WireName>,
+    /// Of `config.forward` and `config.stub`.
+    pub(super) routes: Routes,
+    pub(super) client_cookies: ClientCookies,
+    /// Answers instead of the root servers, if there is one.
+    pub(super) local_root: Option<LocalRoot>,
     pub(super) random: Random,
     pub(super) cache: Cache,
     pub(super) servers: Servers,
@@ -59,6 +65,19 @@ pub struct Resolver {
     pub(super) counters: Statistics,
 }
 
+/// A server of the configuration, as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarder<'a> {
+    /// The zone that it is configured for.
+    pub zone: &'a Name,
+    /// Where it is asked.
+    pub address: SocketAddr,
+    /// Whether it counts as up.
+    pub is_up: bool,
+    /// Its smoothed round-trip time in microseconds, once measured.
+    pub rtt_us: Option<u64>,
+}
+
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resolver")
@@ -76,6 +95,7 @@ impl Resolver {
         limits.subqueries_parallel_max = limits.subqueries_parallel_max.max(1);
         limits.servers_max = limits.servers_max.max(1);
         let mut random = Random::new(seed);
+        let client_cookies = ClientCookies::new(&mut random);
         let mut keys = || HashKeys(random.next_u64(), random.next_u64());
         let lifetimes = Lifetimes {
             ttl_min_secs: config.ttl_min_secs,
@@ -84,11 +104,9 @@ impl Resolver {
             stale_max_secs: config.stale_max_secs,
         };
         let mut resolver = Self {
-            forward_zones: config
-                .forward
-                .iter()
-                .map(|forward| WireName::from_name(&forward.zone))
-                .collect(),
+            routes: Routes::new(&config),
+            client_cookies,
+            local_root: None,
             cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
             trust: config
@@ -115,9 +133,11 @@ impl Resolver {
         resolver
     }
 
-    /// Takes a new unpredictable seed for ids, name case and choice of servers.
+    /// Takes a new unpredictable seed for ids, name case, choice of servers, and client cookies: those
+    /// that servers gave for the old ones are forgotten.
     pub fn reseed(&mut self, seed: [u8; 32]) {
         self.random = Random::new(seed);
+        self.client_cookies = ClientCookies::new(&mut self.random);
     }
 
     /// Says what the time of day is at `now_ms`, in Unix seconds: signatures have periods. To be
@@ -221,13 +241,16 @@ impl Resolver {
             .collect()
     }
 
-    /// The servers of every forwarder, in the order of the configuration: each with whether it counts
-    /// as up, and its smoothed round-trip time in microseconds once that was measured.
-    pub fn forwarders(&self) -> impl Iterator<Item = (SocketAddr, bool, Option<u64>)> {
-        let servers = self.config.forward.iter().flat_map(|zone| &zone.servers);
-        servers.map(|address| {
-            let (is_up, rtt_us) = self.servers.health(*address);
-            (*address, is_up, rtt_us)
+    /// The servers of every forwarder, then of every stub zone, in the order of the configuration.
+    pub fn forwarders(&self) -> impl Iterator<Item = Forwarder<'_>> {
+        route::servers(&self.config).map(|(zone, address)| {
+            let (is_up, rtt_us) = self.servers.health(address);
+            Forwarder {
+                zone,
+                address,
+                is_up,
+                rtt_us,
+            }
         })
     }
 

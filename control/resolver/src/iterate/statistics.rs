@@ -33,6 +33,8 @@ pub struct Statistics {
     pub mismatches_question: u64,
     /// Replies whose name came back in other case.
     pub mismatches_case: u64,
+    /// Replies over UDP with another cookie than the query, or without one from a server that gives them.
+    pub mismatches_cookie: u64,
     /// Replies that could not be read.
     pub malformed: u64,
     /// Exchanges without a reply in time.
@@ -43,12 +45,18 @@ pub struct Statistics {
     pub truncated: u64,
     /// Replies of servers that do not serve the zone.
     pub lame: u64,
+    /// Times that the copy of the root zone here answered instead of a root server (RFC 8806).
+    pub local_root_answers: u64,
     /// Answers that were proven.
     pub secure: u64,
     /// Answers of zones that nothing vouches for.
     pub insecure: u64,
     /// Answers that did not hold under the keys of their zones.
     pub bogus: u64,
+    /// Replies that ask for another cookie (BADCOOKIE).
+    pub bad_cookies: u64,
+    /// Queries repeated without a cookie.
+    pub cookie_fallbacks: u64,
     /// Queries repeated without EDNS.
     pub edns_fallbacks: u64,
     /// Queries repeated with the whole name (RFC 9156 §3).

@@ -12,6 +12,7 @@ use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
 use super::resolver::Resolver;
+use super::route::Routes;
 use super::rrset::RrSet;
 use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
@@ -77,6 +78,13 @@ impl Resolver {
             }
             if let Some(ending) = self.minimise(now_ms, task) {
                 match self.hold_for_judgement(task, ending) {
+                    None => continue,
+                    ending => return ending,
+                }
+            }
+            if task.place.as_ref().is_some_and(|place| place.here) {
+                let ending = self.ask_here(now_ms, task);
+                match ending.and_then(|ending| self.hold_for_judgement(task, ending)) {
                     None => continue,
                     ending => return ending,
                 }
@@ -170,12 +178,7 @@ impl Resolver {
             None
         };
         let name = above.unwrap_or_else(|| task.sname.clone());
-        let place = match self.locate_forward(task, &name) {
-            Some(place) => place,
-            None => self
-                .locate_cached(now_ms, &name)
-                .unwrap_or_else(|| self.locate_root(now_ms)),
-        };
+        let place = self.locate_routed(now_ms, task, &name);
         let kind = || TraceKind::Zone {
             zone: place.zone.to_name(),
             addresses: place.candidates.len(),
@@ -186,33 +189,14 @@ impl Resolver {
         task.go_to(place);
     }
 
-    /// The forwarder with the longest zone that holds the name; one without servers is an exception.
-    fn locate_forward(&self, task: &Task, name: &WireName) -> Option<Place> {
-        if task.iterate_only {
-            return None;
-        }
-        let zones = self
-            .forward_zones
-            .iter()
-            .enumerate()
-            .filter(|(_, zone)| name.is_within(zone));
-        let (index, zone) = zones.max_by_key(|(_, zone)| zone.as_bytes().len())?;
-        let forward = self
-            .config
-            .forward
-            .get(index)
-            .filter(|forward| !forward.servers.is_empty())?;
-        let mut place = Place::new(zone.clone());
-        place.forward = Some(index);
-        forward
-            .servers
-            .iter()
-            .for_each(|server| place.add_server(&self.config, *server));
-        Some(place)
-    }
-
-    /// The closest zone around the name whose name servers are cached and can be asked.
-    fn locate_cached(&mut self, now_ms: u64, name: &WireName) -> Option<Place> {
+    /// The closest zone around the name whose name servers are cached and can be asked, of those that
+    /// are `usable`.
+    pub(super) fn locate_cached(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        usable: impl Fn(&Routes, &WireName) -> bool,
+    ) -> Option<Place> {
         let want = Want {
             helpers: true,
             unchecked: false,
@@ -225,6 +209,9 @@ impl Resolver {
             let Some(zone) = WireName::parse(suffix).filter(|_| found.kind == Kind::Data) else {
                 continue;
             };
+            if !usable(&self.routes, &zone) {
+                continue;
+            }
             let mut place = self.place(now_ms, &found.set(zone), &[]);
             (place.cached, place.delegated_until_ms) = (true, found.expires_ms);
             // Without addresses it is of no use: the zone above will give them again.
@@ -236,7 +223,7 @@ impl Resolver {
     }
 
     /// The root by its hints; the real list is fetched beside (RFC 8109).
-    fn locate_root(&mut self, now_ms: u64) -> Place {
+    pub(super) fn locate_root(&mut self, now_ms: u64) -> Place {
         let mut place = Place::new(WireName::root());
         for (_, addresses) in &self.config.root_hints {
             for address in addresses.iter().filter(|address| self.uses_family(address)) {

@@ -16,7 +16,7 @@ const TEST: &str = "198.51.100.2";
 pub(crate) const GOOD_1: &str = "192.0.2.1";
 pub(crate) const GOOD_2: &str = "192.0.2.2";
 /// Within the period of the signatures.
-const NOW_SECS: u64 = 1_800_000_000;
+pub(crate) const NOW_SECS: u64 = 1_800_000_000;
 
 const ZONES: [(&str, &[&str], &str); 11] = [
     (".", &[ROOT], include_str!("data/root.zone")),
@@ -87,7 +87,7 @@ fn root_anchor() -> TrustAnchor {
     }
 }
 
-fn validating(negative: &[&str]) -> Config {
+pub(crate) fn validating(negative: &[&str]) -> Config {
     let validation = Validation {
         anchors: vec![root_anchor()],
         negative: negative.iter().map(|zone| name(zone)).collect(),
