@@ -14,7 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use resolver::iterate::AnchorState;
+use resolver::iterate::{AnchorState, ROUND_TRIP_BOUNDS_MS, RoundTrips};
 
 use crate::clock;
 use crate::counters::{Counters, Kind};
@@ -110,6 +110,7 @@ impl Snapshot {
                 }],
             )?;
         }
+        write_round_trips(encoder, &self.engine.resolver.round_trips)?;
         self.encode_trust_anchors(encoder)?;
         self.encode_upstreams(encoder)
     }
@@ -209,6 +210,24 @@ fn encode_dataplane(region: &Region, encoder: &mut DescriptorEncoder<'_>) -> fmt
     }
     write_latency(encoder, &latency)?;
     write_state(encoder, region)
+}
+
+fn write_round_trips(encoder: &mut DescriptorEncoder<'_>, trips: &RoundTrips) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "nexus_upstream_round_trip_seconds",
+        "Time from a query over UDP to its reply.",
+        None,
+        MetricType::Histogram,
+    )?;
+    #[expect(clippy::cast_precision_loss, reason = "a sum, not a count")]
+    let sum = trips.sum_ms as f64 / 1_000.0;
+    let bounds = ROUND_TRIP_BOUNDS_MS
+        .iter()
+        .map(|bound_ms| f64::from(*bound_ms) / 1_000.0)
+        .chain([f64::MAX]);
+    let buckets: Vec<_> = bounds.zip(trips.counts).collect();
+    let count = trips.counts.iter().sum();
+    metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
 }
 
 fn write_latency(encoder: &mut DescriptorEncoder<'_>, latency: &HistogramValues) -> fmt::Result {
@@ -458,6 +477,12 @@ const ENGINE_ROWS: &[Row] = &[
         "Exchanges that failed in another way.",
         Kind::Counter,
         |engine| engine.resolver.transport_errors,
+    ),
+    (
+        "nexus_resolver_tcp_fallbacks_total",
+        "Queries repeated by TCP, since a reply was truncated or may have been forged.",
+        Kind::Counter,
+        |engine| engine.resolver.tcp_fallbacks,
     ),
     (
         "nexus_resolver_truncated_replies_total",

@@ -25,4 +25,5 @@ mod following;
 
 mod observing;
 
+mod plain;
 mod punting;

@@ -60,6 +60,6 @@ pub use message::{
 pub use resolver::{Forwarder, Resolver};
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
-pub use statistics::Statistics;
+pub use statistics::{ROUND_TRIP_BOUNDS_MS, RoundTrips, Statistics};
 pub use trace::{TraceEvent, TraceKind};
 pub use trust::{NegativeAnchor, NegativeAnchorError};

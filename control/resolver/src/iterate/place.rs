@@ -61,6 +61,11 @@ pub(super) enum Again {
 }
 
 impl Again {
+    /// Whether the next query goes by TCP, whatever came before.
+    pub(super) fn is_by_tcp(self) -> bool {
+        matches!(self, Self::Truncated | Self::Suspicion | Self::OtherCase)
+    }
+
     /// For people to read.
     pub(super) fn reason(self) -> &'static str {
         match self {

@@ -214,6 +214,7 @@ impl Resolver {
             return;
         };
         effects.push(Effect::Cancel { exchange: id });
+        self.counters.tcp_fallbacks += u64::from(again.is_by_tcp());
         let (server, reason) = (exchange.server, again.reason());
         let events_max = self.config.limits.trace_events_max;
         for task_id in exchange.tasks {
@@ -246,6 +247,9 @@ impl Resolver {
         self.counters.replies += 1;
         let rtt_ms = u32::try_from(now_ms.saturating_sub(exchange.sent_ms)).unwrap_or(u32::MAX);
         let udp = exchange.transport == Transport::Udp;
+        if udp {
+            self.counters.round_trips.count(rtt_ms);
+        }
         self.servers
             .on_reply(exchange.server, udp.then_some(rtt_ms));
         if echo == Echo::OtherCase {
