@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod client_subnet;
 mod consensus;
 mod cookies;
 mod ct;
@@ -25,6 +26,7 @@ mod size;
 mod zone;
 
 pub use api::Api;
+pub use client_subnet::ClientSubnet;
 pub use consensus::Consensus;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;

@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{Cookies, ForwardZone, LocalRoot, Networks, StubZone, size};
+use crate::{ClientSubnet, Cookies, ForwardZone, LocalRoot, Networks, StubZone, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +52,8 @@ pub struct Resolver {
     pub case_randomisation: bool,
     /// Whether questions to servers carry DNS cookies (RFC 7873), which a forger must guess as well.
     pub upstream_cookies: bool,
+    /// Zones whose servers see the networks of clients (RFC 7871).
+    pub client_subnet: ClientSubnet,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -107,6 +109,7 @@ impl Default for Resolver {
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
             upstream_cookies: true,
+            client_subnet: ClientSubnet::default(),
             cache_bytes: 32 << 20,
             message_cache_bytes: 8 << 20,
             ttl: Ttl::default(),

@@ -237,6 +237,11 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "expected servers",
     ),
     (
+        "resolver:\n  client_subnet: {ipv4_bits: 33}",
+        (2, "resolver.client_subnet.ipv4_bits"),
+        "from 0 to 32",
+    ),
+    (
         "resolver:\n  stub_zones: [{zone: a, servers: []}]",
         (2, "resolver.stub_zones[0].servers"),
         "at least one address",

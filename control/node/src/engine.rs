@@ -10,7 +10,8 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use resolver::iterate::{
-    AnchorStatus, Config, Effect, Input, Outcome, Question, Resolver, Statistics,
+    AnchorStatus, Config, Effect, Input, Outcome, Question, Resolver, Statistics, Subnet,
+    SubnetError,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -169,6 +170,8 @@ pub(crate) struct Engine {
     hits_before: Option<u64>,
     effects: Vec<Effect>,
     trust_keeper: Option<TrustKeeper>,
+    /// Whether servers of some zones see the networks of clients.
+    shows_subnets: bool,
 }
 
 impl Engine {
@@ -184,7 +187,9 @@ impl Engine {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let per_client_max = (config.limits.tickets_max / CLIENT_SHARE).max(1);
+        let shows_subnets = !config.client_subnet.zones.is_empty();
         let engine = Self {
+            shows_subnets,
             resolver: Resolver::new(config, seed),
             upstreams: Upstreams::new(upstream_sockets_max, events_in),
             commands,
@@ -315,10 +320,17 @@ impl Engine {
     }
 
     fn on_ask(&mut self, asked: Box<Asked>) {
-        let Some(question) = question(&asked) else {
+        let Some(mut question) = question(&asked) else {
             let resolved = failure(&asked, ResponseCode::ServFail, None);
             return self.deliver(asked, resolved);
         };
+        if self.shows_subnets {
+            let Ok(subnet) = subnet_of(&asked) else {
+                let resolved = failure(&asked, ResponseCode::FormErr, None);
+                return self.deliver(asked, resolved);
+            };
+            question.client_subnet = subnet;
+        }
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
@@ -431,6 +443,17 @@ impl Engine {
 fn client(asked: &Asked) -> Option<IpAddr> {
     let address = asked.client?;
     Some(client_of(address, CLIENT_IPV6_BITS))
+}
+
+/// The network that servers may see: what the client says of itself, which may be nothing (RFC 7871
+/// §7.1.2), or else its address. The command line is no client.
+fn subnet_of(asked: &Asked) -> Result<Option<Subnet>, SubnetError> {
+    let says = asked.query.edns.is_some_and(|edns| edns.client_subnet);
+    if says && let Some(subnet) = Subnet::of_query(&asked.message)? {
+        return Ok(Some(subnet));
+    }
+    let client = asked.client;
+    Ok(client.map(|address| Subnet::new(address, u8::MAX)))
 }
 
 /// What the resolver is to find: the name asked for, or the name that an own zone's alias leads to.

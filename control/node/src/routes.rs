@@ -8,11 +8,20 @@ use resolver::iterate;
 
 use crate::zone_file::wire_name;
 
-/// Adds the zones that are asked elsewhere than the tree says, in the order of the configuration.
+/// Adds the zones that are asked elsewhere than the tree says, in the order of the configuration, and
+/// those whose servers see clients' networks.
 pub(crate) fn add(from: &config::Resolver, to: &mut iterate::Config) {
     to.forward
         .extend(from.forward_zones.iter().filter_map(forward));
     to.stub.extend(from.stub_zones.iter().filter_map(stub));
+    let zones = from.client_subnet.zones.iter();
+    to.client_subnet = iterate::ClientSubnet {
+        zones: zones
+            .filter_map(|zone| Name::from_ascii(zone).ok())
+            .collect(),
+        ipv4_bits: from.client_subnet.ipv4_bits,
+        ipv6_bits: from.client_subnet.ipv6_bits,
+    };
 }
 
 /// Which names are forwarded, for people to read.

@@ -74,8 +74,11 @@ impl Resolver {
     /// The key under which equal questions share a resolution. CD counts only where forwarders
     /// would make a difference of it.
     pub(super) fn key(&self, question: &Question) -> TaskKey {
+        let name = WireName::from_name(&question.qname);
+        let (rtype, client) = (question.qtype, question.client_subnet);
         TaskKey {
-            name: WireName::from_name(&question.qname),
+            subnet: self.subnets.of_question(&name, rtype, client),
+            name,
             rtype: question.qtype,
             checking_disabled: question.checking_disabled
                 && (self.trust.is_some() || self.routes.has_forwarders()),
@@ -160,6 +163,7 @@ impl Resolver {
             outcome.add_extended_error(first, String::new());
         }
         outcome.ttl_secs = left_secs;
+        outcome.narrow(&key, 0);
         if question.trace {
             let (rcode, reason) = (outcome.rcode, Some(failure.text));
             let kind = TraceKind::Finished { rcode, reason };
@@ -196,6 +200,7 @@ impl Resolver {
         };
         outcome.add_extended_error(code, failure.text.clone());
         self.explain(now_ms, &resolution, &mut outcome);
+        outcome.narrow(key, 0);
         outcome
     }
 }
@@ -223,6 +228,7 @@ impl Outcome {
             authentic: false,
             stale: false,
             ttl_secs: 0,
+            subnet_scope: None,
             extended_errors: Vec::new(),
             trace: None,
         }

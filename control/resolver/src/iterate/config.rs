@@ -13,6 +13,8 @@ pub struct Config {
     pub forward: Vec<Forward>,
     /// Zones whose authoritative servers are given here, whatever the tree says of them.
     pub stub: Vec<Stub>,
+    /// Which zones' servers see the networks of clients.
+    pub client_subnet: ClientSubnet,
     /// Where trust starts; `None` validates nothing.
     pub validation: Option<Validation>,
     /// Whether trust anchors follow their zones through a change of keys (RFC 5011).
@@ -56,6 +58,7 @@ impl Default for Config {
         Self {
             forward: Vec::new(),
             stub: Vec::new(),
+            client_subnet: ClientSubnet::default(),
             validation: None,
             trust_anchor_roll_over: false,
             root_hints: root_hints(),
@@ -99,6 +102,28 @@ pub struct Stub {
     pub servers: Vec<SocketAddr>,
     /// Whether these are asked for the zone's NS RRset, which then counts instead.
     pub prime: bool,
+}
+
+/// Which zones' servers see the networks of clients (RFC 7871).
+#[derive(Clone, Debug)]
+pub struct ClientSubnet {
+    /// The zones, with all below them.
+    pub zones: Vec<Name>,
+    /// Bits of an IPv4 address that they see.
+    pub ipv4_bits: u8,
+    /// Bits of an IPv6 address that they see.
+    pub ipv6_bits: u8,
+}
+
+impl Default for ClientSubnet {
+    /// No zone, and the lengths that RFC 7871 §11.1 advises.
+    fn default() -> Self {
+        Self {
+            zones: Vec::new(),
+            ipv4_bits: 24,
+            ipv6_bits: 56,
+        }
+    }
 }
 
 /// Where trust in signatures starts and ends.

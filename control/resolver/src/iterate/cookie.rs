@@ -113,13 +113,21 @@ impl ReplyOpt {
         cookie: ReceivedCookie::Absent,
     };
 
-    /// Looks for the OPT record, without reading the others. The first COOKIE option counts.
+    /// Reads the OPT record, and of the others nothing. The first COOKIE option counts.
     pub(super) fn find(message: &[u8]) -> Self {
-        find_opt(message).unwrap_or(Self::NONE)
+        let Some((rcode_high, options)) = find_opt(message) else {
+            return Self::NONE;
+        };
+        let cookie = match find_option(options, OPTION_COOKIE) {
+            None => ReceivedCookie::Absent,
+            Some(data) => parse_cookie(data).unwrap_or(ReceivedCookie::Malformed),
+        };
+        Self { rcode_high, cookie }
     }
 }
 
-fn find_opt(message: &[u8]) -> Option<ReplyOpt> {
+/// The upper bits of RCODE and the options of the OPT record.
+pub(super) fn find_opt(message: &[u8]) -> Option<(u8, &[u8])> {
     let counts = message.get(4..HEADER_BYTES)?;
     let mut counts = counts.chunks_exact(2).map(u16_of);
     let mut rest = message.get(HEADER_BYTES..)?;
@@ -131,28 +139,24 @@ fn find_opt(message: &[u8]) -> Option<ReplyOpt> {
         let (fields, behind) = after_name(rest)?.split_at_checked(10)?;
         let (rdata, next) = behind.split_at_checked(usize::from(u16_of(fields.get(8..)?)))?;
         if u16_of(fields) == OPT {
-            return Some(ReplyOpt {
-                rcode_high: *fields.get(4)?,
-                cookie: find_cookie(rdata),
-            });
+            return Some((*fields.get(4)?, rdata));
         }
         rest = next;
     }
     None
 }
 
-fn find_cookie(mut options: &[u8]) -> ReceivedCookie {
-    while let Some((head, behind)) = options.split_at_checked(4) {
-        let length = usize::from(head.get(2..).map_or(0, u16_of));
-        let Some((data, next)) = behind.split_at_checked(length) else {
-            break;
-        };
-        if u16_of(head) == OPTION_COOKIE {
-            return parse_cookie(data).unwrap_or(ReceivedCookie::Malformed);
+/// The data of the first option of this code.
+pub(super) fn find_option(mut options: &[u8], code: u16) -> Option<&[u8]> {
+    loop {
+        let (head, behind) = options.split_at_checked(4)?;
+        let length = usize::from(u16_of(head.get(2..)?));
+        let (data, next) = behind.split_at_checked(length)?;
+        if u16_of(head) == code {
+            return Some(data);
         }
         options = next;
     }
-    ReceivedCookie::Absent
 }
 
 /// 8 bytes, or 16 to 40 (RFC 7873 §5.2.2).

@@ -30,6 +30,8 @@ pub(super) struct Exchange {
     pub(super) edns: bool,
     /// The COOKIE option of the query, if it had one.
     pub(super) cookie: Option<SentCookie>,
+    /// Bits of the network that was shown on which the reply depends.
+    pub(super) subnet_scope: u8,
     /// Replies so far that did not belong to it.
     pub(super) mismatches: u16,
 }

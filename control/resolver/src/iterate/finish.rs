@@ -47,7 +47,10 @@ impl Resolver {
         let ending = self.end_refresh(now_ms, &mut task, ending);
         let mut hold_secs = 0;
         match &ending {
-            Ok(_) => self.failures.remove(&task.key),
+            Ok(resolution) => {
+                self.failures.remove(&task.key);
+                self.keep_for_subnet(now_ms, &task, resolution);
+            }
             Err(failure) if failure.lasting => {
                 hold_secs = self
                     .failures
@@ -82,6 +85,7 @@ impl Resolver {
                             outcome.add_extended_error(*code, text.clone());
                         }
                     }
+                    outcome.narrow(&task.key, task.subnet_scope);
                     outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }

@@ -35,6 +35,7 @@ impl Resolver {
                 continue;
             };
             task.exchange = None;
+            task.subnet_scope = task.subnet_scope.max(exchange.subnet_scope);
             let events_max = self.config.limits.trace_events_max;
             task.note(now_ms, events_max, || TraceKind::Reply {
                 server,
@@ -81,6 +82,8 @@ impl Resolver {
         };
         let cache = &mut self.cache;
         match &reading.meaning {
+            // Made for one network.
+            Meaning::Answer { .. } if view.subnet.is_some() => {}
             Meaning::Answer {
                 aliases,
                 end,

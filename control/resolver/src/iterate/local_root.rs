@@ -129,6 +129,7 @@ impl Resolver {
             edns_payload_bytes: Some(self.config.edns_payload_bytes),
             randomise_case: false,
             cookie: None,
+            subnet: None,
         };
         let asked = query::write(&view.qname, view.qtype, options, &mut self.random);
         let query = Query::parse(&asked.message).ok()?;
@@ -170,6 +171,7 @@ impl Resolver {
             is_proven: true,
             edns: true,
             cookie: None,
+            subnet_scope: 0,
             mismatches: 0,
         }
     }

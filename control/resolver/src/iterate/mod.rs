@@ -42,6 +42,7 @@ mod rrset;
 mod send;
 mod servers;
 mod statistics;
+mod subnet;
 mod task;
 mod trace;
 mod trust;
@@ -49,7 +50,9 @@ mod validate;
 mod walk;
 
 pub use anchors::{read_anchors, root_anchors};
-pub use config::{Config, Forward, Limits, QnameMinimisation, Stub, TrustAnchor, Validation};
+pub use config::{
+    ClientSubnet, Config, Forward, Limits, QnameMinimisation, Stub, TrustAnchor, Validation,
+};
 pub use hints::root_hints;
 pub use local_root::LocalRootError;
 pub use manage::{AnchorStatus, TrustEvent};
@@ -61,5 +64,6 @@ pub use resolver::{Forwarder, Resolver};
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
 pub use statistics::{ROUND_TRIP_BOUNDS_MS, RoundTrips, Statistics};
+pub use subnet::{Subnet, SubnetError};
 pub use trace::{TraceEvent, TraceKind};
 pub use trust::{NegativeAnchor, NegativeAnchorError};

@@ -5,6 +5,7 @@ use hickory_proto::rr::RecordType;
 use super::cookie::SentCookie;
 use super::name::WireName;
 use super::random::Random;
+use super::subnet::Subnet;
 
 /// What a query says besides its question.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Options {
     pub(super) edns_payload_bytes: Option<u16>,
     /// For the OPT record, if there is one.
     pub(super) cookie: Option<SentCookie>,
+    /// The network of the client, to be shown; goes into the OPT record, too.
+    pub(super) subnet: Option<Subnet>,
     /// Whether the name gets random upper and lower case.
     pub(super) randomise_case: bool,
 }
@@ -63,7 +66,10 @@ pub(super) fn write(
         if let Some(cookie) = &options.cookie {
             cookie.write(&mut written);
         }
-        // At most one cookie.
+        if let Some(subnet) = &options.subnet {
+            subnet.write(&mut written);
+        }
+        // At most one cookie and one network.
         let length = u16::try_from(written.len()).unwrap_or(u16::MAX);
         message.extend_from_slice(&length.to_be_bytes());
         message.extend_from_slice(&written);
@@ -99,6 +105,7 @@ mod tests {
         checking_disabled: false,
         edns_payload_bytes: None,
         cookie: None,
+        subnet: None,
         randomise_case: false,
     };
 

@@ -22,6 +22,7 @@ use super::rollover::RollOver;
 use super::route::{self, Routes};
 use super::servers::Servers;
 use super::statistics::Statistics;
+use super::subnet::Subnets;
 use super::task::Tasks;
 use super::trust::TrustTree;
 
@@ -36,6 +37,7 @@ pub struct Resolver {
     /// Of `config.forward` and `config.stub`.
     pub(super) routes: Routes,
     pub(super) client_cookies: ClientCookies,
+    pub(super) subnets: Subnets,
     /// Answers instead of the root servers, if there is one.
     pub(super) local_root: Option<LocalRoot>,
     pub(super) random: Random,
@@ -105,6 +107,7 @@ impl Resolver {
         };
         let mut resolver = Self {
             routes: Routes::new(&config),
+            subnets: Subnets::new(&config, keys()),
             client_cookies,
             local_root: None,
             cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
@@ -189,12 +192,18 @@ impl Resolver {
             return None;
         }
         let key = self.key(question);
-        let resolution = self
-            .cache
-            .assemble(now_ms, &key, false, self.config.limits.aliases_max)
-            .filter(|found| self.may_give(&key, found))?;
+        let (resolution, scope_bits) = if key.subnet.is_some() {
+            self.find_for_subnet(now_ms, &key)?
+        } else {
+            let aliases_max = self.config.limits.aliases_max;
+            (self.cache.assemble(now_ms, &key, false, aliases_max)?, 0)
+        };
+        if !self.may_give(&key, &resolution) {
+            return None;
+        }
         let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
         self.explain(now_ms, &resolution, &mut outcome);
+        outcome.narrow(&key, scope_bits);
         Some(outcome)
     }
 
@@ -214,7 +223,10 @@ impl Resolver {
         if let Some(trust) = &mut self.trust {
             trust.flush(matches);
         }
-        self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
+        // Their aliases may lead anywhere.
+        self.subnets.forget()
+            + self.cache.flush(&name, subtree)
+            + self.failures.flush(|key| matches(&key.name))
     }
 
     /// What the cache holds for a name, for people to read.

@@ -148,6 +148,7 @@ impl Resolver {
             name: zone.clone(),
             rtype: RecordType::NS,
             checking_disabled: self.trust.is_some(),
+            subnet: None,
         };
         let room = self.tasks.len() < self.config.limits.tasks_max;
         let Some(prime_after_ms) = self.routes.prime_after_ms.get_mut(index) else {

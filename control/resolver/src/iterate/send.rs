@@ -44,6 +44,7 @@ impl Resolver {
             checking_disabled: view.checking_disabled,
             edns_payload_bytes: (!without_edns).then_some(self.config.edns_payload_bytes),
             cookie,
+            subnet: view.subnet,
             randomise_case: self.config.case_randomisation && !plain_case,
         };
         let query = query::write(&view.qname, view.qtype, options, &mut self.random);
@@ -74,6 +75,7 @@ impl Resolver {
             is_proven: standing.is_proven,
             edns: !without_edns,
             cookie,
+            subnet_scope: 0,
             mismatches: 0,
         });
         task.exchange = Some(exchange);
@@ -120,6 +122,7 @@ impl Resolver {
         };
         View {
             zone: place.zone.clone(),
+            subnet: self.shown_to(task, place).filter(|_| part.is_none()),
             qtype,
             qname: part.unwrap_or_else(|| task.sname.clone()),
             forward,
@@ -156,9 +159,11 @@ impl Resolver {
             self.counters.replies_unknown += 1;
             return;
         };
-        let checked = exchange
-            .check(from, message)
-            .and_then(|(header, echo)| Ok((header, echo, exchange.check_cookie(message)?)));
+        let checked = exchange.check(from, message).and_then(|(header, echo)| {
+            let cookie = exchange.check_cookie(message)?;
+            exchange.subnet_scope = exchange.check_subnet(message)?;
+            Ok((header, echo, cookie))
+        });
         match checked {
             Ok((header, _, Some(opt))) if self.take_cookie(now_ms, id, (&header, opt), effects) => {
             }

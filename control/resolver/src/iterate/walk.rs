@@ -131,6 +131,9 @@ impl Resolver {
                 unchecked: task.key.checking_disabled,
                 stale: false,
             };
+            if self.is_for_subnet(task) {
+                return None;
+            }
             let events_max = self.config.limits.trace_events_max;
             match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
                 Look::Data { sets, proof, stale } => {
@@ -235,6 +238,7 @@ impl Resolver {
             name: WireName::root(),
             rtype: RecordType::NS,
             checking_disabled: self.trust.is_some(),
+            subnet: None,
         };
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
@@ -332,6 +336,7 @@ impl Resolver {
             name: pending.host,
             rtype: pending.rtype,
             checking_disabled: self.trust.is_some(),
+            subnet: None,
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);

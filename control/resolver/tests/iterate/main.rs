@@ -28,5 +28,6 @@ mod roll_over;
 mod routes;
 mod schedules;
 mod signing;
+mod subnets;
 mod transports;
 mod validation;
