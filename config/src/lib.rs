@@ -23,6 +23,7 @@ mod resolver;
 mod response_limit;
 mod route;
 mod size;
+mod stale;
 mod zone;
 
 pub use api::Api;
@@ -37,4 +38,5 @@ pub use network::{Network, NetworkError, Networks};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
 pub use route::{ForwardZone, LocalRoot, StubZone};
+pub use stale::Stale;
 pub use zone::Zone;

@@ -229,6 +229,14 @@ impl Punts {
                 return true;
             }
         };
+        if punt.transport == exchange::Transport::Refresh {
+            self.counters.refreshes.increment();
+            let mut query = wire::query::Query::empty();
+            if query.parse_into(punt.message).is_ok() {
+                self.engine.refresh(Box::new(query));
+            }
+            return true;
+        }
         self.counters.queries_punt.increment();
         if now_ms
             .saturating_mul(1_000)

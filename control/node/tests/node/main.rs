@@ -21,9 +21,12 @@ mod refusing_to_start;
 mod resolving;
 mod routing;
 
+mod caching;
+
 mod following;
 
 mod observing;
 
+mod dataplane;
 mod plain;
 mod punting;

@@ -6,6 +6,7 @@
 //! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
 //! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
 
+mod aggressive;
 mod anchors;
 mod ask;
 mod bounded;
@@ -14,6 +15,7 @@ mod config;
 mod cookie;
 mod cookie_exchange;
 mod dnssec;
+mod dump;
 mod exchange;
 mod explain;
 mod failures;
@@ -29,6 +31,8 @@ mod minimise;
 mod name;
 mod parked;
 mod place;
+mod prefetch;
+mod proven;
 mod query;
 mod random;
 mod refresh;
@@ -41,6 +45,8 @@ mod route;
 mod rrset;
 mod send;
 mod servers;
+mod snapshot;
+mod stale;
 mod statistics;
 mod subnet;
 mod task;
@@ -57,12 +63,14 @@ pub use hints::root_hints;
 pub use local_root::LocalRootError;
 pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
-    CacheLine, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError, Transport,
-    TransportError, Trust, extended_error,
+    CacheLine, CacheOrigin, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError,
+    Transport, TransportError, Trust, extended_error,
 };
 pub use resolver::{Forwarder, Resolver};
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
+pub use rrset::Security;
+pub use snapshot::{Saver, SnapshotError};
 pub use statistics::{ROUND_TRIP_BOUNDS_MS, RoundTrips, Statistics};
 pub use subnet::{Subnet, SubnetError};
 pub use trace::{TraceEvent, TraceKind};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use hickory_proto::rr::RecordType;
 
 use super::dnssec::{Ds, Effort, Fault, Key, Verified, confirms_revocation, parse_all, verify};
+use super::lookup::Look;
 use super::manage::TrustEvent;
 use super::name::WireName;
 use super::resolver::Resolver;
@@ -96,7 +97,9 @@ impl Resolver {
         self.on_anchor_keys(now_ms, task, &ending);
         let aliases_max = self.config.limits.aliases_max;
         ending.or_else(|failure| {
-            let cached = self.cache.assemble(now_ms, &task.key, false, aliases_max);
+            let cached = self
+                .cache
+                .assemble(now_ms, &task.key, false, aliases_max, |_| Look::Nothing);
             cached.ok_or(failure)
         })
     }

@@ -177,6 +177,11 @@ impl Subnets {
         Some(Subnet::cut_to(client.address, client.bits.min(bits_max)))
     }
 
+    /// The scope of what is kept under this key.
+    pub(super) fn scope_bits(&self, key: &TaskKey) -> u8 {
+        self.kept.peek(key).map_or(0, |kept| kept.scope_bits)
+    }
+
     pub(super) fn forget(&mut self) -> usize {
         let count = self.kept.len();
         self.kept.retain(|_, _| None);
@@ -228,11 +233,7 @@ impl Resolver {
     }
 
     /// What was found for this network, with what remains of its TTLs.
-    pub(super) fn find_for_subnet(
-        &mut self,
-        now_ms: u64,
-        key: &TaskKey,
-    ) -> Option<(Resolution, u8)> {
+    pub(super) fn find_for_subnet(&mut self, now_ms: u64, key: &TaskKey) -> Option<Resolution> {
         let kept = self.subnets.kept.get(key)?;
         let age_secs = now_ms.saturating_sub(kept.since_ms) / 1_000;
         let age_secs = u32::try_from(age_secs).unwrap_or(u32::MAX);
@@ -242,7 +243,7 @@ impl Resolver {
         let age = |set: &mut RrSet| set.ttl_secs = set.ttl_secs.saturating_sub(age_secs);
         resolution.answers.iter_mut().for_each(age);
         resolution.authority.iter_mut().for_each(age);
-        (left_secs > 0).then_some((resolution, kept.scope_bits))
+        (left_secs > 0).then_some(resolution)
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) enum Waiter {
         ticket: u64,
         dnssec_ok: bool,
         trace: bool,
+        /// When it is to get what is past its TTL.
+        stale_due_ms: Option<u64>,
     },
     /// A resolution that needs the address of a name server.
     Task(u64),
@@ -98,6 +100,8 @@ pub(super) struct Task {
     /// What was wrong with those.
     pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
+    /// Whether it replaces what the cache holds and is about to lose.
+    pub(super) refreshes: bool,
 }
 
 impl Task {
@@ -130,6 +134,7 @@ impl Task {
             restarts: 0,
             bogus: None,
             trace: None,
+            refreshes: false,
         }
     }
 
@@ -163,6 +168,12 @@ impl Task {
                 kind: kind(),
             });
         }
+    }
+
+    /// Whether a trust anchor's keys are looked for.
+    pub(super) fn is_refresh(&self) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| matches!(waiter, Waiter::RollOver))
     }
 
     pub(super) fn candidate(&mut self, server: SocketAddr) -> Option<&mut Candidate> {

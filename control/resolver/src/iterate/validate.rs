@@ -171,12 +171,20 @@ impl Resolver {
         let about = |fault: Fault| Stop::Bogus(bogus(&set.owner, set.rtype, fault));
         let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
         let Some(labels) = verified.wildcard else {
+            self.aggressive.note_exists(&zone, &set.owner);
             return Ok((Security::Secure, verified.ttl_max_secs));
         };
-        let signed = verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
+        let (signed, secs_max) =
+            verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
         let denials = SignedDenials::new(&zone, &signed);
         let proof = denials.prove(Denial::Closer(&set.owner, labels), effort);
-        Ok((proof.map_err(about)?.into(), verified.ttl_max_secs))
+        let proof = proof.map_err(about)?;
+        let ttl_max_secs = verified.ttl_max_secs.min(secs_max);
+        if proof == Proof::Secure {
+            let wildcard = Some((set, labels));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, wildcard);
+        }
+        Ok((proof.into(), ttl_max_secs))
     }
 
     /// NXDOMAIN or NODATA for `name`.
@@ -210,8 +218,9 @@ impl Resolver {
             let verified = verify(soa, &zone, &keys, now, effort).map_err(about)?;
             ttl_max_secs = ttl_max_secs.min(verified.ttl_max_secs);
         }
-        let signed =
+        let (mut signed, secs_max) =
             verified_denials(&zone, &keys, &found.authority, now, effort).map_err(about)?;
+        let ttl_max_secs = ttl_max_secs.min(secs_max);
         let denials = SignedDenials::new(&zone, &signed);
         let denial = if found.rcode == ResponseCode::NXDomain {
             Denial::Name(name)
@@ -219,6 +228,15 @@ impl Resolver {
             Denial::Type(name, rtype)
         };
         let proof = denials.prove(denial, effort).map_err(about)?;
+        if proof == Proof::Secure {
+            // Their signatures hold as well: others would have ended this above.
+            let soa = |set: &&RrSet| set.rtype == RecordType::SOA;
+            signed.extend(found.authority.iter().filter(soa));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, None);
+            if found.rcode == ResponseCode::NXDomain {
+                self.aggressive.forget_zone(name);
+            }
+        }
         Ok((proof.into(), ttl_max_secs))
     }
 
@@ -265,16 +283,54 @@ impl Resolver {
         };
         for labels in zone.label_count() + 1..=name.label_count() {
             let Trust::Secure(keys) = &trust else { break };
-            let child = name.last_labels(labels);
             let keys = Arc::clone(keys);
-            if let Some(below) = self.descend(now_ms, task, (&zone, &keys), &child)? {
+            if labels <= zone.label_count() {
+                continue; // A referral led further down.
+            }
+            let parent = (&zone, &keys);
+            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, labels)? {
+                if let Some(below) = below {
+                    (zone, trust) = below;
+                }
+                continue;
+            }
+            let child = name.last_labels(labels);
+            if let Some(below) = self.descend(now_ms, task, parent, &child)? {
                 (zone, trust) = (child, below);
             }
         }
         Ok((zone, trust))
     }
 
-    /// One label down: the zone that begins there, if one does.
+    /// Where the referrals that the zone has sent lead to, `labels` of the name or more: the zone
+    /// signs DS, or that there is none, for its own children alone, so that no cut is between.
+    /// Between may be empty non-terminals, for which a zone with opt-out need not have any proof
+    /// (RFC 5155 §7.1). The inner `None`: no zone begins at these labels.
+    fn step_by_referral(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        parent: (&WireName, &Arc<[Key]>),
+        name: &WireName,
+        labels: usize,
+    ) -> Result<Option<Option<(WireName, Trust)>>, Stop> {
+        for labels_below in labels..=name.label_count() {
+            let child = name.last_labels(labels_below);
+            let trust = match self.referral(now_ms, task, parent, &child) {
+                Some((Found::Ds(named), secs)) => {
+                    Some(self.enter(now_ms, task, &child, &named, secs)?)
+                }
+                Some((Found::Cut(cut), secs)) => self.unsigned(now_ms, &child, cut, secs),
+                None => continue,
+            };
+            if trust.is_some() || labels_below == labels {
+                return Ok(Some(trust.map(|trust| (child, trust))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One label down, by asking: the zone that begins there, if one does.
     fn descend(
         &mut self,
         now_ms: u64,
@@ -282,12 +338,6 @@ impl Resolver {
         parent: (&WireName, &Arc<[Key]>),
         child: &WireName,
     ) -> Result<Option<Trust>, Stop> {
-        if let Some(found) = self.referral(now_ms, task, parent, child) {
-            return match found {
-                (Found::Ds(named), secs) => self.enter(now_ms, task, child, &named, secs).map(Some),
-                (Found::Cut(cut), secs) => Ok(self.unsigned(now_ms, child, cut, secs)),
-            };
-        }
         let key = TaskKey {
             name: child.clone(),
             rtype: RecordType::DS,
@@ -344,6 +394,7 @@ impl Resolver {
         why: Option<Insecurity>,
         secs: u32,
     ) -> Trust {
+        self.aggressive.forget_zone(zone);
         let trust = Trust::Insecure(why);
         if let Some(tree) = &mut self.trust {
             let secs = secs.max(INSECURE_SECS_MIN);
@@ -384,7 +435,7 @@ impl Resolver {
         let signed = if is_graded {
             proof.iter().collect()
         } else {
-            verified_denials(parent, keys, &proof, now, effort).ok()?
+            verified_denials(parent, keys, &proof, now, effort).ok()?.0
         };
         let cut = SignedDenials::new(parent, &signed)
             .cut(child, effort)
@@ -436,6 +487,9 @@ impl Resolver {
             },
             Err(failure) => (Trust::Bogus(failure), 1),
         };
+        if matches!(trust, Trust::Bogus(_)) {
+            self.aggressive.forget_zone(zone);
+        }
         if let Some(tree) = &mut self.trust {
             tree.insert(now_ms, zone.clone(), trust.clone(), secs);
         }
@@ -559,29 +613,32 @@ fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     }
 }
 
-/// Those NSEC and NSEC3 RRsets whose signatures hold. Others are left out: what they would have
-/// proven then is not.
+/// Those NSEC and NSEC3 RRsets whose signatures hold, and for how many seconds all of them may be
+/// kept. Others are left out: what they would have proven then is not.
 fn verified_denials<'a>(
     zone: &WireName,
     keys: &[Key],
     sets: &'a [RrSet],
     now: u32,
     effort: &mut Effort,
-) -> Result<Vec<&'a RrSet>, Fault> {
-    let mut signed = Vec::new();
+) -> Result<(Vec<&'a RrSet>, u32), Fault> {
+    let (mut signed, mut secs_max) = (Vec::new(), u32::MAX);
     for set in sets {
         if !matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3) {
             continue;
         }
         match verify(set, zone, keys, now, effort) {
             // A denial that a wildcard made denies nothing.
-            Ok(verified) if verified.wildcard.is_none() => signed.push(set),
+            Ok(verified) if verified.wildcard.is_none() => {
+                signed.push(set);
+                secs_max = secs_max.min(verified.ttl_max_secs);
+            }
             Ok(_) => {}
             Err(Fault::Effort) => return Err(Fault::Effort),
             Err(_) => {}
         }
     }
-    Ok(signed)
+    Ok((signed, secs_max))
 }
 
 /// The keys of a zone, if one that a DS names has signed them all.

@@ -76,18 +76,10 @@ impl Resolver {
             if task.place.is_none() {
                 self.locate(now_ms, task);
             }
-            if let Some(ending) = self.minimise(now_ms, task) {
-                match self.hold_for_judgement(task, ending) {
-                    None => continue,
-                    ending => return ending,
-                }
-            }
-            if task.place.as_ref().is_some_and(|place| place.here) {
-                let ending = self.ask_here(now_ms, task);
-                match ending.and_then(|ending| self.hold_for_judgement(task, ending)) {
-                    None => continue,
-                    ending => return ending,
-                }
+            match self.move_without_servers(now_ms, task) {
+                None => {}
+                Some(None) => continue,
+                Some(ending) => return ending,
             }
             let attempts_max = self.attempts_max(task);
             let place = task.place.as_ref().expect("located above");
@@ -111,6 +103,16 @@ impl Resolver {
                 }
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
+                // The chain of trust wanted other keys, and there are none. Clients that check
+                // themselves may wait for the same question and get those that there are.
+                Choice::Exhausted
+                    if !task.avoided.is_empty()
+                        && !task.is_refresh()
+                        && task.key.checking_disabled =>
+                {
+                    task.avoided.clear();
+                    task.restart();
+                }
                 Choice::Exhausted => {
                     if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
@@ -121,6 +123,19 @@ impl Resolver {
         Some(Err(
             self.limited(format!("no progress in {MOVES_MAX} moves"))
         ))
+    }
+
+    /// A move for which no server is asked: with what the cache says of a part of the name, or what a
+    /// copy of the zone says. The inner value is the task's ending; `None` if there is no such move.
+    fn move_without_servers(&mut self, now_ms: u64, task: &mut Task) -> Option<Option<Ending>> {
+        let ending = match self.minimise(now_ms, task) {
+            Some(ending) => Some(ending),
+            None => {
+                task.place.as_ref().filter(|place| place.here)?;
+                self.ask_here(now_ms, task)
+            }
+        };
+        Some(ending.and_then(|ending| self.hold_for_judgement(task, ending)))
     }
 
     /// Follows the cache from the current name; ends the task if it holds the rest.
@@ -135,10 +150,15 @@ impl Resolver {
                 return None;
             }
             let events_max = self.config.limits.trace_events_max;
-            match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
+            let before = self.counters.aggressive;
+            let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
+            let proven = self.counters.aggressive > before;
+            match look {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     return Some(Ok(Resolution::data(
                         std::mem::take(&mut task.chain),
                         sets,
@@ -154,7 +174,9 @@ impl Resolver {
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     let chain = std::mem::take(&mut task.chain);
                     let denied = Denied { name, security };
                     return Some(Ok(Resolution::denied(

@@ -23,9 +23,17 @@ fn zone(apex: &[u8], text: &str) -> Arc<Zone> {
     Arc::new(read.unwrap_or_else(|error| panic!("{error}")).0)
 }
 
+/// Each name is asked for, whatever is proven already.
+fn asking() -> Config {
+    Config {
+        aggressive_nsec: false,
+        ..validation::validating(&[])
+    }
+}
+
 /// The signed internet of the validation tests, with this copy.
 fn net(text: &str) -> Net {
-    net_with(validation::validating(&[]), text)
+    net_with(asking(), text)
 }
 
 fn net_with(config: Config, text: &str) -> Net {
@@ -107,7 +115,7 @@ fn copy_without_a_zone_that_there_is_makes_nobody_believe_that() {
 
 #[test]
 fn copy_ends_with_its_soa_expire_time_counted_from_its_age() {
-    let mut net = validation::net();
+    let mut net = validation::net_with(asking());
     let copy = |age_secs| Some((zone(&[0], ROOT_TEXT), age_secs));
     let now_ms = net.now_ms;
     let expired = net.resolver.set_local_root(now_ms, copy(EXPIRE_SECS));

@@ -9,11 +9,13 @@
     reason = "tests build small messages by hand"
 )]
 
+mod aggressive;
 mod answers;
 mod authority;
 mod caching;
 mod cookies;
 mod delegations;
+mod dumping;
 mod explaining;
 mod flood;
 mod forgeries;
@@ -24,10 +26,13 @@ mod local_root;
 mod minimising;
 mod negative_anchors;
 mod net;
+mod prefetching;
 mod roll_over;
 mod routes;
 mod schedules;
 mod signing;
+mod snapshot;
+mod stale;
 mod subnets;
 mod transports;
 mod validation;

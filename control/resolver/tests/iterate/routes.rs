@@ -231,3 +231,22 @@ fn health_of_each_configured_server_is_shown_with_its_zone() {
     ];
     assert_eq!(shown, expected);
 }
+
+#[test]
+fn what_the_zones_above_prove_does_not_answer_for_a_stub() {
+    let mut net = validation::net_with(Config {
+        stub: vec![stub("corp.", &[CORP], false)],
+        ..validation::validating(&[])
+    });
+    net.zone(
+        CORP,
+        "corp.",
+        "@ SOA ns host 1 2 3 4 300\n@ NS ns\nprinter A 10.0.0.9",
+    );
+    // The same proof covers both.
+    let denied = net.ask("cab.", A);
+    assert_eq!(denied.rcode, ResponseCode::NXDomain);
+    let outcome = net.ask("printer.corp.", A);
+    assert!(net.queries_to(CORP) > 0, "{outcome:?}");
+    assert_eq!(outcome.rcode, ResponseCode::ServFail);
+}
