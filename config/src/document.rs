@@ -142,6 +142,7 @@ impl Config {
         }
         self.check_cookies()?;
         self.resolver.check_policy()?;
+        crate::route::check(&self.resolver)?;
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {
@@ -233,6 +234,9 @@ impl Config {
             }
         }
         self.resolver.resolve_policy_relative_to(folder);
+        if let Some(copy) = &mut self.resolver.local_root {
+            copy.file = folder.join(&copy.file);
+        }
         let cookies = &mut self.resolver.cookies;
         let secrets = [&mut cookies.secret, &mut cookies.previous_secret];
         for secret in secrets.into_iter().flatten() {

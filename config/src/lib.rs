@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod client_subnet;
 mod consensus;
 mod cookies;
 mod ct;
@@ -21,11 +22,13 @@ mod path;
 mod policy;
 mod resolver;
 mod response_limit;
+mod route;
 mod size;
 mod stale;
 mod zone;
 
 pub use api::Api;
+pub use client_subnet::ClientSubnet;
 pub use consensus::Consensus;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;
@@ -39,5 +42,6 @@ pub use policy::{
 };
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
+pub use route::{ForwardZone, LocalRoot, StubZone};
 pub use stale::Stale;
 pub use zone::Zone;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
 use crate::policy::{Any, BlockList, Dns64, LocalZone, Rebinding, Rpz, View};
-use crate::{Cookies, Networks, Stale, size};
+use crate::{ClientSubnet, Cookies, ForwardZone, LocalRoot, Networks, Stale, StubZone, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,8 +24,15 @@ pub struct Resolver {
     pub allow: Networks,
     /// Resolvers to ask instead of the root: addresses, with or without port. Empty: iterate.
     pub forward: Vec<Upstream>,
+    /// Zones whose names are asked of other resolvers; of all routes the longest match wins.
+    /// `forward` is short for one for the root.
+    pub forward_zones: Vec<ForwardZone>,
+    /// Zones whose authoritative servers are given here, delegated or not.
+    pub stub_zones: Vec<StubZone>,
     /// Addresses of the root servers: `builtin`, or a file in the form of `named.root`.
     pub root_hints: Source,
+    /// A copy of the root zone to use instead of the root servers (RFC 8806).
+    pub local_root: Option<LocalRoot>,
     /// DNSSEC validation.
     pub dnssec: Dnssec,
     /// Keys from which trust starts: `builtin` for those of the root, or a zone file of DS or DNSKEY
@@ -44,6 +51,10 @@ pub struct Resolver {
     /// Whether questions to servers carry random upper and lower case, as more bits that a forger
     /// must guess.
     pub case_randomisation: bool,
+    /// Whether questions to servers carry DNS cookies (RFC 7873), which a forger must guess as well.
+    pub upstream_cookies: bool,
+    /// Zones whose servers see the networks of clients (RFC 7871).
+    pub client_subnet: ClientSubnet,
     /// Whether proofs that names do not exist answer for all names that they cover (RFC 8198).
     pub aggressive_nsec: bool,
     /// Whether names that are asked for are resolved anew in the last tenth of their TTL.
@@ -121,7 +132,10 @@ impl Default for Resolver {
             listen: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             allow: Networks::local(),
             forward: Vec::new(),
+            forward_zones: Vec::new(),
+            stub_zones: Vec::new(),
             root_hints: Source::Builtin,
+            local_root: None,
             dnssec: Dnssec::Validate,
             trust_anchors: Source::Builtin,
             trust_anchor_roll_over: true,
@@ -129,6 +143,8 @@ impl Default for Resolver {
             validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
+            upstream_cookies: true,
+            client_subnet: ClientSubnet::default(),
             aggressive_nsec: true,
             prefetch: true,
             cache_bytes: 32 << 20,

@@ -55,6 +55,8 @@ resolver:
   allow: [private, 203.0.113.0/24]
   forward: [192.0.2.1, "[2001:db8::1]:5353"]
   root_hints: named.root
+  forward_zones: [{zone: Corp, servers: [192.0.2.2], fallback: true}, {zone: a.corp, servers: []}]
+  stub_zones: [{zone: lab, servers: ["192.0.2.3:5300"], prime: true}]
   dnssec: validate
   version: off
 zones:
@@ -83,6 +85,12 @@ ct: {log_id: x}
         config.resolver.forward[1].0,
         "[2001:db8::1]:5353".parse().unwrap()
     );
+    let routes = &config.resolver.forward_zones;
+    assert_eq!((&*routes[0].zone, routes[0].fallback), ("corp.", true));
+    assert!(routes[1].servers.is_empty());
+    let stub = &config.resolver.stub_zones[0];
+    assert_eq!(stub.servers[0].0, "192.0.2.3:5300".parse().unwrap());
+    assert!(stub.prime);
     assert_eq!(config.zones[0].name, "example.com.");
     assert!(
         config.zones[0]
@@ -209,6 +217,41 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "a secret beside it",
     ),
     (
+        "resolver:\n  forward_zones:\n  - {zone: A, servers: []}\n  - {zone: a., servers: []}",
+        (4, "resolver.forward_zones[1].zone"),
+        "expected one a zone",
+    ),
+    (
+        "resolver:\n  forward_zones: [{zone: a, servers: []}]\n  stub_zones: [{zone: a, servers: [192.0.2.1]}]",
+        (3, "resolver.stub_zones[0].zone"),
+        "zone a. has a route already",
+    ),
+    (
+        "resolver:\n  forward: [192.0.2.1]\n  forward_zones: [{zone: ., servers: [192.0.2.1]}]",
+        (3, "resolver.forward_zones[0].zone"),
+        "resolver.forward is one for the root",
+    ),
+    (
+        "resolver:\n  forward_zones: [{zone: a, servers: [], fallback: true}]",
+        (2, "resolver.forward_zones[0].fallback"),
+        "expected servers",
+    ),
+    (
+        "resolver:\n  client_subnet: {ipv4_bits: 33}",
+        (2, "resolver.client_subnet.ipv4_bits"),
+        "from 0 to 32",
+    ),
+    (
+        "resolver:\n  stub_zones: [{zone: a, servers: []}]",
+        (2, "resolver.stub_zones[0].servers"),
+        "at least one address",
+    ),
+    (
+        "resolver:\n  stub_zones: [{zone: a, servers: [ns1]}]",
+        (2, "resolver.stub_zones[0].servers[0]"),
+        "expected an address",
+    ),
+    (
         "dataplane:\n  response_rate_limit: {ipv6_bits: 65}",
         (2, "dataplane.response_rate_limit.ipv6_bits"),
         "from 1 to 64",
@@ -268,12 +311,14 @@ fn relative_files_are_relative_to_the_configuration() {
     std::fs::write(
         &path,
         "zones: [{name: a, file: a.zone}, {name: b, file: /b.zone}]\n\
-         resolver: {cookies: {secret: new.secret, previous_secret: /old.secret}}",
+         resolver: {local_root: {file: root.zone}, cookies: {secret: new.secret, previous_secret: /old.secret}}",
     )
     .unwrap();
     let config = Config::load(&path).unwrap();
     assert_eq!(config.zones[0].file, folder.path().join("a.zone"));
     assert_eq!(config.zones[1].file, Path::new("/b.zone"));
+    let root = config.resolver.local_root.as_ref().unwrap();
+    assert_eq!(root.file, folder.path().join("root.zone"));
     let file = |path: PathBuf| Some(crate::CookieSecret::File(path));
     let cookies = config.resolver.cookies;
     assert_eq!(cookies.secret, file(folder.path().join("new.secret")));

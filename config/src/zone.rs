@@ -81,7 +81,7 @@ fn normalise(text: &str) -> Option<String> {
     Some(format!("{}.", relative.to_ascii_lowercase()))
 }
 
-fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+pub(crate) fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let file = PathBuf::deserialize(deserializer)?;
     if file.as_os_str().is_empty() {
         return Err(D::Error::custom(

@@ -258,7 +258,7 @@ pub struct ResolverStatus {
     pub mode: ResolverMode,
     /// Questions being resolved now.
     pub queries_in_flight: u64,
-    /// Configured upstreams in order; empty when recursing.
+    /// Configured upstreams in order, those of stub zones last.
     pub upstreams: Vec<UpstreamStatus>,
 }
 
@@ -272,9 +272,11 @@ pub enum ResolverMode {
     Recurse,
 }
 
-/// One upstream of a forwarder.
+/// One server of a forwarder or a stub zone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
+    /// The zone that it is configured for.
+    pub zone: String,
     /// Where queries go.
     pub address: SocketAddr,
     /// Whether it answers: false after several questions in a row without a reply.

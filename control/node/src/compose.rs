@@ -20,7 +20,7 @@ const TC: u8 = 0x02;
 /// Makes one whole response of `outcome`, behind the alias records of an own zone if there are any.
 /// What cannot be written (it never should) becomes SERVFAIL.
 pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Resolved {
-    let ttl_secs = outcome.ttl_secs;
+    let (ttl_secs, subnet_scope) = (outcome.ttl_secs, outcome.subnet_scope);
     let trace = outcome.trace.clone().unwrap_or_default();
     let extended_errors = outcome.extended_errors.clone();
     match message(asked, outcome).and_then(|message| message.to_vec()) {
@@ -29,6 +29,7 @@ pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Reso
             ttl_secs,
             from_cache,
             extended_errors,
+            subnet_scope,
             trace,
         },
         Err(error) => {
@@ -52,6 +53,7 @@ pub(crate) fn silence() -> Resolved {
     Resolved {
         message: Vec::new(),
         ttl_secs: 0,
+        subnet_scope: None,
         from_cache: false,
         extended_errors: Vec::new(),
         trace: Vec::new(),
@@ -75,6 +77,7 @@ pub(crate) fn failure(asked: &Asked, rcode: ResponseCode, extended_error: Option
         ttl_secs: 0,
         from_cache: false,
         extended_errors: extended_errors.into_iter().collect(),
+        subnet_scope: None,
         trace: Vec::new(),
     }
 }

@@ -20,11 +20,13 @@ use crate::clock;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
+use crate::local_root;
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
 use crate::policy::{self, LoadedPolicy};
 use crate::resolver_page;
+use crate::routes::Forwarded;
 use crate::table_page::page;
 use crate::trust_keeper::TrustFiles;
 use crate::zones::{Reloaded, Zones};
@@ -148,11 +150,30 @@ impl Control {
         let control = self.clone();
         let (reloaded, pending, policy) = apart(move || control.reload_blocking()).await??;
         self.publish_policy(policy).await?;
+        self.reload_local_root().await?;
         self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending,
         })
+    }
+
+    /// Reads the copy of the root zone again. What is cached of the old one lives for its TTL.
+    async fn reload_local_root(&self) -> Result<(), Failure> {
+        let Some(from) = &self.0.config.resolver.local_root else {
+            return Ok(());
+        };
+        let file = from.file.clone();
+        let (file, read) = apart(move || {
+            let read = local_root::read(&file);
+            (file, read)
+        })
+        .await?;
+        let engine = &self.0.engine;
+        engine
+            .with(move |resolver, now_ms| local_root::install(resolver, now_ms, &file, read))
+            .await;
+        Ok(())
     }
 
     fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>, LoadedPolicy), Failure> {
@@ -279,10 +300,10 @@ impl Control {
         let inner = &self.0;
         let engine = inner.engine.statistics().await;
         let now_ms = clock::now_ms();
-        let mode = if inner.config.resolver.forward.is_empty() {
-            ResolverMode::Recurse
-        } else {
+        let mode = if Forwarded::new(&inner.config.resolver).holds_root() {
             ResolverMode::Forward
+        } else {
+            ResolverMode::Recurse
         };
         Status {
             control: ControlStatus {

@@ -11,7 +11,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use resolver::iterate::{
     AnchorStatus, CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver,
-    SnapshotError, Statistics,
+    SnapshotError, Statistics, Subnet, SubnetError,
 };
 use resolver::policy::{Client, Course, Hit, Policy, Step};
 use tokio::sync::{mpsc, oneshot};
@@ -259,6 +259,8 @@ pub(crate) struct Engine {
     hits_before: Option<u64>,
     effects: Vec<Effect>,
     trust_keeper: Option<TrustKeeper>,
+    /// Whether servers of some zones see the networks of clients.
+    shows_subnets: bool,
 }
 
 impl Engine {
@@ -274,7 +276,9 @@ impl Engine {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let per_client_max = (config.limits.tickets_max / CLIENT_SHARE).max(1);
+        let shows_subnets = !config.client_subnet.zones.is_empty();
         let engine = Self {
+            shows_subnets,
             resolver: Resolver::new(config, seed),
             upstreams: Upstreams::new(upstream_sockets_max, events_in),
             commands,
@@ -391,10 +395,11 @@ impl Engine {
             }
             Command::Statistics(done) => {
                 let upstreams = self.resolver.forwarders();
-                let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
-                    address,
-                    healthy,
-                    round_trip_us,
+                let upstreams = upstreams.map(|server| UpstreamStatus {
+                    zone: server.zone.to_string(),
+                    address: server.address,
+                    healthy: server.is_up,
+                    round_trip_us: server.rtt_us,
                 });
                 let _ = done.send(EngineStatistics {
                     resolver: self.resolver.statistics(),
@@ -488,10 +493,17 @@ impl Engine {
     }
 
     fn on_ask(&mut self, asked: Box<Asked>) {
-        let Some(question) = question(&asked) else {
+        let Some(mut question) = question(&asked) else {
             let resolved = failure(&asked, ResponseCode::ServFail, None);
             return self.deliver(asked, resolved);
         };
+        if self.shows_subnets {
+            let Ok(subnet) = subnet_of(&asked) else {
+                let resolved = failure(&asked, ResponseCode::FormErr, None);
+                return self.deliver(asked, resolved);
+            };
+            question.client_subnet = subnet;
+        }
         if !self.has_policy {
             return self.resolve(asked, question, None);
         }
@@ -673,6 +685,17 @@ impl Engine {
 fn client(asked: &Asked) -> Option<IpAddr> {
     let address = asked.client?;
     Some(client_of(address, CLIENT_IPV6_BITS))
+}
+
+/// The network that servers may see: what the client says of itself, which may be nothing (RFC 7871
+/// §7.1.2), or else its address. The command line is no client.
+fn subnet_of(asked: &Asked) -> Result<Option<Subnet>, SubnetError> {
+    let says = asked.query.edns.is_some_and(|edns| edns.client_subnet);
+    if says && let Some(subnet) = Subnet::of_query(&asked.message)? {
+        return Ok(Some(subnet));
+    }
+    let client = asked.client;
+    Ok(client.map(|address| Subnet::new(address, u8::MAX)))
 }
 
 /// What the resolver is to find: the name asked for, or the name that an own zone's alias leads to.

@@ -1,6 +1,9 @@
 //! Writes what the resolver found over the query that asked for it.
 
-use wire::answer::{Age, append_extended_error, dissect, write_answer, write_error};
+use resolver::iterate::Subnet;
+use wire::answer::{
+    Age, append_client_subnet, append_extended_error, dissect, write_answer, write_error,
+};
 use wire::query::Query;
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
@@ -48,6 +51,15 @@ impl Finisher {
             let limit = limit_of(&asked.query, via);
             written.bytes =
                 append_extended_error(out, written.bytes, limit, *code, text.as_bytes());
+        }
+        // RFC 7871 §7.2.1: what the client said of its network, to a client that did.
+        let says = asked.query.edns.is_some_and(|edns| edns.client_subnet);
+        if let Some(scope_bits) = resolved.subnet_scope.filter(|_| says)
+            && let Ok(Some(subnet)) = Subnet::of_query(&asked.message)
+        {
+            let limit = limit_of(&asked.query, via);
+            let data = subnet.to_option(scope_bits);
+            written.bytes = append_client_subnet(out, written.bytes, limit, &data);
         }
         written
     }

@@ -147,6 +147,7 @@ mod tests {
             ttl_secs,
             extended_errors: Vec::new(),
             from_cache: false,
+            subnet_scope: None,
             trace: Vec::new(),
         };
         Finished { asked, resolved }

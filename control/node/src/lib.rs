@@ -57,6 +57,7 @@ mod upstream;
 pub mod anchors;
 mod durable;
 pub mod hints;
+pub mod local_root;
 mod trust_keeper;
 
 mod listen_tcp;
@@ -87,6 +88,7 @@ mod counters;
 
 mod code_counters;
 
+mod routes;
 mod service;
 
 mod clock;

@@ -17,6 +17,7 @@ use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::question::{Finished, Origin};
 use crate::responder::{Responders, Verdict, Via};
+use crate::routes::Forwarded;
 use crate::table_page::rcode_text;
 
 const TYPE_IXFR: u16 = 251;
@@ -33,7 +34,8 @@ pub(crate) struct Lookups {
     pub(crate) responders: Responders,
     pub(crate) engine: EngineHandle,
     pub(crate) question_ms: u32,
-    pub(crate) forwarding: bool,
+    /// Which names go to other resolvers.
+    pub(crate) forwarded: Forwarded,
 }
 
 impl Lookups {
@@ -108,7 +110,8 @@ impl Lookups {
         if finished.resolved.trace.iter().all(is_policy) && !finished.resolved.trace.is_empty() {
             return LookupSource::Policy;
         }
-        match (finished.resolved.from_cache, self.forwarding) {
+        let qname = finished.asked.query.qname().to_ascii_lowercase();
+        match (finished.resolved.from_cache, self.forwarded.holds(&qname)) {
             (true, _) => LookupSource::Cache,
             (false, true) => LookupSource::Forward,
             (false, false) => LookupSource::Recurse,
@@ -231,6 +234,15 @@ fn step(event: &TraceEvent, started_us: u64) -> TraceStep {
                 "reply {server} {} {meaning} after {rtt_ms} ms",
                 rcode_text(u16::from(*rcode))
             )
+        }
+        TraceKind::LocalRoot {
+            qname,
+            qtype,
+            rcode,
+            meaning,
+        } => {
+            let rcode = rcode_text(u16::from(*rcode));
+            format!("local root {qname} {qtype}: {rcode} {meaning}")
         }
         TraceKind::Failed { server, reason } => format!("failed {server}: {reason}"),
         TraceKind::Again { server, reason } => format!("again {server}: {reason}"),

@@ -14,7 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use resolver::iterate::AnchorState;
+use resolver::iterate::{AnchorState, ROUND_TRIP_BOUNDS_MS, RoundTrips};
 
 use crate::clock;
 use crate::counters::{Counters, Kind};
@@ -110,6 +110,7 @@ impl Snapshot {
                 }],
             )?;
         }
+        write_round_trips(encoder, &self.engine.resolver.round_trips)?;
         self.encode_trust_anchors(encoder)?;
         self.encode_policy(encoder)?;
         self.encode_upstreams(encoder)
@@ -247,6 +248,24 @@ fn encode_dataplane(region: &Region, encoder: &mut DescriptorEncoder<'_>) -> fmt
     }
     write_latency(encoder, &latency)?;
     write_state(encoder, region)
+}
+
+fn write_round_trips(encoder: &mut DescriptorEncoder<'_>, trips: &RoundTrips) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "nexus_upstream_round_trip_seconds",
+        "Time from a query over UDP to its reply.",
+        None,
+        MetricType::Histogram,
+    )?;
+    #[expect(clippy::cast_precision_loss, reason = "a sum, not a count")]
+    let sum = trips.sum_ms as f64 / 1_000.0;
+    let bounds = ROUND_TRIP_BOUNDS_MS
+        .iter()
+        .map(|bound_ms| f64::from(*bound_ms) / 1_000.0)
+        .chain([f64::MAX]);
+    let buckets: Vec<_> = bounds.zip(trips.counts).collect();
+    let count = trips.counts.iter().sum();
+    metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
 }
 
 fn write_latency(encoder: &mut DescriptorEncoder<'_>, latency: &HistogramValues) -> fmt::Result {
@@ -480,6 +499,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.mismatches_case,
     ),
     (
+        "nexus_resolver_cookie_mismatches_total",
+        "Replies with another cookie than their query, or without one from a server that gives them.",
+        Kind::Counter,
+        |engine| engine.resolver.mismatches_cookie,
+    ),
+    (
         "nexus_resolver_malformed_replies_total",
         "Replies that could not be read.",
         Kind::Counter,
@@ -498,6 +523,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.transport_errors,
     ),
     (
+        "nexus_resolver_tcp_fallbacks_total",
+        "Queries repeated by TCP, since a reply was truncated or may have been forged.",
+        Kind::Counter,
+        |engine| engine.resolver.tcp_fallbacks,
+    ),
+    (
         "nexus_resolver_truncated_replies_total",
         "Replies with TC over UDP.",
         Kind::Counter,
@@ -508,6 +539,24 @@ const ENGINE_ROWS: &[Row] = &[
         "Replies of servers that do not serve the zone.",
         Kind::Counter,
         |engine| engine.resolver.lame,
+    ),
+    (
+        "nexus_resolver_local_root_answers_total",
+        "Times that the local root zone answered instead of a root server.",
+        Kind::Counter,
+        |engine| engine.resolver.local_root_answers,
+    ),
+    (
+        "nexus_resolver_bad_cookies_total",
+        "Replies that ask for another cookie (BADCOOKIE).",
+        Kind::Counter,
+        |engine| engine.resolver.bad_cookies,
+    ),
+    (
+        "nexus_resolver_cookie_fallbacks_total",
+        "Queries repeated without a cookie.",
+        Kind::Counter,
+        |engine| engine.resolver.cookie_fallbacks,
     ),
     (
         "nexus_resolver_edns_fallbacks_total",

@@ -50,8 +50,8 @@ impl std::fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
-/// Reads the policy. `keys` must be random and secret; `own_zones` are answered with authority, so
-/// that no special-use name hides them.
+/// Reads the policy. `keys` must be random and secret. No special-use name hides `own_zones`, which
+/// are answered with authority, nor zones with servers of their own.
 ///
 /// # Errors
 /// The first value or file that cannot be used.
@@ -61,7 +61,10 @@ pub fn load(
     keys: (u64, u64),
 ) -> Result<LoadedPolicy, PolicyError> {
     let own = own_zones.iter().map(|zone| &zone.name);
-    let except = from.special_names_except.iter().chain(own);
+    let forwarded = from.forward_zones.iter().map(|forward| &forward.zone);
+    let stubs = from.stub_zones.iter().map(|stub| &stub.zone);
+    let routes = forwarded.chain(stubs).filter(|zone| *zone != ".");
+    let except = from.special_names_except.iter().chain(own).chain(routes);
     let mut loader = Loader {
         keys,
         special: from.special_names,

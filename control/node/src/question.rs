@@ -81,6 +81,8 @@ pub(crate) struct Resolved {
     pub from_cache: bool,
     /// Every extended error (RFC 8914), the one in `message` first.
     pub extended_errors: Vec<(u16, String)>,
+    /// Of an answer made for the client's network: the bits of that which count.
+    pub subnet_scope: Option<u8>,
     /// The steps, if they were asked for.
     pub trace: Vec<TraceEvent>,
 }

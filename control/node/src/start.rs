@@ -31,6 +31,7 @@ use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
+use crate::local_root;
 use crate::lookup::Lookups;
 use crate::policy::{self, PolicyError};
 use crate::punts::Punts;
@@ -441,6 +442,10 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;
     let (mut engine, handle) = Engine::new(resolver, seed, time, sockets_max, front);
+    if let Some(from) = &config.resolver.local_root {
+        let read = local_root::read(&from.file);
+        engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, &from.file, read));
+    }
     if let Some(saved_cache) = saved_cache(config) {
         saved_cache.restore(&mut engine);
     }
@@ -510,6 +515,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
             fallback: false,
         }];
     }
+    crate::routes::add(from, &mut to);
     if let Source::File(path) = &from.root_hints {
         to.root_hints = read_hints(path).map_err(|error| StartError::Hints {
             path: path.clone(),
@@ -541,6 +547,7 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
         config::QnameMinimisation::Strict => iterate::QnameMinimisation::Strict,
     };
     to.case_randomisation = from.case_randomisation;
+    to.upstream_cookies = from.upstream_cookies;
     to.limits.tickets_max = from.questions_max as usize;
     to.limits.tasks_max = to.limits.tasks_max.max(from.questions_max as usize);
     to.limits.exchanges_max = from.upstream_sockets_max as usize;
@@ -628,7 +635,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         },
         engine,
         question_ms: config.resolver.timeouts.question_ms,
-        forwarding: !config.resolver.forward.is_empty(),
+        forwarded: crate::routes::Forwarded::new(&config.resolver),
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::{QUERY, edns_query, opt, option, record, response};
 use wire::answer::{
     Age, Answer, AnswerError, Dissected, EXTENDED_TEXT_BYTES_MAX, STALE_TTL_SECS,
-    append_extended_error, dissect, write_answer, write_error,
+    append_client_subnet, append_extended_error, dissect, write_answer, write_error,
 };
 use wire::query::{CheckedCookie, Query};
 
@@ -742,6 +742,31 @@ fn extended_errors_are_not_put_where_no_opt_record_ends_the_message() {
         append_extended_error(&mut answer, 5_000, 1232, 6, b""),
         5_000
     );
+}
+
+#[test]
+fn client_subnet_goes_behind_the_other_options_if_it_is_one() {
+    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+    let message = response(0x0480, [&[address(300)], &[], &[]]);
+    let mut answer = answer_over(&edns_query(1232, 0, &[]), &message, Age::Fresh(0), 1232);
+    let bytes = answer.len();
+    answer.resize(1232, 0);
+    let data = [0, 1, 24, 16, 192, 0, 2];
+    for (limit, data) in [
+        (1232, &[0; 21][..]),
+        (u16::try_from(bytes + 10).unwrap(), &data),
+    ] {
+        let after = append_client_subnet(&mut answer, bytes, limit, data);
+        assert_eq!(after, bytes, "too much");
+    }
+    let after = append_client_subnet(&mut answer, bytes, 1232, &data);
+    assert_eq!(after, bytes + 11);
+    let read = Message::from_vec(&answer[..after]).unwrap();
+    let options = &read.edns.as_ref().unwrap().options();
+    let Some(EdnsOption::Subnet(subnet)) = options.get(EdnsCode::Subnet) else {
+        panic!("{read:?}")
+    };
+    assert_eq!((subnet.source_prefix(), subnet.scope_prefix()), (24, 16));
 }
 
 #[test]

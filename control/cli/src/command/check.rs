@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, ConfigError, Source};
 use node::anchors::read_anchor_file;
 use node::hints::read_hints;
+use node::local_root;
 use node::policy::{self, PolicyError};
 use node::zone_file::{self, Remark};
 use serde::Serialize;
@@ -20,8 +21,8 @@ Examples:
   nexus check /etc/nexus/nexus.yaml
   nexus check nexus.yaml --json | jq -r .mistakes[].message
 
-Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, root
-hints, trust anchors, cookie secrets, policy zones and lists of names are read, too.
+Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, the
+local root, root hints, trust anchors, cookie secrets, policy zones and lists of names are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -89,6 +90,9 @@ fn check(file: &Path) -> Findings {
             check_anchors(&config.resolver.trust_anchors, &mut findings);
             check_cookies(&config.resolver.cookies, &mut findings);
             check_policy(file, &config, &mut findings);
+            if let Some(copy) = &config.resolver.local_root {
+                check_zone(&local_root::zone_entry(&copy.file), &mut findings);
+            }
             let zones = config.zones.iter();
             zones.for_each(|zone| check_zone(zone, &mut findings));
         }

@@ -109,7 +109,8 @@ fn write_control(out: &mut impl Write, planes: &Planes) -> io::Result<()> {
     let resolver = &control.resolver;
     let mode = match resolver.mode {
         ResolverMode::Forward => "forwards to",
-        ResolverMode::Recurse => "recurses from the root",
+        ResolverMode::Recurse if resolver.upstreams.is_empty() => "recurses from the root",
+        ResolverMode::Recurse => "recurses from the root; asks",
     };
     let upstreams: Vec<String> = resolver.upstreams.iter().map(upstream).collect();
     let space = if upstreams.is_empty() { "" } else { " " };
@@ -122,16 +123,14 @@ fn write_control(out: &mut impl Write, planes: &Planes) -> io::Result<()> {
 }
 
 fn upstream(upstream: &UpstreamStatus) -> String {
+    let place = match &*upstream.zone {
+        "." => upstream.address.to_string(),
+        zone => format!("{} for {}", upstream.address, print::clean(zone)),
+    };
     match (upstream.healthy, upstream.round_trip_us) {
-        (false, _) => format!("{} (down)", upstream.address),
-        (true, None) => upstream.address.to_string(),
-        (true, Some(microseconds)) => {
-            format!(
-                "{} ({} us)",
-                upstream.address,
-                print::thousands(microseconds)
-            )
-        }
+        (false, _) => format!("{place} (down)"),
+        (true, None) => place,
+        (true, Some(microseconds)) => format!("{place} ({} us)", print::thousands(microseconds)),
     }
 }
 

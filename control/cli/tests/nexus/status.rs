@@ -29,11 +29,13 @@ fn control() -> ControlStatus {
             queries_in_flight: 14,
             upstreams: vec![
                 UpstreamStatus {
+                    zone: ".".to_owned(),
                     address: "192.0.2.1:53".parse().unwrap(),
                     healthy: true,
                     round_trip_us: Some(1_800),
                 },
                 UpstreamStatus {
+                    zone: "corp.example.".to_owned(),
                     address: "[2001:db8::1]:53".parse().unwrap(),
                     healthy: false,
                     round_trip_us: None,
@@ -133,7 +135,7 @@ fn both_planes_alive_shows_mode_reason_and_workers() {
 control    running  pid 812, up 2 h 13 min, version 0.1.0
   listen     0.0.0.0:53, [::]:53 (TCP; UDP is with the workers)
   zones      3
-  resolver   forwards to 192.0.2.1:53 (1,800 us), [2001:db8::1]:53 (down), 14 in flight
+  resolver   forwards to 192.0.2.1:53 (1,800 us), [2001:db8::1]:53 for corp.example. (down), 14 in flight
 dataplane  running  pid 815, up 2 h 13 min
   mode       copy
   reason     zero-copy: not supported by the driver

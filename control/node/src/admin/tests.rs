@@ -73,6 +73,7 @@ fn status() -> Status {
                 mode: ResolverMode::Forward,
                 queries_in_flight: 1,
                 upstreams: vec![UpstreamStatus {
+                    zone: ".".into(),
                     address: SocketAddr::from(([192, 0, 2, 1], 53)),
                     healthy: true,
                     round_trip_us: Some(800),

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     pub folder: tempfile::TempDir,
     pub address: Ipv4Addr,
     pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// Another user to run as, which this one may become.
+    pub(crate) user: Option<u32>,
     notify: UnixDatagram,
     child: Option<Child>,
 }
@@ -66,6 +69,7 @@ impl Node {
             folder,
             address,
             environment: Vec::new(),
+            user: None,
             child: None,
         };
         node.notify.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -113,7 +117,11 @@ impl Node {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-control"));
+        let mut command = match self.user {
+            // It may not see where this was built.
+            Some(_) => Command::new(self.path("nexus-control")),
+            None => Command::new(env!("CARGO_BIN_EXE_nexus-control")),
+        };
         command
             .arg("--config")
             .arg(self.path("nexus.yaml"))
@@ -121,6 +129,9 @@ impl Node {
             .env("RUST_LOG", "debug")
             .envs(self.environment.iter().copied())
             .stdin(Stdio::null());
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
+        }
         command
     }
 

@@ -19,6 +19,7 @@ mod reloading;
 mod refusing_to_start;
 
 mod resolving;
+mod routing;
 
 mod policing;
 
@@ -29,4 +30,5 @@ mod following;
 mod observing;
 
 mod dataplane;
+mod plain;
 mod punting;

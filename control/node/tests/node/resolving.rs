@@ -460,6 +460,10 @@ fn status_and_metrics_tell_of_a_forwarder_that_answers() {
     let asked = forwarder(&node);
     assert!(asked.healthy && asked.round_trip_us.is_some(), "{asked:?}");
     let (_, text) = node.http("/metrics");
+    assert!(
+        text.contains("\nnexus_upstream_round_trip_seconds_count 1\n"),
+        "{text}"
+    );
     for metric in ["nexus_upstream_healthy", "nexus_upstream_rtt_seconds"] {
         let sample = format!("\n{metric}{{address=\"{}\"}} ", upstream.address);
         assert!(text.contains(&sample), "{text}");

@@ -80,11 +80,14 @@ impl Resolver {
     /// The key under which equal questions share a resolution. CD counts only where forwarders
     /// would make a difference of it.
     pub(super) fn key(&self, question: &Question) -> TaskKey {
+        let name = WireName::from_name(&question.qname);
+        let (rtype, client) = (question.qtype, question.client_subnet);
         TaskKey {
-            name: WireName::from_name(&question.qname),
+            subnet: self.subnets.of_question(&name, rtype, client),
+            name,
             rtype: question.qtype,
             checking_disabled: question.checking_disabled
-                && (self.trust.is_some() || !self.forward_zones.is_empty()),
+                && (self.trust.is_some() || self.routes.has_forwarders()),
         }
     }
 
@@ -144,6 +147,7 @@ impl Resolver {
             }
             let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
             self.explain(now_ms, &resolution, &mut outcome);
+            outcome.narrow(&key, self.subnets.scope_bits(&key));
             if question.trace {
                 let proven = self.counters.aggressive > before;
                 let kind = TraceKind::cache_hit(&key.name, question.qtype, proven);
@@ -173,6 +177,7 @@ impl Resolver {
             outcome.add_extended_error(first, String::new());
         }
         outcome.ttl_secs = left_secs;
+        outcome.narrow(&key, 0);
         if question.trace {
             let (rcode, reason) = (outcome.rcode, Some(failure.text));
             let kind = TraceKind::Finished { rcode, reason };
@@ -226,6 +231,7 @@ impl Outcome {
             authentic: false,
             stale: false,
             ttl_secs: 0,
+            subnet_scope: None,
             extended_errors: Vec::new(),
             trace: None,
         }

@@ -11,6 +11,10 @@ use super::hints::root_hints;
 pub struct Config {
     /// Zones whose names go to chosen servers instead of the tree; the longest match wins.
     pub forward: Vec<Forward>,
+    /// Zones whose authoritative servers are given here, whatever the tree says of them.
+    pub stub: Vec<Stub>,
+    /// Which zones' servers see the networks of clients.
+    pub client_subnet: ClientSubnet,
     /// Where trust starts; `None` validates nothing.
     pub validation: Option<Validation>,
     /// Whether trust anchors follow their zones through a change of keys (RFC 5011).
@@ -46,6 +50,8 @@ pub struct Config {
     pub prefetch: bool,
     /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
     pub case_randomisation: bool,
+    /// Whether queries carry DNS cookies (RFC 7873).
+    pub upstream_cookies: bool,
     /// Whether authoritative servers are asked over IPv4.
     pub use_ipv4: bool,
     /// Whether authoritative servers are asked over IPv6.
@@ -61,6 +67,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             forward: Vec::new(),
+            stub: Vec::new(),
+            client_subnet: ClientSubnet::default(),
             validation: None,
             trust_anchor_roll_over: false,
             root_hints: root_hints(),
@@ -77,6 +85,7 @@ impl Default for Config {
             aggressive_nsec: true,
             prefetch: true,
             case_randomisation: true,
+            upstream_cookies: true,
             use_ipv4: true,
             use_ipv6: true,
             port: 53,
@@ -95,6 +104,40 @@ pub struct Forward {
     pub servers: Vec<SocketAddr>,
     /// Whether names are resolved iteratively when every server of the list fails.
     pub fallback: bool,
+}
+
+/// A zone whose authoritative servers are known without a delegation. Of routes of any kind, the
+/// longest match wins.
+#[derive(Clone, Debug)]
+pub struct Stub {
+    /// The zone. Delegations inside are followed; DS of its apex is asked of its parent.
+    pub zone: Name,
+    /// Its servers, equal in rank; asked without RD.
+    pub servers: Vec<SocketAddr>,
+    /// Whether these are asked for the zone's NS RRset, which then counts instead.
+    pub prime: bool,
+}
+
+/// Which zones' servers see the networks of clients (RFC 7871).
+#[derive(Clone, Debug)]
+pub struct ClientSubnet {
+    /// The zones, with all below them.
+    pub zones: Vec<Name>,
+    /// Bits of an IPv4 address that they see.
+    pub ipv4_bits: u8,
+    /// Bits of an IPv6 address that they see.
+    pub ipv6_bits: u8,
+}
+
+impl Default for ClientSubnet {
+    /// No zone, and the lengths that RFC 7871 §11.1 advises.
+    fn default() -> Self {
+        Self {
+            zones: Vec::new(),
+            ipv4_bits: 24,
+            ipv6_bits: 56,
+        }
+    }
 }
 
 /// Where trust in signatures starts and ends.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use super::bounded::HashKeys;
+use super::cookie::SentCookie;
 use super::message::Transport;
 use super::reply::View;
 use super::response::{Echo, Header};
@@ -27,6 +28,10 @@ pub(super) struct Exchange {
     pub(super) is_proven: bool,
     /// Whether the query had an OPT record.
     pub(super) edns: bool,
+    /// The COOKIE option of the query, if it had one.
+    pub(super) cookie: Option<SentCookie>,
+    /// Bits of the network that was shown on which the reply depends.
+    pub(super) subnet_scope: u8,
     /// Replies so far that did not belong to it.
     pub(super) mismatches: u16,
 }
@@ -46,6 +51,10 @@ pub(super) enum Mismatch {
     QuestionMissing,
     /// Its question differs in upper and lower case.
     Case,
+    /// Its cookie is another, or none.
+    Cookie,
+    /// It has no cookie, and the server gives cookies.
+    CookieMissing,
 }
 
 impl Exchange {

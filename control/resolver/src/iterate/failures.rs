@@ -123,6 +123,7 @@ mod tests {
             name: WireName::root(),
             rtype: RecordType::A,
             checking_disabled: false,
+            subnet: None,
         };
         let failure = Failure {
             code: 22,

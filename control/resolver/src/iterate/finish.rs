@@ -49,7 +49,10 @@ impl Resolver {
         let ending = self.end_refresh(now_ms, &mut task, ending);
         let mut hold_secs = 0;
         match &ending {
-            Ok(_) => self.failures.remove(&task.key),
+            Ok(resolution) => {
+                self.failures.remove(&task.key);
+                self.keep_for_subnet(now_ms, &task, resolution);
+            }
             Err(failure) if failure.lasting => {
                 let has_stale = self.has_stale(now_ms, &task.key);
                 let secs_min = if has_stale { RECHECK_SECS_MIN } else { 0 };
@@ -89,6 +92,7 @@ impl Resolver {
                             outcome.add_extended_error(*code, text.clone());
                         }
                     }
+                    outcome.narrow(&task.key, task.subnet_scope);
                     outcome.trace = task.trace.as_ref().filter(|_| trace).cloned();
                     effects.push(Effect::Done { ticket, outcome });
                 }

@@ -35,6 +35,7 @@ impl Resolver {
                 continue;
             };
             task.exchange = None;
+            task.subnet_scope = task.subnet_scope.max(exchange.subnet_scope);
             let events_max = self.config.limits.trace_events_max;
             task.note(now_ms, events_max, || TraceKind::Reply {
                 server,
@@ -72,7 +73,7 @@ impl Resolver {
     }
 
     /// Puts into the cache what the server may be believed.
-    fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
+    pub(super) fn record(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
         let view = &exchange.view;
         let source = |trust| Source {
             trust,
@@ -81,6 +82,8 @@ impl Resolver {
         };
         let cache = &mut self.cache;
         match &reading.meaning {
+            // Made for one network.
+            Meaning::Answer { .. } if view.subnet.is_some() => {}
             Meaning::Answer {
                 aliases,
                 end,
@@ -129,7 +132,7 @@ impl Resolver {
     }
 
     /// What the reply means for one task; gives its ending, if it ends it.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         now_ms: u64,
         task: &mut Task,

@@ -7,6 +7,7 @@ use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::rrset::Security;
+use super::subnet::Subnet;
 use super::trace::TraceEvent;
 
 /// A question of a client.
@@ -22,6 +23,8 @@ pub struct Question {
     pub checking_disabled: bool,
     /// DO: the client wants signatures and proofs (RFC 3225).
     pub dnssec_ok: bool,
+    /// The client's network, for zones whose servers are to see it.
+    pub client_subnet: Option<Subnet>,
     /// Whether the outcome carries the steps of the resolution.
     pub trace: bool,
 }
@@ -47,6 +50,7 @@ impl Question {
             qclass: DNSClass::IN,
             checking_disabled: false,
             dnssec_ok: false,
+            client_subnet: None,
             trace: false,
         }
     }
@@ -75,6 +79,7 @@ impl Question {
             qclass,
             checking_disabled,
             dnssec_ok,
+            client_subnet: None,
             trace: false,
         })
     }
@@ -203,6 +208,9 @@ pub struct Outcome {
     pub stale: bool,
     /// Seconds for which this answer may be cached as a whole; 0 means not at all.
     pub ttl_secs: u32,
+    /// For an answer made for the network of the question: the bits of it that count (SCOPE
+    /// PREFIX-LENGTH, RFC 7871 §7.2.1). It is nobody else's, and `ttl_secs` is 0.
+    pub subnet_scope: Option<u8>,
     /// Extended DNS errors (RFC 8914): INFO-CODE and text, the one that says most first. At most
     /// [`EXTENDED_ERRORS_MAX`].
     pub extended_errors: Vec<(u16, String)>,

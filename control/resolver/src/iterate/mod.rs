@@ -12,6 +12,8 @@ mod ask;
 mod bounded;
 mod cache;
 mod config;
+mod cookie;
+mod cookie_exchange;
 mod dnssec;
 mod dump;
 mod exchange;
@@ -21,6 +23,7 @@ mod finish;
 mod follow;
 mod group;
 mod hints;
+mod local_root;
 mod lookup;
 mod manage;
 mod message;
@@ -38,12 +41,14 @@ mod resolver;
 mod response;
 mod rollover;
 mod rollover_text;
+mod route;
 mod rrset;
 mod send;
 mod servers;
 mod snapshot;
 mod stale;
 mod statistics;
+mod subnet;
 mod task;
 mod trace;
 mod trust;
@@ -51,18 +56,22 @@ mod validate;
 mod walk;
 
 pub use anchors::{read_anchors, root_anchors};
-pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Validation};
+pub use config::{
+    ClientSubnet, Config, Forward, Limits, QnameMinimisation, Stub, TrustAnchor, Validation,
+};
 pub use hints::root_hints;
+pub use local_root::LocalRootError;
 pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
     CacheLine, CacheOrigin, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError,
     Transport, TransportError, Trust, extended_error,
 };
-pub use resolver::Resolver;
+pub use resolver::{Forwarder, Resolver};
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
 pub use rrset::Security;
 pub use snapshot::{Saver, SnapshotError};
-pub use statistics::Statistics;
+pub use statistics::{ROUND_TRIP_BOUNDS_MS, RoundTrips, Statistics};
+pub use subnet::{Subnet, SubnetError};
 pub use trace::{TraceEvent, TraceKind};
 pub use trust::{NegativeAnchor, NegativeAnchorError};

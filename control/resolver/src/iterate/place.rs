@@ -33,6 +33,10 @@ pub(super) struct Candidate {
     pub(super) tcp: bool,
     /// The next query goes without EDNS.
     pub(super) without_edns: bool,
+    /// The next query goes without a cookie, unless the server is known to give them.
+    pub(super) without_cookie: bool,
+    /// The server wanted another cookie, and has been asked with that.
+    pub(super) cookie_renewed: bool,
     /// TCP is to tell whether the server folds case or somebody forged a reply.
     pub(super) folds: bool,
     /// The next query goes in lower case.
@@ -48,17 +52,28 @@ pub(super) enum Again {
     Suspicion,
     /// The name came back in other case, from a forger or a server that folds it: TCP will tell.
     OtherCase,
+    /// The server wants another cookie, which came along: with that, then by TCP (RFC 7873 §5.3).
+    BadCookie,
+    /// The server may not understand the COOKIE option.
+    WithoutCookie,
     /// The server does not understand EDNS (RFC 6891 §7).
     WithoutEdns,
 }
 
 impl Again {
+    /// Whether the next query goes by TCP, whatever came before.
+    pub(super) fn is_by_tcp(self) -> bool {
+        matches!(self, Self::Truncated | Self::Suspicion | Self::OtherCase)
+    }
+
     /// For people to read.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
             Self::Suspicion => "wrong replies",
             Self::OtherCase => "name in other case",
+            Self::BadCookie => "another cookie wanted",
+            Self::WithoutCookie => "cookie not understood",
             Self::WithoutEdns => "EDNS not understood",
         }
     }
@@ -77,6 +92,8 @@ pub(super) struct Place {
     pub(super) zone: WireName,
     /// Index of the configured forwarder, if this is one.
     pub(super) forward: Option<usize>,
+    /// Whether this is the root, and a copy of it answers instead of servers.
+    pub(super) here: bool,
     /// Whether the delegation came out of the cache and may be outdated.
     pub(super) cached: bool,
     /// When the delegation ends; never for the root by its hints and for forwarders.
@@ -109,6 +126,7 @@ impl Place {
         Self {
             zone,
             forward: None,
+            here: false,
             cached: false,
             delegated_until_ms: u64::MAX,
             candidates: Vec::new(),
@@ -142,6 +160,8 @@ impl Place {
             again: false,
             tcp: false,
             without_edns: false,
+            without_cookie: false,
+            cookie_renewed: false,
             folds: false,
             plain_case: false,
         });
@@ -236,6 +256,9 @@ impl Candidate {
         match again {
             Again::Truncated | Again::Suspicion => self.tcp = true,
             Again::OtherCase => (self.tcp, self.folds) = (true, true),
+            Again::BadCookie if self.cookie_renewed => self.tcp = true,
+            Again::BadCookie => self.cookie_renewed = true,
+            Again::WithoutCookie => self.without_cookie = true,
             Again::WithoutEdns => self.without_edns = true,
         }
     }
@@ -251,7 +274,8 @@ impl Candidate {
             }
             // The last attempt goes by TCP: something on the way may eat datagrams.
             (Transport::Udp, TransportError::Timeout) => {
-                self.tcp = self.attempts + 1 >= attempts_max
+                self.tcp = self.attempts + 1 >= attempts_max;
+                self.without_cookie = true; // Or whatever it does not know.
             }
             (Transport::Udp, TransportError::Resources) => {}
             _ => self.dead = true,

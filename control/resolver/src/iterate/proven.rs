@@ -7,6 +7,7 @@ use super::cache::{Cache, Want};
 use super::lookup::{Look, Resolution};
 use super::name::WireName;
 use super::resolver::Resolver;
+use super::route::Routes;
 use super::rrset::RrSet;
 use super::task::TaskKey;
 use super::trust::TrustTree;
@@ -15,7 +16,7 @@ use super::trust::TrustTree;
 pub(super) struct Beyond<'a> {
     aggressive: &'a mut Aggressive,
     trust: Option<&'a TrustTree>,
-    forward_zones: &'a [WireName],
+    routes: &'a Routes,
     uses: &'a mut u64,
 }
 
@@ -43,14 +44,13 @@ impl Beyond<'_> {
             return None;
         }
         let zone = self.aggressive.closest(&lowest)?;
-        // Below an anchor or a forwarder of its own, what the zones above say does not count.
+        // Below an anchor or a route of its own, what the zones above say does not count.
         let anchored = trust
             .configured(&lowest)
             .is_some_and(|anchor| zone.is_within_bytes(anchor));
-        let mut forwards = self.forward_zones.iter();
-        let forwarded =
-            forwards.any(|forward| lowest.is_within(forward) && !zone.is_within(forward));
-        (anchored && !forwarded).then_some(zone)
+        let route = self.routes.find(&lowest);
+        let is_routed = route.is_some_and(|(route, _)| !zone.is_within(route));
+        (anchored && !is_routed).then_some(zone)
     }
 }
 
@@ -60,7 +60,7 @@ impl Resolver {
         let beyond = Beyond {
             aggressive: &mut self.aggressive,
             trust: self.trust.as_ref().filter(|_| self.config.aggressive_nsec),
-            forward_zones: &self.forward_zones,
+            routes: &self.routes,
             uses: &mut self.counters.aggressive,
         };
         (&mut self.cache, beyond)
@@ -77,8 +77,12 @@ impl Resolver {
 
     /// What a client may be given from the cache, if that is the whole answer.
     pub(super) fn cached(&mut self, now_ms: u64, key: &TaskKey) -> Option<Resolution> {
-        self.assemble(now_ms, key)
-            .filter(|found| self.may_give(key, found))
+        let found = if key.subnet.is_some() {
+            self.find_for_subnet(now_ms, key)
+        } else {
+            self.assemble(now_ms, key)
+        };
+        found.filter(|found| self.may_give(key, found))
     }
 
     /// Answers a question from what is fresh, if that makes the whole chain.

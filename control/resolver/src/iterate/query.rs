@@ -2,8 +2,10 @@
 
 use hickory_proto::rr::RecordType;
 
+use super::cookie::SentCookie;
 use super::name::WireName;
 use super::random::Random;
+use super::subnet::Subnet;
 
 /// What a query says besides its question.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,10 @@ pub(super) struct Options {
     pub(super) checking_disabled: bool,
     /// UDP payload size in an OPT record with DO set; `None` leaves EDNS out.
     pub(super) edns_payload_bytes: Option<u16>,
+    /// For the OPT record, if there is one.
+    pub(super) cookie: Option<SentCookie>,
+    /// The network of the client, to be shown; goes into the OPT record, too.
+    pub(super) subnet: Option<Subnet>,
     /// Whether the name gets random upper and lower case.
     pub(super) randomise_case: bool,
 }
@@ -45,7 +51,7 @@ pub(super) fn write(
     question.extend_from_slice(&[0, 1]); // IN.
 
     let id = random.next_u16();
-    let mut message = Vec::with_capacity(12 + question.len() + 11);
+    let mut message = Vec::with_capacity(12 + question.len() + 11 + 44);
     message.extend_from_slice(&id.to_be_bytes());
     message.push(u8::from(options.recursion_desired));
     message.push(u8::from(options.checking_disabled) << 4);
@@ -55,7 +61,18 @@ pub(super) fn write(
     if let Some(payload_bytes) = options.edns_payload_bytes {
         message.extend_from_slice(&[0, 0, 41]);
         message.extend_from_slice(&payload_bytes.to_be_bytes());
-        message.extend_from_slice(&[0, 0, 0x80, 0, 0, 0]); // RCODE, version, DO, no options.
+        message.extend_from_slice(&[0, 0, 0x80, 0]); // RCODE, version, DO.
+        let mut written = Vec::new();
+        if let Some(cookie) = &options.cookie {
+            cookie.write(&mut written);
+        }
+        if let Some(subnet) = &options.subnet {
+            subnet.write(&mut written);
+        }
+        // At most one cookie and one network.
+        let length = u16::try_from(written.len()).unwrap_or(u16::MAX);
+        message.extend_from_slice(&length.to_be_bytes());
+        message.extend_from_slice(&written);
     }
     Query {
         id,
@@ -87,6 +104,8 @@ mod tests {
         recursion_desired: false,
         checking_disabled: false,
         edns_payload_bytes: None,
+        cookie: None,
+        subnet: None,
         randomise_case: false,
     };
 

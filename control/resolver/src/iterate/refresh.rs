@@ -75,6 +75,7 @@ impl Resolver {
             name: zone.clone(),
             rtype: RecordType::DNSKEY,
             checking_disabled: true,
+            subnet: None,
         };
         let existing = self.tasks.find(&key);
         if existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max {

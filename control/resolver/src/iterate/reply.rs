@@ -10,6 +10,7 @@ use super::message::Trust;
 use super::name::WireName;
 use super::response::Response;
 use super::rrset::{DNAME, RrSet};
+use super::subnet::Subnet;
 
 /// Records of a proof (NSEC, NSEC3) that are kept beside an answer.
 const PROOF_SETS_MAX: usize = 12;
@@ -25,6 +26,8 @@ pub(super) struct View {
     pub(super) forward: bool,
     /// CD as it was sent; forwarders may then answer with what they found bogus.
     pub(super) checking_disabled: bool,
+    /// The network of clients that was shown: the answer is for that alone.
+    pub(super) subnet: Option<Subnet>,
 }
 
 /// A reply understood.

@@ -10,16 +10,20 @@ use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
 use super::cache::{Cache, Lifetimes};
 use super::config::Config;
+use super::cookie::ClientCookies;
 use super::exchange::Exchanges;
 use super::failures::Failures;
+use super::local_root::LocalRoot;
 use super::manage::TrustEvent;
 use super::message::{Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::parked::Parked;
 use super::random::Random;
 use super::rollover::RollOver;
+use super::route::{self, Routes};
 use super::servers::Servers;
 use super::statistics::Statistics;
+use super::subnet::Subnets;
 use super::task::Tasks;
 use super::trust::TrustTree;
 
@@ -34,8 +38,12 @@ const AGGRESSIVE_SHARE: usize = 8;
 /// the other half of that protection, an unpredictable source port for each UDP exchange.
 pub struct Resolver {
     pub(super) config: Config,
-    /// Zones of `config.forward`, in its order.
-    pub(super) forward_zones: Vec<WireName>,
+    /// Of `config.forward` and `config.stub`.
+    pub(super) routes: Routes,
+    pub(super) client_cookies: ClientCookies,
+    pub(super) subnets: Subnets,
+    /// Answers instead of the root servers, if there is one.
+    pub(super) local_root: Option<LocalRoot>,
     pub(super) random: Random,
     pub(super) cache: Cache,
     /// Proven denials by zone; empty unless something is validated.
@@ -69,6 +77,19 @@ pub struct Resolver {
     pub(super) counters: Statistics,
 }
 
+/// A server of the configuration, as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarder<'a> {
+    /// The zone that it is configured for.
+    pub zone: &'a Name,
+    /// Where it is asked.
+    pub address: SocketAddr,
+    /// Whether it counts as up.
+    pub is_up: bool,
+    /// Its smoothed round-trip time in microseconds, once measured.
+    pub rtt_us: Option<u64>,
+}
+
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resolver")
@@ -86,6 +107,7 @@ impl Resolver {
         limits.subqueries_parallel_max = limits.subqueries_parallel_max.max(1);
         limits.servers_max = limits.servers_max.max(1);
         let mut random = Random::new(seed);
+        let client_cookies = ClientCookies::new(&mut random);
         let mut keys = || HashKeys(random.next_u64(), random.next_u64());
         let lifetimes = Lifetimes {
             ttl_min_secs: config.ttl_min_secs,
@@ -101,11 +123,10 @@ impl Resolver {
         };
         let cache_bytes = config.cache_bytes_max - aggressive_bytes;
         let mut resolver = Self {
-            forward_zones: config
-                .forward
-                .iter()
-                .map(|forward| WireName::from_name(&forward.zone))
-                .collect(),
+            routes: Routes::new(&config),
+            subnets: Subnets::new(&config, keys()),
+            client_cookies,
+            local_root: None,
             cache: Cache::new(cache_bytes, lifetimes, keys()),
             aggressive: Aggressive::new(aggressive_bytes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
@@ -135,9 +156,11 @@ impl Resolver {
         resolver
     }
 
-    /// Takes a new unpredictable seed for ids, name case and choice of servers.
+    /// Takes a new unpredictable seed for ids, name case, choice of servers, and client cookies: those
+    /// that servers gave for the old ones are forgotten.
     pub fn reseed(&mut self, seed: [u8; 32]) {
         self.random = Random::new(seed);
+        self.client_cookies = ClientCookies::new(&mut self.random);
     }
 
     /// Says what the time of day is at `now_ms`, in Unix seconds: signatures have periods. To be
@@ -195,6 +218,7 @@ impl Resolver {
         let resolution = self.cached(now_ms, &key)?;
         let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
         self.explain(now_ms, &resolution, &mut outcome);
+        outcome.narrow(&key, self.subnets.scope_bits(&key));
         Some(outcome)
     }
 
@@ -215,7 +239,10 @@ impl Resolver {
             trust.flush(matches);
         }
         self.aggressive.flush(&name, subtree);
-        self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
+        // Their aliases may lead anywhere.
+        self.subnets.forget()
+            + self.cache.flush(&name, subtree)
+            + self.failures.flush(|key| matches(&key.name))
     }
 
     /// The records of a name and type that the cache has, trusted for answers or not: for policy
@@ -227,13 +254,16 @@ impl Resolver {
         lines.flat_map(|line| line.records).collect()
     }
 
-    /// The servers of every forwarder, in the order of the configuration: each with whether it counts
-    /// as up, and its smoothed round-trip time in microseconds once that was measured.
-    pub fn forwarders(&self) -> impl Iterator<Item = (SocketAddr, bool, Option<u64>)> {
-        let servers = self.config.forward.iter().flat_map(|zone| &zone.servers);
-        servers.map(|address| {
-            let (is_up, rtt_us) = self.servers.health(*address);
-            (*address, is_up, rtt_us)
+    /// The servers of every forwarder, then of every stub zone, in the order of the configuration.
+    pub fn forwarders(&self) -> impl Iterator<Item = Forwarder<'_>> {
+        route::servers(&self.config).map(|(zone, address)| {
+            let (is_up, rtt_us) = self.servers.health(address);
+            Forwarder {
+                zone,
+                address,
+                is_up,
+                rtt_us,
+            }
         })
     }
 

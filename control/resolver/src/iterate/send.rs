@@ -36,10 +36,15 @@ impl Resolver {
         self.charge(task)?;
         let without_edns = candidate.without_edns || standing.without_edns;
         let plain_case = candidate.plain_case || standing.folds_case;
+        let cookie = self
+            .cookie_for(now_ms, &candidate, standing)
+            .filter(|_| !without_edns);
         let options = Options {
             recursion_desired: view.forward,
             checking_disabled: view.checking_disabled,
             edns_payload_bytes: (!without_edns).then_some(self.config.edns_payload_bytes),
+            cookie,
+            subnet: view.subnet,
             randomise_case: self.config.case_randomisation && !plain_case,
         };
         let query = query::write(&view.qname, view.qtype, options, &mut self.random);
@@ -69,6 +74,8 @@ impl Resolver {
             delegated_until_ms,
             is_proven: standing.is_proven,
             edns: !without_edns,
+            cookie,
+            subnet_scope: 0,
             mismatches: 0,
         });
         task.exchange = Some(exchange);
@@ -107,7 +114,7 @@ impl Resolver {
     }
 
     /// What to ask the servers of a place for.
-    fn view(&self, task: &Task, place: &Place) -> View {
+    pub(super) fn view(&self, task: &Task, place: &Place) -> View {
         let (part, forward) = (self.part(task), place.forward.is_some());
         let qtype = match part {
             Some(_) => RecordType::A,
@@ -115,6 +122,7 @@ impl Resolver {
         };
         View {
             zone: place.zone.clone(),
+            subnet: self.shown_to(task, place).filter(|_| part.is_none()),
             qtype,
             qname: part.unwrap_or_else(|| task.sname.clone()),
             forward,
@@ -151,8 +159,15 @@ impl Resolver {
             self.counters.replies_unknown += 1;
             return;
         };
-        match exchange.check(from, message) {
-            Ok((header, echo)) => self.accept(now_ms, id, &header, echo, message, effects),
+        let checked = exchange.check(from, message).and_then(|(header, echo)| {
+            let cookie = exchange.check_cookie(message)?;
+            exchange.subnet_scope = exchange.check_subnet(message)?;
+            Ok((header, echo, cookie))
+        });
+        match checked {
+            Ok((header, _, Some(opt))) if self.take_cookie(now_ms, id, (&header, opt), effects) => {
+            }
+            Ok((header, echo, _)) => self.accept(now_ms, id, &header, echo, message, effects),
             Err(mismatch) => self.on_mismatch(now_ms, id, mismatch, effects),
         }
     }
@@ -168,13 +183,17 @@ impl Resolver {
                 self.counters.mismatches_question += 1;
             }
             Mismatch::Case => self.counters.mismatches_case += 1,
+            Mismatch::Cookie | Mismatch::CookieMissing => self.counters.mismatches_cookie += 1,
         }
         let Some(exchange) = self.exchanges.get_mut(id) else {
             return;
         };
         exchange.mismatches = exchange.mismatches.saturating_add(1);
         let suspicious = exchange.mismatches >= self.config.limits.mismatches_max
-            || matches!(mismatch, Mismatch::Case | Mismatch::QuestionMissing);
+            || matches!(
+                mismatch,
+                Mismatch::Case | Mismatch::QuestionMissing | Mismatch::CookieMissing
+            );
         if exchange.transport == Transport::Tcp || !suspicious {
             return;
         }
@@ -189,11 +208,18 @@ impl Resolver {
     }
 
     /// Ends an exchange and lets its tasks ask the same server in another way.
-    fn ask_again(&mut self, now_ms: u64, id: u64, again: Again, effects: &mut Vec<Effect>) {
+    pub(super) fn ask_again(
+        &mut self,
+        now_ms: u64,
+        id: u64,
+        again: Again,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(exchange) = self.exchanges.remove(id) else {
             return;
         };
         effects.push(Effect::Cancel { exchange: id });
+        self.counters.tcp_fallbacks += u64::from(again.is_by_tcp());
         let (server, reason) = (exchange.server, again.reason());
         let events_max = self.config.limits.trace_events_max;
         for task_id in exchange.tasks {
@@ -226,6 +252,9 @@ impl Resolver {
         self.counters.replies += 1;
         let rtt_ms = u32::try_from(now_ms.saturating_sub(exchange.sent_ms)).unwrap_or(u32::MAX);
         let udp = exchange.transport == Transport::Udp;
+        if udp {
+            self.counters.round_trips.count(rtt_ms);
+        }
         self.servers
             .on_reply(exchange.server, udp.then_some(rtt_ms));
         if echo == Echo::OtherCase {
@@ -250,6 +279,11 @@ impl Resolver {
             Ok(response) => chokes_on_edns(response.rcode),
             Err(_) => false,
         };
+        let server = exchange.server;
+        if unread && exchange.cookie.is_some() {
+            self.on_cookie_not_understood(now_ms, id, server, effects);
+            return;
+        }
         if unread && exchange.edns {
             self.counters.edns_fallbacks += 1;
             self.ask_again(now_ms, id, Again::WithoutEdns, effects);
@@ -261,8 +295,11 @@ impl Resolver {
         effects.push(Effect::Cancel { exchange: id });
         self.wake_parked(exchange.server);
         let reading = response.map(|response| {
-            if !exchange.edns && !unread {
-                self.servers.note_without_edns(now_ms, exchange.server);
+            match (exchange.edns, &exchange.cookie) {
+                _ if unread => {}
+                (false, _) => self.servers.note_without_edns(now_ms, server),
+                (true, None) => self.servers.note_without_cookies(now_ms, server),
+                (true, Some(_)) => {}
             }
             // One at least, so that the task itself finds that none is allowed.
             let aliases_max = usize::from(self.config.limits.aliases_max).max(1);

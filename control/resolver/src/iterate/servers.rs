@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::bounded::{BoundedMap, HashKeys};
+use super::cookie::{ClientCookie, ServerCookie};
 use super::message::Transport;
 use super::name::WireName;
 
@@ -27,6 +28,8 @@ const PAUSE_MS_MIN: u64 = 1_000;
 const PAUSE_MS_MAX: u64 = 30_000;
 /// How long it is remembered that a server does not understand EDNS, or folds case.
 const HABIT_MS: u64 = 900_000;
+/// How long a server that gave a cookie is expected to give one: as long as those of RFC 9018 are good.
+const COOKIE_MS: u64 = 3_600_000;
 /// How long a server counts as lame for a zone.
 const LAME_MS: u64 = 300_000;
 
@@ -45,6 +48,8 @@ pub(super) struct Standing {
     pub(super) is_proven: bool,
     /// Whether it is known to choke on EDNS.
     pub(super) without_edns: bool,
+    /// Whether it was last reached by leaving cookies out.
+    pub(super) without_cookies: bool,
     /// Whether it is known to answer in other case.
     pub(super) folds_case: bool,
 }
@@ -74,6 +79,10 @@ struct Server {
     proven: bool,
     without_edns_until_ms: u64,
     folds_case_until_ms: u64,
+    without_cookies_until_ms: u64,
+    /// Its cookie for a client cookie of ours, and until when it is expected to give one.
+    cookie: Option<(ClientCookie, ServerCookie)>,
+    cookie_until_ms: u64,
 }
 
 impl Server {
@@ -162,6 +171,7 @@ impl Servers {
             has_room: usize::from(server.in_flight) < in_flight_max,
             is_proven: server.proven,
             without_edns: now_ms < server.without_edns_until_ms,
+            without_cookies: now_ms < server.without_cookies_until_ms,
             folds_case: now_ms < server.folds_case_until_ms,
         }
     }
@@ -245,6 +255,41 @@ impl Servers {
     /// It folded the case of a name, and nobody can have forged that.
     pub(super) fn note_folds_case(&mut self, now_ms: u64, address: SocketAddr) {
         self.entry(address).folds_case_until_ms = now_ms + HABIT_MS;
+    }
+
+    /// What the server gave for this client cookie.
+    pub(super) fn cookie(
+        &self,
+        now_ms: u64,
+        address: SocketAddr,
+        client: ClientCookie,
+    ) -> Option<ServerCookie> {
+        let server = self.known.peek(&address)?;
+        let (given_for, cookie) = server.cookie?;
+        (given_for == client && now_ms < server.cookie_until_ms).then_some(cookie)
+    }
+
+    pub(super) fn note_cookie(
+        &mut self,
+        now_ms: u64,
+        address: SocketAddr,
+        cookie: (ClientCookie, ServerCookie),
+    ) {
+        let server = self.entry(address);
+        (server.cookie, server.cookie_until_ms) = (Some(cookie), now_ms + COOKIE_MS);
+    }
+
+    pub(super) fn forget_cookie(&mut self, address: SocketAddr) {
+        self.entry(address).cookie = None;
+    }
+
+    /// It answered a query without a cookie, after one with. That may have been lost; then it has no
+    /// cookies for a while for nothing. Not prolonged, so that it is tried again with.
+    pub(super) fn note_without_cookies(&mut self, now_ms: u64, address: SocketAddr) {
+        let until_ms = &mut self.entry(address).without_cookies_until_ms;
+        if *until_ms <= now_ms {
+            *until_ms = now_ms + HABIT_MS;
+        }
     }
 
     pub(super) fn note_lame(&mut self, now_ms: u64, address: SocketAddr, zone: &WireName) {

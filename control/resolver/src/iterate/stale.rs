@@ -44,6 +44,7 @@ impl Resolver {
         };
         outcome.add_extended_error(code, reason.to_owned());
         self.explain(now_ms, &resolution, &mut outcome);
+        outcome.narrow(key, 0);
         Some(outcome)
     }
 

@@ -35,22 +35,34 @@ pub struct Statistics {
     pub mismatches_question: u64,
     /// Replies whose name came back in other case.
     pub mismatches_case: u64,
+    /// Replies over UDP with another cookie than the query, or without one from a server that gives them.
+    pub mismatches_cookie: u64,
     /// Replies that could not be read.
     pub malformed: u64,
     /// Exchanges without a reply in time.
     pub timeouts: u64,
     /// Exchanges that failed in another way.
     pub transport_errors: u64,
+    /// Queries repeated by TCP: truncated replies, and suspicion of forgery.
+    pub tcp_fallbacks: u64,
+    /// Milliseconds from query to reply over UDP.
+    pub round_trips: RoundTrips,
     /// Replies with TC over UDP.
     pub truncated: u64,
     /// Replies of servers that do not serve the zone.
     pub lame: u64,
+    /// Times that the copy of the root zone here answered instead of a root server (RFC 8806).
+    pub local_root_answers: u64,
     /// Answers that were proven.
     pub secure: u64,
     /// Answers of zones that nothing vouches for.
     pub insecure: u64,
     /// Answers that did not hold under the keys of their zones.
     pub bogus: u64,
+    /// Replies that ask for another cookie (BADCOOKIE).
+    pub bad_cookies: u64,
+    /// Queries repeated without a cookie.
+    pub cookie_fallbacks: u64,
     /// Queries repeated without EDNS.
     pub edns_fallbacks: u64,
     /// Queries repeated with the whole name (RFC 9156 §3).
@@ -97,4 +109,43 @@ pub struct Statistics {
     pub aggressive_bytes: u64,
     /// Gauge: failures remembered.
     pub failures_cached: u64,
+}
+
+/// Upper bounds of the buckets of [`RoundTrips`], in milliseconds.
+pub const ROUND_TRIP_BOUNDS_MS: [u32; 12] =
+    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+/// A histogram of round-trip times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// How many were at most each bound of [`ROUND_TRIP_BOUNDS_MS`] and above the one before; the
+    /// last counts those above all.
+    pub counts: [u64; ROUND_TRIP_BOUNDS_MS.len() + 1],
+    /// Their sum in milliseconds.
+    pub sum_ms: u64,
+}
+
+impl RoundTrips {
+    pub(super) fn count(&mut self, rtt_ms: u32) {
+        let index = ROUND_TRIP_BOUNDS_MS.partition_point(|bound_ms| *bound_ms < rtt_ms);
+        if let Some(count) = self.counts.get_mut(index) {
+            *count += 1;
+        }
+        self.sum_ms = self.sum_ms.saturating_add(rtt_ms.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_counted_once_in_the_bucket_of_the_next_bound() {
+        let mut trips = RoundTrips::default();
+        for rtt_ms in [0, 1, 2, 3, 5_000, 5_001, u32::MAX] {
+            trips.count(rtt_ms);
+        }
+        assert_eq!(trips.counts, [2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(trips.sum_ms, 6 + 5_000 + 5_001 + u64::from(u32::MAX));
+    }
 }

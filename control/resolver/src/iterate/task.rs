@@ -12,6 +12,7 @@ use super::lookup::{Chain, Resolution};
 use super::message::extended_error;
 use super::name::WireName;
 use super::place::{Candidate, Place};
+use super::subnet::Subnet;
 use super::trace::{TraceEvent, TraceKind};
 use super::validate::TrustLookup;
 
@@ -22,6 +23,8 @@ pub(super) struct TaskKey {
     pub(super) rtype: RecordType,
     /// CD, where forwarders make it matter; false everywhere else.
     pub(super) checking_disabled: bool,
+    /// What servers see of the client, where they see anything: the answer is for that alone.
+    pub(super) subnet: Option<Subnet>,
 }
 
 /// Who gets the result.
@@ -65,6 +68,8 @@ pub(super) struct Task {
     pub(super) chain: Chain,
     /// Names passed on the way, to notice loops.
     pub(super) passed: Vec<WireName>,
+    /// The most bits of the client's network that a server's answer depends on.
+    pub(super) subnet_scope: u8,
     pub(super) referrals: u8,
     /// Queries for less than the whole name.
     pub(super) minimised: u8,
@@ -112,6 +117,7 @@ impl Task {
             depth,
             chain: Chain::default(),
             passed: Vec::new(),
+            subnet_scope: 0,
             referrals: 0,
             minimised: 0,
             place: None,

@@ -69,6 +69,17 @@ pub enum TraceKind {
         /// Milliseconds since the query.
         rtt_ms: u32,
     },
+    /// The copy of the root zone here answered.
+    LocalRoot {
+        /// Name looked up (it may be a part of the name asked for).
+        qname: Name,
+        /// Type looked up.
+        qtype: RecordType,
+        /// Response code.
+        rcode: ResponseCode,
+        /// What it was taken for, in a word or two.
+        meaning: &'static str,
+    },
     /// An exchange failed.
     Failed {
         /// With whom.

@@ -345,6 +345,7 @@ impl Resolver {
             name: child.clone(),
             rtype: RecordType::DS,
             checking_disabled: false,
+            subnet: None,
         };
         let found = self.look_up(now_ms, task, key)?.map_err(Stop::Chain)?;
         if let Some(alias) = found.answers.iter().find(|set| set.rtype != RecordType::DS) {
@@ -469,6 +470,7 @@ impl Resolver {
             name: zone.clone(),
             rtype: RecordType::DNSKEY,
             checking_disabled: true,
+            subnet: None,
         };
         let found = self.look_up(now_ms, task, key.clone())?;
         let now = self.unix_secs(now_ms);

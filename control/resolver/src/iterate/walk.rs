@@ -13,6 +13,7 @@ use super::name::WireName;
 use super::place::{Choice, Pending, Place};
 use super::reply::Alias;
 use super::resolver::Resolver;
+use super::route::Routes;
 use super::rrset::{RrSet, Security};
 use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
@@ -76,11 +77,10 @@ impl Resolver {
             if task.place.is_none() {
                 self.locate(now_ms, task);
             }
-            if let Some(ending) = self.minimise(now_ms, task) {
-                match self.hold_for_judgement(task, ending) {
-                    None => continue,
-                    ending => return ending,
-                }
+            match self.move_without_servers(now_ms, task) {
+                None => {}
+                Some(None) => continue,
+                Some(ending) => return ending,
             }
             let attempts_max = self.attempts_max(task);
             let place = task.place.as_ref().expect("located above");
@@ -126,6 +126,19 @@ impl Resolver {
         ))
     }
 
+    /// A move for which no server is asked: with what the cache says of a part of the name, or what a
+    /// copy of the zone says. The inner value is the task's ending; `None` if there is no such move.
+    fn move_without_servers(&mut self, now_ms: u64, task: &mut Task) -> Option<Option<Ending>> {
+        let ending = match self.minimise(now_ms, task) {
+            Some(ending) => Some(ending),
+            None => {
+                task.place.as_ref().filter(|place| place.here)?;
+                self.ask_here(now_ms, task)
+            }
+        };
+        Some(ending.and_then(|ending| self.hold_for_judgement(task, ending)))
+    }
+
     /// Follows the cache from the current name; ends the task if it holds the rest.
     fn consult(&mut self, now_ms: u64, task: &mut Task) -> Option<Ending> {
         loop {
@@ -134,6 +147,9 @@ impl Resolver {
                 unchecked: task.key.checking_disabled,
                 stale: false,
             };
+            if self.is_for_subnet(task) {
+                return None;
+            }
             let events_max = self.config.limits.trace_events_max;
             let before = self.counters.aggressive;
             let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
@@ -190,12 +206,7 @@ impl Resolver {
             None
         };
         let name = above.unwrap_or_else(|| task.sname.clone());
-        let place = match self.locate_forward(task, &name) {
-            Some(place) => place,
-            None => self
-                .locate_cached(now_ms, &name)
-                .unwrap_or_else(|| self.locate_root(now_ms)),
-        };
+        let place = self.locate_routed(now_ms, task, &name);
         let kind = || TraceKind::Zone {
             zone: place.zone.to_name(),
             addresses: place.candidates.len(),
@@ -206,33 +217,14 @@ impl Resolver {
         task.go_to(place);
     }
 
-    /// The forwarder with the longest zone that holds the name; one without servers is an exception.
-    fn locate_forward(&self, task: &Task, name: &WireName) -> Option<Place> {
-        if task.iterate_only {
-            return None;
-        }
-        let zones = self
-            .forward_zones
-            .iter()
-            .enumerate()
-            .filter(|(_, zone)| name.is_within(zone));
-        let (index, zone) = zones.max_by_key(|(_, zone)| zone.as_bytes().len())?;
-        let forward = self
-            .config
-            .forward
-            .get(index)
-            .filter(|forward| !forward.servers.is_empty())?;
-        let mut place = Place::new(zone.clone());
-        place.forward = Some(index);
-        forward
-            .servers
-            .iter()
-            .for_each(|server| place.add_server(&self.config, *server));
-        Some(place)
-    }
-
-    /// The closest zone around the name whose name servers are cached and can be asked.
-    fn locate_cached(&mut self, now_ms: u64, name: &WireName) -> Option<Place> {
+    /// The closest zone around the name whose name servers are cached and can be asked, of those that
+    /// are `usable`.
+    pub(super) fn locate_cached(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        usable: impl Fn(&Routes, &WireName) -> bool,
+    ) -> Option<Place> {
         let want = Want {
             helpers: true,
             unchecked: false,
@@ -245,6 +237,9 @@ impl Resolver {
             let Some(zone) = WireName::parse(suffix).filter(|_| found.kind == Kind::Data) else {
                 continue;
             };
+            if !usable(&self.routes, &zone) {
+                continue;
+            }
             let mut place = self.place(now_ms, &found.set(zone), &[]);
             (place.cached, place.delegated_until_ms) = (true, found.expires_ms);
             // Without addresses it is of no use: the zone above will give them again.
@@ -256,7 +251,7 @@ impl Resolver {
     }
 
     /// The root by its hints; the real list is fetched beside (RFC 8109).
-    fn locate_root(&mut self, now_ms: u64) -> Place {
+    pub(super) fn locate_root(&mut self, now_ms: u64) -> Place {
         let mut place = Place::new(WireName::root());
         for (_, addresses) in &self.config.root_hints {
             for address in addresses.iter().filter(|address| self.uses_family(address)) {
@@ -268,6 +263,7 @@ impl Resolver {
             name: WireName::root(),
             rtype: RecordType::NS,
             checking_disabled: self.trust.is_some(),
+            subnet: None,
         };
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
@@ -369,6 +365,7 @@ impl Resolver {
             name: pending.host,
             rtype: pending.rtype,
             checking_disabled: self.trust.is_some(),
+            subnet: None,
         };
         let room = self.tasks.len() < limits.tasks_max;
         let work = self.tasks.work(task.work);

@@ -366,7 +366,8 @@ fn compressed_names_in_old_types_are_expanded() {
             bytes[2] = 0x84;
             bytes[7] = 1; // ANCOUNT.
             bytes[11] = 0; // ARCOUNT.
-            let question_end = request.raw.len() - 11;
+            let qname = crate::authority::wire(&name(&request.qname));
+            let question_end = 12 + qname.len() + 4;
             bytes.extend_from_slice(&request.raw[12..question_end]);
             bytes.extend_from_slice(&[0xc0, 12, 0, 17, 0, 1, 0, 0, 1, 0, 0, 4, 0xc0, 12, 0xc0, 12]);
             crate::net::Action::Raw(bytes)

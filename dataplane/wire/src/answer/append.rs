@@ -1,9 +1,12 @@
 //! Puts one more extended error into an answer that is written.
 
-use super::{EXTENDED_TEXT_BYTES_MAX, INFO_CODE_BYTES, OPTION_HEADER_BYTES, begin_option};
+use super::{EXTENDED_TEXT_BYTES_MAX, OPTION_HEADER_BYTES, begin_option};
 use crate::code;
 use crate::cursor::{Cursor, CursorError};
 use crate::query::words;
+
+/// Family, two lengths and a whole address.
+const CLIENT_SUBNET_BYTES_MAX: usize = 20;
 
 /// Puts an extended error behind the options of the OPT record that ends the first `bytes` of
 /// `message`, if there is one, and if the whole then has at most `limit` bytes and fits `message`
@@ -20,7 +23,29 @@ pub fn append_extended_error(
     text: &[u8],
 ) -> usize {
     let text = text.get(..EXTENDED_TEXT_BYTES_MAX).unwrap_or(text);
-    let data_bytes = INFO_CODE_BYTES + text.len();
+    let parts = (&info_code.to_be_bytes()[..], text);
+    append(message, bytes, limit, code::OPTION_EXTENDED_ERROR, parts)
+}
+
+/// Puts a CLIENT-SUBNET option (RFC 7871 §6) with this data there, under the same conditions. Data of
+/// more bytes than an address of IPv6 has are not written.
+#[must_use]
+pub fn append_client_subnet(message: &mut [u8], bytes: usize, limit: u16, data: &[u8]) -> usize {
+    if data.len() > CLIENT_SUBNET_BYTES_MAX {
+        return bytes;
+    }
+    let parts = (data, &[][..]);
+    append(message, bytes, limit, code::OPTION_CLIENT_SUBNET, parts)
+}
+
+fn append(
+    message: &mut [u8],
+    bytes: usize,
+    limit: u16,
+    option: u16,
+    (first, second): (&[u8], &[u8]),
+) -> usize {
+    let data_bytes = first.len() + second.len();
     let end = bytes + OPTION_HEADER_BYTES + data_bytes;
     let walked = message.get(..bytes).map(last_opt);
     let Some(Ok(Some(opt))) = walked.filter(|_| end <= usize::from(limit)) else {
@@ -30,10 +55,10 @@ pub fn append_extended_error(
     let (Ok(rdata_bytes), Some(room)) = (rdata_bytes, message.get_mut(bytes..end)) else {
         return bytes;
     };
-    let (data, _) = begin_option(room, code::OPTION_EXTENDED_ERROR, data_bytes);
-    let (code, rest) = data.split_at_mut(INFO_CODE_BYTES);
-    code.copy_from_slice(&info_code.to_be_bytes());
-    rest.copy_from_slice(text);
+    let (data, _) = begin_option(room, option, data_bytes);
+    let (head, rest) = data.split_at_mut(first.len());
+    head.copy_from_slice(first);
+    rest.copy_from_slice(second);
     if let Some(length) = message.get_mut(opt.length_at..opt.length_at + 2) {
         length.copy_from_slice(&rdata_bytes.to_be_bytes());
     }
