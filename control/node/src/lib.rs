@@ -55,6 +55,8 @@ mod durable;
 pub mod hints;
 mod trust_keeper;
 
+pub mod transfer_in;
+
 mod listen_tcp;
 
 mod outbox;

@@ -8,6 +8,8 @@
 mod common;
 mod cookies;
 
+mod copying;
+
 mod serving;
 
 mod transferring;
