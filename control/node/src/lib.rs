@@ -57,6 +57,10 @@ mod trust_keeper;
 
 pub mod transfer_in;
 
+mod dnstap;
+mod dnstap_writer;
+mod frame_stream;
+
 mod listen_tcp;
 
 mod outbox;

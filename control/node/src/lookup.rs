@@ -58,7 +58,7 @@ impl Lookups {
                 Verdict::Answer { bytes, .. } => (bytes, LookupSource::Zone, Vec::new()),
                 Verdict::Resolve(resolve) => {
                     let (channel, finished) = mpsc::channel(1);
-                    let mut asked = resolve.into_asked(&query, Origin::Channel(channel));
+                    let mut asked = resolve.into_asked(&query, Origin::Channel(channel), None);
                     (asked.client, asked.trace) = (None, trace);
                     let finished = self.ask(asked, finished).await?;
                     let written = Finisher::default().write(&finished, &mut buffer, Via::Tcp);

@@ -24,7 +24,7 @@ use copy::Copy;
 mod copy;
 mod timers;
 
-pub use timers::Timers;
+use timers::Timers;
 
 /// To connect, or for the next message.
 const PATIENCE: Duration = Duration::from_secs(10);

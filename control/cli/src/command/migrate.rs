@@ -3,6 +3,7 @@
 mod access;
 mod anchors;
 mod date;
+mod dnstap;
 mod mapper;
 mod options;
 mod report;

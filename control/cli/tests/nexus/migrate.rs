@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cli::exit::Exit;
-use config::{Config, Dnssec, QnameMinimisation, Source};
+use config::{Config, Dnssec, DnstapMessage, QnameMinimisation, Source};
 use serde_json::Value;
 
 use crate::support::Place;
@@ -333,4 +333,31 @@ fn existing_file_is_replaced_only_by_force_and_the_report_is_for_people() {
     );
     assert!(report.contains("new.yaml is written\n"), "{report}");
     assert!(Config::load(Path::new(&output)).is_ok());
+}
+
+#[test]
+fn query_log_over_a_socket_is_taken_over_with_what_it_logs() {
+    let place = Place::new();
+    let text = "dnstap:
+  dnstap-enable: yes
+  dnstap-socket-path: /run/tap.sock
+  dnstap-sample-rate: 10
+  dnstap-send-identity: yes
+  dnstap-identity: ns1
+  dnstap-log-client-query-messages: yes
+  dnstap-log-resolver-query-messages: yes
+  dnstap-log-forwarder-query-messages: yes
+";
+    let (exit, entries, config) = migrate(&place, text);
+    assert_eq!(exit, Exit::Success, "{entries:?}");
+    let dnstap = config.dnstap;
+    assert_eq!(dnstap.socket.as_deref(), Some(Path::new("/run/tap.sock")));
+    assert_eq!(dnstap.sample, 10);
+    let messages = [DnstapMessage::ClientQuery, DnstapMessage::ResolverQuery];
+    assert_eq!(dnstap.messages, messages);
+    assert_eq!(dnstap.identity.as_deref(), Some("ns1"));
+    assert_eq!(dnstap.version.as_deref(), Some(""), "not sent");
+    let (_, entries, config) = migrate(&place, &text.replace("enable: yes", "enable: no"));
+    assert_eq!(entry(&entries, "dnstap")["outcome"], "default");
+    assert_eq!(config.dnstap.socket, None);
 }

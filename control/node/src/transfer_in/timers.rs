@@ -16,7 +16,7 @@ const FIRST_DOUBLINGS_MAX: u32 = 7;
 
 /// Refresh, retry and expiry of a zone, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timers {
+pub(super) struct Timers {
     refresh: u32,
     retry: u32,
     expire: u32,
@@ -25,7 +25,7 @@ pub struct Timers {
 impl Timers {
     /// How long a version may be served after a primary has last confirmed it.
     #[must_use]
-    pub fn expire(&self) -> Duration {
+    pub(super) fn expire(&self) -> Duration {
         let least = REFRESH_SECS
             .0
             .saturating_add(self.refresh.saturating_mul(2));

@@ -24,6 +24,8 @@ mod resolving;
 
 mod following;
 
+mod logging;
+
 mod observing;
 
 mod punting;

@@ -102,6 +102,10 @@ impl Mapper {
                     let verdict = self.zone(clause);
                     self.add_clause(clause, verdict);
                 }
+                "dnstap" => {
+                    let verdict = self.dnstap(clause);
+                    self.add_clause(clause, verdict);
+                }
                 kind => self.add_clause(clause, table::judge_clause(kind)),
             }
         }

@@ -104,7 +104,6 @@ pub(super) fn judge_clause(kind: &str) -> Verdict {
         "remote-control" => {
             Verdict::no_effect("`nexus` speaks over the unix socket api.socket, without keys")
         }
-        "dnstap" => Verdict::no_effect("no query log"),
         "view" => Verdict::lost("no views: all clients get the same answers"),
         "rpz" => Verdict::lost("no response policy zones"),
         "dnscrypt" => Verdict::lost("clients are served over UDP and TCP alone, not DNSCrypt"),
