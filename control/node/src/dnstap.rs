@@ -94,7 +94,10 @@ struct Inner {
     messages: Vec<DnstapMessage>,
     /// One in so many queries.
     sample: u32,
-    turn: AtomicU32,
+    /// Queries of clients and of ours, each counted alone: they come in turns, and one count would choose of
+    /// one side alone.
+    client_turn: AtomicU32,
+    resolver_turn: AtomicU32,
     identity: Option<Vec<u8>>,
     version: Option<Vec<u8>>,
 }
@@ -150,7 +153,8 @@ impl Tap {
             counters: Arc::clone(counters),
             messages: config.messages.clone(),
             sample: config.sample,
-            turn: AtomicU32::new(0),
+            client_turn: AtomicU32::new(0),
+            resolver_turn: AtomicU32::new(0),
             identity: text(identity),
             version: text(version),
         };
@@ -170,7 +174,8 @@ impl Tap {
         query: &[u8],
     ) -> Option<Tapped> {
         let inner = self.0.as_deref()?;
-        inner.query(DnstapMessage::ClientQuery, client, via, query)
+        let kinds = [DnstapMessage::ClientQuery, DnstapMessage::ClientResponse];
+        inner.query(kinds, &inner.client_turn, (client, via), query)
     }
 
     /// The client's query is answered with this.
@@ -193,7 +198,11 @@ impl Tap {
             Transport::Udp => Via::Udp,
             Transport::Tcp => Via::Tcp,
         };
-        inner.query(DnstapMessage::ResolverQuery, server, via, query)
+        let kinds = [
+            DnstapMessage::ResolverQuery,
+            DnstapMessage::ResolverResponse,
+        ];
+        inner.query(kinds, &inner.resolver_turn, (server, via), query)
     }
 
     /// A server has sent this.
@@ -205,15 +214,19 @@ impl Tap {
 }
 
 impl Inner {
+    /// `kinds` are those of the query and of its response.
     fn query(
         &self,
-        kind: DnstapMessage,
-        peer: SocketAddr,
-        via: Via,
+        kinds: [DnstapMessage; 2],
+        turn: &AtomicU32,
+        (peer, via): (SocketAddr, Via),
         query: &[u8],
     ) -> Option<Tapped> {
+        if !kinds.iter().any(|kind| self.messages.contains(kind)) {
+            return None;
+        }
         if self.sample > 1 {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let turn = turn.fetch_add(1, Ordering::Relaxed);
             if !turn.is_multiple_of(self.sample) {
                 return None;
             }
@@ -225,6 +238,7 @@ impl Inner {
             secs,
             nanos,
         };
+        let [kind, _] = kinds;
         let mut message = tapped.message(kind);
         message.query_message = Some(query.to_vec());
         self.send(kind, message);
@@ -337,6 +351,22 @@ mod tests {
         assert_eq!(messages[2].query_message, Some(vec![3]));
         assert_eq!(messages[3].response_message, Some(vec![3, 1]));
         assert_eq!(messages[3].query_time_nsec, messages[2].query_time_nsec);
+    }
+
+    #[test]
+    fn clients_and_servers_that_take_turns_are_both_chosen() {
+        let config = config::Dnstap {
+            sample: 2,
+            ..config::Dnstap::default()
+        };
+        let (tap, mut frames, _) = tap(&config);
+        for _ in 0..4 {
+            tap.client_query(client(), Via::Udp, b"q");
+            tap.resolver_query(client(), Transport::Udp, b"q");
+        }
+        let messages = decoded(&mut frames).into_iter().filter_map(|d| d.message);
+        let kinds: Vec<_> = messages.map(|message| message.kind).collect();
+        assert_eq!(kinds, [5, 3, 5, 3]);
     }
 
     #[test]

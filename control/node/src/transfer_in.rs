@@ -179,8 +179,10 @@ impl TransferIn {
         let _ = updates.send(Update::Expired).await; // The caller looks whether anybody listens.
     }
 
-    /// Asks one primary after the other; whether one has answered.
+    /// Asks one primary after the other; whether one has answered. One that has less than we have is not the last to
+    /// be asked, but if all have, ours stands.
     async fn ask_all(&mut self, updates: &mpsc::Sender<Update>) -> bool {
+        let mut is_confirmed = false;
         for primary in self.primaries.clone() {
             match self.ask(primary).await {
                 Ok(None) => {
@@ -197,11 +199,16 @@ impl TransferIn {
                     return true;
                 }
                 Err(error) => {
+                    is_confirmed |= matches!(error, Failure::Older { .. });
                     tracing::warn!(zone = %self.name(), %primary, %error, "zone transfer failed");
                 }
             }
         }
-        false
+        if is_confirmed {
+            self.checked = Instant::now();
+            self.touch().await;
+        }
+        is_confirmed
     }
 
     /// What this primary has that is newer.
@@ -236,6 +243,12 @@ impl TransferIn {
         let received = timeout(TRANSFER_MAX, talk(primary, receiver)).await;
         let received = received.map_err(|_| Failure::Slow(TRANSFER_MAX))??;
         let (records, deltas) = match (received, &self.current) {
+            (Received::UpToDate { serial }, Some(current)) if serial != current.serial => {
+                return Err(Failure::Older {
+                    found: serial,
+                    own: current.serial,
+                });
+            }
             (Received::UpToDate { .. } | Received::Truncated, _) => return Ok(None),
             (Received::Whole { records, .. }, _) => (records, Vec::new()),
             (Received::Deltas { .. }, None) => return Err(Failure::Soa),

@@ -245,3 +245,32 @@ fn zone_that_nobody_confirms_expires_and_an_expired_copy_is_not_used() {
         assert!(nothing.is_err(), "{nothing:?}");
     });
 }
+
+#[test]
+fn a_primary_that_lags_behind_does_not_keep_the_next_one_from_being_asked() {
+    let (Some(old), Some(new)) = (Primary::start(&zone(2, 1)), Primary::start(&zone(9, 5))) else {
+        eprintln!("skipped: knotd is not installed");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("example.zone"), zone(3, 4)).unwrap();
+    run(async {
+        let primaries = [&old, &new].map(|primary| SocketAddr::from((primary.address, PORT)));
+        let kept = Some(folder.path().to_owned());
+        let limits = ReceiveLimits::default();
+        let copying = TransferIn::new(APEX, primaries.to_vec(), kept, limits).unwrap();
+        let waker = copying.waker();
+        let (sender, mut updates) = mpsc::channel(4);
+        tokio::spawn(copying.run(sender));
+        let first = next(&mut updates).await;
+        assert!(
+            matches!(first, Update::Version { serial: 3, .. }),
+            "{first:?}"
+        );
+        let second = next_waking(&mut updates, &waker).await;
+        assert!(
+            matches!(second, Update::Version { serial: 9, .. }),
+            "{second:?}"
+        );
+    });
+}
