@@ -253,3 +253,43 @@ fn file_is_a_whole_stream_after_sighup_and_after_the_end() {
         "{second}"
     );
 }
+
+#[test]
+fn the_reference_reader_captures_a_stream_that_kdig_reads() {
+    let sections = format!("{ZONES}\ndnstap: {{socket: \"{{dir}}/tap.sock\"}}");
+    let mut node = Node::new(&sections);
+    let (socket, captured) = (node.path("tap.sock"), node.path("captured.tap"));
+    let reader = Command::new("fstrm_capture")
+        .args(["-t", "protobuf:dnstap.Dnstap", "-u"])
+        .arg(&socket)
+        .arg("-w")
+        .arg(&captured)
+        .spawn();
+    let Ok(mut reader) = reader else {
+        eprintln!("skipped: fstrm_capture is not installed");
+        return;
+    };
+    wait_until("the reader listens", || socket.exists());
+    node.spawn();
+    node.ask(&query("www.example.com.", RecordType::A));
+    wait_until("two frames", || {
+        node.metric("nexus_dnstap_frames_total") == Some(2)
+    });
+    node.signal(Signal::TERM);
+    assert!(node.wait().success());
+    let id = rustix::process::Pid::from_child(&reader);
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    assert!(reader.wait().unwrap().success());
+    let bytes = std::fs::read(&captured).unwrap();
+    assert!(
+        bytes.windows(9).any(|part| part == b"\x03www\x07exam"),
+        "{} bytes",
+        bytes.len()
+    );
+    if let Some(text) = shown(&captured) {
+        assert!(
+            text.contains("www.example.com.") && text.contains("192.0.2.1"),
+            "{text}"
+        );
+    }
+}
