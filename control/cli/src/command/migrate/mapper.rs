@@ -292,11 +292,17 @@ impl Mapper {
     fn rule(&mut self, prefix: Prefix, action: &str, rules: &mut Vec<(Prefix, bool)>) -> Verdict {
         let taken = Verdict::taken("resolver.allow");
         let (is_allowed, verdict) = match action {
-            "allow" => (true, taken),
-            "allow_snoop" | "allow_setrd" => {
-                let note = "as allow: what RD asks for holds for all clients alike";
+            "allow" => {
+                let note = "queries without RD are answered from the cache, too";
                 (true, taken.noting(Some(note.to_owned())))
             }
+            "allow_snoop" => (true, taken),
+            "allow_setrd" => (
+                true,
+                Verdict::lost(
+                    "taken over as allow; queries without RD are answered from the cache alone",
+                ),
+            ),
             "allow_cookie" => (
                 true,
                 Verdict::lost(

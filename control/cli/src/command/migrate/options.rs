@@ -4,7 +4,7 @@ use config::{Config, Dnssec, QnameMinimisation, Source};
 
 use super::date;
 use super::mapper::Mapper;
-use super::report::Verdict;
+use super::report::{Outcome, Verdict};
 use super::source::Setting;
 use super::table;
 
@@ -171,6 +171,9 @@ impl Mapper {
             _ => return None,
         };
         Some(Some(match kept {
+            Ok(()) if setting.option == "num-threads" => {
+                Verdict::default("limits of a thread are multiplied by it")
+            }
             Ok(()) => Verdict::taken(key_of(&setting.option)),
             Err(verdict) => verdict,
         }))
@@ -267,8 +270,10 @@ impl Mapper {
     fn number(&mut self, setting: &Setting, known: &Number) -> Said<Verdict> {
         let (value, note) = within(number(setting, (0, u64::MAX))?, known.range);
         let value = u32::try_from(value).unwrap_or(u32::MAX);
-        let note = note.or(known.note.map(str::to_owned));
-        Ok(self.set(known.key, known.field, value).noting(note))
+        let verdict = self.set(known.key, known.field, value);
+        let is_taken = verdict.outcome == Outcome::TakenOver;
+        let note = note.or(known.note.filter(|_| is_taken).map(str::to_owned));
+        Ok(verdict.noting(note))
     }
 
     fn set<T: PartialEq>(
@@ -293,7 +298,7 @@ fn key_of(option: &str) -> &'static str {
         "qname-minimisation" | "qname-minimisation-strict" => "resolver.qname_minimisation",
         "hide-identity" | "identity" => "resolver.identity",
         "hide-version" | "version" => "resolver.version",
-        "num-threads" | "num-queries-per-thread" => "resolver.questions_max",
+        "num-queries-per-thread" => "resolver.questions_max",
         "outgoing-range" => "resolver.upstream_sockets_max",
         "incoming-num-tcp" => "resolver.tcp.connections_max",
         _ => "resolver.listen",
