@@ -22,6 +22,7 @@ mod path;
 mod resolver;
 mod response_limit;
 mod size;
+mod stale;
 mod zone;
 
 pub use api::Api;
@@ -35,4 +36,5 @@ pub use error::ConfigError;
 pub use network::{Network, NetworkError, Networks};
 pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, Ttl, Upstream};
 pub use response_limit::ResponseRateLimit;
+pub use stale::Stale;
 pub use zone::Zone;

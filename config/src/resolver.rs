@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{Cookies, Networks, size};
+use crate::{Cookies, Networks, Stale, size};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +43,10 @@ pub struct Resolver {
     /// Whether questions to servers carry random upper and lower case, as more bits that a forger
     /// must guess.
     pub case_randomisation: bool,
+    /// Whether proofs that names do not exist answer for all names that they cover (RFC 8198).
+    pub aggressive_nsec: bool,
+    /// Whether names that are asked for are resolved anew in the last tenth of their TTL.
+    pub prefetch: bool,
     /// Memory of the resolver's cache of records.
     #[serde(
         deserialize_with = "size::size::<{ 64 << 10 }, { 64 << 30 }, _>",
@@ -57,8 +61,13 @@ pub struct Resolver {
     )]
     #[schemars(schema_with = "size::schema")]
     pub message_cache_bytes: u64,
+    /// Whether that memory is written to `node.data_dir` every ten minutes and at the stop, and read
+    /// at the start.
+    pub save_cache: bool,
     /// Bounds on the time that a resolved answer is kept.
     pub ttl: Ttl,
+    /// Answers past their TTL (RFC 8767).
+    pub stale: Stale,
     /// How long to wait, for what.
     pub timeouts: Timeouts,
     /// Limits on TCP connections from clients (RFC 7766).
@@ -94,9 +103,13 @@ impl Default for Resolver {
             validation_time: None,
             qname_minimisation: QnameMinimisation::Relaxed,
             case_randomisation: true,
+            aggressive_nsec: true,
+            prefetch: true,
             cache_bytes: 32 << 20,
             message_cache_bytes: 8 << 20,
+            save_cache: false,
             ttl: Ttl::default(),
+            stale: Stale::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
             cookies: Cookies::default(),

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 
 from .hosts import Host
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "TXT": 16, "AAAA": 28, "OPT": 41, "ANY": 255}
+TYPES = {
+    "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "HINFO": 13, "MX": 15, "TXT": 16, "RP": 17, "AFSDB": 18,
+    "AAAA": 28, "LOC": 29, "SRV": 33, "NAPTR": 35, "KX": 36, "DNAME": 39, "OPT": 41, "DS": 43, "SSHFP": 44,
+    "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "NSEC3": 50, "NSEC3PARAM": 51, "TLSA": 52, "TYPE64": 64, "HTTPS": 65,
+    "ANY": 255, "URI": 256, "CAA": 257, "TYPE65534": 65534,
+}  # fmt: skip
+# Octets before the names in their data, and how many names: those that may be compressed, or be
+# spelled in any case (RFC 3597 §4, RFC 4034 §6.2).
+NAMES_IN_DATA = {
+    2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 17: (0, 2), 18: (2, 1), 33: (6, 1), 36: (2, 1),
+    39: (0, 1),
+}  # fmt: skip
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 HEADER = struct.Struct("!6H")
 
@@ -66,6 +77,7 @@ class Message:
     additional: tuple[Record, ...]
     udp_size: int | None  # What its OPT says, if it has one.
     length: int
+    extended_error: int | None = None  # INFO-CODE (RFC 8914).
 
     @property
     def truncated(self) -> bool:
@@ -100,6 +112,16 @@ def _name(message: bytes, offset: int) -> tuple[str, int]:
         offset += length
 
 
+def _data_with_names(message: bytes, offset: int, end: int, before: int, names: int) -> str:
+    """Names written out between the other octets, which are hexadecimal."""
+    parts = [message[offset : offset + before].hex()] if before else []
+    offset += before
+    for _ in range(names):
+        name, offset = _name(message, offset)
+        parts.append(name)
+    return " ".join([*parts, *([message[offset:end].hex()] if offset < end else [])])
+
+
 def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
     name, offset = _name(message, offset)
     rtype, rclass, ttl, length = struct.unpack_from("!HHIH", message, offset)
@@ -111,6 +133,8 @@ def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
         text = str(ipaddress.ip_address(data))
     elif rtype in (2, 5):
         text = _name(message, start)[0]
+    elif rtype in NAMES_IN_DATA:
+        text = _data_with_names(message, start, start + length, *NAMES_IN_DATA[rtype])
     else:
         text = data.hex()
     return Record(name, rtype, ttl, text), rclass, start + length
@@ -119,7 +143,7 @@ def _record(message: bytes, offset: int) -> tuple[Record, int, int]:
 def decode(message: bytes) -> Message:
     """Takes a whole message apart; ValueError, IndexError or struct.error if it is none."""
     ident, flags, questions, *counts = HEADER.unpack_from(message)
-    offset, question, rcode, udp_size = HEADER.size, "", flags & 15, None
+    offset, question, rcode, udp_size, extended_error = HEADER.size, "", flags & 15, None, None
     if questions:
         question, offset = _name(message, offset)
         offset += 4
@@ -131,12 +155,23 @@ def decode(message: bytes) -> Message:
             if record.rtype == 41:
                 udp_size = rclass
                 rcode |= (record.ttl >> 24) << 4
+                extended_error = _extended_error(bytes.fromhex(record.data))
             else:
                 records.append(record)
         sections.append(tuple(records))
     if offset != len(message):
         raise ValueError(f"{len(message) - offset} bytes behind the last record")
-    return Message(ident, flags, rcode, question, *sections, udp_size, len(message))
+    return Message(ident, flags, rcode, question, *sections, udp_size, len(message), extended_error)
+
+
+def _extended_error(options: bytes) -> int | None:
+    """INFO-CODE of the first EXTENDED-ERROR option."""
+    while len(options) >= 4:
+        code, length = struct.unpack_from("!HH", options)
+        if code == 15 and length >= 2:
+            return struct.unpack_from("!H", options, 4)[0]
+        options = options[4 + length :]
+    return None
 
 
 def udp_limit(query: bytes, most: int) -> int:

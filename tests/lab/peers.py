@@ -106,14 +106,21 @@ class Knot:
         return path
 
 
-def write_unbound(folder: Path, address: str, hints: Path) -> Path:
-    """Configuration of an Unbound that resolves from the lab's root, without validation."""
+def write_unbound(folder: Path, address: str, hints: Path, anchor: Path | None = None) -> Path:
+    """Configuration of an Unbound that resolves from the lab's root; it validates if given an anchor."""
     folder.mkdir(exist_ok=True)
     path = folder / "unbound.conf"
+    modules = "validator iterator" if anchor else "iterator"
+    trust = ""
+    if anchor:
+        trust = (
+            f'  trust-anchor-file: "{anchor}"\n  ede: yes\n  val-log-level: 2\n'
+            "  qname-minimisation: yes\n  aggressive-nsec: no\n  serve-expired: no\n"
+        )
     path.write_text(
         "server:\n"
         f"  interface: {address}\n  access-control: 0.0.0.0/0 allow\n  access-control: ::/0 allow\n"
-        f'  root-hints: "{hints}"\n  module-config: "iterator"\n  do-daemonize: no\n'
+        f'  root-hints: "{hints}"\n  module-config: "{modules}"\n  do-daemonize: no\n{trust}'
         f'  username: ""\n  chroot: ""\n  directory: "{folder}"\n  pidfile: ""\n  use-syslog: no\n'
         '  local-zone: "test." nodefault\n  do-not-query-localhost: no\n'
         "remote-control:\n  control-enable: no\n"

@@ -9,6 +9,7 @@ mod lookup;
 mod cache;
 mod cache_dump;
 mod cache_flush;
+mod resolver_dump;
 
 mod nta;
 mod nta_add;

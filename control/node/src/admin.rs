@@ -54,6 +54,17 @@ pub enum Request {
         #[serde(default)]
         cursor: u64,
     },
+    /// One page of what the resolver's caches hold for a name: [`Response::ResolverPage`].
+    ResolverDump {
+        /// The name.
+        name: String,
+        /// Whether names below `name` count too.
+        #[serde(default)]
+        subtree: bool,
+        /// 0 at first, then [`ResolverPage::next_cursor`] of the page before.
+        #[serde(default)]
+        cursor: u64,
+    },
     /// Forget answers in the table, in every worker and in the resolver: [`Response::CacheFlushed`].
     CacheFlush {
         /// The name to forget; everything when absent.
@@ -120,6 +131,8 @@ pub enum Response {
     Lookup(Box<Lookup>),
     /// To [`Request::CacheDump`].
     CachePage(CachePage),
+    /// To [`Request::ResolverDump`].
+    ResolverPage(ResolverPage),
     /// To [`Request::CacheFlush`].
     CacheFlushed {
         /// Answers removed from the memory of control and from the shared table; workers count theirs
@@ -437,6 +450,43 @@ pub struct CacheEntry {
     pub dead: bool,
     /// Bytes it takes in the table.
     pub bytes: u32,
+}
+
+/// One page of what the resolver's caches hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolverPage {
+    /// In no order.
+    pub entries: Vec<ResolverEntry>,
+    /// Where to go on; absent on the last page.
+    pub next_cursor: Option<u64>,
+}
+
+/// One entry of the resolver's caches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolverEntry {
+    /// Owner of the records; the name denied, or that failed.
+    pub name: String,
+    /// Type; `ANY` for a name that does not exist.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// What it is good for: `answer`, `helper` (finds servers and trust), `delegation` (the servers of
+    /// the closest zone around), `failure` (RFC 9520), `proven` (answers for other names, RFC 8198).
+    pub origin: String,
+    /// RCODE by mnemonic.
+    pub rcode: String,
+    /// Whether it says that there is nothing.
+    pub negative: bool,
+    /// Section and kind of the reply that it came in; empty for a failure.
+    pub trust: String,
+    /// What validation found: `unchecked`, `insecure` or `secure`; empty for a failure.
+    pub security: String,
+    /// Seconds left; 0 when it is kept only to be served stale.
+    pub ttl_secs: u32,
+    /// Why the question failed.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The records, signatures included.
+    pub records: Vec<RecordText>,
 }
 
 /// One served zone.

@@ -23,6 +23,7 @@ use crate::front::{self, FrontSender, Unheard};
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
+use crate::resolver_page;
 use crate::table_page::page;
 use crate::trust_keeper::TrustFiles;
 use crate::zones::{Reloaded, Zones};
@@ -93,6 +94,11 @@ impl Control {
                 Ok(Response::Lookup(Box::new(lookup)))
             }
             Request::CacheDump { name, cursor } => self.dump(name, cursor).await,
+            Request::ResolverDump {
+                name,
+                subtree,
+                cursor,
+            } => self.dump_resolver(&name, subtree, cursor).await,
             Request::CacheFlush { name, subtree } => self.flush(name, subtree).await,
             Request::NegativeAnchorAdd {
                 zone,
@@ -111,6 +117,11 @@ impl Control {
                 text: self.metrics().await,
             }),
         }
+    }
+
+    /// The way to the engine.
+    pub(crate) fn engine(&self) -> &EngineHandle {
+        &self.0.engine
     }
 
     /// Whether the front thread makes its rounds.
@@ -297,6 +308,22 @@ impl Control {
         // Each page is a walk through the whole table.
         let page = apart(move || page(&region, qname.as_deref(), cursor)).await?;
         Ok(Response::CachePage(page))
+    }
+
+    async fn dump_resolver(
+        &self,
+        name: &str,
+        subtree: bool,
+        cursor: u64,
+    ) -> Result<Response, Failure> {
+        let name = parse_name(name)?;
+        let cursor = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let stopping = || Failure::new(FailureCode::Unavailable, "the resolver is stopping");
+        let page = self.0.engine.dump(name, subtree, cursor).await;
+        let (lines, next) = page.ok_or_else(stopping)?;
+        // Records become text beside the runtime's only thread.
+        let page = apart(move || resolver_page::describe(&lines, next)).await?;
+        Ok(Response::ResolverPage(page))
     }
 
     async fn flush(&self, name: Option<String>, subtree: bool) -> Result<Response, Failure> {

@@ -10,10 +10,12 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use resolver::iterate::{
-    AnchorStatus, Config, Effect, Input, Outcome, Question, Resolver, Statistics,
+    AnchorStatus, CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver,
+    SnapshotError, Statistics,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use wire::query::Query;
 
 use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
@@ -32,6 +34,8 @@ const COMMANDS_MAX: usize = 8192;
 const EVENTS_MAX: usize = 4096;
 /// Commands taken at once.
 const BATCH_MAX: usize = 64;
+/// Times that sockets are read before a deadline counts as missed.
+const LATE_ROUNDS_MAX: usize = 8;
 /// A timer that is not due: long enough to cost nothing.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -44,12 +48,23 @@ const CLIENT_IPV6_BITS: u32 = 56;
 #[derive(Debug)]
 pub(crate) enum Command {
     Ask(Box<Asked>),
+    Refresh(Box<Query>),
     Statistics(oneshot::Sender<EngineStatistics>),
     Flush {
         name: Option<(Name, bool)>,
         done: oneshot::Sender<usize>,
     },
     With(Act),
+    Save {
+        saver: Box<Saver>,
+        done: oneshot::Sender<Slice>,
+    },
+    Dump {
+        name: Name,
+        subtree: bool,
+        cursor: usize,
+        done: oneshot::Sender<(Vec<CacheLine>, Option<usize>)>,
+    },
 }
 
 /// What to do with the resolver itself, at this time of its clock.
@@ -62,6 +77,16 @@ impl std::fmt::Debug for Act {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Act")
     }
+}
+
+/// A part of the cache, encoded.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// To go on with.
+    pub saver: Saver,
+    pub bytes: Vec<u8>,
+    /// Whether others follow.
+    pub more: bool,
 }
 
 /// Numbers of the engine at one moment.
@@ -106,10 +131,14 @@ impl EngineHandle {
             .try_send(Command::Ask(asked))
             .map_err(|error| match error.into_inner() {
                 Command::Ask(asked) => Overloaded(asked),
-                Command::Statistics(_) | Command::Flush { .. } | Command::With(_) => {
-                    unreachable!("what comes back is what was sent")
-                }
+                _ => unreachable!("what comes back is what was sent"),
             })
+    }
+
+    /// Tells of a query that a worker answers, and will soon have to ask. Dropped if there is too much
+    /// to do: then somebody waits when the answer has expired.
+    pub(crate) fn refresh(&self, query: Box<Query>) {
+        let _ = self.commands.try_send(Command::Refresh(query));
     }
 
     /// Numbers of this moment; zeros if the engine is gone.
@@ -146,6 +175,33 @@ impl EngineHandle {
             let _ = done.send(act(resolver, now_ms)); // Nobody waits any more: no harm.
         }));
         self.commands.send(Command::With(act)).await.ok()?;
+        result.await.ok()
+    }
+
+    /// The next slice of the cache; `None` if the engine is gone.
+    pub(crate) async fn save(&self, saver: Saver) -> Option<Slice> {
+        let (done, result) = oneshot::channel();
+        let saver = Box::new(saver);
+        let command = Command::Save { saver, done };
+        self.commands.send(command).await.ok()?;
+        result.await.ok()
+    }
+
+    /// A page of what the caches hold for a name; `None` if the engine is gone.
+    pub(crate) async fn dump(
+        &self,
+        name: Name,
+        subtree: bool,
+        cursor: usize,
+    ) -> Option<(Vec<CacheLine>, Option<usize>)> {
+        let (done, result) = oneshot::channel();
+        let command = Command::Dump {
+            name,
+            subtree,
+            cursor,
+            done,
+        };
+        self.commands.send(command).await.ok()?;
         result.await.ok()
     }
 }
@@ -209,6 +265,15 @@ impl Engine {
         )
     }
 
+    /// Takes back what was saved before a restart; gives the number of entries.
+    ///
+    /// # Errors
+    /// If it cannot be used; then nothing is kept of it.
+    pub(crate) fn restore(&mut self, saved: &[u8]) -> Result<usize, SnapshotError> {
+        let (now_ms, unix_secs) = (clock::now_ms(), clock::unix_secs());
+        self.resolver.restore(now_ms, unix_secs, saved)
+    }
+
     /// Runs until every handle is gone.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -217,7 +282,7 @@ impl Engine {
         loop {
             timer.as_mut().reset(self.deadline());
             tokio::select! {
-                () = &mut timer => self.step(Input::Tick),
+                () = &mut timer => self.on_time().await,
                 Some(event) = self.events.recv() => self.on_event(event),
                 count = self.commands.recv_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
@@ -237,6 +302,26 @@ impl Engine {
             None => IDLE,
         };
         Instant::now() + wait
+    }
+
+    /// A deadline has passed. Whatever has come by now is read first: under load it is we who are
+    /// late, and servers that answered in time must not count as silent. Bounded, since whoever
+    /// sends us much must not stop the clock.
+    async fn on_time(&mut self) {
+        for _ in 0..LATE_ROUNDS_MAX {
+            tokio::task::yield_now().await; // Sockets are polled, and their tasks run.
+            let mut count = 0;
+            while count < EVENTS_MAX
+                && let Ok(event) = self.events.try_recv()
+            {
+                self.on_event(event);
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        self.step(Input::Tick);
     }
 
     fn on_event(&mut self, event: Event) {
@@ -262,6 +347,11 @@ impl Engine {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Ask(asked) => self.on_ask(asked),
+            Command::Refresh(query) => {
+                if let Some(question) = question_of(&query, query.qname()) {
+                    self.step(Input::Refresh { question });
+                }
+            }
             Command::Statistics(done) => {
                 let upstreams = self.resolver.forwarders();
                 let upstreams = upstreams.map(|(address, healthy, round_trip_us)| UpstreamStatus {
@@ -284,6 +374,23 @@ impl Engine {
                 let _ = done.send(self.resolver.flush(name));
             }
             Command::With(Act(act)) => self.with(act),
+            Command::Save { mut saver, done } => {
+                let (now_ms, mut bytes) = (clock::now_ms(), Vec::new());
+                let more = self
+                    .resolver
+                    .save(now_ms, clock::unix_secs(), &mut saver, &mut bytes);
+                let saver = *saver;
+                let _ = done.send(Slice { saver, bytes, more });
+            }
+            Command::Dump {
+                name,
+                subtree,
+                cursor,
+                done,
+            } => {
+                let now_ms = clock::now_ms();
+                let _ = done.send(self.resolver.dump_page(now_ms, &name, subtree, cursor));
+            }
         }
     }
 
@@ -445,14 +552,12 @@ fn question(asked: &Asked) -> Option<Question> {
         .alias
         .as_ref()
         .map_or(query.qname(), |alias| &alias.target);
-    let mut question = Question::from_wire(
-        qname,
-        query.qtype,
-        query.qclass,
-        query.checking_disabled(),
-        query.dnssec_ok(),
-    )
-    .ok()?;
+    let mut question = question_of(query, qname)?;
     question.trace = asked.trace;
     Some(question)
+}
+
+fn question_of(query: &Query, qname: &[u8]) -> Option<Question> {
+    let (cd, dnssec_ok) = (query.checking_disabled(), query.dnssec_ok());
+    Question::from_wire(qname, query.qtype, query.qclass, cd, dnssec_ok).ok()
 }

@@ -10,12 +10,15 @@ use crate::responder::Via;
 /// TTL offsets of the most records that fit a message: eleven bytes each at least.
 const TTL_OFFSETS_BYTES: usize = 2 * 65_536 / 11;
 
+/// Flags that an answer must have as they were found, to be good for other clients too.
+const FLAGS_SHARED: u16 = flag::TC | flag::AD | flag::RCODE;
+
 /// What was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     /// Length of the message.
     pub(crate) bytes: usize,
-    /// All of it is there: no TC, no record left out.
+    /// All of it is there, as for any client: no TC, no record or reason left out, AD as it was found.
     pub(crate) whole: bool,
 }
 
@@ -65,10 +68,14 @@ impl Finisher {
                 let bytes = write_answer(out, query, &answer, Age::Fresh(0), limit);
                 let additional = u16::from_be_bytes([out[10], out[11]]);
                 let opt = u16::from(query.edns.is_some());
-                let cut = u16::from_be_bytes([out[2], out[3]]) & flag::TC != 0;
+                // A client that does not know AD gets none (RFC 6840 §5.7), others must.
+                let changed = (u16::from_be_bytes([out[2], out[3]]) ^ answer.flags) & FLAGS_SHARED;
+                let silent = answer.extended_error.is_some() && query.edns.is_none();
                 Written {
                     bytes,
-                    whole: !cut && additional == answer.counts[2].saturating_add(opt),
+                    whole: changed == 0
+                        && !silent
+                        && additional == answer.counts[2].saturating_add(opt),
                 }
             }
             Err(error) => {
@@ -88,5 +95,71 @@ fn limit_of(query: &Query, via: Via) -> u16 {
     match via {
         Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
         Via::Tcp => u16::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as Question, ResponseCode};
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    use hickory_proto::rr::{Name, RecordType};
+
+    use super::*;
+
+    const NAME: &str = "www.example.";
+
+    /// What was written for a client, and whether it is good for others.
+    fn finish(response: &Message, edns: bool, authentic_data: bool) -> (Message, bool) {
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        query.add_query(Question::query(
+            Name::from_ascii(NAME).unwrap(),
+            RecordType::A,
+        ));
+        query.metadata.authentic_data = authentic_data;
+        if edns {
+            query.set_edns(Edns::new());
+        }
+        let query = query.to_vec().unwrap();
+        let mut out = vec![0; 512];
+        out[..query.len()].copy_from_slice(&query);
+        let parsed = Query::parse(&query).unwrap();
+        let response = response.to_vec().unwrap();
+        let mut finisher = Finisher::default();
+        let written = finisher.write_over(&parsed, query.len(), &response, &mut out, Via::Udp);
+        let message = Message::from_vec(&out[..written.bytes]).unwrap();
+        (message, written.whole)
+    }
+
+    fn response(rcode: ResponseCode) -> Message {
+        let mut response = Message::new(0, MessageType::Response, OpCode::Query);
+        response.add_query(Question::query(
+            Name::from_ascii(NAME).unwrap(),
+            RecordType::A,
+        ));
+        response.metadata.response_code = rcode;
+        response
+    }
+
+    #[test]
+    fn an_authentic_answer_for_a_client_without_ad_is_not_for_the_others() {
+        let mut response = response(ResponseCode::NXDomain);
+        assert!(finish(&response, true, false).1);
+        response.metadata.authentic_data = true;
+        let (sent, whole) = finish(&response, true, false);
+        assert_eq!((sent.metadata.authentic_data, whole), (false, false));
+        let (sent, whole) = finish(&response, true, true);
+        assert_eq!((sent.metadata.authentic_data, whole), (true, true));
+    }
+
+    #[test]
+    fn a_failure_for_a_client_without_edns_has_no_reason_and_is_not_for_the_others() {
+        let mut response = response(ResponseCode::ServFail);
+        assert!(finish(&response, false, false).1);
+        let mut edns = Edns::new();
+        edns.options_mut()
+            .insert(EdnsOption::Unknown(15, vec![0, 6]));
+        response.set_edns(edns);
+        assert!(!finish(&response, false, false).1);
+        assert!(finish(&response, true, false).1);
     }
 }

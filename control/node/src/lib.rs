@@ -46,6 +46,10 @@ mod finish;
 
 mod engine;
 
+mod saved_cache;
+
+mod resolver_page;
+
 mod compose;
 
 mod upstream;

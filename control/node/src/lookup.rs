@@ -173,7 +173,7 @@ fn extended_errors(answer: &Message) -> Vec<u16> {
     options.filter_map(code).collect()
 }
 
-fn record_text(record: &Record) -> RecordText {
+pub(crate) fn record_text(record: &Record) -> RecordText {
     RecordText {
         name: record.name.to_ascii(),
         ttl_secs: record.ttl,
@@ -187,6 +187,7 @@ fn step(event: &TraceEvent, started_us: u64) -> TraceStep {
     let indent = "  ".repeat(usize::from(event.depth));
     let text = match &event.kind {
         TraceKind::CacheHit { name, rtype } => format!("cache {name} {rtype}"),
+        TraceKind::Proven { name, rtype } => format!("proven {name} {rtype}"),
         TraceKind::Zone {
             zone,
             addresses,

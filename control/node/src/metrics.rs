@@ -334,6 +334,12 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.cache_hits,
     ),
     (
+        "nexus_resolver_cache_misses_total",
+        "Questions that no cache answered at once.",
+        Kind::Counter,
+        |engine| engine.resolver.cache_misses,
+    ),
+    (
         "nexus_resolver_coalesced_total",
         "Questions that joined a resolution under way.",
         Kind::Counter,
@@ -514,6 +520,42 @@ const ENGINE_ROWS: &[Row] = &[
         |engine| engine.resolver.cache_evictions,
     ),
     (
+        "nexus_resolver_prefetches_total",
+        "Names resolved anew before they expired.",
+        Kind::Counter,
+        |engine| engine.resolver.prefetches,
+    ),
+    (
+        "nexus_resolver_aggressive_total",
+        "Answers made of what was proven for other names (RFC 8198).",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive,
+    ),
+    (
+        "nexus_resolver_aggressive_insertions_total",
+        "Proven denials and wildcards put into their index.",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive_insertions,
+    ),
+    (
+        "nexus_resolver_aggressive_evictions_total",
+        "Proven denials, wildcards and whole zones of them removed for room.",
+        Kind::Counter,
+        |engine| engine.resolver.aggressive_evictions,
+    ),
+    (
+        "nexus_resolver_aggressive_zones",
+        "Zones of which proven denials are kept.",
+        Kind::Gauge,
+        |engine| engine.resolver.aggressive_zones,
+    ),
+    (
+        "nexus_resolver_aggressive_bytes",
+        "Bytes that proven denials and wildcards take.",
+        Kind::Gauge,
+        |engine| engine.resolver.aggressive_bytes,
+    ),
+    (
         "nexus_resolver_waiting_questions",
         "Questions that wait inside the resolver.",
         Kind::Gauge,
@@ -560,6 +602,18 @@ const ENGINE_ROWS: &[Row] = &[
         "Zones that count as unsigned on purpose (RFC 7646).",
         Kind::Gauge,
         |engine| engine.negative_anchors,
+    ),
+    (
+        "nexus_resolver_failure_insertions_total",
+        "Failures put into the failure cache.",
+        Kind::Counter,
+        |engine| engine.resolver.failure_insertions,
+    ),
+    (
+        "nexus_resolver_failure_evictions_total",
+        "Failures removed from the failure cache for room.",
+        Kind::Counter,
+        |engine| engine.resolver.failure_evictions,
     ),
     (
         "nexus_resolver_upstream_sockets",

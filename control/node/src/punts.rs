@@ -1,5 +1,6 @@
 //! Control's side of the shared memory: punts in, replies and table entries out.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -230,6 +231,14 @@ impl Punts {
                 return true;
             }
         };
+        if punt.transport == exchange::Transport::Refresh {
+            self.counters.refreshes.increment();
+            let mut query = wire::query::Query::empty();
+            if query.parse_into(punt.message).is_ok() {
+                self.engine.refresh(Box::new(query));
+            }
+            return true;
+        }
         self.counters.queries_punt.increment();
         if now_ms
             .saturating_mul(1_000)
@@ -248,22 +257,8 @@ impl Punts {
         match responder.respond(&mut self.buffer[..], bytes, client, Via::Udp) {
             Verdict::Silent => {}
             Verdict::Answer { bytes, keep } => {
-                let permission = responder.permit_answer(&self.buffer[..bytes], client);
-                if permission == Permission::Send {
-                    self.log(responder, tapped.as_ref(), bytes);
-                }
-                // What this client does not get is still of use to others.
-                let reply = permission != Permission::Send
-                    || self.reply(worker, &template, bytes, keep.as_ref());
-                if let (true, Some(keep), Some(query)) =
-                    (reply, keep.filter(|keep| keep.table), responder.query())
-                {
-                    self.insert(Source::Buffer(bytes), &keep, query);
-                }
-                if let (Permission::Slip, Some(query)) = (permission, responder.query()) {
-                    let bytes = self.reply_cut(worker, &template, query);
-                    self.log(responder, tapped.as_ref(), bytes);
-                }
+                let origin = (worker, &template);
+                self.answer(origin, client, (bytes, keep), tapped.as_ref(), responder);
             }
             Verdict::Resolve(resolve) => {
                 let number = attachment.number;
@@ -287,6 +282,33 @@ impl Punts {
             Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
         }
         true
+    }
+
+    /// Sends the answer at the front of the buffer as far as this client may have it, and keeps it for all.
+    fn answer(
+        &mut self,
+        (worker, template): (usize, &Template),
+        client: IpAddr,
+        (bytes, keep): (usize, Option<Keep>),
+        tapped: Option<&Tapped>,
+        responder: &mut Responder,
+    ) {
+        let permission = responder.permit_answer(&self.buffer[..bytes], client);
+        if permission == Permission::Send {
+            self.log(responder, tapped, bytes);
+        }
+        // What this client does not get is still of use to others.
+        let reply =
+            permission != Permission::Send || self.reply(worker, template, bytes, keep.as_ref());
+        if let (true, Some(keep), Some(query)) =
+            (reply, keep.filter(|keep| keep.table), responder.query())
+        {
+            self.insert(Source::Buffer(bytes), &keep, query);
+        }
+        if let (Permission::Slip, Some(query)) = (permission, responder.query()) {
+            let bytes = self.reply_cut(worker, template, query);
+            self.log(responder, tapped, bytes);
+        }
     }
 
     /// Sends an answer of the engine, and keeps it for all workers.

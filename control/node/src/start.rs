@@ -36,6 +36,7 @@ use crate::listen_tcp::TcpService;
 use crate::lookup::Lookups;
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
+use crate::saved_cache::SavedCache;
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
 
@@ -131,6 +132,7 @@ struct Tasks {
     engine: Engine,
     trust_writer: Option<TrustWriter>,
     dnstap: Option<DnstapWriter>,
+    saved_cache: Option<SavedCache>,
     control: Control,
     admin: AdminServer,
     http: std::net::TcpListener,
@@ -194,6 +196,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         engine,
         trust_writer,
         dnstap,
+        saved_cache: saved_cache(config),
         control,
         admin,
         http,
@@ -352,6 +355,9 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
+        if let Some(saved_cache) = self.saved_cache.clone() {
+            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
+        }
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
         // So that the query log has its end.
@@ -359,6 +365,9 @@ impl Tasks {
             && let Ok(Ok(Err(error))) = tokio::time::timeout(FAREWELL, dnstap).await
         {
             tracing::error!(%error, "the query log");
+        }
+        if let Some(saved_cache) = &self.saved_cache {
+            saved_cache.save_at_stop(self.control.engine()).await;
         }
         // So that the socket's file is gone when we are.
         if let Ok(Err(error)) = admin.await {
@@ -448,7 +457,11 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;
-    Ok(Engine::new(resolver, seed, time, sockets_max, front))
+    let (mut engine, handle) = Engine::new(resolver, seed, time, sockets_max, front);
+    if let Some(saved_cache) = saved_cache(config) {
+        saved_cache.restore(&mut engine);
+    }
+    Ok((engine, handle))
 }
 
 /// Gives the engine what was kept of trust; gives the work of keeping it, if anchors roll over.
@@ -530,11 +543,15 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
         to.validation = Some(validation(from)?);
         to.trust_anchor_roll_over = from.trust_anchor_roll_over;
     }
+    to.aggressive_nsec = from.aggressive_nsec;
+    to.prefetch = from.prefetch;
     to.cache_bytes_max = usize::try_from(from.cache_bytes).unwrap_or(usize::MAX);
     to.ttl_min_secs = from.ttl.min_secs;
     to.ttl_max_secs = from.ttl.max_secs;
     to.negative_ttl_max_secs = from.ttl.negative_max_secs;
-    to.stale_max_secs = config.dataplane.stale_max_secs;
+    to.stale_max_secs = from.stale.max_secs;
+    to.stale_client_timeout_ms = from.stale.client_timeout_ms;
+    to.stale_ttl_secs = from.stale.ttl_secs;
     to.qname_minimisation = match from.qname_minimisation {
         config::QnameMinimisation::Off => iterate::QnameMinimisation::Off,
         config::QnameMinimisation::Relaxed => iterate::QnameMinimisation::Relaxed,
@@ -546,6 +563,13 @@ fn resolver_config(config: &Config) -> Result<iterate::Config, StartError> {
     to.limits.exchanges_max = from.upstream_sockets_max as usize;
     to.limits.wall_ms_max = from.timeouts.question_ms;
     Ok(to)
+}
+
+fn saved_cache(config: &Config) -> Option<SavedCache> {
+    // As it is written, a cache takes less room than in memory.
+    let bytes_max = config.resolver.cache_bytes.saturating_mul(2);
+    let folder = &config.node.data_dir;
+    (config.resolver.save_cache).then(|| SavedCache::new(folder, bytes_max))
 }
 
 fn validation(from: &config::Resolver) -> Result<iterate::Validation, StartError> {

@@ -36,6 +36,17 @@ const FLAG_LOCAL_V4: u8 = 2;
 pub enum Transport {
     /// DNS in one UDP datagram.
     Udp = 1,
+    /// A copy of a query that the worker has answered from its cache, out of an answer that will soon
+    /// expire: control resolves it anew, and answers nothing.
+    Refresh = 2,
+}
+
+impl Transport {
+    fn parse(kind: u8) -> Option<Self> {
+        [Self::Udp, Self::Refresh]
+            .into_iter()
+            .find(|transport| *transport as u8 == kind)
+    }
 }
 
 /// A query on its way to control.
@@ -60,9 +71,7 @@ impl<'a> Punt<'a> {
     /// Reads the bytes of a slot after its sequence number. They may hold anything.
     pub fn parse(slot: &'a [u8]) -> Result<Self, SlotError> {
         let fields = Fields::parse(slot)?;
-        if fields.kind != Transport::Udp as u8 {
-            return Err(SlotError::Kind(fields.kind));
-        }
+        let transport = Transport::parse(fields.kind).ok_or(SlotError::Kind(fields.kind))?;
         if fields.flags & !(FLAG_CLIENT_V4 | FLAG_LOCAL_V4) != 0 {
             return Err(SlotError::Kind(fields.flags));
         }
@@ -78,7 +87,7 @@ impl<'a> Punt<'a> {
         let client = address(array(fixed, 16), client_v4, array(fixed, 48), scope);
         let local = address(array(fixed, 32), local_v4, array(fixed, 50), scope);
         Ok(Self {
-            transport: Transport::Udp,
+            transport,
             client,
             local,
             received_us: u64::from_le_bytes(array(fixed, 8)),

@@ -77,13 +77,13 @@ fn punt_arrives_as_it_was_pushed_with_the_longest_message_and_template() {
         "[2001:db8::1]:53".parse().unwrap(),
         scoped,
     ] {
-        for (headers, message) in [
-            (&headers[..], &message[..]),
-            (&[], &[7]),
-            (&headers[..9], &[]),
+        for (headers, message, transport) in [
+            (&headers[..], &message[..], Transport::Udp),
+            (&[], &[7], Transport::Refresh),
+            (&headers[..9], &[], Transport::Udp),
         ] {
             let punt = Punt {
-                transport: Transport::Udp,
+                transport,
                 client,
                 local: "[::ffff:192.0.2.53]:53".parse().unwrap(),
                 received_us: u64::MAX - 1,

@@ -15,6 +15,7 @@ use wire::rcode;
 use crate::clock::Now;
 use crate::gate::{Failure, Gate};
 use crate::limiter::Limiter;
+use crate::refresh::Refreshes;
 use crate::tally::Tally;
 
 /// Extended DNS Error "Not Ready" (RFC 8914 §4.15): control is away.
@@ -51,6 +52,8 @@ pub struct Sources {
     pub generations: Generations,
     /// The way to control.
     pub punts: PuntProducer,
+    /// Answers that control was told will soon expire.
+    pub refreshes: Refreshes,
     /// Misses a client may have.
     pub limiter: Limiter,
     /// Cookies, and responses that a client network may have.
@@ -184,6 +187,16 @@ impl Sources {
         let now = situation.now.seconds();
         match self.cache.get(item.slot, &key, now, &self.generations) {
             Lookup::Fresh(entry, age_secs) if may_have(&self.allow, &entry, port, index) => {
+                if Refreshes::is_due(&entry, age_secs)
+                    && situation.control_alive
+                    && self.refreshes.claim(
+                        item.hash,
+                        entry.stored_at(),
+                        situation.now.milliseconds(),
+                    )
+                {
+                    send_refresh(&mut self.punts, port, index, situation);
+                }
                 let aged = (&entry.answer(), Age::Fresh(age_secs));
                 let gate = &mut self.gate;
                 if gate.answer(port, index, query, aged, situation, tally) {
@@ -284,6 +297,26 @@ impl Sources {
             Err(_) => tally.drops_punt_full += 1,
         }
     }
+}
+
+/// Gives control a copy of a query, before its answer is written over it. No room is no harm.
+#[cold]
+fn send_refresh<P: Port>(
+    punts: &mut PuntProducer,
+    port: &mut P,
+    index: usize,
+    situation: Situation,
+) {
+    let source = port.source(index);
+    let copy = Punt {
+        transport: Transport::Refresh,
+        client: source.client,
+        local: source.local,
+        received_us: situation.now.nanoseconds / 1000,
+        headers: &[],
+        message: port.message(index),
+    };
+    let _ = punts.push(&copy);
 }
 
 /// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow`. Others

@@ -19,4 +19,5 @@ pub mod worker;
 pub mod clock;
 pub mod limiter;
 pub mod privileges;
+pub mod refresh;
 pub mod tally;

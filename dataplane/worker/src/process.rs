@@ -24,6 +24,7 @@ use crate::gate::Gate;
 use crate::limiter::Limiter;
 use crate::mode::{self, Lanes, Opened};
 use crate::privileges;
+use crate::refresh::Refreshes;
 use crate::replies::Replies;
 use crate::steering::Steering;
 use crate::worker::{Parts, Worker};
@@ -286,6 +287,7 @@ impl Starter<'_> {
         let mut cache = cache::Cache::with_bytes(usize::try_from(dataplane.cache_bytes)?);
         cache.set_stale_secs_max(dataplane.stale_max_secs);
         let desk = Desk::new(Sources {
+            refreshes: Refreshes::default(),
             cache,
             hasher: cache::Hasher::new(k0, k1),
             table: self.region.table(),

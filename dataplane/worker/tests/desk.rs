@@ -10,13 +10,14 @@ mod gate;
 
 use cache::{Cache, Hasher};
 use config::Networks;
-use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta};
+use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta, Transport};
 use guard::{Cookies, Limits, Prefixes, Secrets};
 use support::MemoryPort;
 use worker::batch::{Desk, Situation, Sources};
 use worker::clock::Now;
 use worker::gate::Gate;
 use worker::limiter::Limiter;
+use worker::refresh::Refreshes;
 use worker::replies::Replies;
 use worker::tally::Tally;
 
@@ -73,6 +74,7 @@ impl Bench {
         let mut cache = Cache::with_bytes(1 << 20);
         cache.set_stale_secs_max(STALE_SECS);
         let desk = Desk::new(Sources {
+            refreshes: Refreshes::default(),
             cache,
             hasher: Hasher::new(k0, k1),
             table: region.table(),
@@ -500,11 +502,79 @@ fn replies_that_make_no_sense_are_counted_and_do_no_harm() {
     assert_eq!(bench.tally.drops_tx_full, 1);
 }
 
+/// Resolved data, for whom all may ask here.
+fn fill(bench: &mut Bench, zone: u32, ttl: u32) -> Vec<u8> {
+    let asked = query(1, "resolved.example");
+    let meta = ReplyMeta {
+        zone,
+        ..bench.meta(ttl, 1)
+    };
+    let message = response(&asked, ttl);
+    bench.reply(&Reply::Fill {
+        message: &message,
+        meta,
+    });
+    asked
+}
+
+/// Asks as a client that may have resolved data; it must be answered. Gives the copy that control
+/// got, if it did.
+fn hit(bench: &mut Bench, asked: &[u8]) -> Option<Vec<u8>> {
+    bench.port.ask("10.1.2.3:77", asked);
+    assert_eq!(bench.round().len(), 1);
+    let punt = bench.control.punts[0].pop()?.unwrap();
+    assert_eq!(
+        (punt.transport, punt.headers),
+        (Transport::Refresh, &[][..])
+    );
+    Some(punt.message.to_vec())
+}
+
+#[test]
+fn control_hears_once_of_an_answer_in_use_that_will_soon_expire() {
+    let mut bench = Bench::new();
+    let asked = fill(&mut bench, 0, 100);
+    bench.pass(90);
+    assert_eq!(hit(&mut bench, &asked), None, "ten seconds are left");
+    bench.pass(1);
+    assert_eq!(hit(&mut bench, &asked), Some(asked.clone()));
+    bench.pass(1);
+    assert_eq!(hit(&mut bench, &asked), None, "once");
+    assert_eq!((bench.tally.punts, bench.tally.answers_cache), (0, 3));
+    let asked = fill(&mut bench, 0, 100);
+    bench.pass(95);
+    assert!(
+        hit(&mut bench, &asked).is_some(),
+        "its successor is another"
+    );
+}
+
+#[test]
+fn control_does_not_hear_of_zones_and_short_lives_nor_when_it_is_away() {
+    let mut bench = Bench::new();
+    let asked = fill(&mut bench, 3, 100);
+    bench.pass(95);
+    assert_eq!(
+        hit(&mut bench, &asked),
+        None,
+        "zones do not expire upstream"
+    );
+    let asked = fill(&mut bench, 0, 9);
+    bench.pass(8);
+    assert_eq!(hit(&mut bench, &asked), None);
+    let asked = fill(&mut bench, 0, 100);
+    bench.pass(95);
+    bench.control_alive = false;
+    assert_eq!(hit(&mut bench, &asked), None);
+}
+
 #[test]
 fn hits_misses_errors_and_fills_allocate_nothing() {
     use port::Port as _;
     let mut bench = Bench::new();
     bench.learn(&query(1, "www.example"), 300);
+    let expiring = fill(&mut bench, 0, 100);
+    bench.pass(95);
     let (known, unknown) = (query(2, "www.example"), query(3, "other.example"));
     let malformed = &known[..known.len() - 1];
     let limits = Limits {
@@ -515,7 +585,8 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     bench.desk.sources.gate = Gate::new(cookies, false, &limits, Networks::default(), 1);
     let with_cookie = with_cookie(query(2, "www.example"), &[7; 24]);
     let messages = [&known, &unknown, malformed, with_cookie.as_slice()];
-    for message in messages.into_iter().cycle().take(64) {
+    bench.port.ask("10.1.2.3:77", &expiring);
+    for message in messages.into_iter().cycle().take(63) {
         bench.port.ask(CLIENT, message);
     }
     let fill = Reply::Fill {
@@ -536,9 +607,13 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     });
     assert_eq!(allocations.count_total, 0);
     let tally = bench.tally;
-    assert_eq!((tally.answers_cache, tally.errors_formerr), (32, 16));
-    assert_eq!((tally.punts, tally.replies), (1 + 16, 2));
-    assert_eq!(tally.cookies_invalid, 16);
+    assert_eq!((tally.answers_cache, tally.errors_formerr), (1 + 31, 16));
+    assert_eq!((tally.punts, tally.replies), (1 + 16, 3));
+    assert_eq!(tally.cookies_invalid, 15);
+    let first = bench.control.punts[0]
+        .pop()
+        .map(|punt| punt.unwrap().transport);
+    assert_eq!(first, Some(Transport::Refresh));
 }
 
 /// The message with an OPT record of these options.

@@ -1,4 +1,4 @@
-//! `nexus cache`: the shared answer table.
+//! `nexus cache`: the shared answer table and the resolver's caches.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use super::{CacheDump, CacheFlush};
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// Look into the answer table that both planes share, or empty it.
+/// Look into the caches of both planes, or empty them.
 #[derive(Debug, clap::Subcommand)]
 #[expect(
     missing_docs,

@@ -6,8 +6,8 @@ use crate::support::{Fake, Line, Place, refusal};
 use cli::exit::Exit;
 use node::admin::{
     CacheEntry, CachePage, FailureCode, LatencyBucket, Lookup, LookupSource, NegativeAnchorStatus,
-    RecordText, Request, Response, Stats, TraceStep, TrustAnchorStatus, WorkerStats, ZoneReloaded,
-    ZoneStatus,
+    RecordText, Request, ResolverEntry, ResolverPage, Response, Stats, TraceStep,
+    TrustAnchorStatus, WorkerStats, ZoneReloaded, ZoneStatus,
 };
 use serde_json::Value;
 
@@ -215,12 +215,109 @@ fn cache_dump_as_json_is_one_entry_a_line() {
         entries: vec![entry("a.", 1, false); 2],
         next_cursor: None,
     };
-    let fake = Fake::new(vec![Response::CachePage(page).into()]);
+    let none = Response::ResolverPage(ResolverPage::default());
+    let fake = Fake::new(vec![Response::CachePage(page).into(), none.into()]);
     let (_, text) = fake.output(&["cache", "dump", "a", "--json"]);
     let lines = json_lines(&text);
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["type"], "A");
     assert_eq!(lines[0]["ttl_secs"], 1);
+}
+
+fn held(name: &str, origin: &str, records: Vec<RecordText>) -> ResolverEntry {
+    ResolverEntry {
+        name: name.to_owned(),
+        record_type: "A".to_owned(),
+        origin: origin.to_owned(),
+        rcode: "NOERROR".to_owned(),
+        negative: records.is_empty(),
+        trust: "auth-answer".to_owned(),
+        security: "secure".to_owned(),
+        ttl_secs: 30,
+        reason: None,
+        records,
+    }
+}
+
+#[test]
+fn cache_dump_of_a_name_goes_on_with_what_the_resolver_holds() {
+    let records = vec![
+        record("a.example.", "192.0.2.1"),
+        record("a.example.", "192.0.2.2"),
+    ];
+    let first = ResolverPage {
+        entries: vec![held("a.example.", "answer", records)],
+        next_cursor: Some(9),
+    };
+    let failed = ResolverEntry {
+        rcode: "SERVFAIL".to_owned(),
+        reason: Some("no server of example. answers".to_owned()),
+        ttl_secs: 0,
+        ..held("b.a.example.", "failure", Vec::new())
+    };
+    let last = ResolverPage {
+        entries: vec![failed, held("c.a.example.", "proven", Vec::new())],
+        next_cursor: None,
+    };
+    let table = CachePage {
+        entries: vec![
+            entry("www.a.example.", 30, false),
+            entry("A.example.", 30, false),
+            entry("other-a.example.", 30, false),
+            entry("x\\.a.example.", 30, false),
+        ],
+        next_cursor: None,
+    };
+    let fake = Fake::new(vec![
+        Response::CachePage(table).into(),
+        Response::ResolverPage(first).into(),
+        Response::ResolverPage(last).into(),
+    ]);
+    let (exit, text) = fake.output(&["cache", "dump", "a.example", "--subtree"]);
+    assert_eq!(exit, Exit::Success);
+    assert!(text.contains("2 entries\n\nNAME"), "{text}");
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.is_empty()).collect();
+    assert!(
+        lines[2].ends_with("answer   NOERROR   auth-answer  secure     30  192.0.2.1"),
+        "{text}"
+    );
+    assert_eq!(lines[3].trim(), "192.0.2.2");
+    assert!(
+        lines[4].ends_with("stale  no server of example. answers"),
+        "{text}"
+    );
+    assert!(lines[5].ends_with("30  no such data"), "{text}");
+    assert_eq!(lines[6], "3 entries of the resolver");
+    let asked = |cursor| Request::ResolverDump {
+        name: "a.example".to_owned(),
+        subtree: true,
+        cursor,
+    };
+    let table = Request::CacheDump {
+        name: None,
+        cursor: 0,
+    };
+    assert_eq!(fake.requests(), [table, asked(0), asked(9)]);
+}
+
+#[test]
+fn cache_dump_of_a_name_without_a_dataplane_shows_the_resolver_alone() {
+    let page = ResolverPage {
+        entries: vec![held("a.", "answer", vec![record("a.", "192.0.2.1")])],
+        next_cursor: None,
+    };
+    let fake = Fake::new(vec![
+        refusal(FailureCode::Unavailable, "no dataplane is attached"),
+        Response::ResolverPage(page).into(),
+    ]);
+    let (exit, text) = fake.output(&["cache", "dump", "a", "--json"]);
+    assert_eq!(exit, Exit::Success);
+    let lines = json_lines(&text);
+    assert_eq!(
+        (lines.len(), &lines[0]["origin"]),
+        (1, &Value::from("answer"))
+    );
+    assert_eq!(lines[0]["records"][0]["data"], "192.0.2.1");
 }
 
 #[test]

@@ -361,3 +361,29 @@ fn query_log_over_a_socket_is_taken_over_with_what_it_logs() {
     assert_eq!(entry(&entries, "dnstap")["outcome"], "default");
     assert_eq!(config.dnstap.socket, None);
 }
+
+#[test]
+fn expired_answers_and_fetching_ahead_are_taken_over() {
+    let place = Place::new();
+    let text = "server:
+  serve-expired: yes
+  serve-expired-ttl: 3600
+  serve-expired-reply-ttl: 10
+  serve-expired-client-timeout: 0
+  prefetch: no
+  aggressive-nsec: no
+";
+    let (exit, entries, config) = migrate(&place, text);
+    assert_eq!(exit, Exit::Success, "{entries:?}");
+    let (resolver, stale) = (&config.resolver, config.resolver.stale);
+    assert_eq!(
+        (stale.max_secs, stale.ttl_secs, stale.client_timeout_ms),
+        (3600, 10, 1)
+    );
+    assert!(!resolver.prefetch && !resolver.aggressive_nsec);
+    let (_, _, config) = migrate(
+        &place,
+        "server:\n serve-expired: no\n serve-expired-ttl: 60\n",
+    );
+    assert_eq!(config.resolver.stale.max_secs, 0);
+}

@@ -20,6 +20,11 @@ fn requests() -> Vec<Request> {
             name: name(),
             cursor: u64::MAX,
         },
+        Request::ResolverDump {
+            name: "www.example.com.".into(),
+            subtree: true,
+            cursor: 7,
+        },
         Request::CacheFlush {
             name: name(),
             subtree: true,
@@ -193,6 +198,21 @@ fn replies() -> Vec<Reply> {
         Reply::Ok(Response::CachePage(CachePage {
             entries: vec![entry],
             next_cursor: Some(9),
+        })),
+        Reply::Ok(Response::ResolverPage(ResolverPage {
+            entries: vec![ResolverEntry {
+                name: "a.".into(),
+                record_type: "A".into(),
+                origin: "failure".into(),
+                rcode: "SERVFAIL".into(),
+                negative: true,
+                trust: String::new(),
+                security: String::new(),
+                ttl_secs: 5,
+                reason: Some("no server of . answers".into()),
+                records: vec![record()],
+            }],
+            next_cursor: Some(3),
         })),
         Reply::Ok(Response::CacheFlushed {
             entries: 2,

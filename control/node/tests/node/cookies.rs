@@ -11,7 +11,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use wire::query::Query;
 
 use crate::common::{Node, PATIENCE, data, query, rcode, with_edns};
-use crate::punting::both;
+use crate::dataplane::both;
 use crate::resolving::Upstream;
 
 const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
@@ -179,7 +179,7 @@ fn planes_take_each_others_cookies_and_answers_through_workers_carry_them() {
 fn cookie_from_before_a_dataplane_came_still_holds() {
     let mut node = Node::start(&format!("{ZONES}\nresolver, cookies: {{require: true}}"));
     let cookie = learned(&node.ask(&www(CLIENT_COOKIE)));
-    let dataplane = crate::punting::Dataplane::start(&node.path("dataplane.sock"), Vec::new());
+    let dataplane = crate::dataplane::Dataplane::start(&node.path("dataplane.sock"), Vec::new());
     dataplane.wait_for_control();
     let client = IpAddr::V4(node.address);
     // The event comes when control was welcomed, which is before it has taken everything over.

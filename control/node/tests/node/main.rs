@@ -22,10 +22,13 @@ mod refusing_to_start;
 
 mod resolving;
 
+mod caching;
+
 mod following;
 
 mod logging;
 
 mod observing;
 
+mod dataplane;
 mod punting;

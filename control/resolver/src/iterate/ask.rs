@@ -25,13 +25,9 @@ impl Resolver {
             effects.push(Effect::Done { ticket, outcome });
             return;
         }
+        self.counters.cache_misses += 1;
         let key = self.key(question);
         let (dnssec_ok, trace) = (question.dnssec_ok, question.trace);
-        let waiter = Waiter::Client {
-            ticket,
-            dnssec_ok,
-            trace,
-        };
         let existing = self.tasks.find(&key);
         let full = |resolver: &Self| {
             let limits = &resolver.config.limits;
@@ -61,13 +57,23 @@ impl Resolver {
             self.begin(now_ms, key)
         };
         self.adopt(now_ms, id);
+        let stale_due_ms = self.stale_due_ms(now_ms, id);
         let task = self
             .tasks
             .get_mut(id)
             .expect("between steps every task is in its table");
-        task.waiters.push(waiter);
+        task.waiters.push(Waiter::Client {
+            ticket,
+            dnssec_ok,
+            trace,
+            stale_due_ms,
+        });
         if trace && task.trace.is_none() {
             task.trace = Some(Vec::new());
+        }
+        if let Some(due_ms) = stale_due_ms {
+            self.stale_deadlines.insert((due_ms, id, ticket));
+            self.serve_overdue(now_ms, effects);
         }
     }
 
@@ -128,11 +134,19 @@ impl Resolver {
             outcome.add_extended_error(extended_error::NOT_SUPPORTED, text.to_owned());
             return Some(outcome);
         }
-        if let Some(mut outcome) = self.lookup_cache(now_ms, question) {
+        let key = self.key(question);
+        self.cache.take_due();
+        let before = self.counters.aggressive;
+        if let Some(resolution) = self.cached(now_ms, &key) {
             self.counters.cache_hits += 1;
+            if self.cache.take_due() {
+                self.prefetch(now_ms, &key);
+            }
+            let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
+            self.explain(now_ms, &resolution, &mut outcome);
             if question.trace {
-                let (name, rtype) = (question.qname.clone(), question.qtype);
-                let kind = TraceKind::CacheHit { name, rtype };
+                let proven = self.counters.aggressive > before;
+                let kind = TraceKind::cache_hit(&key.name, question.qtype, proven);
                 outcome.trace = Some(vec![TraceEvent {
                     at_ms: now_ms,
                     depth: 0,
@@ -141,7 +155,6 @@ impl Resolver {
             }
             return Some(outcome);
         }
-        let key = self.key(question);
         let (before, left_secs) = self.failures.find(now_ms, &key)?;
         // What is bogus says so each time; of the rest, that it was not tried again is news.
         let code = match before.code {
@@ -180,22 +193,12 @@ impl Resolver {
         failure: &Failure,
         dnssec_ok: bool,
     ) -> Outcome {
-        let aliases_max = self.config.limits.aliases_max;
-        let stale = self.cache.assemble(now_ms, key, true, aliases_max);
-        let Some(resolution) = stale.filter(|found| self.may_give(key, found)) else {
-            self.counters.failures += 1;
-            let mut outcome = Outcome::empty(ResponseCode::ServFail);
-            outcome.add_extended_error(failure.code, failure.text.clone());
+        if let Some(outcome) = self.answer_stale(now_ms, key, &failure.text, dnssec_ok) {
             return outcome;
-        };
-        self.counters.stale_answers += 1;
-        let mut outcome = Outcome::of(&resolution, key.rtype, dnssec_ok);
-        let code = match resolution.rcode {
-            ResponseCode::NXDomain => extended_error::STALE_NXDOMAIN,
-            _ => extended_error::STALE_ANSWER,
-        };
-        outcome.add_extended_error(code, failure.text.clone());
-        self.explain(now_ms, &resolution, &mut outcome);
+        }
+        self.counters.failures += 1;
+        let mut outcome = Outcome::empty(ResponseCode::ServFail);
+        outcome.add_extended_error(failure.code, failure.text.clone());
         outcome
     }
 }

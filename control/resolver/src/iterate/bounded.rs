@@ -166,6 +166,22 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         }
     }
 
+    /// Every entry, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let slots = self.slots.iter().flatten();
+        slots.map(|slot| (&slot.key, &slot.value))
+    }
+
+    /// Gives one slot to `visit`, if it is in use, and moves `*cursor` to the next. False after the
+    /// last.
+    pub(super) fn visit(&self, cursor: &mut usize, visit: impl FnOnce(&K, &V)) -> bool {
+        if let Some(Some(slot)) = self.slots.get(*cursor) {
+            visit(&slot.key, &slot.value);
+        }
+        *cursor += 1;
+        *cursor < self.slots.len()
+    }
+
     fn retain_slot(&mut self, at: usize, keep: &mut impl FnMut(&K, &mut V) -> Option<usize>) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else {
             return;

@@ -16,6 +16,8 @@ const ENTRIES_PER_NAME_MAX: usize = 64;
 const NODE_BYTES: usize = 160;
 /// Allocator overhead of one entry's content.
 const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Content>() + 48;
+/// What lives shorter than this, in milliseconds, is not refreshed before it expires.
+const REFRESH_LIFE_MS_MIN: u64 = 10_000;
 /// Names looked at in one sweep for what has expired.
 const SWEEP_NAMES_MAX: usize = 32;
 
@@ -26,6 +28,7 @@ pub(super) struct Lifetimes {
     pub(super) ttl_max_secs: u32,
     pub(super) negative_ttl_max_secs: u32,
     pub(super) stale_max_secs: u32,
+    pub(super) stale_ttl_secs: u32,
 }
 
 /// Who said something, and how far that is to be believed.
@@ -50,6 +53,17 @@ pub(super) enum Kind {
 /// The type under which NXDOMAIN is kept; no record can have it.
 pub(super) const NXDOMAIN: RecordType = RecordType::ZERO;
 
+/// What of an entry outlives a restart.
+#[derive(Clone, Debug)]
+pub(super) struct Saved {
+    pub(super) rtype: RecordType,
+    pub(super) unchecked: bool,
+    pub(super) kind: Kind,
+    pub(super) trust: Trust,
+    pub(super) content: Arc<Content>,
+    pub(super) proof: Arc<[RrSet]>,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     rtype: RecordType,
@@ -57,6 +71,8 @@ struct Entry {
     unchecked: bool,
     kind: Kind,
     trust: Trust,
+    /// When it came.
+    since_ms: u64,
     expires_ms: u64,
     security: Security,
     content: Arc<Content>,
@@ -69,6 +85,15 @@ impl Entry {
     /// answer past its TTL must survive them to be served stale.
     fn is_answer(&self) -> bool {
         self.trust >= Trust::Answer
+    }
+
+    /// Whether it is in the last tenth of its life, and that is long enough to do something about it.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let (life_ms, left_ms) = (
+            self.expires_ms.saturating_sub(self.since_ms),
+            self.expires_ms.saturating_sub(now_ms),
+        );
+        self.is_answer() && left_ms > 0 && life_ms >= REFRESH_LIFE_MS_MIN && left_ms * 10 < life_ms
     }
 
     fn grade(&mut self, now_ms: u64, security: Security, secs_max: u32) {
@@ -101,7 +126,7 @@ pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) trust: Trust,
     pub(super) rtype: RecordType,
-    /// Seconds left; for stale data, the 30 of RFC 8767 §4.
+    /// Seconds left; for stale data, those configured (RFC 8767 §4).
     pub(super) ttl_secs: u32,
     pub(super) expires_ms: u64,
     pub(super) stale: bool,
@@ -150,9 +175,6 @@ impl Found {
     }
 }
 
-/// TTL that stale records carry, in seconds (RFC 8767 §4).
-pub(super) const STALE_TTL_SECS: u32 = 30;
-
 /// Which data a lookup accepts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Want {
@@ -170,6 +192,8 @@ pub(super) struct Cache {
     lifetimes: Lifetimes,
     insertions: u64,
     cursor: usize,
+    /// Whether something was found in the last tenth of its life.
+    due: bool,
 }
 
 impl Cache {
@@ -180,6 +204,7 @@ impl Cache {
             lifetimes,
             insertions: 0,
             cursor: 0,
+            due: false,
         }
     }
 
@@ -208,7 +233,15 @@ impl Cache {
             .iter()
             .filter(usable)
             .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
-        Some(found(now_ms, best))
+        let due = best.is_due(now_ms);
+        let found = found(now_ms, best, self.lifetimes.stale_ttl_secs);
+        self.due |= due;
+        Some(found)
+    }
+
+    /// Whether anything found since the last call is in the last tenth of its life.
+    pub(super) fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.due)
     }
 
     /// Every type of which the cache has data that may answer.
@@ -251,6 +284,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind: Kind::Data,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms,
             security: Security::Unchecked,
             content: Arc::clone(&set.content),
@@ -278,6 +312,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
             security: Security::Unchecked,
             content: Arc::default(),
@@ -302,6 +337,7 @@ impl Cache {
             unchecked: source.unchecked,
             kind: Kind::NoData,
             trust: source.trust,
+            since_ms: now_ms,
             expires_ms: now_ms + u64::from(ttl_secs) * 1000,
             security: Security::Unchecked,
             content: Arc::default(),
@@ -386,6 +422,56 @@ impl Cache {
         }
     }
 
+    /// Gives the entries of one name to `visit`, with when each expires, and moves `*cursor` to the
+    /// next. False after the last.
+    pub(super) fn visit(
+        &self,
+        cursor: &mut usize,
+        visit: impl FnOnce(&WireName, &mut dyn Iterator<Item = (u64, Saved)>),
+    ) -> bool {
+        self.names.visit(cursor, |name, entries| {
+            let saved = |entry: &Entry| Saved {
+                rtype: entry.rtype,
+                unchecked: entry.unchecked,
+                kind: entry.kind,
+                trust: entry.trust,
+                content: Arc::clone(&entry.content),
+                proof: Arc::clone(&entry.proof),
+            };
+            let mut all = entries.iter().map(|entry| (entry.expires_ms, saved(entry)));
+            visit(name, &mut all);
+        })
+    }
+
+    /// Puts back what was saved, unless there is something better; never for longer than a server's
+    /// word would live.
+    pub(super) fn restore(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        left_secs: u64,
+        saved: Saved,
+    ) -> bool {
+        let secs_max = match saved.kind {
+            Kind::Data => self.lifetimes.ttl_max_secs,
+            Kind::NoData | Kind::NxDomain => self.lifetimes.negative_ttl_max_secs,
+        };
+        let before = self.insertions;
+        let entry = Entry {
+            rtype: saved.rtype,
+            unchecked: saved.unchecked,
+            kind: saved.kind,
+            trust: saved.trust,
+            since_ms: now_ms,
+            expires_ms: now_ms + left_secs.min(u64::from(secs_max)) * 1000,
+            security: Security::Unchecked,
+            content: saved.content,
+            proof: saved.proof,
+        };
+        self.insert(now_ms, name, entry);
+        self.insertions > before
+    }
+
     /// Forgets one name, or it and all below it. Gives the number of entries that went.
     pub(super) fn flush(&mut self, name: &WireName, subtree: bool) -> usize {
         if !subtree {
@@ -417,13 +503,7 @@ impl Cache {
         let Some(entries) = self.names.peek(name) else {
             return Vec::new();
         };
-        let listed = |entry: &Entry| {
-            let found = found(now_ms, entry);
-            Found {
-                ttl_secs: if found.stale { 0 } else { found.ttl_secs },
-                ..found
-            }
-        };
+        let listed = |entry: &Entry| found(now_ms, entry, 0);
         entries.iter().map(listed).collect()
     }
 
@@ -460,7 +540,10 @@ impl Cache {
         };
         let fresh = |old: &&Entry| now_ms < old.expires_ms;
         // Data whose signatures held outrank all that is not checked yet (RFC 2181 §5.4.1).
-        let proven = |old: &Entry| old.security == Security::Secure && old.kind == entry.kind;
+        // In the last tenth of its life it is refreshed, by data that are judged as soon as they are here.
+        let proven = |old: &Entry| {
+            old.security == Security::Secure && old.kind == entry.kind && !old.is_due(now_ms)
+        };
         let better = |old: &Entry| same(old) && (old.trust > entry.trust || proven(old));
         if entries.iter().filter(fresh).any(better) {
             return;
@@ -501,7 +584,7 @@ impl Cache {
     }
 }
 
-fn found(now_ms: u64, entry: &Entry) -> Found {
+fn found(now_ms: u64, entry: &Entry, stale_ttl_secs: u32) -> Found {
     let stale = entry.expires_ms <= now_ms;
     let left_secs =
         u32::try_from(entry.expires_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX);
@@ -509,7 +592,7 @@ fn found(now_ms: u64, entry: &Entry) -> Found {
         kind: entry.kind,
         trust: entry.trust,
         rtype: entry.rtype,
-        ttl_secs: if stale { STALE_TTL_SECS } else { left_secs },
+        ttl_secs: if stale { stale_ttl_secs } else { left_secs },
         expires_ms: entry.expires_ms,
         stale,
         security: entry.security,

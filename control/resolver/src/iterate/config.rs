@@ -30,10 +30,20 @@ pub struct Config {
     /// Seconds after its expiry for which an RRset may still be served if every server fails
     /// (RFC 8767); 0 turns stale answers off.
     pub stale_max_secs: u32,
+    /// Milliseconds after which a client gets what is past its TTL though servers may still answer
+    /// (RFC 8767 §5: 1.8 s); 0: only when they have failed.
+    pub stale_client_timeout_ms: u32,
+    /// TTL of records past theirs, in seconds (RFC 8767 §4: 30).
+    pub stale_ttl_secs: u32,
     /// UDP payload size offered by EDNS (RFC 6891 §6.2.5), in bytes.
     pub edns_payload_bytes: u16,
     /// How much of a name each server sees (RFC 9156).
     pub qname_minimisation: QnameMinimisation,
+    /// Whether NSEC and NSEC3 records that validation has proven answer for the names that they
+    /// cover, and wildcards for the names that they make (RFC 8198).
+    pub aggressive_nsec: bool,
+    /// Whether names that clients ask for are resolved anew in the last tenth of their TTL.
+    pub prefetch: bool,
     /// Whether query names carry random upper and lower case, as more bits that a forger must guess.
     pub case_randomisation: bool,
     /// Whether authoritative servers are asked over IPv4.
@@ -60,8 +70,12 @@ impl Default for Config {
             ttl_max_secs: 86_400,
             negative_ttl_max_secs: 3_600,
             stale_max_secs: 86_400,
+            stale_client_timeout_ms: 1_800,
+            stale_ttl_secs: 30,
             edns_payload_bytes: 1232,
             qname_minimisation: QnameMinimisation::Relaxed,
+            aggressive_nsec: true,
+            prefetch: true,
             case_randomisation: true,
             use_ipv4: true,
             use_ipv6: true,

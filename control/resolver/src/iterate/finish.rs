@@ -9,6 +9,7 @@ use super::lookup::Resolution;
 use super::message::{Effect, Outcome};
 use super::resolver::Resolver;
 use super::rrset::RrSet;
+use super::stale::RECHECK_SECS_MIN;
 use super::task::{Task, Waiter};
 use super::trace::{TraceEvent, TraceKind};
 use super::validate::TrustLookup;
@@ -43,15 +44,17 @@ impl Resolver {
         let deadline_ms = self.tasks.work(task.work).deadline_ms;
         self.task_deadlines.remove(&(deadline_ms, task.id));
         self.tasks.retire(&task);
+        self.note_prefetched(&task);
         self.leave_exchange(&mut task, effects);
         let ending = self.end_refresh(now_ms, &mut task, ending);
         let mut hold_secs = 0;
         match &ending {
             Ok(_) => self.failures.remove(&task.key),
             Err(failure) if failure.lasting => {
-                hold_secs = self
-                    .failures
-                    .insert(now_ms, task.key.clone(), failure.clone());
+                let has_stale = self.has_stale(now_ms, &task.key);
+                let secs_min = if has_stale { RECHECK_SECS_MIN } else { 0 };
+                let (key, failure) = (task.key.clone(), failure.clone());
+                hold_secs = self.failures.insert(now_ms, key, failure, secs_min);
             }
             Err(_) => {}
         }
@@ -67,8 +70,12 @@ impl Resolver {
                     ticket,
                     dnssec_ok,
                     trace,
+                    stale_due_ms,
                 } => {
                     self.tickets -= 1;
+                    if let Some(due_ms) = stale_due_ms {
+                        self.stale_deadlines.remove(&(due_ms, task.id, ticket));
+                    }
                     let mut outcome = match &ending {
                         Ok(resolution) => Outcome::of(resolution, task.key.rtype, dnssec_ok),
                         Err(failure) => self.fail(now_ms, &task.key, failure, dnssec_ok),

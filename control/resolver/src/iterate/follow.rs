@@ -162,6 +162,8 @@ impl Resolver {
                 for alias in aliases {
                     let too_long = matches!(end, End::TooLong) && alias.target == task.sname;
                     let alias = self.bounded(alias);
+                    let source = (alias.set.owner.clone(), exchange.server);
+                    task.alias_sources.push(source);
                     let alias = if too_long { Err(alias) } else { Ok(alias) };
                     if let Some(ending) = self.follow_alias(now_ms, task, alias) {
                         return Some(ending);

@@ -234,13 +234,15 @@ impl Cache {
         Look::Nothing
     }
 
-    /// Answers a question if the cache holds the whole chain.
+    /// Answers a question if the cache holds the whole chain; `beyond` is looked at for the names of
+    /// which it holds nothing.
     pub(super) fn assemble(
         &mut self,
         now_ms: u64,
         key: &TaskKey,
         stale: bool,
         aliases_max: u8,
+        mut beyond: impl FnMut(&WireName) -> Look,
     ) -> Option<Resolution> {
         let want = Want {
             helpers: false,
@@ -249,7 +251,11 @@ impl Cache {
         };
         let (mut name, mut chain, mut any_stale) = (key.name.clone(), Chain::default(), false);
         for _ in 0..=aliases_max {
-            match self.look(now_ms, &name, key.rtype, want) {
+            let look = match self.look(now_ms, &name, key.rtype, want) {
+                Look::Nothing => beyond(&name),
+                look => look,
+            };
+            match look {
                 Look::Data { sets, proof, stale } => {
                     return Some(Resolution::data(chain, sets, proof, stale || any_stale));
                 }

@@ -6,6 +6,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::rrset::Security;
 use super::trace::TraceEvent;
 
 /// A question of a client.
@@ -87,6 +88,12 @@ pub enum Input<'a> {
         /// Chosen by the shell, unique among the questions that wait.
         ticket: u64,
         /// What is asked.
+        question: Question,
+    },
+    /// A question is answered elsewhere out of an answer that will soon expire: it is resolved anew if
+    /// the cached answer is in the last tenth of its life. Nothing is answered.
+    Refresh {
+        /// What is asked there.
         question: Question,
     },
     /// A message arrived on the socket of an exchange. Late and forged ones are harmless.
@@ -284,6 +291,21 @@ pub enum Trust {
     AuthoritativeAnswer,
 }
 
+/// Which cache a [`CacheLine`] is from, and what it is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOrigin {
+    /// The RRset cache; answers clients.
+    Answer,
+    /// The RRset cache; finds servers and trust.
+    Helper,
+    /// The RRset cache; the servers of the closest zone around the name.
+    Delegation,
+    /// The failure cache (RFC 9520).
+    Failure,
+    /// The index of proven denials and wildcards (RFC 8198).
+    Proven,
+}
+
 /// One line of [`Resolver::dump`](super::Resolver::dump).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheLine {
@@ -301,4 +323,10 @@ pub struct CacheLine {
     pub ttl_secs: u32,
     /// The records, signatures included; empty for a negative entry.
     pub records: Vec<Record>,
+    /// What validation has found out.
+    pub security: Security,
+    /// Which cache it is from, and what it is good for.
+    pub origin: CacheOrigin,
+    /// Why the question failed, if it did.
+    pub reason: Option<String>,
 }

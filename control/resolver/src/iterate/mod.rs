@@ -6,12 +6,14 @@
 //! never reads a clock, opens a socket, starts a thread or draws system randomness. Start at
 //! [`Resolver`], then `task.rs` (one resolution) and `reply.rs` (what a reply means).
 
+mod aggressive;
 mod anchors;
 mod ask;
 mod bounded;
 mod cache;
 mod config;
 mod dnssec;
+mod dump;
 mod exchange;
 mod explain;
 mod failures;
@@ -26,6 +28,8 @@ mod minimise;
 mod name;
 mod parked;
 mod place;
+mod prefetch;
+mod proven;
 mod query;
 mod random;
 mod refresh;
@@ -37,6 +41,8 @@ mod rollover_text;
 mod rrset;
 mod send;
 mod servers;
+mod snapshot;
+mod stale;
 mod statistics;
 mod task;
 mod trace;
@@ -49,12 +55,14 @@ pub use config::{Config, Forward, Limits, QnameMinimisation, TrustAnchor, Valida
 pub use hints::root_hints;
 pub use manage::{AnchorStatus, TrustEvent};
 pub use message::{
-    CacheLine, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError, Transport,
-    TransportError, Trust, extended_error,
+    CacheLine, CacheOrigin, EXTENDED_ERRORS_MAX, Effect, Input, Outcome, Question, QuestionError,
+    Transport, TransportError, Trust, extended_error,
 };
 pub use resolver::Resolver;
 pub use rollover::AnchorState;
 pub use rollover_text::AnchorFileError;
+pub use rrset::Security;
+pub use snapshot::{Saver, SnapshotError};
 pub use statistics::Statistics;
 pub use trace::{TraceEvent, TraceKind};
 pub use trust::{NegativeAnchor, NegativeAnchorError};

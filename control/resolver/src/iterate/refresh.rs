@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use hickory_proto::rr::RecordType;
 
 use super::dnssec::{Ds, Effort, Fault, Key, Verified, confirms_revocation, parse_all, verify};
+use super::failures::Failure;
+use super::lookup::Look;
 use super::manage::TrustEvent;
 use super::name::WireName;
 use super::resolver::Resolver;
 use super::rollover::{Point, Seen};
 use super::rrset::RrSet;
 use super::task::{Task, TaskKey, Waiter};
+use super::validate::bogus;
 use super::walk::Ending;
 
 /// Servers that may give bogus keys before a refresh has failed.
@@ -42,7 +45,7 @@ impl Resolver {
             self.tell_shell(TrustEvent::NegativeEnded { zone });
         }
         while let Some(zone) = self.roll_over.take_due(now_ms) {
-            self.ask_keys(now_ms, zone, Vec::new());
+            self.ask_keys(now_ms, zone, Vec::new(), None);
         }
     }
 
@@ -59,8 +62,15 @@ impl Resolver {
     }
 
     /// Begins a resolution that no client waits for and that passes the cache by: what is new in
-    /// the zone is what is wanted. Servers that gave bogus keys are left out.
-    fn ask_keys(&mut self, now_ms: u64, zone: WireName, avoided: Vec<SocketAddr>) {
+    /// the zone is what is wanted. Servers that gave bogus keys are left out; `bogus` says what was
+    /// wrong with those.
+    fn ask_keys(
+        &mut self,
+        now_ms: u64,
+        zone: WireName,
+        avoided: Vec<SocketAddr>,
+        bogus: Option<Failure>,
+    ) {
         let key = TaskKey {
             name: zone.clone(),
             rtype: RecordType::DNSKEY,
@@ -73,7 +83,7 @@ impl Resolver {
         let id = existing.unwrap_or_else(|| {
             let id = self.begin(now_ms, key);
             if let Some(task) = self.tasks.get_mut(id) {
-                (task.look, task.avoided) = (false, avoided);
+                (task.look, task.avoided, task.bogus) = (false, avoided, bogus);
             }
             id
         });
@@ -95,7 +105,9 @@ impl Resolver {
         self.on_anchor_keys(now_ms, task, &ending);
         let aliases_max = self.config.limits.aliases_max;
         ending.or_else(|failure| {
-            let cached = self.cache.assemble(now_ms, &task.key, false, aliases_max);
+            let cached = self
+                .cache
+                .assemble(now_ms, &task.key, false, aliases_max, |_| Look::Nothing);
             cached.ok_or(failure)
         })
     }
@@ -123,7 +135,8 @@ impl Resolver {
                     return self.on_no_keys(now_ms, zone, fault.text());
                 };
                 let avoided = [&task.avoided[..], &[source]].concat();
-                self.ask_keys(now_ms, zone.clone(), avoided);
+                let failure = bogus(zone, RecordType::DNSKEY, fault);
+                self.ask_keys(now_ms, zone.clone(), avoided, Some(failure));
             }
         }
     }

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 
 use hickory_proto::rr::Name;
 
+use super::aggressive::Aggressive;
 use super::ask::refusal;
 use super::bounded::{BoundedMap, HashKeys};
-use super::cache::{Cache, Kind, Lifetimes};
+use super::cache::{Cache, Lifetimes};
 use super::config::Config;
 use super::exchange::Exchanges;
 use super::failures::Failures;
 use super::manage::TrustEvent;
-use super::message::{CacheLine, Effect, Input, Outcome, Question};
+use super::message::{Effect, Input, Outcome, Question};
 use super::name::WireName;
 use super::parked::Parked;
 use super::random::Random;
@@ -21,6 +22,9 @@ use super::servers::Servers;
 use super::statistics::Statistics;
 use super::task::Tasks;
 use super::trust::TrustTree;
+
+/// The part of the cache's bytes that is for proven denials.
+const AGGRESSIVE_SHARE: usize = 8;
 
 /// Forwards and iterates. One value holds the cache and every resolution under way.
 ///
@@ -34,6 +38,8 @@ pub struct Resolver {
     pub(super) forward_zones: Vec<WireName>,
     pub(super) random: Random,
     pub(super) cache: Cache,
+    /// Proven denials by zone; empty unless something is validated.
+    pub(super) aggressive: Aggressive,
     pub(super) servers: Servers,
     /// `None`: nothing is validated.
     pub(super) trust: Option<TrustTree>,
@@ -53,7 +59,11 @@ pub struct Resolver {
     pub(super) ready: VecDeque<u64>,
     /// When each task runs out of time.
     pub(super) task_deadlines: BTreeSet<(u64, u64)>,
+    /// When clients get what is past its TTL: then, of which task, by ticket.
+    pub(super) stale_deadlines: BTreeSet<(u64, u64, u64)>,
     pub(super) tickets: usize,
+    /// Resolutions that refresh the cache and for which nobody waited when they began.
+    pub(super) prefetching: usize,
     /// No priming before this.
     pub(super) prime_after_ms: u64,
     pub(super) counters: Statistics,
@@ -82,14 +92,22 @@ impl Resolver {
             ttl_max_secs: config.ttl_max_secs,
             negative_ttl_max_secs: config.negative_ttl_max_secs,
             stale_max_secs: config.stale_max_secs,
+            stale_ttl_secs: config.stale_ttl_secs,
         };
+        let aggressive_bytes = if config.aggressive_nsec && config.validation.is_some() {
+            config.cache_bytes_max / AGGRESSIVE_SHARE
+        } else {
+            0
+        };
+        let cache_bytes = config.cache_bytes_max - aggressive_bytes;
         let mut resolver = Self {
             forward_zones: config
                 .forward
                 .iter()
                 .map(|forward| WireName::from_name(&forward.zone))
                 .collect(),
-            cache: Cache::new(config.cache_bytes_max, lifetimes, keys()),
+            cache: Cache::new(cache_bytes, lifetimes, keys()),
+            aggressive: Aggressive::new(aggressive_bytes, keys()),
             servers: Servers::new(config.limits.servers_max, keys()),
             trust: config
                 .validation
@@ -107,7 +125,9 @@ impl Resolver {
             random,
             ready: VecDeque::new(),
             task_deadlines: BTreeSet::new(),
+            stale_deadlines: BTreeSet::new(),
             tickets: 0,
+            prefetching: 0,
             prime_after_ms: 0,
             counters: Statistics::default(),
         };
@@ -133,6 +153,7 @@ impl Resolver {
         self.tend_trust(now_ms);
         match input {
             Input::Ask { ticket, question } => self.on_ask(now_ms, ticket, &question, effects),
+            Input::Refresh { question } => self.on_refresh(now_ms, &question),
             Input::Reply {
                 exchange,
                 from,
@@ -154,12 +175,14 @@ impl Resolver {
             .task_deadlines
             .first()
             .map(|(deadline_ms, _)| *deadline_ms);
+        let stale_ms = self.stale_deadlines.first().map(|(due_ms, ..)| *due_ms);
         self.exchanges
             .next_deadline()
             .into_iter()
             .chain(task_ms)
             .chain(self.parked.look_at_ms)
             .chain(self.trust_deadline_ms())
+            .chain(stale_ms)
             .min()
     }
 
@@ -169,10 +192,7 @@ impl Resolver {
             return None;
         }
         let key = self.key(question);
-        let resolution = self
-            .cache
-            .assemble(now_ms, &key, false, self.config.limits.aliases_max)
-            .filter(|found| self.may_give(&key, found))?;
+        let resolution = self.cached(now_ms, &key)?;
         let mut outcome = Outcome::of(&resolution, question.qtype, question.dnssec_ok);
         self.explain(now_ms, &resolution, &mut outcome);
         Some(outcome)
@@ -194,31 +214,8 @@ impl Resolver {
         if let Some(trust) = &mut self.trust {
             trust.flush(matches);
         }
+        self.aggressive.flush(&name, subtree);
         self.cache.flush(&name, subtree) + self.failures.flush(|key| matches(&key.name))
-    }
-
-    /// What the cache holds for a name, for people to read.
-    #[must_use]
-    pub fn dump(&self, now_ms: u64, name: &Name) -> Vec<CacheLine> {
-        let owner = WireName::from_name(name);
-        let line = |found: super::cache::Found| {
-            let mut records = Vec::new();
-            found.set(owner.clone()).write_records(true, &mut records);
-            CacheLine {
-                name: owner.to_name(),
-                rtype: found.shown_type(),
-                rcode: found.rcode(),
-                negative: found.kind != Kind::Data,
-                trust: found.trust,
-                ttl_secs: found.ttl_secs,
-                records,
-            }
-        };
-        self.cache
-            .list(now_ms, &owner)
-            .into_iter()
-            .map(line)
-            .collect()
     }
 
     /// The servers of every forwarder, in the order of the configuration: each with whether it counts
@@ -238,6 +235,12 @@ impl Resolver {
         Statistics {
             cache_insertions: self.cache.insertions(),
             cache_evictions: self.cache.evictions(),
+            failure_insertions: self.failures.insertions(),
+            failure_evictions: self.failures.evictions(),
+            aggressive_insertions: self.aggressive.insertions(),
+            aggressive_evictions: self.aggressive.evictions(),
+            aggressive_zones: gauge(self.aggressive.zones()),
+            aggressive_bytes: gauge(self.aggressive.bytes()),
             tickets: gauge(self.tickets),
             tasks: gauge(self.tasks.len()),
             exchanges: gauge(self.exchanges.len()),

@@ -48,6 +48,17 @@ impl Rdatas {
     pub(super) fn bytes(&self) -> usize {
         self.0.len()
     }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes what [`as_bytes`](Self::as_bytes) gave; `None` for anything else.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rdatas = Self(bytes.into());
+        let read: usize = rdatas.iter().map(|rdata| 2 + rdata.len()).sum();
+        (read == bytes.len()).then_some(rdatas)
+    }
 }
 
 /// The data of an RRset and the RRSIGs that cover it.
@@ -59,7 +70,7 @@ pub(super) struct Content {
 
 /// What validation has found out, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Security {
+pub enum Security {
     /// Nothing yet.
     #[default]
     Unchecked,

@@ -321,7 +321,9 @@ impl Resolver {
         }
         self.look_through_parked(now_ms);
         self.expire(now_ms, effects);
+        self.serve_overdue(now_ms, effects);
         self.cache.sweep(now_ms);
+        self.aggressive.sweep(now_ms);
     }
 
     /// Notes a loss against the server and lets the tasks go on.

@@ -7,6 +7,8 @@ pub struct Statistics {
     pub questions: u64,
     /// Questions answered from the cache at once.
     pub cache_hits: u64,
+    /// Questions that no cache answered at once.
+    pub cache_misses: u64,
     /// Questions that joined a resolution under way.
     pub coalesced: u64,
     /// Questions turned away since a table was full.
@@ -61,10 +63,22 @@ pub struct Statistics {
     pub parked: u64,
     /// Resolutions stopped by a limit of work.
     pub limited: u64,
+    /// Names resolved anew before they expired.
+    pub prefetches: u64,
+    /// Answers made of what was proven for other names (RFC 8198).
+    pub aggressive: u64,
+    /// Denials and wildcards put into the index of those.
+    pub aggressive_insertions: u64,
+    /// Denials and wildcards, or zones with all of theirs, removed from it for room.
+    pub aggressive_evictions: u64,
     /// RRsets put into the cache.
     pub cache_insertions: u64,
     /// Names removed for room, with all their RRsets.
     pub cache_evictions: u64,
+    /// Failures put into the failure cache.
+    pub failure_insertions: u64,
+    /// Failures removed from it for room.
+    pub failure_evictions: u64,
     /// Gauge: questions that wait.
     pub tickets: u64,
     /// Gauge: resolutions under way.
@@ -77,6 +91,10 @@ pub struct Statistics {
     pub cache_entries: u64,
     /// Gauge: bytes the cache holds.
     pub cache_bytes: u64,
+    /// Gauge: zones of which proven denials are kept.
+    pub aggressive_zones: u64,
+    /// Gauge: bytes that those take.
+    pub aggressive_bytes: u64,
     /// Gauge: failures remembered.
     pub failures_cached: u64,
 }

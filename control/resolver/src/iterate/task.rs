@@ -32,6 +32,8 @@ pub(super) enum Waiter {
         ticket: u64,
         dnssec_ok: bool,
         trace: bool,
+        /// When it is to get what is past its TTL.
+        stale_due_ms: Option<u64>,
     },
     /// A resolution that needs the address of a name server.
     Task(u64),
@@ -86,6 +88,8 @@ pub(super) struct Task {
     pub(super) lookups: Vec<TrustLookup>,
     /// The server that answered last.
     pub(super) source: Option<SocketAddr>,
+    /// Owners of the aliases that servers gave on the way, and who gave each.
+    pub(super) alias_sources: Vec<(WireName, SocketAddr)>,
     /// Servers that gave bogus data.
     pub(super) avoided: Vec<SocketAddr>,
     /// Times that it started anew because of those.
@@ -93,6 +97,8 @@ pub(super) struct Task {
     /// What was wrong with those.
     pub(super) bogus: Option<Failure>,
     pub(super) trace: Option<Vec<TraceEvent>>,
+    /// Whether it replaces what the cache holds and is about to lose.
+    pub(super) refreshes: bool,
 }
 
 impl Task {
@@ -120,10 +126,12 @@ impl Task {
             found: None,
             lookups: Vec::new(),
             source: None,
+            alias_sources: Vec::new(),
             avoided: Vec::new(),
             restarts: 0,
             bogus: None,
             trace: None,
+            refreshes: false,
         }
     }
 
@@ -132,6 +140,7 @@ impl Task {
         self.sname = self.key.name.clone();
         self.chain = Chain::default();
         self.passed.clear();
+        self.alias_sources.clear();
         self.place = None;
         self.minimised = 0;
         self.look = true;
@@ -157,6 +166,12 @@ impl Task {
                 kind: kind(),
             });
         }
+    }
+
+    /// Whether a trust anchor's keys are looked for.
+    pub(super) fn is_refresh(&self) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| matches!(waiter, Waiter::RollOver))
     }
 
     pub(super) fn candidate(&mut self, server: SocketAddr) -> Option<&mut Candidate> {

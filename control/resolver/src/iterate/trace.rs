@@ -29,6 +29,13 @@ pub enum TraceKind {
         /// Type found.
         rtype: RecordType,
     },
+    /// What was proven of other names answered (RFC 8198).
+    Proven {
+        /// Name denied, or made by a wildcard.
+        name: Name,
+        /// Type asked for.
+        rtype: RecordType,
+    },
     /// Work goes on with the servers of this zone.
     Zone {
         /// The zone.
@@ -105,8 +112,13 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(super) fn cache_hit(name: &WireName, rtype: RecordType) -> Self {
+    /// What the cache held, or made of proofs.
+    pub(super) fn cache_hit(name: &WireName, rtype: RecordType, proven: bool) -> Self {
         let name = name.to_name();
-        Self::CacheHit { name, rtype }
+        if proven {
+            Self::Proven { name, rtype }
+        } else {
+            Self::CacheHit { name, rtype }
+        }
     }
 }

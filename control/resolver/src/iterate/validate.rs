@@ -161,7 +161,10 @@ impl Resolver {
         if set.rtype == RecordType::RRSIG {
             return Ok((Security::Insecure, u32::MAX)); // Nothing signs signatures (RFC 4035 §2.2).
         }
-        let lowest = side(&set.owner, set.rtype);
+        // An alias that stands in the place of DS is the parent's word, as DS would be.
+        let is_above = task.key.rtype == RecordType::DS && task.key.name == set.owner;
+        let side_of = if is_above { RecordType::DS } else { set.rtype };
+        let lowest = side(&set.owner, side_of);
         let target = self.target(&lowest, signer(set));
         let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
             return Ok((Security::Insecure, u32::MAX));
@@ -171,12 +174,20 @@ impl Resolver {
         let about = |fault: Fault| Stop::Bogus(bogus(&set.owner, set.rtype, fault));
         let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
         let Some(labels) = verified.wildcard else {
+            self.aggressive.note_exists(&zone, &set.owner);
             return Ok((Security::Secure, verified.ttl_max_secs));
         };
-        let signed = verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
+        let (signed, secs_max) =
+            verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
         let denials = SignedDenials::new(&zone, &signed);
         let proof = denials.prove(Denial::Closer(&set.owner, labels), effort);
-        Ok((proof.map_err(about)?.into(), verified.ttl_max_secs))
+        let proof = proof.map_err(about)?;
+        let ttl_max_secs = verified.ttl_max_secs.min(secs_max);
+        if proof == Proof::Secure {
+            let wildcard = Some((set, labels));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, wildcard);
+        }
+        Ok((proof.into(), ttl_max_secs))
     }
 
     /// NXDOMAIN or NODATA for `name`.
@@ -210,8 +221,9 @@ impl Resolver {
             let verified = verify(soa, &zone, &keys, now, effort).map_err(about)?;
             ttl_max_secs = ttl_max_secs.min(verified.ttl_max_secs);
         }
-        let signed =
+        let (mut signed, secs_max) =
             verified_denials(&zone, &keys, &found.authority, now, effort).map_err(about)?;
+        let ttl_max_secs = ttl_max_secs.min(secs_max);
         let denials = SignedDenials::new(&zone, &signed);
         let denial = if found.rcode == ResponseCode::NXDomain {
             Denial::Name(name)
@@ -219,6 +231,15 @@ impl Resolver {
             Denial::Type(name, rtype)
         };
         let proof = denials.prove(denial, effort).map_err(about)?;
+        if proof == Proof::Secure {
+            // Their signatures hold as well: others would have ended this above.
+            let soa = |set: &&RrSet| set.rtype == RecordType::SOA;
+            signed.extend(found.authority.iter().filter(soa));
+            self.learn(now_ms, (&zone, ttl_max_secs), &signed, None);
+            if found.rcode == ResponseCode::NXDomain {
+                self.aggressive.forget_zone(name);
+            }
+        }
         Ok((proof.into(), ttl_max_secs))
     }
 
@@ -265,16 +286,54 @@ impl Resolver {
         };
         for labels in zone.label_count() + 1..=name.label_count() {
             let Trust::Secure(keys) = &trust else { break };
-            let child = name.last_labels(labels);
             let keys = Arc::clone(keys);
-            if let Some(below) = self.descend(now_ms, task, (&zone, &keys), &child)? {
+            if labels <= zone.label_count() {
+                continue; // A referral led further down.
+            }
+            let parent = (&zone, &keys);
+            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, labels)? {
+                if let Some(below) = below {
+                    (zone, trust) = below;
+                }
+                continue;
+            }
+            let child = name.last_labels(labels);
+            if let Some(below) = self.descend(now_ms, task, parent, &child)? {
                 (zone, trust) = (child, below);
             }
         }
         Ok((zone, trust))
     }
 
-    /// One label down: the zone that begins there, if one does.
+    /// Where the referrals that the zone has sent lead to, `labels` of the name or more: the zone
+    /// signs DS, or that there is none, for its own children alone, so that no cut is between.
+    /// Between may be empty non-terminals, for which a zone with opt-out need not have any proof
+    /// (RFC 5155 §7.1). The inner `None`: no zone begins at these labels.
+    fn step_by_referral(
+        &mut self,
+        now_ms: u64,
+        task: &mut Task,
+        parent: (&WireName, &Arc<[Key]>),
+        name: &WireName,
+        labels: usize,
+    ) -> Result<Option<Option<(WireName, Trust)>>, Stop> {
+        for labels_below in labels..=name.label_count() {
+            let child = name.last_labels(labels_below);
+            let trust = match self.referral(now_ms, task, parent, &child) {
+                Some((Found::Ds(named), secs)) => {
+                    Some(self.enter(now_ms, task, &child, &named, secs)?)
+                }
+                Some((Found::Cut(cut), secs)) => self.unsigned(now_ms, &child, cut, secs),
+                None => continue,
+            };
+            if trust.is_some() || labels_below == labels {
+                return Ok(Some(trust.map(|trust| (child, trust))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One label down, by asking: the zone that begins there, if one does.
     fn descend(
         &mut self,
         now_ms: u64,
@@ -282,12 +341,6 @@ impl Resolver {
         parent: (&WireName, &Arc<[Key]>),
         child: &WireName,
     ) -> Result<Option<Trust>, Stop> {
-        if let Some(found) = self.referral(now_ms, task, parent, child) {
-            return match found {
-                (Found::Ds(named), secs) => self.enter(now_ms, task, child, &named, secs).map(Some),
-                (Found::Cut(cut), secs) => Ok(self.unsigned(now_ms, child, cut, secs)),
-            };
-        }
         let key = TaskKey {
             name: child.clone(),
             rtype: RecordType::DS,
@@ -343,6 +396,7 @@ impl Resolver {
         why: Option<Insecurity>,
         secs: u32,
     ) -> Trust {
+        self.aggressive.forget_zone(zone);
         let trust = Trust::Insecure(why);
         if let Some(tree) = &mut self.trust {
             let secs = secs.max(INSECURE_SECS_MIN);
@@ -383,7 +437,7 @@ impl Resolver {
         let signed = if is_graded {
             proof.iter().collect()
         } else {
-            verified_denials(parent, keys, &proof, now, effort).ok()?
+            verified_denials(parent, keys, &proof, now, effort).ok()?.0
         };
         let cut = SignedDenials::new(parent, &signed)
             .cut(child, effort)
@@ -434,6 +488,9 @@ impl Resolver {
             },
             Err(failure) => (Trust::Bogus(failure), 1),
         };
+        if matches!(trust, Trust::Bogus(_)) {
+            self.aggressive.forget_zone(zone);
+        }
         if let Some(tree) = &mut self.trust {
             tree.insert(now_ms, zone.clone(), trust.clone(), secs);
         }
@@ -512,8 +569,8 @@ impl Resolver {
         let reason = failure.text.clone();
         let kind = || TraceKind::Bogus { reason };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        // Without a source they came from the cache, and fresh ones may be better.
-        task.avoided.extend(task.source.take());
+        task.avoided.extend(source_of_bogus(task, found));
+        task.source = None;
         if task.restarts == RESTARTS_MAX {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
@@ -524,6 +581,22 @@ impl Resolver {
         task.bogus = Some(failure);
         task.restart();
         None
+    }
+}
+
+/// The server that gave what is bogus: the first set that did not hold, or the denial at the end.
+/// Without one it came from the cache, and what is fresh may be better.
+fn source_of_bogus(task: &Task, found: &Resolution) -> Option<SocketAddr> {
+    let mut answers = found.answers.iter();
+    let set = answers.find(|set| set.security == Security::Unchecked);
+    match set.filter(|set| set.owner != task.sname) {
+        Some(alias) => {
+            let mut sources = task.alias_sources.iter();
+            sources
+                .find(|(owner, _)| *owner == alias.owner)
+                .map(|(_, server)| *server)
+        }
+        None => task.source,
     }
 }
 
@@ -549,7 +622,7 @@ fn side(name: &WireName, rtype: RecordType) -> WireName {
     above.unwrap_or_else(|| name.clone())
 }
 
-fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
+pub(super) fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     Failure {
         code: fault.code(),
         text: format!("{name} {rtype}: {}", fault.text()),
@@ -557,29 +630,32 @@ fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure {
     }
 }
 
-/// Those NSEC and NSEC3 RRsets whose signatures hold. Others are left out: what they would have
-/// proven then is not.
+/// Those NSEC and NSEC3 RRsets whose signatures hold, and for how many seconds all of them may be
+/// kept. Others are left out: what they would have proven then is not.
 fn verified_denials<'a>(
     zone: &WireName,
     keys: &[Key],
     sets: &'a [RrSet],
     now: u32,
     effort: &mut Effort,
-) -> Result<Vec<&'a RrSet>, Fault> {
-    let mut signed = Vec::new();
+) -> Result<(Vec<&'a RrSet>, u32), Fault> {
+    let (mut signed, mut secs_max) = (Vec::new(), u32::MAX);
     for set in sets {
         if !matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3) {
             continue;
         }
         match verify(set, zone, keys, now, effort) {
             // A denial that a wildcard made denies nothing.
-            Ok(verified) if verified.wildcard.is_none() => signed.push(set),
+            Ok(verified) if verified.wildcard.is_none() => {
+                signed.push(set);
+                secs_max = secs_max.min(verified.ttl_max_secs);
+            }
             Ok(_) => {}
             Err(Fault::Effort) => return Err(Fault::Effort),
             Err(_) => {}
         }
     }
-    Ok(signed)
+    Ok((signed, secs_max))
 }
 
 /// The keys of a zone, if one that a DS names has signed them all.

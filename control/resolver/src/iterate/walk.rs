@@ -11,8 +11,9 @@ use super::lookup::{Denied, Look, Resolution};
 use super::message::{Effect, extended_error};
 use super::name::WireName;
 use super::place::{Choice, Pending, Place};
+use super::reply::Alias;
 use super::resolver::Resolver;
-use super::rrset::RrSet;
+use super::rrset::{RrSet, Security};
 use super::task::{Task, TaskKey, Wait, Waiter};
 use super::trace::TraceKind;
 
@@ -103,6 +104,16 @@ impl Resolver {
                 }
                 Choice::Resolve => return None,
                 Choice::Exhausted if !task.waits.is_empty() => return None,
+                // The chain of trust wanted other keys, and there are none. Clients that check
+                // themselves may wait for the same question and get those that there are.
+                Choice::Exhausted
+                    if !task.avoided.is_empty()
+                        && !task.is_refresh()
+                        && task.key.checking_disabled =>
+                {
+                    task.avoided.clear();
+                    task.restart();
+                }
                 Choice::Exhausted => {
                     if let Some(failure) = self.fall_back(now_ms, task) {
                         return Some(Err(failure));
@@ -124,10 +135,15 @@ impl Resolver {
                 stale: false,
             };
             let events_max = self.config.limits.trace_events_max;
-            match self.cache.look(now_ms, &task.sname, task.key.rtype, want) {
+            let before = self.counters.aggressive;
+            let look = self.look_for(task, |own, key, name| own.look(now_ms, key, name, want));
+            let proven = self.counters.aggressive > before;
+            match look {
                 Look::Data { sets, proof, stale } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     return Some(Ok(Resolution::data(
                         std::mem::take(&mut task.chain),
                         sets,
@@ -143,13 +159,17 @@ impl Resolver {
                     stale,
                 } => {
                     let (name, rtype) = (task.sname.clone(), task.key.rtype);
-                    task.note(now_ms, events_max, || TraceKind::cache_hit(&name, rtype));
+                    task.note(now_ms, events_max, || {
+                        TraceKind::cache_hit(&name, rtype, proven)
+                    });
                     let chain = std::mem::take(&mut task.chain);
                     let denied = Denied { name, security };
                     return Some(Ok(Resolution::denied(
                         rcode, chain, denied, proof, ttl_secs, stale,
                     )));
                 }
+                // Whether the name is an alias is what DS is asked for: the zone above knows.
+                Look::Alias { alias, .. } if stands_for_ds(&task.key, &alias) => return None,
                 Look::Alias { alias, .. } => {
                     if let Some(ending) = self.follow_alias(now_ms, task, *alias) {
                         return Some(ending);
@@ -252,7 +272,11 @@ impl Resolver {
         let room = self.tasks.len() < self.config.limits.tasks_max;
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
-            self.begin(now_ms, key);
+            let id = self.begin(now_ms, key);
+            // Whoever comes here does not want the forwarder of the root, if there is one.
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.iterate_only = true;
+            }
         }
         place
     }
@@ -435,4 +459,12 @@ impl Resolver {
             lasting: true,
         }
     }
+}
+
+/// Whether an alias was found where DS is asked for and may as well be what a zone there says of its
+/// own apex. That is not for it to say, and not how to find out whether it may.
+fn stands_for_ds(key: &TaskKey, alias: &Result<Alias, Alias>) -> bool {
+    let (Ok(alias) | Err(alias)) = alias;
+    let is_unchecked = alias.set.security == Security::Unchecked;
+    key.rtype == RecordType::DS && alias.set.owner == key.name && is_unchecked
 }

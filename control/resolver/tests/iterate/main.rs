@@ -9,10 +9,12 @@
     reason = "tests build small messages by hand"
 )]
 
+mod aggressive;
 mod answers;
 mod authority;
 mod caching;
 mod delegations;
+mod dumping;
 mod explaining;
 mod flood;
 mod forgeries;
@@ -22,8 +24,11 @@ mod limits;
 mod minimising;
 mod negative_anchors;
 mod net;
+mod prefetching;
 mod roll_over;
 mod schedules;
 mod signing;
+mod snapshot;
+mod stale;
 mod transports;
 mod validation;

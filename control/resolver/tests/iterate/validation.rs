@@ -12,11 +12,11 @@ use crate::authority::name;
 use crate::net::{Action, Net, Request, addresses, code, config};
 
 const ROOT: &str = "198.51.100.1";
-const TEST: &str = "198.51.100.2";
+pub(crate) const TEST: &str = "198.51.100.2";
 pub(crate) const GOOD_1: &str = "192.0.2.1";
 pub(crate) const GOOD_2: &str = "192.0.2.2";
 /// Within the period of the signatures.
-const NOW_SECS: u64 = 1_800_000_000;
+pub(crate) const NOW_SECS: u64 = 1_800_000_000;
 
 const ZONES: [(&str, &[&str], &str); 11] = [
     (".", &[ROOT], include_str!("data/root.zone")),
@@ -87,7 +87,7 @@ fn root_anchor() -> TrustAnchor {
     }
 }
 
-fn validating(negative: &[&str]) -> Config {
+pub(crate) fn validating(negative: &[&str]) -> Config {
     let validation = Validation {
         anchors: vec![root_anchor()],
         negative: negative.iter().map(|zone| name(zone)).collect(),
@@ -102,7 +102,7 @@ fn wire_name(text: &str) -> Vec<u8> {
     crate::authority::wire(&name(text))
 }
 
-fn zones_of(server: &str) -> Vec<Zone> {
+pub(crate) fn zones_of(server: &str) -> Vec<Zone> {
     let of_server = ZONES
         .iter()
         .filter(|(_, servers, _)| servers.contains(&server));
@@ -117,7 +117,7 @@ fn zones_of(server: &str) -> Vec<Zone> {
 }
 
 /// Answers as an authoritative server does; the closest zone, or the parent's for DS.
-fn serve(zones: &[Zone], request: &Request) -> Vec<u8> {
+pub(crate) fn serve(zones: &[Zone], request: &Request) -> Vec<u8> {
     let query = Query::parse(&request.raw).unwrap();
     let qname = name(&request.qname);
     let closest = zones
@@ -125,7 +125,8 @@ fn serve(zones: &[Zone], request: &Request) -> Vec<u8> {
         .filter(|zone| {
             let apex = Name::from_labels(labels(zone.apex())).unwrap();
             let holds = apex.zone_of(&qname);
-            holds && !(request.qtype == DS && zone.apex() == wire_name(&request.qname))
+            let parent_has_it = request.qtype == DS && request.qname != ".";
+            holds && !(parent_has_it && zone.apex() == wire_name(&request.qname))
         })
         .max_by_key(|zone| zone.apex().len());
     let mut buffer = vec![0; 65_535];
@@ -172,7 +173,7 @@ pub(crate) fn net() -> Net {
     net_with(validating(&[]))
 }
 
-fn heal(net: &mut Net, server: &'static str) {
+pub(crate) fn heal(net: &mut Net, server: &'static str) {
     let zones = zones_of(server);
     net.behave(server, move |request, _| {
         Action::Raw(serve(&zones, request))
@@ -218,7 +219,7 @@ pub(crate) fn assert_answer(outcome: &Outcome, authentic: bool) {
     assert_eq!(outcome.authentic, authentic, "{:?}", outcome.answers);
 }
 
-fn with_cd(qname: &str, qtype: RecordType) -> Question {
+pub(crate) fn with_cd(qname: &str, qtype: RecordType) -> Question {
     Question {
         checking_disabled: true,
         ..Question::new(name(qname), qtype)
@@ -301,7 +302,10 @@ fn denials_under_opt_out_hold_and_are_not_authentic() {
 
 #[test]
 fn wildcard_answers_need_and_have_their_proof() {
-    let mut net = net();
+    let mut net = net_with(Config {
+        aggressive_nsec: false,
+        ..validating(&[])
+    });
     for qname in [
         "x.wild.good.test.",
         "x.y.wild.good.test.",
@@ -701,4 +705,76 @@ fn work_for_one_question_is_bounded() {
     assert_bogus(&outcome, extended_error::DNSSEC_BOGUS);
     let text = &outcome.extended_errors[0].1;
     assert!(text.contains("too many"), "{text}");
+}
+
+#[test]
+fn the_root_proves_that_it_has_no_ds_by_its_own_apex() {
+    let outcome = net().ask(".", DS);
+    let reason = &outcome.extended_errors;
+    assert_eq!(outcome.rcode, ResponseCode::NoError, "{reason:?}");
+    assert!(outcome.answers.is_empty() && outcome.authentic);
+}
+
+#[test]
+fn clients_that_check_themselves_get_the_keys_of_a_bogus_zone_after_others_were_refused() {
+    let mut net = net();
+    assert_bogus(
+        &net.ask("www.expired.test.", A),
+        extended_error::SIGNATURE_EXPIRED,
+    );
+    let outcome = net.ask_question(with_cd("expired.test.", DNSKEY));
+    assert_answer(&outcome, false);
+}
+
+#[test]
+fn the_proof_for_the_wildcard_of_an_alias_does_not_stay_with_what_the_alias_names() {
+    let mut net = net();
+    let question = |qname| Question {
+        dnssec_ok: true,
+        ..Question::new(name(qname), A)
+    };
+    let aliased = net.ask_question(question("x.alias.good.test."));
+    assert!(aliased.authority.iter().any(is_denial));
+    let outcome = net.ask_question(question("www.good.test."));
+    assert_answer(&outcome, true);
+    assert!(outcome.authority.is_empty(), "{:?}", outcome.authority);
+}
+
+/// RFC 5155 §7.1: names that are empty and only above what is opted out need no NSEC3, and a server
+/// may then have nothing to prove by that such a name has no DS.
+#[test]
+fn an_unsigned_zone_that_is_opted_out_two_labels_down_is_found_by_its_referral() {
+    let mut net = net();
+    let read = |origin: &str, text: &str| {
+        let mut loader = |_: &str, path: &str| Err(format!("no {path}"));
+        let zone = Zone::read(&wire_name(origin), text.as_bytes(), origin, &mut loader);
+        zone.unwrap_or_else(|error| panic!("{origin}: {error}")).0
+    };
+    let delegation = "deep.under.test. 3600 IN NS ns.unsigned.test.\n";
+    let parent = [read(
+        "test.",
+        &format!("{}\n{delegation}", include_str!("data/test.zone")),
+    )];
+    net.behave(TEST, move |request, _| {
+        let bytes = serve(&parent, request);
+        let mut message = hickory_proto::op::Message::from_vec(&bytes).unwrap();
+        if request.qtype == DS && request.qname.eq_ignore_ascii_case("under.test.") {
+            message.authorities.retain(|record| !is_denial(record));
+        }
+        Action::Raw(message.to_vec().unwrap())
+    });
+    let soa = "@ 3600 SOA ns.unsigned.test. host 1 2 3 4 300\n@ 3600 NS ns.unsigned.test.\n";
+    let child = read(
+        "deep.under.test.",
+        &format!("{soa}www 600 A 203.0.113.30\n"),
+    );
+    let mut zones = zones_of("192.0.2.8");
+    zones.push(child);
+    net.behave("192.0.2.8", move |request, _| {
+        Action::Raw(serve(&zones, request))
+    });
+    for _ in 0..2 {
+        assert_answer(&net.ask("www.deep.under.test.", A), false);
+    }
+    assert!(!net.asked(TEST).iter().any(|asked| asked.contains("DS")));
 }

@@ -35,6 +35,7 @@ pub(super) struct Mapper {
     pub(super) has_ipv6: bool,
     pub(super) minimises: bool,
     pub(super) is_strict: bool,
+    pub(super) serves_expired: bool,
     pub(super) hides_identity: bool,
     pub(super) hides_version: bool,
     pub(super) identity: Option<String>,
@@ -75,6 +76,8 @@ impl Mapper {
             has_ipv6: true,
             minimises: true,
             is_strict: false,
+            // An option that is not given leaves our default.
+            serves_expired: true,
             hides_identity: false,
             hides_version: false,
             identity: None,

@@ -25,7 +25,29 @@ struct Number {
     note: Option<&'static str>,
 }
 
-const NUMBERS: [Number; 6] = [
+const NUMBERS: [Number; 9] = [
+    Number {
+        option: "serve-expired-ttl",
+        key: "resolver.stale.max_secs",
+        range: (1, 604_800),
+        field: |c| &mut c.resolver.stale.max_secs,
+        note: None,
+    },
+    Number {
+        option: "serve-expired-reply-ttl",
+        key: "resolver.stale.ttl_secs",
+        range: (1, 30),
+        field: |c| &mut c.resolver.stale.ttl_secs,
+        note: None,
+    },
+    // 0 means at once there, and only after failures here.
+    Number {
+        option: "serve-expired-client-timeout",
+        key: "resolver.stale.client_timeout_ms",
+        range: (1, 10_000),
+        field: |c| &mut c.resolver.stale.client_timeout_ms,
+        note: None,
+    },
     Number {
         option: "cache-max-ttl",
         key: "resolver.ttl.max_secs",
@@ -102,6 +124,14 @@ impl Mapper {
                 let key = "resolver.case_randomisation";
                 Ok(self.set(key, |c| &mut c.resolver.case_randomisation, flag(setting)?))
             }
+            "prefetch" => {
+                let key = "resolver.prefetch";
+                Ok(self.set(key, |c| &mut c.resolver.prefetch, flag(setting)?))
+            }
+            "aggressive-nsec" => {
+                let key = "resolver.aggressive_nsec";
+                Ok(self.set(key, |c| &mut c.resolver.aggressive_nsec, flag(setting)?))
+            }
             "answer-cookie" => {
                 let key = "resolver.cookies.enabled";
                 Ok(self.set(key, |c| &mut c.resolver.cookies.enabled, flag(setting)?))
@@ -147,6 +177,7 @@ impl Mapper {
             "do-ip6" => flag(setting).map(|on| self.has_ipv6 = on),
             "qname-minimisation" => flag(setting).map(|on| self.minimises = on),
             "qname-minimisation-strict" => flag(setting).map(|on| self.is_strict = on),
+            "serve-expired" => flag(setting).map(|on| self.serves_expired = on),
             "hide-identity" => flag(setting).map(|on| self.hides_identity = on),
             "hide-version" => flag(setting).map(|on| self.hides_version = on),
             "identity" => {
@@ -213,6 +244,9 @@ impl Mapper {
             let tcp = &mut resolver.tcp;
             tcp.connections_max = count;
             tcp.connections_per_client_max = tcp.connections_per_client_max.min(count);
+        }
+        if !self.serves_expired {
+            resolver.stale.max_secs = 0;
         }
         let ttl = &mut resolver.ttl;
         ttl.min_secs = ttl.min_secs.min(ttl.max_secs);
@@ -300,6 +334,7 @@ fn key_of(option: &str) -> &'static str {
         "hide-version" | "version" => "resolver.version",
         "num-queries-per-thread" => "resolver.questions_max",
         "outgoing-range" => "resolver.upstream_sockets_max",
+        "serve-expired" => "resolver.stale.max_secs",
         "incoming-num-tcp" => "resolver.tcp.connections_max",
         _ => "resolver.listen",
     }

@@ -48,15 +48,11 @@ const ROWS: &[Row] = &[
     row(&["serve-original-ttl"], &["no"], Lost, "TTLs always count down"),
     row(&["ede"], &["yes"], NoEffect, "the reasons of errors are always sent to clients with EDNS"),
     row(&["disable-edns-do"], &["no"], Lost, "signatures are always asked for"),
-    // Expired answers.
-    row(&["serve-expired"], &[], Lost, "expired answers are served when all servers fail, by rules of their own"),
-    row(&["serve-expired-ttl", "serve-expired-ttl-reset", "serve-expired-reply-ttl", "serve-expired-client-timeout", "ede-serve-expired"], &[], NoEffect, "expired answers have rules of their own"),
-    row(&["prefetch", "prefetch-key"], &["no"], NoEffect, "nothing is fetched before it is asked for"),
+    row(&["serve-expired-ttl-reset", "ede-serve-expired", "prefetch-key"], &[], NoEffect, "expired answers and fetching ahead have no such setting"),
     // Validation.
     row(&["val-permissive-mode"], &["no"], Lost, "bogus answers are never given to clients that do not set CD"),
     row(&["trusted-keys-file"], &[], Lost, "keys in BIND's form are not read; use trust-anchor-file"),
     row(&["zonemd-permissive-mode", "zonemd-check", "zonemd-reject-absence"], &["no"], NoEffect, "the digest of a zone is not checked"),
-    row(&["aggressive-nsec"], &["no"], NoEffect, "denials answer their own names alone"),
     row(&["add-holddown", "del-holddown", "keep-missing", "permit-small-holddown", "trust-anchor-signaling", "root-key-sentinel", "val-sig-skew-min", "val-sig-skew-max", "val-max-restart", "val-bogus-ttl", "val-clean-additional", "val-log-level", "val-log-squelch", "val-nsec3-keysize-iterations", "hide-trustanchor"], &[], NoEffect, "validation goes by the RFCs and has no such setting"),
     // Towards servers.
     row(&["do-not-query-address"], &[], Lost, "no servers can be excluded"),

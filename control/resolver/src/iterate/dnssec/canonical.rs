@@ -10,6 +10,22 @@ pub(super) fn compare_names(left: &[u8], right: &[u8]) -> Ordering {
     left.iter().rev().cmp(right.iter().rev())
 }
 
+/// Bytes that stand among those of other lower-case wire names as [`compare_names`] orders the names:
+/// labels from the root, each ended by a byte that is less than any in a label.
+pub(in crate::iterate) fn canonical_key(name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len());
+    for label in labels(name).into_iter().rev() {
+        for &byte in label {
+            match byte {
+                0 | 1 => key.extend([1, byte + 1]),
+                _ => key.push(byte),
+            }
+        }
+        key.push(0);
+    }
+    key
+}
+
 fn labels(mut name: &[u8]) -> Vec<&[u8]> {
     let mut labels = Vec::new();
     while let Some((&length, rest)) = name.split_first()
@@ -86,8 +102,36 @@ mod tests {
                     index.cmp(&other),
                     "{left} {right}"
                 );
+                let keys = (
+                    canonical_key(left.as_bytes()),
+                    canonical_key(right.as_bytes()),
+                );
+                assert_eq!(keys.0.cmp(&keys.1), index.cmp(&other), "{left} {right}");
             }
         }
+    }
+
+    #[test]
+    fn keys_order_names_as_their_comparison_does() {
+        bolero::check!()
+            .with_type::<(Vec<Vec<u8>>, Vec<Vec<u8>>)>()
+            .for_each(|(left, right)| {
+                let wire = |labels: &[Vec<u8>]| {
+                    let mut wire = Vec::new();
+                    for label in labels.iter().take(4).filter(|label| !label.is_empty()) {
+                        let label = label.get(..6).unwrap_or(label);
+                        wire.push(u8::try_from(label.len()).unwrap());
+                        wire.extend_from_slice(label);
+                    }
+                    wire.push(0);
+                    WireName::parse(&wire).unwrap()
+                };
+                let (left, right) = (wire(left), wire(right));
+                assert_eq!(
+                    canonical_key(left.as_bytes()).cmp(&canonical_key(right.as_bytes())),
+                    compare_names(left.as_bytes(), right.as_bytes()),
+                );
+            });
     }
 
     #[test]

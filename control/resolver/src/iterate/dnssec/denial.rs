@@ -65,10 +65,11 @@ impl Cut {
 }
 
 /// Whether the record at a name denies a type there (RFC 4035 §5.4, RFC 6840 §4.3 for CNAME). At a
-/// cut the parent's record speaks of DS alone, and the child's of everything else.
-pub(super) fn lacks(types: Bitmap<'_>, rtype: RecordType) -> Result<Proof, Fault> {
+/// cut the parent's record speaks of DS alone, and the child's of everything else. The root has no
+/// parent.
+pub(super) fn lacks(name: &WireName, types: Bitmap<'_>, rtype: RecordType) -> Result<Proof, Fault> {
     let of_this_side = if rtype == RecordType::DS {
-        !types.has(RecordType::SOA)
+        !types.has(RecordType::SOA) || name.is_root()
     } else {
         !types.is_delegation()
     };

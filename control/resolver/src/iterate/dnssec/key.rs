@@ -11,6 +11,8 @@ const FLAG_REVOKED: u16 = 0x0080;
 const FLAG_SECURE_ENTRY_POINT: u16 = 0x0001;
 const PROTOCOL_DNSSEC: u8 = 3;
 const DIGEST_SHA256: u8 = 2;
+/// SHA-1, SHA-256 and SHA-384 (IANA, DS RR Type Digest Algorithms).
+const DIGEST_TYPES: [u8; 3] = [1, 2, 4];
 
 /// One DNSKEY of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,14 +140,11 @@ impl Ds {
 
     /// The one that names this key of `zone` by a SHA-256 digest.
     pub(in crate::iterate) fn of(zone: &WireName, key: &Key) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(zone.as_bytes());
-        context.update(&key.rdata);
         Self {
             tag: key.tag,
             algorithm: key.algorithm,
             digest_type: DIGEST_SHA256,
-            digest: context.finish().as_ref().into(),
+            digest: digest_of(&digest::SHA256, zone, key).as_ref().into(),
         }
     }
 
@@ -164,16 +163,13 @@ impl Ds {
 
     /// Whether it names this key of `zone`.
     pub(in crate::iterate) fn names(&self, zone: &WireName, key: &Key) -> bool {
-        let Some(algorithm) = self.digest_algorithm() else {
-            return false;
-        };
-        if (self.tag, self.algorithm) != (key.tag, key.algorithm) || !key.is_zone_key() {
-            return false;
-        }
-        let mut context = digest::Context::new(algorithm);
-        context.update(zone.as_bytes());
-        context.update(&key.rdata);
-        context.finish().as_ref() == &*self.digest
+        let algorithm = self.digest_algorithm().filter(|_| self.is_about(key));
+        algorithm.is_some_and(|algorithm| digest_of(algorithm, zone, key).as_ref() == &*self.digest)
+    }
+
+    /// Whether it may name this key, by all but the digest.
+    fn is_about(&self, key: &Key) -> bool {
+        (self.tag, self.algorithm) == (key.tag, key.algorithm) && key.is_zone_key()
     }
 
     /// SHA-1 counts only where nothing stronger does, see [`strongest`].
@@ -188,10 +184,28 @@ impl Ds {
 }
 
 impl Ds {
-    /// Whether one of these names the key; see [`strongest`].
+    /// Whether one of these names this key of `zone`; see [`strongest`].
     pub(in crate::iterate) fn name_one(named: &[Self], zone: &WireName, key: &Key) -> bool {
-        strongest(named).any(|ds| ds.names(zone, key))
+        DIGEST_TYPES.into_iter().any(|digest_type| {
+            let mut about = strongest(named)
+                .filter(|ds| ds.digest_type == digest_type && ds.is_about(key))
+                .peekable();
+            let algorithm = about.peek().and_then(|ds| ds.digest_algorithm());
+            // One digest a type, not one a record: many DS of one tag would make much work.
+            algorithm.is_some_and(|algorithm| {
+                let digest = digest_of(algorithm, zone, key);
+                about.any(|ds| digest.as_ref() == &*ds.digest)
+            })
+        })
     }
+}
+
+/// The digest of a key (RFC 4034 §5.1.4).
+fn digest_of(algorithm: &'static digest::Algorithm, zone: &WireName, key: &Key) -> digest::Digest {
+    let mut context = digest::Context::new(algorithm);
+    context.update(zone.as_bytes());
+    context.update(&key.rdata);
+    context.finish()
 }
 
 /// The DS records that count: supported, and without SHA-1 digests if there are others
@@ -234,11 +248,12 @@ mod tests {
         let zone = WireName::from_name(&Name::from_ascii("dskey.example.com.").unwrap());
         let (key, ds) = example();
         assert_eq!(key.tag, 60485);
-        assert!(ds.names(&zone, &key));
+        let all = [ds];
+        assert!(Ds::name_one(&all, &zone, &key));
         let other = WireName::from_name(&Name::from_ascii("example.com.").unwrap());
-        assert!(!ds.names(&other, &key));
+        assert!(!Ds::name_one(&all, &other, &key));
         let no_zone_key = Key { flags: 0, ..key };
-        assert!(!ds.names(&zone, &no_zone_key));
+        assert!(!Ds::name_one(&all, &zone, &no_zone_key));
     }
 
     #[test]

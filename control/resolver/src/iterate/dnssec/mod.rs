@@ -18,9 +18,12 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
+pub(super) use crate::zone::HASH_BYTES;
+pub(super) use canonical::canonical_key;
 pub(super) use denial::{Cut, Denial, Proof, SignedDenials};
 pub(super) use effort::Effort;
 pub(super) use fault::Fault;
 pub(super) use key::{Ds, Key, parse_all};
-pub(super) use nsec3::asks_too_many_iterations;
+pub(super) use nsec::Nsec;
+pub(super) use nsec3::{Nsec3, asks_too_many_iterations, hash_nsec3};
 pub(super) use signature::{Verified, confirms_revocation, signers, verify};

@@ -13,7 +13,7 @@ use super::denial::{Cut, Proof, lacks};
 
 /// One NSEC record of a zone.
 #[derive(Debug)]
-pub(super) struct Nsec<'a> {
+pub(in crate::iterate) struct Nsec<'a> {
     owner: &'a WireName,
     next: WireName,
     types: Bitmap<'a>,
@@ -21,7 +21,7 @@ pub(super) struct Nsec<'a> {
 
 impl<'a> Nsec<'a> {
     /// The only record of an NSEC RRset.
-    pub(super) fn parse(set: &'a RrSet) -> Option<Self> {
+    pub(in crate::iterate) fn parse(set: &'a RrSet) -> Option<Self> {
         let rdata = set.content.data.iter().next()?;
         let next = WireName::parse(rdata)?;
         let types = Bitmap::new(rdata.get(next.as_bytes().len()..)?);
@@ -32,9 +32,14 @@ impl<'a> Nsec<'a> {
         })
     }
 
+    /// The next name of the zone.
+    pub(in crate::iterate) fn next(&self) -> &WireName {
+        &self.next
+    }
+
     /// Whether it shows that no data has this name, of its own zone. What lies below a delegation or
     /// a DNAME is not for this NSEC to say (RFC 6840 §4.1 and §5.3).
-    fn covers(&self, name: &WireName) -> bool {
+    pub(in crate::iterate) fn covers(&self, name: &WireName) -> bool {
         let hidden = name.is_below(self.owner)
             && (self.types.is_delegation() || self.types.has(RecordType::DNAME));
         let order = |left: &WireName, right: &WireName| {
@@ -45,12 +50,12 @@ impl<'a> Nsec<'a> {
     }
 
     /// Whether it shows that the name has data below it and none of its own.
-    fn shows_empty(&self, name: &WireName) -> bool {
+    pub(in crate::iterate) fn shows_empty(&self, name: &WireName) -> bool {
         self.covers(name) && self.next.is_below(name)
     }
 
     /// The closest ancestor of a name that this NSEC, which covers it, shows to exist.
-    fn closest_encloser(&self, name: &WireName) -> WireName {
+    pub(in crate::iterate) fn closest_encloser(&self, name: &WireName) -> WireName {
         let common = |other: &WireName| {
             name.suffixes()
                 .find(|suffix| other.is_within_bytes(suffix))
@@ -102,7 +107,7 @@ impl Nsecs<'_> {
     /// The name, or the wildcard that makes it, has no data of this type.
     pub(super) fn no_data(&self, name: &WireName, rtype: RecordType) -> Result<Proof, Fault> {
         if let Some(nsec) = self.at(name) {
-            return lacks(nsec.types, rtype);
+            return lacks(name, nsec.types, rtype);
         }
         let nsec = self.covering(name).ok_or(Fault::Unproven)?;
         if nsec.shows_empty(name) {
@@ -110,7 +115,7 @@ impl Nsecs<'_> {
         }
         let wildcard = nsec.closest_encloser(name).wildcard_below();
         let at = wildcard.and_then(|wildcard| self.at(&wildcard));
-        lacks(at.ok_or(Fault::Unproven)?.types, rtype)
+        lacks(name, at.ok_or(Fault::Unproven)?.types, rtype)
     }
 
     /// Nothing is closer to the name than the wildcard below its last `labels` labels.

@@ -18,7 +18,7 @@ type Hash = [u8; HASH_BYTES];
 
 /// One NSEC3 record of a zone.
 #[derive(Debug)]
-pub(super) struct Nsec3<'a> {
+pub(in crate::iterate) struct Nsec3<'a> {
     hash: Hash,
     next: Hash,
     opt_out: bool,
@@ -30,7 +30,7 @@ pub(super) struct Nsec3<'a> {
 impl<'a> Nsec3<'a> {
     /// The only record of an NSEC3 RRset of `zone`; `None` for other algorithms and flags, which
     /// must be ignored (RFC 5155 §8.1 and §8.2).
-    pub(super) fn parse(zone: &WireName, set: &'a RrSet) -> Option<Self> {
+    pub(in crate::iterate) fn parse(zone: &WireName, set: &'a RrSet) -> Option<Self> {
         let (label, parent) = set.owner.split_first_label()?;
         let hash = read_base32hex(label).filter(|_| parent == zone.as_bytes())?;
         let rdata = set.content.data.iter().next()?;
@@ -51,7 +51,33 @@ impl<'a> Nsec3<'a> {
         })
     }
 
-    fn covers(&self, hash: &Hash) -> bool {
+    /// The hash of its owner.
+    pub(in crate::iterate) fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    /// The next hash of the zone.
+    pub(in crate::iterate) fn next(&self) -> &Hash {
+        &self.next
+    }
+
+    /// Whether unsigned delegations may lie between the two.
+    pub(in crate::iterate) fn is_opt_out(&self) -> bool {
+        self.opt_out
+    }
+
+    /// Whether it asks for more iterations than are done for it.
+    pub(in crate::iterate) fn is_too_costly(&self) -> bool {
+        self.iterations > NSEC3_ITERATIONS_MAX
+    }
+
+    /// Salt and iterations.
+    pub(in crate::iterate) fn parameters(&self) -> (&'a [u8], u16) {
+        (self.salt, self.iterations)
+    }
+
+    /// Whether a hash lies between the two.
+    pub(in crate::iterate) fn covers(&self, hash: &Hash) -> bool {
         if self.hash < self.next {
             self.hash < *hash && *hash < self.next
         } else {
@@ -68,6 +94,17 @@ pub(in crate::iterate) fn asks_too_many_iterations(set: &RrSet) -> bool {
     };
     let mut rdatas = set.content.data.iter();
     set.rtype == RecordType::NSEC3 && rdatas.any(|rdata| asked(rdata) > NSEC3_ITERATIONS_MAX)
+}
+
+/// The hash of a name, charged.
+pub(in crate::iterate) fn hash_nsec3(
+    name: &[u8],
+    salt: &[u8],
+    iterations: u16,
+    effort: &mut Effort,
+) -> Result<Hash, Fault> {
+    effort.hash_name()?;
+    Ok(hash_name(name, salt, iterations))
 }
 
 fn read_base32hex(label: &[u8]) -> Option<Hash> {
@@ -116,8 +153,7 @@ impl<'a> Nsec3s<'a> {
 
     fn hash(&self, name: &[u8], effort: &mut Effort) -> Result<Hash, Fault> {
         let first = self.0.first().ok_or(Fault::Unproven)?;
-        effort.hash_name()?;
-        Ok(hash_name(name, first.salt, first.iterations))
+        hash_nsec3(name, first.salt, first.iterations, effort)
     }
 
     fn at(&self, hash: &Hash) -> Option<&Nsec3<'a>> {
@@ -183,12 +219,12 @@ impl<'a> Nsec3s<'a> {
         effort: &mut Effort,
     ) -> Result<Proof, Fault> {
         if let Some(nsec3) = self.at(&self.hash(name.as_bytes(), effort)?) {
-            return lacks(nsec3.types, rtype);
+            return lacks(name, nsec3.types, rtype);
         }
         let (encloser, covering) = self.closest_encloser(zone, name, effort)?;
         let wildcard = self.wildcard_hash(&encloser, effort)?;
         match self.at(&wildcard) {
-            Some(nsec3) => lacks(nsec3.types, rtype)
+            Some(nsec3) => lacks(name, nsec3.types, rtype)
                 .map(|proof| proof.min(Proof::unless_opt_out(covering.opt_out))),
             // An unsigned delegation, or a name that exists only because of one below it.
             None if covering.opt_out => Ok(Proof::Insecure),
