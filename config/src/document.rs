@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::{Api, ConfigError, Consensus, Cores, Ct, Dataplane, Queues, Resolver, Zone};
+use crate::{Api, ConfigError, Consensus, Cores, Ct, Dataplane, Dnstap, Queues, Resolver, Zone};
 
 /// Where both processes look when no path is given.
 pub const DEFAULT_PATH: &str = "/etc/nexus/nexus.yaml";
@@ -38,6 +38,8 @@ pub struct Config {
     pub ct: Ct,
     /// Metrics over HTTP, and the command line's socket.
     pub api: Api,
+    /// A log of queries and responses, off by default.
+    pub dnstap: Dnstap,
 }
 
 /// Where this node keeps its state, and who it is.
@@ -143,6 +145,12 @@ impl Config {
         self.check_cookies()?;
         self.resolver.check_policy()?;
         crate::route::check(&self.resolver)?;
+        if self.dnstap.socket.is_some() && self.dnstap.file.is_some() {
+            return Err(Problem::new(
+                "dnstap.file",
+                "expected either a socket or a file, not both",
+            ));
+        }
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {

@@ -27,6 +27,8 @@ mod reload;
 
 mod check;
 
+mod migrate;
+
 mod metrics;
 
 mod completions;
@@ -38,6 +40,7 @@ pub use check::Check;
 pub use completions::Completions;
 pub use lookup::Lookup;
 pub use metrics::Metrics;
+pub use migrate::Migrate;
 pub use nta::Nta;
 pub use nta_add::NtaAdd;
 pub use nta_del::NtaDel;

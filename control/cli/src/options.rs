@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, REPLY_TIMEOUT};
 use crate::command::{
-    Cache, Check, Completions, Lookup, Metrics, Nta, Reload, Stats, Status, Trust, Zone,
+    Cache, Check, Completions, Lookup, Metrics, Migrate, Nta, Reload, Stats, Status, Trust, Zone,
 };
 use crate::exit::Exit;
 
@@ -70,6 +70,7 @@ pub enum Command {
     Zone(Zone),
     Reload(Reload),
     Check(Check),
+    Migrate(Migrate),
     Metrics(Metrics),
     Completions(Completions),
 }
@@ -91,6 +92,7 @@ impl Cli {
             Command::Zone(zone) => zone.run(options, out),
             Command::Reload(reload) => reload.run(options, out),
             Command::Check(check) => check.run(options, out),
+            Command::Migrate(migrate) => migrate.run(options, out),
             Command::Metrics(metrics) => metrics.run(options, out),
             Command::Completions(completions) => completions.run(out),
         }

@@ -27,6 +27,14 @@ pub(crate) fn unix_secs() -> u64 {
     u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
 }
 
+/// Seconds and nanoseconds of the time of day.
+#[must_use]
+pub(crate) fn unix_time() -> (u64, u32) {
+    let now = clock_gettime(ClockId::Realtime);
+    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
+    (secs, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let secs = u64::try_from(now.tv_sec).unwrap_or(0);

@@ -125,6 +125,9 @@ counters! {
     transfers: Counter "nexus_control_transfers_total" {outcome = "served"} "Zone transfers, by outcome.";
     transfers_refused: Counter "nexus_control_transfers_total" {outcome = "refused"} "Zone transfers, by outcome.";
 
+    dnstap_frames: Counter "nexus_dnstap_frames_total" {} "Frames of the query log that were written.";
+    dnstap_dropped_frames: Counter "nexus_dnstap_dropped_frames_total" {} "Frames of the query log that were lost: the reader was too slow, or gone.";
+
     zones: Gauge "nexus_control_zones" {} "Zones in service.";
     reloads: Counter "nexus_control_zone_reloads_total" {outcome = "changed"} "Zone files read again, by outcome.";
     reloads_unchanged: Counter "nexus_control_zone_reloads_total" {outcome = "unchanged"} "Zone files read again, by outcome.";

@@ -22,6 +22,7 @@ use crate::admin::UpstreamStatus;
 use crate::clients::{Holdings, client_of};
 use crate::clock;
 use crate::compose::{compose, failure, silence, truncated};
+use crate::dnstap::Tap;
 use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
@@ -458,6 +459,11 @@ impl Engine {
         let result = act(&mut self.resolver, clock::now_ms());
         self.tell_trust();
         result
+    }
+
+    /// Logs what servers are asked and answer, from now on.
+    pub(crate) fn set_tap(&mut self, tap: Tap) {
+        self.upstreams.set_tap(tap);
     }
 
     /// Gives the state of the trust anchors to whoever keeps it, from now on.

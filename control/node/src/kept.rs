@@ -140,6 +140,7 @@ mod tests {
             trace: false,
             generation: 0,
             epoch,
+            tapped: None,
             origin: Origin::Channel(mpsc::channel(1).0),
         };
         let resolved = Resolved {

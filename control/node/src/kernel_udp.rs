@@ -19,6 +19,7 @@ use wire::query::Query;
 use crate::clock;
 use crate::counters::Counters;
 use crate::datagram::{ControlBuffer, Datagrams, Local, Received};
+use crate::dnstap::Tapped;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
@@ -219,11 +220,14 @@ impl KernelUdp {
             client,
             local,
         } = received;
+        let query = &self.buffer[..bytes];
+        let tapped = responder.tap().client_query(client, Via::Udp, query);
         match responder.respond(&mut self.buffer[..], bytes, client.ip(), Via::Udp) {
             Verdict::Silent => {}
             Verdict::Answer { bytes, .. } => {
                 let permission = responder.permit_answer(&self.buffer[..bytes], client.ip());
                 let bytes = self.limited(bytes, permission, responder.query());
+                self.log(responder, tapped.as_ref(), bytes);
                 self.send(socket, bytes, client, local.as_ref());
             }
             Verdict::Resolve(resolve) => {
@@ -233,12 +237,13 @@ impl KernelUdp {
                     local,
                 };
                 let origin = Origin::Front(FrontOrigin::Datagram(origin));
-                let asked = resolve.into_asked(&self.buffer[..bytes], origin);
+                let asked = resolve.into_asked(&self.buffer[..bytes], origin, tapped);
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
                     let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
                     let bytes = self.limited(bytes, permission, Some(query));
+                    self.log(responder, tapped.as_ref(), bytes);
                     self.send(socket, bytes, client, local.as_ref());
                 }
             }
@@ -259,6 +264,7 @@ impl KernelUdp {
         self.counters.answers_resolver.increment();
         let permission = responder.permit(&self.buffer[..written.bytes], &finished.asked);
         let bytes = self.limited(written.bytes, permission, Some(&finished.asked.query));
+        self.log(responder, finished.asked.tapped.as_ref(), bytes);
         self.send(&origin.socket, bytes, origin.client, origin.local.as_ref());
     }
 
@@ -268,6 +274,15 @@ impl KernelUdp {
             (Permission::Drop, _) => 0,
             (Permission::Slip, Some(query)) => cut(&mut self.buffer[..], query),
             (Permission::Slip, None) | (Permission::Send, _) => bytes,
+        }
+    }
+
+    /// Gives what is sent to the query log.
+    fn log(&self, responder: &Responder, tapped: Option<&Tapped>, bytes: usize) {
+        if bytes > 0 {
+            responder
+                .tap()
+                .client_response(tapped, &self.buffer[..bytes]);
         }
     }
 

@@ -60,6 +60,12 @@ pub mod hints;
 pub mod local_root;
 mod trust_keeper;
 
+pub mod transfer_in;
+
+mod dnstap;
+mod dnstap_writer;
+mod frame_stream;
+
 mod listen_tcp;
 
 mod outbox;

@@ -209,16 +209,22 @@ impl Connection {
             message[..query.len()].copy_from_slice(query);
             // One for each query: a connection that rests holds no zones.
             let mut responder = self.service.responders.responder();
+            let tap = &self.service.responders.policy.tap;
+            let tapped = tap.client_query(self.client, Via::Tcp, query);
             match responder.respond(message, query.len(), self.client.ip(), Via::Tcp) {
                 Verdict::Silent => {}
-                Verdict::Answer { bytes, .. } => self.outbox.push(&message[..bytes]),
+                Verdict::Answer { bytes, .. } => {
+                    tap.client_response(tapped.as_ref(), &message[..bytes]);
+                    self.outbox.push(&message[..bytes]);
+                }
                 Verdict::Resolve(resolve) => {
-                    let asked =
-                        resolve.into_asked(query, Origin::Channel(self.finished_in.clone()));
+                    let origin = Origin::Channel(self.finished_in.clone());
+                    let asked = resolve.into_asked(query, origin, tapped);
                     match self.service.engine.ask(asked) {
                         Ok(()) => self.waiting += 1,
                         Err(Overloaded(asked)) => {
                             let bytes = responder.overloaded(message, query.len(), &asked.query);
+                            tap.client_response(tapped.as_ref(), &message[..bytes]);
                             self.outbox.push(&message[..bytes]);
                         }
                     }
@@ -240,7 +246,10 @@ impl Connection {
             let written = scratch
                 .finisher
                 .write(finished, &mut scratch.message, Via::Tcp);
-            self.outbox.push(&scratch.message[..written.bytes]);
+            let response = &scratch.message[..written.bytes];
+            let tap = &self.service.responders.policy.tap;
+            tap.client_response(finished.asked.tapped.as_ref(), response);
+            self.outbox.push(response);
         });
     }
 

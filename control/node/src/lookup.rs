@@ -60,7 +60,7 @@ impl Lookups {
                 Verdict::Answer { bytes, .. } => (bytes, LookupSource::Zone, Vec::new()),
                 Verdict::Resolve(resolve) => {
                     let (channel, finished) = mpsc::channel(1);
-                    let mut asked = resolve.into_asked(&query, Origin::Channel(channel));
+                    let mut asked = resolve.into_asked(&query, Origin::Channel(channel), None);
                     (asked.client, asked.trace) = (None, true);
                     let finished = self.ask(asked, finished).await?;
                     if finished.resolved.message.is_empty() {

@@ -1,5 +1,6 @@
 //! Control's side of the shared memory: punts in, replies and table entries out.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use wire::UDP_PAYLOAD_BYTES_MAX;
 use wire::query::Query;
 
 use crate::counters::Counters;
+use crate::dnstap::Tapped;
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
@@ -249,21 +251,14 @@ impl Punts {
         let (client, bytes) = (punt.client.ip(), punt.message.len());
         self.buffer[..bytes].copy_from_slice(punt.message);
         let template = Template::new(punt.headers);
+        let tapped = responder
+            .tap()
+            .client_query(punt.client, Via::Udp, punt.message);
         match responder.respond(&mut self.buffer[..], bytes, client, Via::Udp) {
             Verdict::Silent => {}
             Verdict::Answer { bytes, keep } => {
-                let permission = responder.permit_answer(&self.buffer[..bytes], client);
-                // What this client does not get is still of use to others.
-                let reply = permission != Permission::Send
-                    || self.reply(worker, &template, bytes, keep.as_ref());
-                if let (true, Some(keep), Some(query)) =
-                    (reply, keep.filter(|keep| keep.table), responder.query())
-                {
-                    self.insert(Source::Buffer(bytes), &keep, query);
-                }
-                if let (Permission::Slip, Some(query)) = (permission, responder.query()) {
-                    self.reply_cut(worker, &template, query);
-                }
+                let origin = (worker, &template);
+                self.answer(origin, client, (bytes, keep), tapped.as_ref(), responder);
             }
             Verdict::Resolve(resolve) => {
                 let number = attachment.number;
@@ -273,12 +268,13 @@ impl Punts {
                     template,
                 };
                 let origin = Origin::Front(FrontOrigin::Punt(origin));
-                let asked = resolve.into_asked(&self.buffer[..bytes], origin);
+                let asked = resolve.into_asked(&self.buffer[..bytes], origin, tapped);
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
                     let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
                     if permission != Permission::Drop {
+                        self.log(responder, tapped.as_ref(), bytes);
                         self.reply(worker, &template, bytes, None);
                     }
                 }
@@ -286,6 +282,33 @@ impl Punts {
             Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
         }
         true
+    }
+
+    /// Sends the answer at the front of the buffer as far as this client may have it, and keeps it for all.
+    fn answer(
+        &mut self,
+        (worker, template): (usize, &Template),
+        client: IpAddr,
+        (bytes, keep): (usize, Option<Keep>),
+        tapped: Option<&Tapped>,
+        responder: &mut Responder,
+    ) {
+        let permission = responder.permit_answer(&self.buffer[..bytes], client);
+        if permission == Permission::Send {
+            self.log(responder, tapped, bytes);
+        }
+        // What this client does not get is still of use to others.
+        let reply =
+            permission != Permission::Send || self.reply(worker, template, bytes, keep.as_ref());
+        if let (true, Some(keep), Some(query)) =
+            (reply, keep.filter(|keep| keep.table), responder.query())
+        {
+            self.insert(Source::Buffer(bytes), &keep, query);
+        }
+        if let (Permission::Slip, Some(query)) = (permission, responder.query()) {
+            let bytes = self.reply_cut(worker, template, query);
+            self.log(responder, tapped, bytes);
+        }
     }
 
     /// Sends an answer of the engine, and keeps it for all workers.
@@ -314,23 +337,34 @@ impl Punts {
         // A worker keeps what it is sent: not what was cut to fit this client.
         let whole = keep.filter(|_| written.whole);
         let (worker, template) = (origin.worker, &origin.template);
-        match responder.permit(&self.buffer[..written.bytes], asked) {
+        let sent = match responder.permit(&self.buffer[..written.bytes], asked) {
             Permission::Send => {
                 self.reply(worker, template, written.bytes, whole.as_ref());
+                written.bytes
             }
             Permission::Slip => self.reply_cut(worker, template, &asked.query),
-            Permission::Drop => {}
-        }
+            Permission::Drop => 0,
+        };
+        self.log(responder, asked.tapped.as_ref(), sent);
         self.counters.answers_resolver.increment();
         if let Some(keep) = keep {
             self.insert(Source::Message(&resolved.message), &keep, &asked.query);
         }
     }
 
-    /// Sends TC in place of the response at the front of the buffer.
-    fn reply_cut(&mut self, worker: usize, template: &Template, query: &Query) {
+    /// Gives what is sent to the query log.
+    fn log(&self, responder: &Responder, tapped: Option<&Tapped>, bytes: usize) {
+        if bytes > 0 {
+            let response = &self.buffer[..bytes];
+            responder.tap().client_response(tapped, response);
+        }
+    }
+
+    /// Sends TC in place of the response at the front of the buffer; its bytes.
+    fn reply_cut(&mut self, worker: usize, template: &Template, query: &Query) -> usize {
         let bytes = cut(&mut self.buffer[..], query);
         self.reply(worker, template, bytes, None);
+        bytes
     }
 
     /// Puts the message at the front of the buffer into a worker's reply ring. False if there is

@@ -6,6 +6,7 @@ use resolver::iterate::TraceEvent;
 use tokio::sync::mpsc;
 use wire::query::Query;
 
+use crate::dnstap::Tapped;
 use crate::front::FrontOrigin;
 
 /// A query that zones and policy did not answer.
@@ -29,6 +30,8 @@ pub(crate) struct Asked {
     pub generation: u32,
     /// The same for what the front thread keeps.
     pub epoch: u32,
+    /// Set if the query log has it: the answer goes there, too.
+    pub tapped: Option<Tapped>,
     /// Where the answer goes.
     pub origin: Origin,
 }

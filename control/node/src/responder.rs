@@ -17,6 +17,7 @@ use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
 use crate::chaos::Chaos;
 use crate::counters::Counters;
+use crate::dnstap::{Tap, Tapped};
 use crate::finish::Finisher;
 use crate::follow::{Followed, follow};
 use crate::gate::{CookieKeeper, Gate};
@@ -99,7 +100,12 @@ pub(crate) struct Resolve {
 impl Resolve {
     /// Adds what only the caller knows: the query's bytes, and where the answer goes.
     #[must_use]
-    pub(crate) fn into_asked(self, message: &[u8], origin: Origin) -> Box<Asked> {
+    pub(crate) fn into_asked(
+        self,
+        message: &[u8],
+        origin: Origin,
+        tapped: Option<Tapped>,
+    ) -> Box<Asked> {
         Box::new(Asked {
             query: self.query,
             client: Some(self.client),
@@ -109,6 +115,7 @@ impl Resolve {
             trace: false,
             generation: self.generation,
             epoch: self.epoch,
+            tapped,
             origin,
         })
     }
@@ -170,6 +177,8 @@ pub(crate) struct Policy {
     pub chaos: Chaos,
     /// Checks cookies; `None` if they are ignored.
     pub cookies: Option<CookieKeeper>,
+    /// The query log.
+    pub tap: Tap,
 }
 
 impl Responder {
@@ -230,6 +239,11 @@ impl Responder {
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// The query log.
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.policy.tap
     }
 
     /// The zones in service.
@@ -665,6 +679,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
             views: Networks::default(),
             chaos: Chaos::new("box".into(), "1".into()),
             cookies: Some(CookieKeeper::new(SECRETS, false)),
+            tap: Tap::default(),
         };
         let responders = Responders {
             zones: zones.shared(),

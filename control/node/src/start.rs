@@ -23,6 +23,8 @@ use crate::clock;
 use crate::connections::Connections;
 use crate::control::{Control, FrontState, Inner};
 use crate::counters::Counters;
+use crate::dnstap::Tap;
+use crate::dnstap_writer::{DnstapWriter, Target};
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::gate::{CookieKeeper, Gate};
@@ -46,6 +48,9 @@ const TCP_BACKLOG: i32 = 1024;
 /// Tries to open UDP sockets at the start, and the time between two.
 const UDP_TRIES: u32 = 10;
 const UDP_RETRY: Duration = Duration::from_millis(100);
+
+/// For the reader of the query log to take what waits, when we end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why control does not start. Every one of these is for the operator to mend: exit status 2.
 #[derive(Debug)]
@@ -131,6 +136,7 @@ pub struct Prepared {
 struct Tasks {
     engine: Engine,
     trust_writer: Option<TrustWriter>,
+    dnstap: Option<DnstapWriter>,
     saved_cache: Option<SavedCache>,
     control: Control,
     admin: AdminServer,
@@ -157,9 +163,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     policy::log(&loaded.notes);
     engine.change_policy(|policy| *policy = loaded.policy);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
+    let (tap, dnstap) = dnstap(config, &counters);
+    engine.set_tap(tap.clone());
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(config)?),
+        policy: Arc::new(policy(config, tap)?),
         counters: Arc::clone(&counters),
     };
     let runtime = runtime()?;
@@ -198,6 +206,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let tasks = Tasks {
         engine,
         trust_writer,
+        dnstap,
         saved_cache: saved_cache(config),
         control,
         admin,
@@ -216,12 +225,29 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     })
 }
 
-fn policy(config: &Config) -> Result<Policy, StartError> {
+/// The query log, and who writes it; neither if it is off.
+fn dnstap(config: &Config, counters: &Arc<Counters>) -> (Tap, Option<DnstapWriter>) {
+    let from = &config.dnstap;
+    let target = match (&from.socket, &from.file) {
+        (Some(socket), _) => Target::Socket(socket.clone()),
+        (None, Some(file)) => Target::File(file.clone()),
+        (None, None) => return (Tap::default(), None),
+    };
+    let (identity, version) = texts(config);
+    let identity = from.identity.clone().unwrap_or(identity);
+    let version = from.version.clone().unwrap_or(version);
+    let (tap, frames) = Tap::new(from, identity, version, counters);
+    let writer = DnstapWriter::new(target, frames, Arc::clone(counters));
+    (tap, Some(writer))
+}
+
+fn policy(config: &Config, tap: Tap) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),
         views: config.resolver.shared_clients().views,
         chaos: chaos(config),
         cookies: cookies(config)?,
+        tap,
     })
 }
 
@@ -328,6 +354,8 @@ impl Tasks {
         if let Some(writer) = self.trust_writer {
             tokio::spawn(writer.run());
         }
+        let dnstap = self.dnstap.map(|writer| writer.run(stopped.clone()));
+        let dnstap = dnstap.map(tokio::spawn);
         for listener in self.tcp {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(self.tcp_service.clone().run(listener, stopped.clone()));
@@ -344,6 +372,12 @@ impl Tasks {
         }
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
+        // So that the query log has its end.
+        if let Some(dnstap) = dnstap
+            && let Ok(Ok(Err(error))) = tokio::time::timeout(FAREWELL, dnstap).await
+        {
+            tracing::error!(%error, "the query log");
+        }
         if let Some(saved_cache) = &self.saved_cache {
             saved_cache.save_at_stop(self.control.engine()).await;
         }
@@ -579,6 +613,12 @@ fn validation(from: &config::Resolver) -> Result<iterate::Validation, StartError
 }
 
 fn chaos(config: &Config) -> Chaos {
+    let (identity, version) = texts(config);
+    Chaos::new(identity, version)
+}
+
+/// Who and what we say that we are; empty: not to be told.
+fn texts(config: &Config) -> (String, String) {
     let host = || {
         rustix::system::uname()
             .nodename()
@@ -587,7 +627,7 @@ fn chaos(config: &Config) -> Chaos {
     };
     let version = || concat!("Nexus ", env!("CARGO_PKG_VERSION")).to_owned();
     let from = &config.resolver;
-    Chaos::new(
+    (
         from.identity.clone().unwrap_or_else(host),
         from.version.clone().unwrap_or_else(version),
     )
@@ -625,6 +665,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         views: config::Networks::default(),
         chaos: chaos(config),
         cookies: None,
+        tap: Tap::default(),
     };
     Lookups {
         responders: Responders {

@@ -11,6 +11,8 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::dnstap::{Tap, Tapped};
+
 /// Longest datagram that is taken; we announce 1232 bytes (RFC 9715), some servers send more.
 const DATAGRAM_BYTES_MAX: usize = 4096;
 
@@ -54,6 +56,7 @@ pub(crate) struct Upstreams {
     tasks: HashMap<u64, AbortHandle>,
     sockets_max: usize,
     events: mpsc::Sender<Event>,
+    tap: Tap,
 }
 
 impl Upstreams {
@@ -63,7 +66,13 @@ impl Upstreams {
             tasks: HashMap::new(),
             sockets_max,
             events,
+            tap: Tap::default(),
         }
+    }
+
+    /// Logs every message from now on.
+    pub(crate) fn set_tap(&mut self, tap: Tap) {
+        self.tap = tap;
     }
 
     /// Starts an exchange. `Err` if there are too many: the caller tells the resolver.
@@ -72,7 +81,13 @@ impl Upstreams {
             return Err(TransportError::Resources);
         }
         let exchange = outgoing.exchange;
-        let task = tokio::spawn(exchange_task(outgoing, self.events.clone()));
+        let task = tokio::spawn(exchange_task(
+            outgoing,
+            Reports {
+                events: self.events.clone(),
+                tap: self.tap.clone(),
+            },
+        ));
         if let Some(earlier) = self.tasks.insert(exchange, task.abort_handle()) {
             earlier.abort();
         }
@@ -92,13 +107,19 @@ impl Upstreams {
     }
 }
 
-async fn exchange_task(outgoing: Outgoing, events: mpsc::Sender<Event>) {
+/// Where what happens on a socket goes.
+struct Reports {
+    events: mpsc::Sender<Event>,
+    tap: Tap,
+}
+
+async fn exchange_task(outgoing: Outgoing, reports: Reports) {
     let exchange = outgoing.exchange;
     let wait = Duration::from_millis(u64::from(outgoing.timeout_ms)) + GRACE;
     let talk = async {
         match outgoing.transport {
-            Transport::Udp => talk_udp(&outgoing, &events).await,
-            Transport::Tcp => talk_tcp(&outgoing, &events).await,
+            Transport::Udp => talk_udp(&outgoing, &reports).await,
+            Transport::Tcp => talk_tcp(&outgoing, &reports).await,
         }
     };
     let reason = match tokio::time::timeout(wait, talk).await {
@@ -106,21 +127,21 @@ async fn exchange_task(outgoing: Outgoing, events: mpsc::Sender<Event>) {
         Ok(Err(error)) => reason(&error),
         Err(_) => TransportError::Timeout,
     };
-    let _ = events.send(Event::Failed { exchange, reason }).await;
+    let failed = Event::Failed { exchange, reason };
+    let _ = reports.events.send(failed).await; // Nobody waits any more: no harm.
 }
 
 /// Ends by an error or when it is aborted: a wrong reply must not keep the right one out.
-async fn talk_udp(
-    outgoing: &Outgoing,
-    events: &mpsc::Sender<Event>,
-) -> io::Result<std::convert::Infallible> {
+async fn talk_udp(outgoing: &Outgoing, reports: &Reports) -> io::Result<std::convert::Infallible> {
     let socket = connected(outgoing.server)?;
     socket.send(&outgoing.message).await?;
+    let tapped = reports.tap_query(outgoing);
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let (bytes, from) = socket.recv_from(&mut buffer).await?;
         let message = buffer.get(..bytes).unwrap_or_default().to_vec();
-        report(events, outgoing.exchange, from, message).await?;
+        reports.tap.resolver_response(tapped.as_ref(), &message);
+        report(&reports.events, outgoing.exchange, from, message).await?;
     }
 }
 
@@ -136,20 +157,31 @@ fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-async fn talk_tcp(
-    outgoing: &Outgoing,
-    events: &mpsc::Sender<Event>,
-) -> io::Result<std::convert::Infallible> {
+async fn talk_tcp(outgoing: &Outgoing, reports: &Reports) -> io::Result<std::convert::Infallible> {
     let mut stream = TcpStream::connect(outgoing.server).await?;
     let bytes = u16::try_from(outgoing.message.len()).map_err(io::Error::other)?;
     let mut framed = bytes.to_be_bytes().to_vec();
     framed.extend_from_slice(&outgoing.message);
     stream.write_all(&framed).await?;
+    let tapped = reports.tap_query(outgoing);
     loop {
         let bytes = stream.read_u16().await?;
         let mut message = vec![0; usize::from(bytes)];
         stream.read_exact(&mut message).await?;
-        report(events, outgoing.exchange, outgoing.server, message).await?;
+        reports.tap.resolver_response(tapped.as_ref(), &message);
+        report(&reports.events, outgoing.exchange, outgoing.server, message).await?;
+    }
+}
+
+impl Reports {
+    fn tap_query(&self, outgoing: &Outgoing) -> Option<Tapped> {
+        let Outgoing {
+            server,
+            transport,
+            message,
+            ..
+        } = outgoing;
+        self.tap.resolver_query(*server, *transport, message)
     }
 }
 

@@ -10,5 +10,6 @@ mod support;
 
 mod check;
 mod commands;
+mod migrate;
 mod program;
 mod status;

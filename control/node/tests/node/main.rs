@@ -8,6 +8,8 @@
 mod common;
 mod cookies;
 
+mod copying;
+
 mod serving;
 
 mod transferring;
@@ -26,6 +28,8 @@ mod policing;
 mod caching;
 
 mod following;
+
+mod logging;
 
 mod observing;
 

@@ -1,7 +1,8 @@
 //! Authoritative zones: from master files to complete wire responses.
 //!
 //! [`read_zone_file`] turns text into [`Records`], [`Zone::build`] checks them and lays them out for answering,
-//! [`Zone::answer`] writes responses, [`ZoneSet`] finds the zone of a question, [`Transfer`] sends a zone out.
+//! [`Zone::answer`] writes responses, [`ZoneSet`] finds the zone of a question, [`Transfer`] sends a zone out,
+//! [`Receiver`] takes one in.
 //! Never reads a file, a clock or a socket.
 
 mod error;
@@ -21,6 +22,11 @@ mod nsec3;
 mod resolve;
 mod set;
 mod transfer;
+
+mod delta;
+mod expand;
+mod receive;
+
 mod tree;
 
 mod name;
@@ -41,11 +47,15 @@ mod words;
 
 pub use answer::{Kind, Outcome};
 pub use data::{Counts, Zone};
+pub use delta::DeltaError;
 pub use error::{Note, Place, Problem, Remark, ZoneError};
 pub use file::{INCLUDE_DEPTH_MAX, Loader, read_zone_file};
 pub use name::{DisplayName, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameBuffer};
 pub use nsec3::NSEC3_ITERATIONS_MAX;
 pub(crate) use nsec3::{HASH_BYTES, hash_name};
+pub use receive::{
+    Carrier, Delta, ReceiveError, ReceiveLimits, Received, Receiver, Wanted, is_newer,
+};
 pub use records::{Record, Records};
 pub use set::{Change, ZoneSet};
 pub use show::rdata_to_text;

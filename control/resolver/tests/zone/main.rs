@@ -10,6 +10,7 @@ mod file_syntax;
 mod limits;
 mod load_checks;
 mod random_input;
+mod receiving;
 mod served_by_others;
 mod set_of_zones;
 mod signed_answers;

@@ -1,0 +1,350 @@
+//! From clauses to a [`Config`]: what is gathered on the way, and what is made of it in the end.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use config::{Config, Upstream};
+
+use super::access::{self, Prefix};
+use super::options;
+use super::report::{Report, Verdict};
+use super::source::{Clause, Setting};
+use super::table;
+
+/// Port of DNS over HTTPS unless told otherwise.
+const HTTPS_PORT: u16 = 443;
+const DNS_PORT: u16 = 53;
+/// A port for one of ours that would meet the DNS port.
+const SPARE_PORT: u16 = 8853;
+
+/// State of one migration. The defaults are those of Unbound where they differ from ours and matter.
+#[derive(Debug)]
+pub(super) struct Mapper {
+    pub(super) config: Config,
+    pub(super) report: Report,
+    /// Folder that relative names start at.
+    folder: PathBuf,
+    chroot: Option<PathBuf>,
+    pub(super) interfaces: Vec<Setting>,
+    pub(super) access: Vec<Setting>,
+    pub(super) anchors: Vec<Setting>,
+    pub(super) port: Option<u16>,
+    pub(super) tls_port: u16,
+    pub(super) is_automatic: bool,
+    pub(super) has_ipv4: bool,
+    pub(super) has_ipv6: bool,
+    pub(super) minimises: bool,
+    pub(super) is_strict: bool,
+    pub(super) serves_expired: bool,
+    pub(super) hides_identity: bool,
+    pub(super) hides_version: bool,
+    pub(super) identity: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) threads: u64,
+    pub(super) queries: Option<u64>,
+    pub(super) sockets: Option<u64>,
+    pub(super) connections: Option<u64>,
+    pub(super) validates: bool,
+}
+
+impl Mapper {
+    /// For the file at `path`, whose clauses these are.
+    pub(super) fn new(path: &Path, clauses: &[Clause]) -> Self {
+        let servers = clauses
+            .iter()
+            .rev()
+            .filter(|clause| clause.kind == "server");
+        let of = |option: &str| {
+            let value = servers.clone().find_map(|clause| clause.last(option));
+            value.filter(|value| !value.is_empty()).map(PathBuf::from)
+        };
+        let (chroot, directory) = (of("chroot"), of("directory"));
+        let own = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let own = own.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Self {
+            config: Config::default(),
+            report: Report::default(),
+            folder: directory.map_or(own.clone(), |directory| own.join(directory)),
+            chroot,
+            interfaces: Vec::new(),
+            access: Vec::new(),
+            anchors: Vec::new(),
+            port: None,
+            tls_port: 853,
+            is_automatic: false,
+            has_ipv4: true,
+            has_ipv6: true,
+            minimises: true,
+            is_strict: false,
+            // An option that is not given leaves our default.
+            serves_expired: true,
+            hides_identity: false,
+            hides_version: false,
+            identity: None,
+            version: None,
+            threads: 1,
+            queries: None,
+            sockets: None,
+            connections: None,
+            validates: true,
+        }
+    }
+
+    /// Takes over what is in the clauses, all but the trust anchors.
+    pub(super) fn take(&mut self, clauses: &[Clause]) {
+        for clause in clauses {
+            match clause.kind.as_str() {
+                "server" => {
+                    for setting in &clause.settings {
+                        if let Some(verdict) = self.option(setting) {
+                            self.report.add(setting, verdict);
+                        }
+                    }
+                }
+                "forward-zone" | "stub-zone" | "auth-zone" => {
+                    let verdict = self.zone(clause);
+                    self.add_clause(clause, verdict);
+                }
+                "dnstap" => {
+                    let verdict = self.dnstap(clause);
+                    self.add_clause(clause, verdict);
+                }
+                kind => self.add_clause(clause, table::judge_clause(kind)),
+            }
+        }
+        self.finish_scalars();
+        self.listen();
+        self.allow();
+    }
+
+    /// The name of a file as Unbound would open it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        match &self.chroot {
+            Some(chroot) if !path.starts_with(chroot) => {
+                let inside = chroot.join(path.strip_prefix("/").unwrap_or(&path));
+                if inside.exists() { inside } else { path }
+            }
+            _ => path,
+        }
+    }
+
+    fn add_clause(&mut self, clause: &Clause, verdict: Verdict) {
+        let name = clause.last("name").unwrap_or_default();
+        let setting = Setting {
+            file: clause.file.clone(),
+            line: clause.line,
+            option: clause.kind.clone(),
+            values: vec![name.to_owned()],
+        };
+        self.report.add(&setting, verdict);
+    }
+
+    fn zone(&mut self, clause: &Clause) -> Verdict {
+        let name = match options::name(clause.last("name").unwrap_or_default()) {
+            Ok(name) => name,
+            Err(verdict) => return verdict,
+        };
+        match clause.kind.as_str() {
+            "forward-zone" if name == "." => self.forward(clause),
+            "forward-zone" => Verdict::lost("forwarding is for all names or none"),
+            "stub-zone" => Verdict::lost("servers of a zone are found through its parent alone"),
+            _ => self.auth_zone(clause, name),
+        }
+    }
+
+    /// `forward-zone:` for the root.
+    fn forward(&mut self, clause: &Clause) -> Verdict {
+        if clause.last("forward-tls-upstream") == Some("yes") {
+            return Verdict::lost("servers are asked over UDP and TCP, not TLS");
+        }
+        if let Some(host) = clause.last("forward-host") {
+            return Verdict::lost(format!("write the addresses of {host} as forward-addr"));
+        }
+        let mut forward = Vec::new();
+        for setting in clause.all("forward-addr") {
+            match upstream(setting.value()) {
+                Ok(upstream) => forward.push(upstream),
+                Err(why) => return Verdict::lost(format!("`{}`: {why}", setting.value())),
+            }
+        }
+        if forward.is_empty() {
+            return Verdict::lost("no forward-addr");
+        }
+        self.config.resolver.forward = forward;
+        if clause.last("forward-first") == Some("yes") {
+            return Verdict::lost(
+                "taken over without forward-first: when the forwarders fail, so do answers",
+            );
+        }
+        Verdict::taken("resolver.forward")
+    }
+
+    /// `auth-zone:` with a file of its own is a zone of ours.
+    fn auth_zone(&mut self, clause: &Clause, name: String) -> Verdict {
+        if clause
+            .all("primary")
+            .chain(clause.all("url"))
+            .next()
+            .is_some()
+        {
+            return Verdict::lost("zones come from files alone, not from other servers");
+        }
+        if clause.last("for-downstream") == Some("no") {
+            return Verdict::lost("zones answer clients, and not the resolver alone");
+        }
+        let Some(file) = clause.last("zonefile").filter(|file| !file.is_empty()) else {
+            return Verdict::lost("expected a zonefile");
+        };
+        if self.config.zones.iter().any(|zone| zone.name == name) {
+            return Verdict::lost("a second zone of that name");
+        }
+        let file = self.path(file);
+        self.config.zones.push(config::Zone {
+            name,
+            file,
+            allow_transfer: config::Networks::default(),
+        });
+        Verdict::taken("zones")
+    }
+
+    /// `interface`, `port`, `do-ip4` and `do-ip6`.
+    fn listen(&mut self) {
+        let default = self.port.unwrap_or(DNS_PORT);
+        let settings = std::mem::take(&mut self.interfaces);
+        let parsed: Vec<_> = settings
+            .iter()
+            .map(|setting| interface(setting.value(), default))
+            .collect();
+        let ports = || parsed.iter().flatten().map(|(_, port)| *port);
+        let is_dns = |port: &u16| *port != self.tls_port && *port != HTTPS_PORT;
+        // One port serves all addresses: the configured one, if any address has it.
+        let port = match ports().any(|port| port == default) {
+            true => default,
+            false => ports().find(is_dns).unwrap_or(default),
+        };
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for (setting, parsed) in settings.iter().zip(&parsed) {
+            let verdict = match parsed {
+                Err(why) => Verdict::lost(*why),
+                Ok((_, own)) if *own != port => Verdict::lost(format!(
+                    "all addresses have one port, {port}, for UDP and TCP without TLS"
+                )),
+                Ok((address, _)) if !self.has_family(*address) => {
+                    Verdict::default("do-ip4 or do-ip6 turns it off")
+                }
+                Ok((address, _)) => {
+                    if !addresses.contains(address) {
+                        addresses.push(*address);
+                    }
+                    Verdict::taken("resolver.listen")
+                }
+            };
+            self.report.add(setting, verdict);
+        }
+        if addresses.is_empty() {
+            // Without any interface Unbound listens to its own machine.
+            let (v4, v6): ([u8; 4], u128) = match self.is_automatic {
+                true => ([0; 4], 0),
+                false => ([127, 0, 0, 1], 1),
+            };
+            let both: [IpAddr; 2] = [v4.into(), std::net::Ipv6Addr::from(v6).into()];
+            addresses.extend(both.into_iter().filter(|address| self.has_family(*address)));
+        }
+        if !addresses.is_empty() {
+            self.config.resolver.listen = addresses;
+        }
+        let ports = &mut self.config.dataplane.ports;
+        ports.dns = port;
+        for other in [&mut ports.consensus, &mut ports.doq] {
+            if *other == port {
+                *other = SPARE_PORT;
+            }
+        }
+    }
+
+    fn has_family(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.has_ipv4,
+            IpAddr::V6(_) => self.has_ipv6,
+        }
+    }
+
+    /// `access-control`.
+    fn allow(&mut self) {
+        let settings = std::mem::take(&mut self.access);
+        let mut rules = Vec::new();
+        for setting in &settings {
+            let action = setting.values.get(1).map_or("", String::as_str);
+            let verdict = match setting.value().parse::<Prefix>() {
+                Err(why) => Verdict::lost(why),
+                Ok(prefix) if prefix.is_mapped() => {
+                    Verdict::default("mapped addresses count as IPv4")
+                }
+                Ok(prefix) => self.rule(prefix, action, &mut rules),
+            };
+            self.report.add(setting, verdict);
+        }
+        match access::allowed(&rules) {
+            Ok(networks) => self.config.resolver.allow = networks,
+            // Our own text of a network: nobody is let in by a mistake of ours.
+            Err(error) => unreachable!("a prefix of ours: {error}"),
+        }
+    }
+
+    fn rule(&mut self, prefix: Prefix, action: &str, rules: &mut Vec<(Prefix, bool)>) -> Verdict {
+        let taken = Verdict::taken("resolver.allow");
+        let (is_allowed, verdict) = match action {
+            "allow" => {
+                let note = "queries without RD are answered from the cache, too";
+                (true, taken.noting(Some(note.to_owned())))
+            }
+            "allow_snoop" => (true, taken),
+            "allow_setrd" => (
+                true,
+                Verdict::lost(
+                    "taken over as allow; queries without RD are answered from the cache alone",
+                ),
+            ),
+            "allow_cookie" => (
+                true,
+                Verdict::lost(
+                    "taken over as allow; resolver.cookies.require asks all UDP clients that know cookies for one",
+                ),
+            ),
+            "refuse" | "refuse_non_local" => (false, taken),
+            "deny" | "deny_non_local" => {
+                let note = "refused rather than left without an answer";
+                (false, taken.noting(Some(note.to_owned())))
+            }
+            _ => return Verdict::lost("expected an action such as allow or refuse"),
+        };
+        rules.push((prefix, is_allowed));
+        verdict
+    }
+}
+
+/// `192.0.2.1@5353`, with the port that it has otherwise.
+fn interface(text: &str, default: u16) -> Result<(IpAddr, u16), &'static str> {
+    let (address, port) = match text.split_once('@') {
+        Some((address, port)) => (
+            address,
+            port.parse().map_err(|_| "expected a port behind @")?,
+        ),
+        None => (text, default),
+    };
+    let address = address
+        .parse()
+        .map_err(|_| "expected an address; names of interfaces are not resolved")?;
+    Ok((address, port))
+}
+
+/// `192.0.2.1@5353#dns.example`; the name is for TLS.
+fn upstream(text: &str) -> Result<Upstream, &'static str> {
+    let text = text.split_once('#').map_or(text, |(text, _)| text);
+    match text.split_once('@') {
+        None => text.parse(),
+        Some((address, port)) if address.contains(':') => format!("[{address}]:{port}").parse(),
+        Some((address, port)) => format!("{address}:{port}").parse(),
+    }
+}
