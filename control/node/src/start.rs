@@ -157,11 +157,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
     let (mut engine, handle) = engine(config, front_sender.clone())?;
-    let policy_keys = policy_keys()?;
-    let loaded = policy::load(&config.resolver, &config.zones, policy_keys);
-    let loaded = loaded.map_err(StartError::Policy)?;
-    policy::log(&loaded.notes);
-    engine.change_policy(|policy| *policy = loaded.policy);
+    let (policy_keys, policy_digest) = begin_policy(config, &mut engine)?;
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
     engine.set_tap(tap.clone());
@@ -176,7 +172,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
-    let generations = State::new(config.api.socket.with_extension("zones"), loaded.digest);
+    let generations = State::new(config.api.socket.with_extension("zones"), policy_digest);
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
@@ -223,6 +219,15 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         found: sockets.found,
         stop_front,
     })
+}
+
+/// Puts the policy in service; gives the keys of its lists, and what it is known by.
+fn begin_policy(config: &Config, engine: &mut Engine) -> Result<((u64, u64), u64), StartError> {
+    let keys = policy_keys()?;
+    let loaded = policy::load(&config.resolver, &config.zones, keys).map_err(StartError::Policy)?;
+    policy::log(&loaded.notes);
+    engine.change_policy(|policy| *policy = loaded.policy);
+    Ok((keys, loaded.digest))
 }
 
 /// The query log, and who writes it; neither if it is off.
