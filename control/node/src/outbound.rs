@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use exchange::{Doorbell, HEADERS_BYTES_MAX, PushError, Reply, ReplyMeta, ReplyProducer};
 
-/// Replies that wait for room in the ring; further ones are lost, and the clients ask again.
-const BACKLOG_MAX: usize = 1024;
+/// Replies that wait for room in the ring; further ones are lost, and the clients ask again. As many as
+/// answers of the engine may come at once, when a server that thousands wait for turns out to be down.
+const BACKLOG_MAX: usize = 16_384;
 
 /// A worker's reply header template, to be returned with the reply.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn a_worker_that_takes_nothing_costs_a_bounded_backlog() {
         let (_worker, mut outbound) = ring();
-        let taken = (0..2_000)
+        let taken = (0..20_000)
             .filter(|number| send(&mut outbound, *number).is_ok())
             .count();
         assert_eq!(taken, BACKLOG_MAX + usize::try_from(SLOTS).unwrap());
