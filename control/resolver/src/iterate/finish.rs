@@ -31,12 +31,13 @@ impl Resolver {
         ending: Ending,
         effects: &mut Vec<Effect>,
     ) {
-        // What was wrong with the data says more than that the other servers do not answer; both
-        // together say why nothing better was found.
+        // What was wrong with the data says more than that the other servers do not answer; if there
+        // are such, both together say why nothing better was found.
         let mut beside = None;
         let ending = ending.map_err(|failure| match task.bogus.take() {
             Some(bogus) => {
-                beside = Some((failure.code, failure.text));
+                let others = task.blame.is_on_a_server();
+                beside = others.then_some((failure.code, failure.text));
                 bogus
             }
             None => failure,

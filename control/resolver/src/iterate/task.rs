@@ -220,6 +220,11 @@ impl Blame {
         self.last = Some((server, reason.into()));
     }
 
+    /// Whether a server failed to answer.
+    pub(super) fn is_on_a_server(&self) -> bool {
+        self.last.is_some()
+    }
+
     fn code(&self) -> u16 {
         if self.malformed {
             extended_error::INVALID_DATA
