@@ -4,12 +4,17 @@ mod access;
 mod anchors;
 mod date;
 mod dnstap;
+mod filters;
+mod local;
 mod mapper;
 mod options;
 mod report;
+mod routes;
+mod rpz;
 mod source;
 mod statement;
 mod table;
+mod views;
 mod yaml;
 
 use std::fs::OpenOptions;
@@ -86,7 +91,7 @@ impl Migrate {
         })
     }
 
-    /// The text of the new file, which reads as what it was made from.
+    /// The text of the new file, which reads as what it was made from, and is not too long to be read.
     fn text(&self, config: &Config) -> anyhow::Result<String> {
         let text = format!(
             "# Made by `nexus migrate` from {}.\n# Keys that are not here have their defaults.\n{}",
@@ -95,6 +100,13 @@ impl Migrate {
         );
         let read = Config::parse(&text, &self.output)?;
         anyhow::ensure!(read == *config, "the new file does not say what it should");
+        anyhow::ensure!(
+            text.len() as u64 <= config::CONFIG_BYTES_MAX,
+            "the new file would have {} bytes; expected at most {}; put blocked names into a list for \
+             resolver.block_lists",
+            print::thousands(text.len() as u64),
+            print::thousands(config::CONFIG_BYTES_MAX)
+        );
         Ok(text)
     }
 }
