@@ -5,6 +5,7 @@ mod anchors;
 mod date;
 mod dnstap;
 mod filters;
+mod lists;
 mod local;
 mod mapper;
 mod options;
@@ -36,7 +37,8 @@ Examples:
   nexus migrate unbound.conf --json | jq '.entries[] | select(.outcome == \"lost\")'
 
 The new file is written even if something is missing in it, and the report says what. Trust anchors
-go into trust-anchors.zone beside it. Then run `nexus check` on it.
+go into trust-anchors.zone beside it, thousands of blocked names into lists. Then run `nexus check`
+on it.
 Exit status 0 if clients will see no difference, 1 if some get other answers or none, or if nothing
 could be written.";
 
@@ -73,6 +75,15 @@ impl Migrate {
         let clauses = source::read(&self.file)?;
         let mut mapper = Mapper::new(&self.file, &clauses);
         mapper.take(&clauses);
+        let folder = self.output.parent().unwrap_or(Path::new(""));
+        for list in mapper.lists.iter().filter(|_| !self.force) {
+            let file = folder.join(list.file);
+            let exists = file.try_exists()?;
+            anyhow::ensure!(!exists, "{} exists; --force replaces it", file.display());
+        }
+        mapper
+            .write_lists(folder)
+            .with_context(|| folder.display().to_string())?;
         mapper
             .write_anchors(&anchors, ANCHORS)
             .with_context(|| anchors.display().to_string())?;

@@ -178,8 +178,8 @@ view:
     );
     let is_allowed = |address: &str| resolver.allow.contain(address.parse().unwrap());
     assert!(is_allowed("192.0.2.1") && !is_allowed("10.0.0.1"));
-    let nobody = entries.iter().filter(|entry| entry["value"] == "nobody");
-    assert_eq!(nobody.last().unwrap()["outcome"], "default");
+    let mut nobody = entries.iter().filter(|entry| entry["value"] == "nobody");
+    assert_eq!(nobody.next_back().unwrap()["outcome"], "default");
 }
 
 #[test]
@@ -409,4 +409,67 @@ fn client_subnets_are_shown_to_the_servers_of_the_same_zones() {
     assert!(config.resolver.client_subnet.zones.is_empty());
     let (_, entries, _) = migrate(&place, &format!("{text}  send-client-subnet: 192.0.2.1\n"));
     assert_eq!(lost(&entries), ["send-client-subnet 192.0.2.1"]);
+}
+
+#[test]
+fn thousands_of_blocking_zones_become_lists_that_block_the_same() {
+    let place = Place::new();
+    let zones = |count: u32, kind: &str| -> String {
+        let zone = |index| format!("  local-zone: {kind}{index}.example {kind}\n");
+        (0..count).map(zone).collect()
+    };
+    let mut text = "server:\n  access-control-view: 10.0.0.0/8 inside\n".to_owned();
+    text += &zones(1_500, "always_nxdomain");
+    text += &zones(1_500, "always_null");
+    text += &zones(10, "always_refuse");
+    // What is not blocked like all the rest has to stay.
+    text += "  local-zone: open.always_nxdomain0.example transparent
+  local-data: 'a.always_nxdomain1.example A 192.0.2.1'
+  local-zone: other.always_nxdomain2.example always_nodata
+  local-zone: other.always_nxdomain3.example always_null
+  local-zone: closed.org static
+  local-data: 'a.closed.org A 192.0.2.1'
+  local-zone: x.closed.org always_nxdomain
+";
+    text += "view:\n  name: inside\n  local-zone: own.example always_nxdomain\n";
+    let (_, config) = whole(&place, &text);
+    let resolver = &config.resolver;
+    let [nxdomain, null] = resolver.block_lists.as_slice() else {
+        panic!("{:?}", resolver.block_lists)
+    };
+    assert_eq!(nxdomain.file, place.path("blocked-nxdomain.txt"));
+    assert_eq!(null.file, place.path("blocked-null.txt"));
+    assert_eq!(null.answer, config::BlockAnswer::Null);
+    let listed = |list: &config::BlockList| -> Vec<String> {
+        let text = std::fs::read_to_string(&list.file).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let names = listed(nxdomain);
+    assert!(names.contains(&"always_nxdomain4.example.".to_owned()));
+    let kept: Vec<_> = resolver
+        .local_zones
+        .iter()
+        .map(|zone| &*zone.name)
+        .collect();
+    for name in [
+        "always_nxdomain0.example.",
+        "always_nxdomain1.example.",
+        "always_nxdomain2.example.",
+        "always_nxdomain3.example.",
+        "other.always_nxdomain3.example.",
+        "x.closed.org.",
+        "always_refuse0.example.",
+    ] {
+        assert!(kept.contains(&name), "{name}");
+        assert!(!names.contains(&name.to_owned()), "{name}");
+    }
+    assert_eq!((names.len(), listed(null).len()), (1_496, 1_500));
+    assert!(kept.len() < 25);
+    assert_eq!(
+        resolver.local_data.len(),
+        4,
+        "and two for the null zone that stays"
+    );
+    let view = &resolver.views[0];
+    assert_eq!(view.block_lists.as_deref(), Some(&[][..]));
 }

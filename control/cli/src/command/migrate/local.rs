@@ -14,6 +14,8 @@ use super::source::Setting;
 pub(super) struct Local {
     pub(super) zones: Vec<LocalZone>,
     pub(super) data: Vec<Datum>,
+    /// Zones that are `always_null`.
+    pub(super) nulls: BTreeSet<String>,
     /// Built-in zones that are switched off.
     pub(super) except: Vec<String>,
 }
@@ -99,6 +101,7 @@ impl Local {
             return Verdict::default("the first zone of that name counts");
         }
         if kind == "always_null" {
+            self.nulls.insert(name.clone());
             for data in ["A 0.0.0.0", "AAAA ::"] {
                 self.data.push(Datum {
                     owner: name.clone(),
@@ -246,17 +249,18 @@ fn actions(zones: &[LocalZone]) -> BTreeMap<String, LocalAction> {
 
 /// The longest zone that holds a name.
 fn nearest<'z, T: Copy>(zones: &'z BTreeMap<String, T>, name: &str) -> Option<(&'z str, T)> {
-    let mut rest = name;
-    loop {
-        if let Some((zone, value)) = zones.get_key_value(rest) {
-            return Some((zone, *value));
-        }
-        rest = match rest.split_once('.')? {
-            (_, "") if rest == "." => return None,
-            (_, "") => ".",
-            (_, above) => above,
-        };
-    }
+    let mut above = suffixes(name);
+    let (zone, value) = above.find_map(|name| zones.get_key_value(name))?;
+    Some((zone, *value))
+}
+
+/// A name and those above it, up to the root.
+pub(super) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| match name.split_once('.')? {
+        (_, "") if *name == "." => None,
+        (_, "") => Some("."),
+        (_, above) => Some(above),
+    })
 }
 
 /// A name in lower case with the final dot.

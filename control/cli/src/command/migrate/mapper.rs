@@ -8,6 +8,7 @@ use config::Config;
 
 use super::access::{self, Prefix};
 use super::filters::Translation;
+use super::lists::List;
 use super::local::{Local, Place};
 use super::report::{Report, Verdict};
 use super::source::{Clause, Setting};
@@ -33,6 +34,8 @@ pub(super) struct Mapper {
     pub(super) locals: Vec<Setting>,
     pub(super) view_clients: Vec<Setting>,
     pub(super) subnets: Vec<Setting>,
+    /// To be written beside the configuration.
+    pub(super) lists: Vec<List>,
     pub(super) translation: Translation,
     /// Zones with servers of their own.
     pub(super) routes: BTreeSet<String>,
@@ -82,6 +85,7 @@ impl Mapper {
             locals: Vec::new(),
             view_clients: Vec::new(),
             subnets: Vec::new(),
+            lists: Vec::new(),
             translation: Translation::default(),
             routes: BTreeSet::new(),
             port: None,
@@ -139,6 +143,7 @@ impl Mapper {
         self.listen();
         let locals = std::mem::take(&mut self.locals);
         let mut local = Local::take(&locals, Place::Server, &mut self.report);
+        self.split_lists(&mut local);
         let members = self.take_views(clauses, &local);
         self.allow(&members);
         let resolver = &mut self.config.resolver;

@@ -63,7 +63,8 @@ impl Mapper {
             .cloned()
             .partition(|setting| local::is_local(&setting.option));
         let mut own = Local::take(&locals, Place::View, &mut self.report);
-        if clause.last("view-first") == Some("yes") {
+        let is_first = clause.last("view-first") == Some("yes");
+        if is_first {
             own = own.before(global);
         }
         for setting in &others {
@@ -75,6 +76,8 @@ impl Mapper {
             clients,
             local_data: Some(own.texts()),
             local_zones: Some(own.zones),
+            // Lists are made of local zones, which are not for this view either.
+            block_lists: (!is_first && !self.lists.is_empty()).then(Vec::new),
             ..View::default()
         });
     }
