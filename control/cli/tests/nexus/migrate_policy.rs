@@ -287,6 +287,7 @@ stub-zone:
     let (_, config) = whole(&place, text);
     let resolver = &config.resolver;
     assert!(resolver.forward.is_empty());
+    assert_eq!(resolver.special_names_except, ["local.", "alt."]);
     let shown = |servers: &[config::Upstream]| -> Vec<String> {
         servers.iter().map(ToString::to_string).collect()
     };

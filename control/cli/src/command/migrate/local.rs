@@ -345,4 +345,72 @@ mod tests {
                 assert_eq!(nearest(&zones, &name).map(|(zone, ())| zone), Some("."));
             });
     }
+
+    /// Words that fit, and some that do not.
+    const WORDS: [&str; 20] = [
+        "a.",
+        "b.a.",
+        "c.b.a",
+        ".",
+        "x.10.in-addr.arpa.",
+        "ä.",
+        "static",
+        "redirect",
+        "refuse",
+        "transparent",
+        "always_null",
+        "always_transparent",
+        "nodefault",
+        "a. A 192.0.2.1",
+        "b.a. AAAA ::1",
+        "c.b.a.\tTXT \"\u{7f}\u{85}\u{2028}\u{feff}\u{0}\"",
+        "*.a. CNAME b.",
+        "a. A",
+        "192.0.2.1 a.",
+        "::1 5 b.a.",
+    ];
+
+    fn settings(bytes: &[u8]) -> Vec<Setting> {
+        let word = |byte: &u8| WORDS[usize::from(*byte) % WORDS.len()].to_owned();
+        let options = ["local-zone", "local-data", "local-data-ptr"];
+        let settings = bytes.chunks_exact(3).zip(1..).map(|(chunk, line)| Setting {
+            file: std::sync::Arc::from(std::path::Path::new("unbound.conf")),
+            line,
+            option: options[usize::from(chunk[0]) % 3].to_owned(),
+            values: chunk[1..].iter().map(word).collect(),
+        });
+        settings.collect()
+    }
+
+    #[test]
+    fn any_local_options_make_a_configuration_that_is_read_back_and_used() {
+        bolero::check!()
+            .with_iterations(500)
+            .with_type::<(Vec<u8>, Vec<u8>)>()
+            .for_each(|(global, view)| {
+                let mut report = Report::default();
+                let (global, view) = (settings(global), settings(view));
+                let global = Local::take(&global, Place::Server, &mut report);
+                let view = Local::take(&view, Place::View, &mut report).before(&global);
+                let mut config = config::Config::default();
+                let mut clients = config::Networks::default();
+                clients.add("10.0.0.0/8").unwrap();
+                config.resolver.views.push(config::View {
+                    clients,
+                    local_data: Some(view.texts()),
+                    local_zones: Some(view.zones),
+                    ..config::View::default()
+                });
+                config.resolver.local_data = global.texts();
+                config.resolver.local_zones = global.zones;
+                config.resolver.special_names_except = global.except;
+                let text = crate::command::migrate::yaml::to_yaml(&config).unwrap();
+                let read = config::Config::parse(&text, std::path::Path::new("nexus.yaml"));
+                assert_eq!(
+                    read.unwrap_or_else(|error| panic!("{error}\n{text}")),
+                    config
+                );
+                node::policy::load(&config.resolver, &[], (0, 0)).unwrap();
+            });
+    }
 }

@@ -10,6 +10,8 @@ use super::source::Clause;
 /// Bounds of the keys.
 const SERVERS_MAX: usize = 32;
 const ROUTES_MAX: usize = 10_000;
+/// Special names that Unbound leaves to a forwarder, which may well know `corp.local.`
+const FORWARDED_NAMES: [&str; 2] = ["local.", "alt."];
 
 impl Mapper {
     pub(super) fn zone(&mut self, clause: &Clause) -> Verdict {
@@ -31,11 +33,14 @@ impl Mapper {
     fn forward(&mut self, clause: &Clause, zone: String) -> Result<Verdict, Verdict> {
         let servers = self.servers(clause, &zone, "forward")?;
         let fallback = clause.last("forward-first") == Some("yes");
+        if zone == "." {
+            let except = &mut self.config.resolver.special_names_except;
+            except.extend(FORWARDED_NAMES.map(str::to_owned));
+        }
         if zone == "." && !fallback {
             self.config.resolver.forward = servers;
             self.routes.insert(zone);
-            let note = "local. and alt. are answered here unless special_names_except has them";
-            return Ok(Verdict::taken("resolver.forward").noting(Some(note.to_owned())));
+            return Ok(Verdict::taken("resolver.forward"));
         }
         self.routes.insert(zone.clone());
         self.config.resolver.forward_zones.push(ForwardZone {
