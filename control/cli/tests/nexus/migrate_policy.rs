@@ -128,7 +128,17 @@ fn local_zones_and_data_without_a_counterpart_are_lost_with_the_reason() {
             "local-zone ä.example static",
         ]
     );
-    assert_eq!(config.resolver.local_zones.len(), 3);
+    use LocalAction::{Drop, Refuse, Static, Transparent};
+    assert_eq!(
+        actions(&config.resolver.local_zones),
+        [
+            ("a.example.", Refuse),
+            ("b.example.", Drop),
+            ("c.example.", Transparent),
+            ("x.a.example.", Static),
+            ("x.b.example.", Static),
+        ]
+    );
     assert_eq!(config.resolver.local_data.len(), 3);
 }
 

@@ -73,7 +73,25 @@ impl Local {
             };
             report.add(setting, verdict);
         }
+        local.open_refused(&types, &mut seen);
         local
+    }
+
+    /// Zones of their own for records in zones that are refused or dropped, which would hide them.
+    fn open_refused(&mut self, types: &BTreeMap<String, &str>, seen: &mut BTreeSet<String>) {
+        for datum in &self.data {
+            let kind = nearest(types, &datum.owner).map(|(_, kind)| kind);
+            if matches!(kind, Some("refuse" | "deny" | "inform_deny"))
+                && let Ok(name) = options::name(&datum.owner)
+                && !types.contains_key(&name)
+                && seen.insert(name.clone())
+            {
+                self.zones.push(LocalZone {
+                    name,
+                    action: LocalAction::Static,
+                });
+            }
+        }
     }
 
     fn zone(
@@ -203,12 +221,16 @@ fn action(kind: &str, has_data: bool) -> Result<(LocalAction, Note), &'static st
         "always_nodata" => (LocalAction::Nodata, Note::None),
         "refuse" if has_data => (
             LocalAction::Refuse,
-            Note::Lost("taken over as always_refuse: the local data in it are refused, too"),
+            Note::Lost(
+                "taken over with zones for its local data: what else is asked of their names is denied, not refused",
+            ),
         ),
         "refuse" | "always_refuse" => (LocalAction::Refuse, Note::None),
         "deny" | "inform_deny" if has_data => (
             LocalAction::Drop,
-            Note::Lost("taken over as always_deny: the local data in it are not answered, either"),
+            Note::Lost(
+                "taken over with zones for its local data: what else is asked of their names is denied, not dropped",
+            ),
         ),
         "inform_deny" => (LocalAction::Drop, Note::Unlogged),
         "deny" | "always_deny" => (LocalAction::Drop, Note::None),

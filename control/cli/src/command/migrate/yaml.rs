@@ -44,13 +44,26 @@ fn without(value: Value, default: Option<&Value>) -> Option<Value> {
         return None;
     }
     let Value::Object(members) = value else {
-        return Some(value);
+        return Some(shorten(value));
     };
     let members = members.into_iter().filter_map(|(key, value)| {
         let default = default.and_then(|default| default.get(&key));
         Some((key, without(value, default)?))
     });
     Some(Value::Object(members.collect()))
+}
+
+/// Without members that are null, which is what is left out.
+fn shorten(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(shorten).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(key, value)| (key, shorten(value)));
+            Value::Object(members.collect())
+        }
+        value => value,
+    }
 }
 
 /// Maps in block style, one item of a list a line, and all else as JSON, which is YAML, too.
