@@ -4,12 +4,18 @@ mod access;
 mod anchors;
 mod date;
 mod dnstap;
+mod filters;
+mod lists;
+mod local;
 mod mapper;
 mod options;
 mod report;
+mod routes;
+mod rpz;
 mod source;
 mod statement;
 mod table;
+mod views;
 mod yaml;
 
 use std::fs::OpenOptions;
@@ -31,7 +37,8 @@ Examples:
   nexus migrate unbound.conf --json | jq '.entries[] | select(.outcome == \"lost\")'
 
 The new file is written even if something is missing in it, and the report says what. Trust anchors
-go into trust-anchors.zone beside it. Then run `nexus check` on it.
+go into trust-anchors.zone beside it, thousands of blocked names into lists. Then run `nexus check`
+on it.
 Exit status 0 if clients will see no difference, 1 if some get other answers or none, or if nothing
 could be written.";
 
@@ -68,6 +75,15 @@ impl Migrate {
         let clauses = source::read(&self.file)?;
         let mut mapper = Mapper::new(&self.file, &clauses);
         mapper.take(&clauses);
+        let folder = self.output.parent().unwrap_or(Path::new(""));
+        for list in mapper.lists.iter().filter(|_| !self.force) {
+            let file = folder.join(list.file);
+            let exists = file.try_exists()?;
+            anyhow::ensure!(!exists, "{} exists; --force replaces it", file.display());
+        }
+        mapper
+            .write_lists(folder)
+            .with_context(|| folder.display().to_string())?;
         mapper
             .write_anchors(&anchors, ANCHORS)
             .with_context(|| anchors.display().to_string())?;
@@ -86,7 +102,7 @@ impl Migrate {
         })
     }
 
-    /// The text of the new file, which reads as what it was made from.
+    /// The text of the new file, which reads as what it was made from, and is not too long to be read.
     fn text(&self, config: &Config) -> anyhow::Result<String> {
         let text = format!(
             "# Made by `nexus migrate` from {}.\n# Keys that are not here have their defaults.\n{}",
@@ -95,6 +111,13 @@ impl Migrate {
         );
         let read = Config::parse(&text, &self.output)?;
         anyhow::ensure!(read == *config, "the new file does not say what it should");
+        anyhow::ensure!(
+            text.len() as u64 <= config::CONFIG_BYTES_MAX,
+            "the new file would have {} bytes; expected at most {}; put blocked names into a list for \
+             resolver.block_lists",
+            print::thousands(text.len() as u64),
+            print::thousands(config::CONFIG_BYTES_MAX)
+        );
         Ok(text)
     }
 }

@@ -11,5 +11,6 @@ mod support;
 mod check;
 mod commands;
 mod migrate;
+mod migrate_policy;
 mod program;
 mod status;

@@ -41,6 +41,12 @@ impl Prefix {
             && other.bits & mask(self.length) == self.bits
     }
 
+    /// Whether IPv4 addresses can be written into it (RFC 6052 §2.2).
+    pub(super) fn carries_ipv4(self) -> bool {
+        let octet = (self.bits >> 56) & 0xff;
+        !self.is_ipv4 && matches!(self.length, 32 | 40 | 48 | 56 | 64 | 96) && octet == 0
+    }
+
     /// Whether it lies in `::ffff:0:0/96`, whose addresses are those of IPv4.
     pub(super) fn is_mapped(self) -> bool {
         !self.is_ipv4 && self.length >= 96 && self.bits >> 32 == 0xffff
@@ -94,10 +100,25 @@ impl fmt::Display for Prefix {
 /// allowed, as in Unbound.
 pub(super) fn allowed(rules: &[(Prefix, bool)]) -> Result<Networks, NetworkError> {
     let mut all = rules.to_vec();
-    for own in ["127.0.0.0/8", "::1/128"] {
-        let own = own.parse();
-        all.extend(own.map(|own| (own, true)));
+    all.extend(machine().map(|own| (own, true)));
+    networks(all)
+}
+
+/// The networks of those whose longest prefix says that they are in a view. The machine itself has a
+/// rule that names none.
+pub(super) fn networks_of_view(mut rules: Vec<(Prefix, bool)>) -> Networks {
+    rules.extend(machine().map(|own| (own, false)));
+    match networks(rules) {
+        Ok(networks) => networks,
+        Err(error) => unreachable!("a prefix of ours: {error}"),
     }
+}
+
+fn machine() -> impl Iterator<Item = Prefix> {
+    ["127.0.0.0/8", "::1/128"].into_iter().flat_map(str::parse)
+}
+
+fn networks(mut all: Vec<(Prefix, bool)>) -> Result<Networks, NetworkError> {
     all.sort_by_key(|rule| rule.0); // Stable: the first of equals stays the first.
     all.dedup_by_key(|rule| rule.0);
     let mut networks = Networks::default();

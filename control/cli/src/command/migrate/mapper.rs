@@ -1,12 +1,15 @@
 //! From clauses to a [`Config`]: what is gathered on the way, and what is made of it in the end.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Upstream};
+use config::Config;
 
 use super::access::{self, Prefix};
-use super::options;
+use super::filters::Translation;
+use super::lists::List;
+use super::local::{Local, Place};
 use super::report::{Report, Verdict};
 use super::source::{Clause, Setting};
 use super::table;
@@ -28,6 +31,14 @@ pub(super) struct Mapper {
     pub(super) interfaces: Vec<Setting>,
     pub(super) access: Vec<Setting>,
     pub(super) anchors: Vec<Setting>,
+    pub(super) locals: Vec<Setting>,
+    pub(super) view_clients: Vec<Setting>,
+    pub(super) subnets: Vec<Setting>,
+    /// To be written beside the configuration.
+    pub(super) lists: Vec<List>,
+    pub(super) translation: Translation,
+    /// Zones with servers of their own.
+    pub(super) routes: BTreeSet<String>,
     pub(super) port: Option<u16>,
     pub(super) tls_port: u16,
     pub(super) is_automatic: bool,
@@ -45,6 +56,8 @@ pub(super) struct Mapper {
     pub(super) sockets: Option<u64>,
     pub(super) connections: Option<u64>,
     pub(super) validates: bool,
+    pub(super) has_dns64: bool,
+    pub(super) has_subnets: bool,
 }
 
 impl Mapper {
@@ -69,6 +82,12 @@ impl Mapper {
             interfaces: Vec::new(),
             access: Vec::new(),
             anchors: Vec::new(),
+            locals: Vec::new(),
+            view_clients: Vec::new(),
+            subnets: Vec::new(),
+            lists: Vec::new(),
+            translation: Translation::default(),
+            routes: BTreeSet::new(),
             port: None,
             tls_port: 853,
             is_automatic: false,
@@ -87,6 +106,8 @@ impl Mapper {
             sockets: None,
             connections: None,
             validates: true,
+            has_dns64: false,
+            has_subnets: true,
         }
     }
 
@@ -109,12 +130,26 @@ impl Mapper {
                     let verdict = self.dnstap(clause);
                     self.add_clause(clause, verdict);
                 }
+                "rpz" => {
+                    let verdict = self.rpz(clause);
+                    self.add_clause(clause, verdict);
+                }
+                "view" => {}
                 kind => self.add_clause(clause, table::judge_clause(kind)),
             }
         }
         self.finish_scalars();
+        self.finish_filters();
         self.listen();
-        self.allow();
+        let locals = std::mem::take(&mut self.locals);
+        let mut local = Local::take(&locals, Place::Server, &mut self.report);
+        self.split_lists(&mut local);
+        let members = self.take_views(clauses, &local);
+        self.allow(&members);
+        let resolver = &mut self.config.resolver;
+        resolver.local_data = local.texts();
+        resolver.local_zones = std::mem::take(&mut local.zones);
+        resolver.special_names_except.append(&mut local.except);
     }
 
     /// The name of a file as Unbound would open it.
@@ -129,7 +164,7 @@ impl Mapper {
         }
     }
 
-    fn add_clause(&mut self, clause: &Clause, verdict: Verdict) {
+    pub(super) fn add_clause(&mut self, clause: &Clause, verdict: Verdict) {
         let name = clause.last("name").unwrap_or_default();
         let setting = Setting {
             file: clause.file.clone(),
@@ -138,74 +173,6 @@ impl Mapper {
             values: vec![name.to_owned()],
         };
         self.report.add(&setting, verdict);
-    }
-
-    fn zone(&mut self, clause: &Clause) -> Verdict {
-        let name = match options::name(clause.last("name").unwrap_or_default()) {
-            Ok(name) => name,
-            Err(verdict) => return verdict,
-        };
-        match clause.kind.as_str() {
-            "forward-zone" if name == "." => self.forward(clause),
-            "forward-zone" => Verdict::lost("forwarding is for all names or none"),
-            "stub-zone" => Verdict::lost("servers of a zone are found through its parent alone"),
-            _ => self.auth_zone(clause, name),
-        }
-    }
-
-    /// `forward-zone:` for the root.
-    fn forward(&mut self, clause: &Clause) -> Verdict {
-        if clause.last("forward-tls-upstream") == Some("yes") {
-            return Verdict::lost("servers are asked over UDP and TCP, not TLS");
-        }
-        if let Some(host) = clause.last("forward-host") {
-            return Verdict::lost(format!("write the addresses of {host} as forward-addr"));
-        }
-        let mut forward = Vec::new();
-        for setting in clause.all("forward-addr") {
-            match upstream(setting.value()) {
-                Ok(upstream) => forward.push(upstream),
-                Err(why) => return Verdict::lost(format!("`{}`: {why}", setting.value())),
-            }
-        }
-        if forward.is_empty() {
-            return Verdict::lost("no forward-addr");
-        }
-        self.config.resolver.forward = forward;
-        if clause.last("forward-first") == Some("yes") {
-            return Verdict::lost(
-                "taken over without forward-first: when the forwarders fail, so do answers",
-            );
-        }
-        Verdict::taken("resolver.forward")
-    }
-
-    /// `auth-zone:` with a file of its own is a zone of ours.
-    fn auth_zone(&mut self, clause: &Clause, name: String) -> Verdict {
-        if clause
-            .all("primary")
-            .chain(clause.all("url"))
-            .next()
-            .is_some()
-        {
-            return Verdict::lost("zones come from files alone, not from other servers");
-        }
-        if clause.last("for-downstream") == Some("no") {
-            return Verdict::lost("zones answer clients, and not the resolver alone");
-        }
-        let Some(file) = clause.last("zonefile").filter(|file| !file.is_empty()) else {
-            return Verdict::lost("expected a zonefile");
-        };
-        if self.config.zones.iter().any(|zone| zone.name == name) {
-            return Verdict::lost("a second zone of that name");
-        }
-        let file = self.path(file);
-        self.config.zones.push(config::Zone {
-            name,
-            file,
-            allow_transfer: config::Networks::default(),
-        });
-        Verdict::taken("zones")
     }
 
     /// `interface`, `port`, `do-ip4` and `do-ip6`.
@@ -270,8 +237,8 @@ impl Mapper {
         }
     }
 
-    /// `access-control`.
-    fn allow(&mut self) {
+    /// `access-control`. The networks of views are allowed unless they have a rule of their own.
+    fn allow(&mut self, members: &[Prefix]) {
         let settings = std::mem::take(&mut self.access);
         let mut rules = Vec::new();
         for setting in &settings {
@@ -285,6 +252,7 @@ impl Mapper {
             };
             self.report.add(setting, verdict);
         }
+        rules.extend(members.iter().map(|prefix| (*prefix, true)));
         match access::allowed(&rules) {
             Ok(networks) => self.config.resolver.allow = networks,
             // Our own text of a network: nobody is let in by a mistake of ours.
@@ -337,14 +305,4 @@ fn interface(text: &str, default: u16) -> Result<(IpAddr, u16), &'static str> {
         .parse()
         .map_err(|_| "expected an address; names of interfaces are not resolved")?;
     Ok((address, port))
-}
-
-/// `192.0.2.1@5353#dns.example`; the name is for TLS.
-fn upstream(text: &str) -> Result<Upstream, &'static str> {
-    let text = text.split_once('#').map_or(text, |(text, _)| text);
-    match text.split_once('@') {
-        None => text.parse(),
-        Some((address, port)) if address.contains(':') => format!("[{address}]:{port}").parse(),
-        Some((address, port)) => format!("{address}:{port}").parse(),
-    }
 }

@@ -3,13 +3,17 @@
 use config::{Config, Dnssec, QnameMinimisation, Source};
 
 use super::date;
+use super::local;
 use super::mapper::Mapper;
 use super::report::{Outcome, Verdict};
 use super::source::Setting;
 use super::table;
 
 /// What a setting must say; shown when it says something else.
-type Said<T> = Result<T, Verdict>;
+pub(super) type Said<T> = Result<T, Verdict>;
+
+/// What of Unbound's modules is done here.
+const MODULES: [&str; 5] = ["validator", "iterator", "respip", "dns64", "subnetcache"];
 
 /// Sizes of caches: bounds of the keys.
 const CACHE_BYTES: (u64, u64) = (64 << 10, 64 << 30);
@@ -97,6 +101,7 @@ impl Mapper {
     /// remembered for [`Mapper::finish`].
     pub(super) fn option(&mut self, setting: &Setting) -> Option<Verdict> {
         self.remembered(setting)
+            .or_else(|| self.filter(setting))
             .unwrap_or_else(|| Some(self.scalar(setting).unwrap_or_else(|verdict| verdict)))
     }
 
@@ -164,6 +169,14 @@ impl Mapper {
             }
             "auto-trust-anchor-file" | "trust-anchor-file" | "trust-anchor" => {
                 self.anchors.push(setting.clone());
+                return Some(None);
+            }
+            option if local::is_local(option) => {
+                self.locals.push(setting.clone());
+                return Some(None);
+            }
+            "access-control-view" => {
+                self.view_clients.push(setting.clone());
                 return Some(None);
             }
             "port" => number(setting, (1, 65_535)).map(|port| {
@@ -263,7 +276,9 @@ impl Mapper {
     fn modules(&mut self, value: &str) -> Verdict {
         let mut modules = value.split_whitespace();
         self.validates = modules.clone().any(|module| module == "validator");
-        let unknown = modules.find(|module| !["validator", "iterator", "respip"].contains(module));
+        self.has_dns64 = modules.clone().any(|module| module == "dns64");
+        self.has_subnets = modules.clone().any(|module| module == "subnetcache");
+        let unknown = modules.find(|module| !MODULES.contains(module));
         match unknown {
             Some(module) => Verdict::lost(format!("no module `{module}`")),
             None => Verdict::taken("resolver.dnssec"),
@@ -348,7 +363,7 @@ pub(super) fn name(text: &str) -> Said<String> {
         .map_err(|_| Verdict::lost("expected a domain name of letters, digits, - and _"))
 }
 
-fn flag(setting: &Setting) -> Said<bool> {
+pub(super) fn flag(setting: &Setting) -> Said<bool> {
     match setting.value() {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -356,7 +371,7 @@ fn flag(setting: &Setting) -> Said<bool> {
     }
 }
 
-fn number(setting: &Setting, (min, max): (u64, u64)) -> Said<u64> {
+pub(super) fn number(setting: &Setting, (min, max): (u64, u64)) -> Said<u64> {
     let number = setting.value().parse().ok();
     number
         .filter(|number| (min..=max).contains(number))

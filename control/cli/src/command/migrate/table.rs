@@ -1,6 +1,6 @@
 //! The options of Unbound that no key of ours stands for, and why that does or does not matter.
 //!
-//! Who adds such a key takes its options out of here and maps them in `options.rs` or `clauses.rs`.
+//! Who adds such a key takes its options out of here and maps them in `options.rs`, `filters.rs` or the file of its clause.
 
 use super::report::{Outcome, Verdict};
 use super::source::Setting;
@@ -34,14 +34,11 @@ use Outcome::{Lost, NoEffect};
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     // Answers of our own.
-    row(&["local-data", "local-data-ptr", "local-zone", "local-zone-override"], &[], Lost, "no local data or zones; a zone file under `zones` can hold the records"),
-    row(&["local-zone-tag", "define-tag", "access-control-tag", "access-control-tag-action", "access-control-tag-data", "access-control-view", "interface-tag", "interface-tag-action", "interface-tag-data", "interface-view"], &[], Lost, "no tags and views: all clients get the same answers"),
+    row(&["local-zone-override"], &[], Lost, "a local zone is the same for all addresses; resolver.views can have another"),
+    row(&["local-zone-tag", "define-tag", "access-control-tag", "access-control-tag-action", "access-control-tag-data", "interface-tag", "interface-tag-action", "interface-tag-data", "interface-view"], &[], Lost, "no tags; resolver.views gives other answers to the networks of clients"),
     row(&["interface-action"], &[], Lost, "access goes by the client's address alone"),
-    row(&["response-ip", "response-ip-data", "response-ip-tag"], &[], Lost, "no policy by the addresses in answers"),
-    row(&["private-address", "private-domain"], &[], Lost, "no protection against rebinding"),
-    row(&["dns64-prefix", "dns64-synthall", "dns64-ignore-aaaa"], &[], Lost, "no DNS64"),
-    row(&["unblock-lan-zones", "insecure-lan-zones"], &["no"], Lost, "no built-in zones for local networks that this would open"),
-    row(&["deny-any"], &["no"], Lost, "questions for ANY are resolved"),
+    row(&["response-ip", "response-ip-data", "response-ip-tag"], &[], Lost, "write a policy zone with rpz-ip rules for resolver.rpz"),
+    row(&["dns64-ignore-aaaa"], &[], Lost, "which IPv6 addresses count as absent goes by address, in resolver.dns64.exclude"),
     row(&["minimal-responses"], &["yes"], NoEffect, "how much stands beside an answer is not set by configuration"),
     row(&["rrset-roundrobin"], &[], NoEffect, "the order of records is not set by configuration"),
     row(&["ignore-cd-flag"], &["no"], Lost, "clients that set CD get the data unchecked"),
@@ -58,8 +55,8 @@ const ROWS: &[Row] = &[
     row(&["do-not-query-address"], &[], Lost, "no servers can be excluded"),
     row(&["do-not-query-localhost"], &["yes"], NoEffect, "no servers can be excluded"),
     row(&["tls-upstream"], &["no"], Lost, "servers are asked over UDP and TCP, not TLS"),
-    row(&["send-client-subnet", "client-subnet-zone"], &[], Lost, "no client subnet is sent to servers"),
-    row(&["client-subnet-always-forward", "client-subnet-opcode", "max-client-subnet-ipv4", "max-client-subnet-ipv6", "min-client-subnet-ipv4", "min-client-subnet-ipv6", "max-ecs-tree-size-ipv4", "max-ecs-tree-size-ipv6"], &[], NoEffect, "no client subnet is sent to servers"),
+    row(&["client-subnet-always-forward"], &["no"], Lost, "servers see no client subnet but for the zones of resolver.client_subnet"),
+    row(&["client-subnet-opcode", "min-client-subnet-ipv4", "min-client-subnet-ipv6", "max-ecs-tree-size-ipv4", "max-ecs-tree-size-ipv6"], &[], NoEffect, "answers are kept for each network apart, with no such setting"),
     row(&["ratelimit", "ratelimit-for-domain", "ratelimit-below-domain"], &["0"], Lost, "queries to the servers of one zone are bounded by the work of each question alone"),
     row(&["ratelimit-size", "ratelimit-slabs", "ratelimit-factor", "ratelimit-backoff", "ip-ratelimit-size", "ip-ratelimit-slabs", "ip-ratelimit-backoff", "ip-ratelimit-cookie"], &[], NoEffect, "rate limits have no such setting"),
     row(&["outgoing-interface", "outgoing-port-permit", "outgoing-port-avoid", "prefer-ip4", "prefer-ip6", "tcp-upstream", "udp-upstream-without-downstream", "udp-connect", "outgoing-tcp-mss", "outgoing-num-tcp", "tcp-auth-query-timeout", "tcp-reuse-timeout", "max-reuse-tcp-queries", "delay-close", "edns-client-string", "edns-client-string-opcode", "nsid", "tls-cert-bundle", "tls-win-cert", "tls-system-cert", "tls-use-sni", "caps-exempt"], &[], NoEffect, "the way to servers is not set by configuration"),
@@ -100,8 +97,6 @@ pub(super) fn judge_clause(kind: &str) -> Verdict {
         "remote-control" => {
             Verdict::no_effect("`nexus` speaks over the unix socket api.socket, without keys")
         }
-        "view" => Verdict::lost("no views: all clients get the same answers"),
-        "rpz" => Verdict::lost("no response policy zones"),
         "dnscrypt" => Verdict::lost("clients are served over UDP and TCP alone, not DNSCrypt"),
         "python" | "dynlib" => Verdict::lost("no modules"),
         "cachedb" => Verdict::no_effect("no cache in a database"),

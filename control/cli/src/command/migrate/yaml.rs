@@ -15,7 +15,27 @@ pub(super) fn to_yaml(config: &Config) -> serde_json::Result<String> {
     if let Some(value) = without(serde_json::to_value(config)?, Some(&default)) {
         write_value(&mut text, &value, 0);
     }
-    Ok(text)
+    Ok(escape(&text))
+}
+
+/// JSON may have characters, all of them inside strings, that YAML must not have or takes for ends of
+/// lines (YAML 1.2 §5.1, §5.4).
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(c)); // Strings take everything.
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// What of `value` differs; lists differ whole.
@@ -24,13 +44,26 @@ fn without(value: Value, default: Option<&Value>) -> Option<Value> {
         return None;
     }
     let Value::Object(members) = value else {
-        return Some(value);
+        return Some(shorten(value));
     };
     let members = members.into_iter().filter_map(|(key, value)| {
         let default = default.and_then(|default| default.get(&key));
         Some((key, without(value, default)?))
     });
     Some(Value::Object(members.collect()))
+}
+
+/// Without members that are null, which is what is left out.
+fn shorten(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(shorten).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(key, value)| (key, shorten(value)));
+            Value::Object(members.collect())
+        }
+        value => value,
+    }
 }
 
 /// Maps in block style, one item of a list a line, and all else as JSON, which is YAML, too.
