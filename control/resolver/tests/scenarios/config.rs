@@ -4,7 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::rr::Name;
-use resolver::iterate::{Config, Forward, Limits, QnameMinimisation, Validation, read_anchors};
+use resolver::iterate::{
+    Config, Forward, Limits, QnameMinimisation, Stub, Validation, read_anchors,
+};
 
 use crate::lines::{Fault, Line, Text};
 use crate::record::read_name;
@@ -41,6 +43,7 @@ impl Settings {
             root_hints: Vec::new(),
             use_ipv6: true,
             stale_max_secs: 0,
+            prefetch: false,
             case_randomisation: false,
             ..Config::default()
         };
@@ -83,7 +86,11 @@ impl Settings {
                             fallback: false,
                         });
                     } else if !zone.is_root() {
-                        return Err(line.fault("only the root may be a stub zone: its hints"));
+                        settings.config.stub.push(Stub {
+                            zone: zone.clone(),
+                            servers: Vec::new(),
+                            prime: false,
+                        });
                     }
                     names.push((block, zone, line));
                 }
@@ -91,7 +98,10 @@ impl Settings {
                     Block::Server => settings.server(&line, &key, &value, text)?,
                     Block::Nexus => settings.nexus(&line, &key, &value)?,
                     Block::Forward => settings.forward(&line, &key, &value)?,
-                    Block::Stub => settings.stub(&line, &key, &value)?,
+                    Block::Stub => match names.last() {
+                        Some((Block::Stub, zone, _)) => settings.stub(&line, &key, &value, zone)?,
+                        _ => return Err(line.fault("`name:` must come first")),
+                    },
                 },
             }
         }
@@ -120,6 +130,12 @@ impl Settings {
                 config.stale_max_secs = if yes(line, value)? { 86_400 } else { 0 };
             }
             "serve-expired-ttl" => config.stale_max_secs = number(line, value)?,
+            "serve-expired-client-timeout" => {
+                config.stale_client_timeout_ms = number(line, value)?;
+            }
+            "serve-expired-reply-ttl" => config.stale_ttl_secs = number(line, value)?,
+            "aggressive-nsec" => config.aggressive_nsec = yes(line, value)?,
+            "prefetch" => config.prefetch = yes(line, value)?,
             "qname-minimisation" => {
                 config.qname_minimisation = if yes(line, value)? {
                     QnameMinimisation::Relaxed
@@ -169,17 +185,25 @@ impl Settings {
         Ok(())
     }
 
-    fn stub(&mut self, line: &Line, key: &str, value: &str) -> Result<(), Fault> {
-        match key {
-            "stub-addr" => {
+    /// An option of a stub zone; for the root it is about the hints, which are always primed.
+    fn stub(&mut self, line: &Line, key: &str, value: &str, zone: &Name) -> Result<(), Fault> {
+        let own = self.config.stub.last_mut().filter(|_| !zone.is_root());
+        match (key, own) {
+            ("stub-addr", Some(stub)) => stub.servers.push(server(line, value)?),
+            ("stub-addr", None) => {
                 let address: IpAddr = server(line, value)?.ip();
                 let name = Name::from_ascii("hint.invalid.").unwrap_or_default();
                 self.config.root_hints.push((name, vec![address]));
-                Ok(())
             }
-            "stub-prime" | "stub-first" => Ok(()),
-            _ => Err(line.fault(format!("`{key}` has no counterpart here"))),
+            ("stub-prime", Some(stub)) => stub.prime = yes(line, value)?,
+            ("stub-prime" | "stub-first", None) => {}
+            ("stub-first", Some(_)) if !yes(line, value)? => {}
+            ("stub-first", Some(_)) => {
+                return Err(line.fault("a stub never leads to the tree here"));
+            }
+            _ => return Err(line.fault(format!("`{key}` has no counterpart here"))),
         }
+        Ok(())
     }
 
     fn nexus(&mut self, line: &Line, key: &str, value: &str) -> Result<(), Fault> {
@@ -188,6 +212,7 @@ impl Settings {
             "cache-bytes-max" => self.config.cache_bytes_max = number(line, value)?,
             "trust-anchor-roll-over" => self.config.trust_anchor_roll_over = yes(line, value)?,
             "stale-max-secs" => self.config.stale_max_secs = number(line, value)?,
+            "upstream-cookies" => self.config.upstream_cookies = yes(line, value)?,
             _ => return limit(&mut self.config.limits, line, key, value),
         }
         Ok(())
@@ -246,8 +271,7 @@ fn settled(line: &Line, key: &str, value: &str) -> Result<(), Fault> {
         "val-sig-skew-min",
         "verbosity",
     ];
-    const ALWAYS: [(&str, &str); 15] = [
-        ("aggressive-nsec", "no"),
+    const ALWAYS: [(&str, &str); 11] = [
         ("disable-dnssec-lame-check", "no"),
         ("ede", "yes"),
         ("ede-serve-expired", "yes"),
@@ -258,10 +282,7 @@ fn settled(line: &Line, key: &str, value: &str) -> Result<(), Fault> {
         ("harden-referral-path", "no"),
         ("harden-short-bufsize", "yes"),
         ("ignore-cd-flag", "no"),
-        ("prefetch", "no"),
         ("prefetch-key", "no"),
-        ("serve-expired-client-timeout", "0"),
-        ("serve-expired-reply-ttl", "30"),
     ];
     if TUNING.contains(&key) || (key == "module-config" && value.ends_with("iterator")) {
         return Ok(());

@@ -106,8 +106,21 @@ macro_rules! folders {
 }
 
 folders!(
-    aliases, caching, edns, forwarding, iteration, limits, minimising, negative, priming,
-    validation
+    aggressive,
+    aliases,
+    caching,
+    cookies,
+    edns,
+    forwarding,
+    iteration,
+    limits,
+    minimising,
+    negative,
+    prefetching,
+    priming,
+    stale,
+    stubs,
+    validation,
 );
 
 #[test]
