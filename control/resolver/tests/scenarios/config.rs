@@ -7,8 +7,10 @@ use hickory_proto::rr::Name;
 use resolver::iterate::{
     Config, Forward, Limits, QnameMinimisation, Stub, Validation, read_anchors,
 };
+use resolver::policy::Policy;
 
 use crate::lines::{Fault, Line, Text};
+use crate::policy::PolicyOptions;
 use crate::record::read_name;
 
 /// When signatures are checked unless the scenario says otherwise: in January 2027.
@@ -19,6 +21,7 @@ const SEEDS: u64 = 8;
 /// Everything that a scenario chooses.
 pub(crate) struct Settings {
     pub(crate) config: Config,
+    pub(crate) policy: Policy,
     /// Time of day at the start, in Unix seconds.
     pub(crate) unix_secs: u64,
     pub(crate) seeds: u64,
@@ -33,6 +36,7 @@ enum Block {
     Server,
     Forward,
     Stub,
+    Rpz,
     Nexus,
 }
 
@@ -49,6 +53,7 @@ impl Settings {
         };
         Self {
             config,
+            policy: Policy::default(),
             unix_secs: UNIX_SECS,
             seeds: SEEDS,
             expects_extras: false,
@@ -58,6 +63,7 @@ impl Settings {
     /// Reads up to `CONFIG_END`; a scenario without that has no configuration.
     pub(crate) fn parse(text: &mut Text) -> Result<Self, Fault> {
         let mut settings = Self::new();
+        let mut policy = PolicyOptions::default();
         let mut block = Block::Server;
         let mut names: Vec<(Block, Name, Line)> = Vec::new();
         while let Some(line) = text.next() {
@@ -77,7 +83,8 @@ impl Settings {
                 ("nexus", "") => block = Block::Nexus,
                 ("forward-zone", "") => block = Block::Forward,
                 ("stub-zone", "") => block = Block::Stub,
-                ("name", _) if matches!(block, Block::Forward | Block::Stub) => {
+                ("rpz", "") => block = Block::Rpz,
+                ("name", _) if matches!(block, Block::Forward | Block::Stub | Block::Rpz) => {
                     let zone = read_name(&line.place, &value)?;
                     if block == Block::Forward {
                         settings.config.forward.push(Forward {
@@ -85,7 +92,7 @@ impl Settings {
                             servers: Vec::new(),
                             fallback: false,
                         });
-                    } else if !zone.is_root() {
+                    } else if block == Block::Stub && !zone.is_root() {
                         settings.config.stub.push(Stub {
                             zone: zone.clone(),
                             servers: Vec::new(),
@@ -95,6 +102,13 @@ impl Settings {
                     names.push((block, zone, line));
                 }
                 _ => match block {
+                    Block::Server if policy.take(&line, &key, &value)? => {}
+                    Block::Rpz => match (key.as_str(), names.last()) {
+                        ("zonefile", Some((Block::Rpz, apex, _))) => {
+                            policy.read_rpz(&line, apex, &value, text)?;
+                        }
+                        _ => return Err(line.fault("`rpz:` has `name:`, then `zonefile:`")),
+                    },
                     Block::Server => settings.server(&line, &key, &value, text)?,
                     Block::Nexus => settings.nexus(&line, &key, &value)?,
                     Block::Forward => settings.forward(&line, &key, &value)?,
@@ -105,6 +119,7 @@ impl Settings {
                 },
             }
         }
+        settings.policy = policy.into_policy();
         Ok(settings)
     }
 
@@ -318,7 +333,7 @@ fn option(line: &Line) -> Result<Option<(String, String)>, Fault> {
     Ok(Some((key.trim().to_owned(), value.trim().to_owned())))
 }
 
-fn yes(line: &Line, value: &str) -> Result<bool, Fault> {
+pub(crate) fn yes(line: &Line, value: &str) -> Result<bool, Fault> {
     match value {
         "yes" => Ok(true),
         "no" => Ok(false),

@@ -12,6 +12,7 @@ mod entry;
 mod faults;
 mod lines;
 mod packet;
+mod policy;
 mod record;
 mod run;
 mod scenario;
@@ -116,6 +117,7 @@ folders!(
     limits,
     minimising,
     negative,
+    policy,
     prefetching,
     priming,
     stale,
