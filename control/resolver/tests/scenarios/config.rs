@@ -4,9 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::rr::Name;
-use resolver::iterate::{Config, Forward, Limits, QnameMinimisation, Validation, read_anchors};
+use resolver::iterate::{
+    Config, Forward, Limits, QnameMinimisation, Stub, Validation, read_anchors,
+};
+use resolver::policy::Policy;
 
 use crate::lines::{Fault, Line, Text};
+use crate::policy::PolicyOptions;
 use crate::record::read_name;
 
 /// When signatures are checked unless the scenario says otherwise: in January 2027.
@@ -17,6 +21,7 @@ const SEEDS: u64 = 8;
 /// Everything that a scenario chooses.
 pub(crate) struct Settings {
     pub(crate) config: Config,
+    pub(crate) policy: Policy,
     /// Time of day at the start, in Unix seconds.
     pub(crate) unix_secs: u64,
     pub(crate) seeds: u64,
@@ -31,6 +36,7 @@ enum Block {
     Server,
     Forward,
     Stub,
+    Rpz,
     Nexus,
 }
 
@@ -41,11 +47,13 @@ impl Settings {
             root_hints: Vec::new(),
             use_ipv6: true,
             stale_max_secs: 0,
+            prefetch: false,
             case_randomisation: false,
             ..Config::default()
         };
         Self {
             config,
+            policy: Policy::default(),
             unix_secs: UNIX_SECS,
             seeds: SEEDS,
             expects_extras: false,
@@ -55,6 +63,7 @@ impl Settings {
     /// Reads up to `CONFIG_END`; a scenario without that has no configuration.
     pub(crate) fn parse(text: &mut Text) -> Result<Self, Fault> {
         let mut settings = Self::new();
+        let mut policy = PolicyOptions::default();
         let mut block = Block::Server;
         let mut names: Vec<(Block, Name, Line)> = Vec::new();
         while let Some(line) = text.next() {
@@ -74,7 +83,8 @@ impl Settings {
                 ("nexus", "") => block = Block::Nexus,
                 ("forward-zone", "") => block = Block::Forward,
                 ("stub-zone", "") => block = Block::Stub,
-                ("name", _) if matches!(block, Block::Forward | Block::Stub) => {
+                ("rpz", "") => block = Block::Rpz,
+                ("name", _) if matches!(block, Block::Forward | Block::Stub | Block::Rpz) => {
                     let zone = read_name(&line.place, &value)?;
                     if block == Block::Forward {
                         settings.config.forward.push(Forward {
@@ -82,19 +92,34 @@ impl Settings {
                             servers: Vec::new(),
                             fallback: false,
                         });
-                    } else if !zone.is_root() {
-                        return Err(line.fault("only the root may be a stub zone: its hints"));
+                    } else if block == Block::Stub && !zone.is_root() {
+                        settings.config.stub.push(Stub {
+                            zone: zone.clone(),
+                            servers: Vec::new(),
+                            prime: false,
+                        });
                     }
                     names.push((block, zone, line));
                 }
                 _ => match block {
+                    Block::Server if policy.take(&line, &key, &value)? => {}
+                    Block::Rpz => match (key.as_str(), names.last()) {
+                        ("zonefile", Some((Block::Rpz, apex, _))) => {
+                            policy.read_rpz(&line, apex, &value, text)?;
+                        }
+                        _ => return Err(line.fault("`rpz:` has `name:`, then `zonefile:`")),
+                    },
                     Block::Server => settings.server(&line, &key, &value, text)?,
                     Block::Nexus => settings.nexus(&line, &key, &value)?,
                     Block::Forward => settings.forward(&line, &key, &value)?,
-                    Block::Stub => settings.stub(&line, &key, &value)?,
+                    Block::Stub => match names.last() {
+                        Some((Block::Stub, zone, _)) => settings.stub(&line, &key, &value, zone)?,
+                        _ => return Err(line.fault("`name:` must come first")),
+                    },
                 },
             }
         }
+        settings.policy = policy.into_policy();
         Ok(settings)
     }
 
@@ -120,6 +145,12 @@ impl Settings {
                 config.stale_max_secs = if yes(line, value)? { 86_400 } else { 0 };
             }
             "serve-expired-ttl" => config.stale_max_secs = number(line, value)?,
+            "serve-expired-client-timeout" => {
+                config.stale_client_timeout_ms = number(line, value)?;
+            }
+            "serve-expired-reply-ttl" => config.stale_ttl_secs = number(line, value)?,
+            "aggressive-nsec" => config.aggressive_nsec = yes(line, value)?,
+            "prefetch" => config.prefetch = yes(line, value)?,
             "qname-minimisation" => {
                 config.qname_minimisation = if yes(line, value)? {
                     QnameMinimisation::Relaxed
@@ -169,17 +200,25 @@ impl Settings {
         Ok(())
     }
 
-    fn stub(&mut self, line: &Line, key: &str, value: &str) -> Result<(), Fault> {
-        match key {
-            "stub-addr" => {
+    /// An option of a stub zone; for the root it is about the hints, which are always primed.
+    fn stub(&mut self, line: &Line, key: &str, value: &str, zone: &Name) -> Result<(), Fault> {
+        let own = self.config.stub.last_mut().filter(|_| !zone.is_root());
+        match (key, own) {
+            ("stub-addr", Some(stub)) => stub.servers.push(server(line, value)?),
+            ("stub-addr", None) => {
                 let address: IpAddr = server(line, value)?.ip();
                 let name = Name::from_ascii("hint.invalid.").unwrap_or_default();
                 self.config.root_hints.push((name, vec![address]));
-                Ok(())
             }
-            "stub-prime" | "stub-first" => Ok(()),
-            _ => Err(line.fault(format!("`{key}` has no counterpart here"))),
+            ("stub-prime", Some(stub)) => stub.prime = yes(line, value)?,
+            ("stub-prime" | "stub-first", None) => {}
+            ("stub-first", Some(_)) if !yes(line, value)? => {}
+            ("stub-first", Some(_)) => {
+                return Err(line.fault("a stub never leads to the tree here"));
+            }
+            _ => return Err(line.fault(format!("`{key}` has no counterpart here"))),
         }
+        Ok(())
     }
 
     fn nexus(&mut self, line: &Line, key: &str, value: &str) -> Result<(), Fault> {
@@ -188,6 +227,7 @@ impl Settings {
             "cache-bytes-max" => self.config.cache_bytes_max = number(line, value)?,
             "trust-anchor-roll-over" => self.config.trust_anchor_roll_over = yes(line, value)?,
             "stale-max-secs" => self.config.stale_max_secs = number(line, value)?,
+            "upstream-cookies" => self.config.upstream_cookies = yes(line, value)?,
             _ => return limit(&mut self.config.limits, line, key, value),
         }
         Ok(())
@@ -246,8 +286,7 @@ fn settled(line: &Line, key: &str, value: &str) -> Result<(), Fault> {
         "val-sig-skew-min",
         "verbosity",
     ];
-    const ALWAYS: [(&str, &str); 15] = [
-        ("aggressive-nsec", "no"),
+    const ALWAYS: [(&str, &str); 11] = [
         ("disable-dnssec-lame-check", "no"),
         ("ede", "yes"),
         ("ede-serve-expired", "yes"),
@@ -258,10 +297,7 @@ fn settled(line: &Line, key: &str, value: &str) -> Result<(), Fault> {
         ("harden-referral-path", "no"),
         ("harden-short-bufsize", "yes"),
         ("ignore-cd-flag", "no"),
-        ("prefetch", "no"),
         ("prefetch-key", "no"),
-        ("serve-expired-client-timeout", "0"),
-        ("serve-expired-reply-ttl", "30"),
     ];
     if TUNING.contains(&key) || (key == "module-config" && value.ends_with("iterator")) {
         return Ok(());
@@ -297,7 +333,7 @@ fn option(line: &Line) -> Result<Option<(String, String)>, Fault> {
     Ok(Some((key.trim().to_owned(), value.trim().to_owned())))
 }
 
-fn yes(line: &Line, value: &str) -> Result<bool, Fault> {
+pub(crate) fn yes(line: &Line, value: &str) -> Result<bool, Fault> {
     match value {
         "yes" => Ok(true),
         "no" => Ok(false),

@@ -31,6 +31,10 @@ pub(crate) enum Match {
     Case,
     Udp,
     Tcp,
+    /// The query's COOKIE option has so many bytes; 0: there is none.
+    CookieBytes(usize),
+    /// The server's part of the query's cookie is that of the entry.
+    ServerCookie,
     /// An extended error of this code, of any (`None`).
     ExtendedError(Option<u16>),
     NoExtendedError,
@@ -59,6 +63,12 @@ impl Match {
             "TCP" => Self::Tcp,
             "ede=any" => Self::ExtendedError(None),
             "ede=none" => Self::NoExtendedError,
+            "server_cookie" => Self::ServerCookie,
+            _ if word.starts_with("cookie=") => Self::CookieBytes(
+                word.get(7..)
+                    .and_then(|bytes| bytes.parse().ok())
+                    .ok_or_else(|| line.fault("`cookie=` takes a number of bytes"))?,
+            ),
             _ => {
                 let code = word.strip_prefix("ede=").and_then(|code| code.parse().ok());
                 Self::ExtendedError(Some(
@@ -74,6 +84,8 @@ impl Match {
 pub(crate) struct Adjust {
     pub(crate) copy_id: bool,
     pub(crate) copy_query: bool,
+    /// The client's part of a cookie is that of the query.
+    pub(crate) copy_client_cookie: bool,
     /// Nothing leaves at all.
     pub(crate) do_not_answer: bool,
     /// It leaves so much later.
@@ -91,6 +103,8 @@ pub(crate) struct Packet {
     pub(crate) rcode: u16,
     pub(crate) edns: bool,
     pub(crate) dnssec_ok: bool,
+    /// EDNS options: code and data.
+    pub(crate) options: Vec<(u16, Vec<u8>)>,
     pub(crate) questions: Vec<Query>,
     pub(crate) answer: Vec<Record>,
     pub(crate) authority: Vec<Record>,
@@ -219,7 +233,14 @@ impl Entry {
                         return Err(line.fault("too many packets in one entry"));
                     }
                 }
-                ["HEX_ANSWER_BEGIN"] => packet.hex = Some(read_hex(text)?),
+                ["HEX_ANSWER_BEGIN"] => packet.hex = Some(read_hex(text, "HEX_ANSWER_END")?),
+                ["HEX_EDNSDATA_BEGIN"] => {
+                    let bytes = read_hex(text, "HEX_EDNSDATA_END")?;
+                    let options = read_options(&bytes);
+                    packet.options =
+                        options.ok_or_else(|| line.fault("these are no whole EDNS options"))?;
+                    packet.edns = true;
+                }
                 words => {
                     let found = words.join(" ");
                     let text = format!("`{found}` does not belong into an entry");
@@ -258,6 +279,7 @@ fn adjust(adjust: &mut Adjust, line: &Line, word: &str) -> Result<(), Fault> {
         None => match word {
             "copy_id" => adjust.copy_id = true,
             "copy_query" => adjust.copy_query = true,
+            "copy_client_cookie" => adjust.copy_client_cookie = true,
             "do_not_answer" => adjust.do_not_answer = true,
             _ => return Err(bad()),
         },
@@ -265,11 +287,12 @@ fn adjust(adjust: &mut Adjust, line: &Line, word: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-const KEYWORDS: [&str; 8] = [
+const KEYWORDS: [&str; 9] = [
     "ENTRY_END",
     "SECTION",
     "EXTRA_PACKET",
     "HEX_ANSWER_BEGIN",
+    "HEX_EDNSDATA_BEGIN",
     "MATCH",
     "ADJUST",
     "REPLY",
@@ -307,11 +330,23 @@ fn read_section(
     Ok(())
 }
 
-fn read_hex(text: &mut Text) -> Result<Vec<u8>, Fault> {
+/// Options as they stand in an OPT record (RFC 6891 §6.1.2).
+fn read_options(mut bytes: &[u8]) -> Option<Vec<(u16, Vec<u8>)>> {
+    let mut options = Vec::new();
+    while let [code_high, code_low, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (data, rest) = rest.split_at_checked(length)?;
+        options.push((u16::from_be_bytes([*code_high, *code_low]), data.to_vec()));
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(options)
+}
+
+fn read_hex(text: &mut Text, end: &str) -> Result<Vec<u8>, Fault> {
     let mut digits = Vec::new();
     loop {
-        let line = text.expect("HEX_ANSWER_END")?;
-        if line.words() == ["HEX_ANSWER_END"] {
+        let line = text.expect(end)?;
+        if line.words() == [end] {
             return Ok(digits
                 .chunks(2)
                 .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))

@@ -86,8 +86,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "name: \".\"",
-        "name: \"com.\"",
-        "t.rpl:4: only the root may be a stub",
+        "name: \"com.\"\n\tstub-first: yes",
+        "t.rpl:5: a stub never leads to the tree",
     ),
     ("name: \".\"", "name: \".", "t.rpl:4: a quotation mark"),
     (
@@ -109,6 +109,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "opcode qtype qname",
         "opcode qtyp",
         "t.rpl:11: MATCH knows no `qtyp`",
+    ),
+    (
+        "opcode qtype qname",
+        "opcode cookie=x",
+        "t.rpl:11: `cookie=` takes a number of bytes",
+    ),
+    (
+        "SECTION ANSWER",
+        "HEX_EDNSDATA_BEGIN\n000a 0004 00\nHEX_EDNSDATA_END\nSECTION ANSWER",
+        "t.rpl:16: these are no whole EDNS options",
     ),
     (
         "MATCH opcode qtype qname",

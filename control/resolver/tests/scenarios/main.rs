@@ -12,6 +12,7 @@ mod entry;
 mod faults;
 mod lines;
 mod packet;
+mod policy;
 mod record;
 mod run;
 mod scenario;
@@ -106,8 +107,22 @@ macro_rules! folders {
 }
 
 folders!(
-    aliases, caching, edns, forwarding, iteration, limits, minimising, negative, priming,
-    validation
+    aggressive,
+    aliases,
+    caching,
+    cookies,
+    edns,
+    forwarding,
+    iteration,
+    limits,
+    minimising,
+    negative,
+    policy,
+    prefetching,
+    priming,
+    stale,
+    stubs,
+    validation,
 );
 
 #[test]

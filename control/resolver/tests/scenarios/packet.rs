@@ -1,6 +1,7 @@
 //! Messages that servers send, made from the packets of entries and from zones.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use resolver::iterate::Transport;
 use resolver::zone::Zone;
 use wire::flag;
@@ -8,7 +9,7 @@ use wire::query::Query;
 
 use crate::entry::Packet;
 use crate::record::encode;
-use crate::servers::Sent;
+use crate::servers::{CLIENT_COOKIE_BYTES, COOKIE, Sent};
 
 /// Bytes of an OPT record without options.
 const OPT_BYTES: usize = 11;
@@ -57,6 +58,19 @@ impl Packet {
             let mut edns = Edns::new();
             edns.set_dnssec_ok(self.dnssec_ok);
             edns.set_rcode_high(high);
+            for (code, data) in &self.options {
+                let mut data = data.clone();
+                if self.adjust.copy_client_cookie && *code == COOKIE {
+                    let asked = sent.cookie().unwrap_or_default();
+                    for (own, asked) in data
+                        .iter_mut()
+                        .zip(&asked[..CLIENT_COOKIE_BYTES.min(asked.len())])
+                    {
+                        *own = *asked;
+                    }
+                }
+                edns.options_mut().insert(EdnsOption::Unknown(*code, data));
+            }
             message.set_edns(edns);
         }
         encode(&message)

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use hickory_proto::op::Message;
 use resolver::iterate::{Effect, Input, Outcome, Question, Resolver, TransportError};
+use resolver::policy::{Client, Course, Step as PolicyStep};
 use wire::flag;
 
 use crate::check::{Answer, show};
@@ -81,7 +82,7 @@ struct Run<'s> {
     pending: Vec<Pending>,
     /// Replies on their way, by time and order.
     delayed: BTreeMap<(u64, usize), (u64, Reply)>,
-    asked: BTreeMap<u64, &'s Entry>,
+    asked: BTreeMap<u64, (&'s Entry, Course)>,
     answers: VecDeque<(&'s Entry, Answer)>,
     next_ticket: u64,
     messages: usize,
@@ -137,8 +138,38 @@ impl<'s> Run<'s> {
         question.dnssec_ok = packet.dnssec_ok;
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        self.asked.insert(ticket, entry);
-        self.input(Input::Ask { ticket, question })
+        let client = Client {
+            address: None,
+            is_tcp: false,
+        };
+        let (course, step) = self
+            .scenario
+            .settings
+            .policy
+            .begin(client, question, self.now_ms);
+        self.follow(ticket, entry, course, step)
+    }
+
+    /// Does what the policy says.
+    fn follow(
+        &mut self,
+        ticket: u64,
+        entry: &'s Entry,
+        course: Course,
+        step: PolicyStep,
+    ) -> Result<(), String> {
+        match step {
+            PolicyStep::Resolve(question) => {
+                self.asked.insert(ticket, (entry, course));
+                self.input(Input::Ask { ticket, question })
+            }
+            PolicyStep::Answer(outcome) => {
+                self.answer(entry, &outcome);
+                Ok(())
+            }
+            PolicyStep::Drop => Ok(()),
+            PolicyStep::Truncate => Err("a truncated answer cannot be checked".to_owned()),
+        }
     }
 
     /// Lets servers say what they have to say at once. A query that a step waits for is not
@@ -314,17 +345,25 @@ impl<'s> Run<'s> {
                 Effect::Cancel { exchange } => {
                     self.pending.retain(|pending| pending.exchange != exchange);
                 }
-                Effect::Done { ticket, outcome } => self.done(ticket, &outcome)?,
+                Effect::Done { ticket, outcome } => self.done(ticket, outcome)?,
             }
         }
         Ok(())
     }
 
-    fn done(&mut self, ticket: u64, outcome: &Outcome) -> Result<(), String> {
-        let entry = self
+    fn done(&mut self, ticket: u64, outcome: Outcome) -> Result<(), String> {
+        let (entry, mut course) = self
             .asked
             .remove(&ticket)
             .ok_or("a query was answered twice")?;
+        let (resolver, now_ms) = (&self.resolver, self.now_ms);
+        let known = |name: &_, rtype| resolver.known_records(now_ms, name, rtype);
+        let policy = &self.scenario.settings.policy;
+        let step = policy.go_on(&mut course, outcome, &known);
+        self.follow(ticket, entry, course, step)
+    }
+
+    fn answer(&mut self, entry: &'s Entry, outcome: &Outcome) {
         let answer = Answer::new(entry.packet(), outcome);
         let _ = write!(
             self.report,
@@ -332,7 +371,6 @@ impl<'s> Run<'s> {
             self.now_ms - START_MS
         );
         self.answers.push_back((entry, answer));
-        Ok(())
     }
 
     /// The last queries that left, for people.

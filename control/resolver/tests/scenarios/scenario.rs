@@ -230,6 +230,8 @@ const OF_QUERIES: fn(Match) -> bool = |wanted| {
             | Match::Case
             | Match::Udp
             | Match::Tcp
+            | Match::CookieBytes(_)
+            | Match::ServerCookie
     )
 };
 
@@ -237,7 +239,13 @@ const OF_QUERIES: fn(Match) -> bool = |wanted| {
 const OF_ANSWERS: fn(Match) -> bool = |wanted| {
     !matches!(
         wanted,
-        Match::Subdomain | Match::NoEdns | Match::Case | Match::Udp | Match::Tcp
+        Match::Subdomain
+            | Match::NoEdns
+            | Match::Case
+            | Match::Udp
+            | Match::Tcp
+            | Match::CookieBytes(_)
+            | Match::ServerCookie
     )
 };
 

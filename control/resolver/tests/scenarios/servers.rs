@@ -3,11 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use resolver::iterate::Transport;
 
 use crate::entry::{Entry, Match};
 use crate::packet::answer_from;
 use crate::scenario::Scenario;
+
+/// Code of the COOKIE option (RFC 7873 §4).
+pub(crate) const COOKIE: u16 = 10;
+/// Bytes of the client's part of a cookie, which comes first (RFC 7873 §4.1).
+pub(crate) const CLIENT_COOKIE_BYTES: usize = 8;
 
 /// A query as it left.
 #[derive(Clone, Debug)]
@@ -17,6 +23,17 @@ pub(crate) struct Sent {
     pub(crate) transport: Transport,
     pub(crate) message: Message,
     pub(crate) raw: Vec<u8>,
+}
+
+impl Sent {
+    /// The data of its COOKIE option.
+    pub(crate) fn cookie(&self) -> Option<Vec<u8>> {
+        let options = self.message.edns.as_ref()?.options();
+        match options.get(EdnsCode::from(COOKIE))? {
+            EdnsOption::Unknown(_, data) => Some(data.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Sent {
@@ -78,6 +95,16 @@ impl Entry {
             Match::NoEdns => edns.is_none(),
             Match::Udp => sent.transport == Transport::Udp,
             Match::Tcp => sent.transport == Transport::Tcp,
+            Match::CookieBytes(bytes) => sent.cookie().map_or(0, |data| data.len()) == *bytes,
+            Match::ServerCookie => {
+                let own = packet.options.iter().find(|(code, _)| *code == COOKIE);
+                let asked = sent.cookie();
+                let server_part =
+                    |data: &'_ [u8]| data.get(CLIENT_COOKIE_BYTES..).map(<[u8]>::to_vec);
+                own.is_some_and(|(_, own)| {
+                    asked.is_some_and(|asked| server_part(&asked) == server_part(own))
+                })
+            }
             _ => false,
         })
     }
