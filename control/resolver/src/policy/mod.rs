@@ -14,6 +14,7 @@ mod names;
 mod prefix;
 mod rebinding;
 mod rpz;
+mod rpz_transfer;
 mod rpz_trigger;
 mod rules;
 mod servers;

@@ -122,16 +122,8 @@ impl RpzZone {
         file: &str,
         loader: &mut Loader<'_>,
     ) -> Result<(Self, Vec<RpzRemark>), ZoneError> {
-        let mut zone = Self::new(apex, policy);
-        let records = read_zone_file(text, file, &zone.apex.clone(), loader)?;
-        let mut remarks = Vec::new();
-        for found in records.iter() {
-            if let Err(error) = zone.add(found.owner, found.rtype, found.ttl, found.data) {
-                let place = records.place(&found);
-                remarks.push(RpzRemark { place, error });
-            }
-        }
-        Ok((zone, remarks))
+        let records = read_zone_file(text, file, &key(apex), loader)?;
+        Ok(Self::from_records(apex, policy, &records))
     }
 
     /// Its name, lower case with the final dot.
