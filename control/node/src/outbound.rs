@@ -7,6 +7,8 @@ use exchange::{Doorbell, HEADERS_BYTES_MAX, PushError, Reply, ReplyMeta, ReplyPr
 /// Replies that wait for room in the ring; further ones are lost, and the clients ask again. As many as
 /// answers of the engine may come at once, when a server that thousands wait for turns out to be down.
 const BACKLOG_MAX: usize = 16_384;
+/// Replies behind which a name to forget does not wait: the caller makes all answers dead instead.
+const FLUSH_BACKLOG_MAX: usize = 1024;
 
 /// A worker's reply header template, to be returned with the reply.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +93,11 @@ impl Outbound {
                 Err(_) => return Err(Lost),
             }
         }
-        if self.backlog.len() >= BACKLOG_MAX {
+        let backlog_max = match outgoing {
+            Outgoing::Answer { .. } => BACKLOG_MAX,
+            Outgoing::Flush { .. } => FLUSH_BACKLOG_MAX,
+        };
+        if self.backlog.len() >= backlog_max {
             return Err(Lost);
         }
         self.backlog.push_back(outgoing.hold());
