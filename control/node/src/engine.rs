@@ -51,22 +51,8 @@ pub(crate) enum Command {
     Ask(Box<Asked>),
     Refresh(Box<Query>),
     Statistics(oneshot::Sender<EngineStatistics>),
-    Flush {
-        name: Option<(Name, bool)>,
-        done: oneshot::Sender<usize>,
-    },
     With(Act),
     ChangePolicy(Change),
-    Save {
-        saver: Box<Saver>,
-        done: oneshot::Sender<Slice>,
-    },
-    Dump {
-        name: Name,
-        subtree: bool,
-        cursor: usize,
-        done: oneshot::Sender<(Vec<CacheLine>, Option<usize>)>,
-    },
 }
 
 /// What to do with the resolver itself, at this time of its clock.
@@ -166,16 +152,11 @@ impl EngineHandle {
     /// Forgets what was resolved: everything, a name, or a name and all below it. Returns how
     /// many record sets went.
     pub(crate) async fn flush(&self, name: Option<(Name, bool)>) -> usize {
-        let (done, result) = oneshot::channel();
-        if self
-            .commands
-            .send(Command::Flush { name, done })
-            .await
-            .is_err()
-        {
-            return 0;
-        }
-        result.await.unwrap_or(0)
+        let flushed = self.with(move |resolver, _| {
+            let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
+            resolver.flush(name)
+        });
+        flushed.await.unwrap_or(0)
     }
 
     /// Changes the policy, whole or a zone of it, and gives what came of it; `None` if the engine is
@@ -207,12 +188,13 @@ impl EngineHandle {
     }
 
     /// The next slice of the cache; `None` if the engine is gone.
-    pub(crate) async fn save(&self, saver: Saver) -> Option<Slice> {
-        let (done, result) = oneshot::channel();
-        let saver = Box::new(saver);
-        let command = Command::Save { saver, done };
-        self.commands.send(command).await.ok()?;
-        result.await.ok()
+    pub(crate) async fn save(&self, mut saver: Saver) -> Option<Slice> {
+        self.with(move |resolver, now_ms| {
+            let mut bytes = Vec::new();
+            let more = resolver.save(now_ms, clock::unix_secs(), &mut saver, &mut bytes);
+            Slice { saver, bytes, more }
+        })
+        .await
     }
 
     /// A page of what the caches hold for a name; `None` if the engine is gone.
@@ -222,15 +204,8 @@ impl EngineHandle {
         subtree: bool,
         cursor: usize,
     ) -> Option<(Vec<CacheLine>, Option<usize>)> {
-        let (done, result) = oneshot::channel();
-        let command = Command::Dump {
-            name,
-            subtree,
-            cursor,
-            done,
-        };
-        self.commands.send(command).await.ok()?;
-        result.await.ok()
+        self.with(move |resolver, now_ms| resolver.dump_page(now_ms, &name, subtree, cursor))
+            .await
     }
 }
 
@@ -413,29 +388,8 @@ impl Engine {
                     policy_hits: self.policy_hits(),
                 });
             }
-            Command::Flush { name, done } => {
-                let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
-                let _ = done.send(self.resolver.flush(name));
-            }
             Command::With(Act(act)) => self.with(act),
             Command::ChangePolicy(Change(change)) => self.change_policy(change),
-            Command::Save { mut saver, done } => {
-                let (now_ms, mut bytes) = (clock::now_ms(), Vec::new());
-                let more = self
-                    .resolver
-                    .save(now_ms, clock::unix_secs(), &mut saver, &mut bytes);
-                let saver = *saver;
-                let _ = done.send(Slice { saver, bytes, more });
-            }
-            Command::Dump {
-                name,
-                subtree,
-                cursor,
-                done,
-            } => {
-                let now_ms = clock::now_ms();
-                let _ = done.send(self.resolver.dump_page(now_ms, &name, subtree, cursor));
-            }
         }
     }
 
