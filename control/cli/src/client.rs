@@ -87,6 +87,25 @@ impl Client {
         Ok(result?)
     }
 
+    /// Has `page` fetch and use one page after the other: it is given a cursor, 0 at first, and gives
+    /// the next one.
+    ///
+    /// # Errors
+    /// Those of `page`, and a cursor that does not advance, which would keep us here for ever.
+    pub fn page_by_page(
+        &mut self,
+        mut page: impl FnMut(&mut Self, u64) -> anyhow::Result<Option<u64>>,
+    ) -> anyhow::Result<()> {
+        let mut cursor = 0;
+        while let Some(next) = page(self, cursor)? {
+            if next <= cursor {
+                return Err(self.mismatch().into());
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+
     /// For a reply of another kind than was asked for.
     #[must_use]
     pub fn mismatch(&self) -> ClientError {

@@ -208,13 +208,21 @@ impl Control {
         changed
             .await
             .ok_or_else(|| Failure::new(FailureCode::Unavailable, "the resolver is stopping"))?;
-        let (done, raised) = oneshot::channel();
         let digest = loaded.digest;
-        let request = front::Request::PolicyInService { digest, done };
-        let heard = self.0.front.insist(request).await;
+        self.tell_front(|done| front::Request::PolicyInService { digest, done })
+            .await
+    }
+
+    /// Has the front thread make older answers dead. Returns when they are.
+    async fn tell_front(
+        &self,
+        request: impl FnOnce(oneshot::Sender<()>) -> front::Request,
+    ) -> Result<(), Failure> {
+        let (done, raised) = oneshot::channel();
+        let heard = self.0.front.insist(request(done)).await;
         heard.map_err(|Unheard| {
-            let text = "the new policy is in service, but workers may still give older answers, \
-                        since the front thread does not listen: reload again";
+            let text = "what is new is in service, but workers may still give older answers, since \
+                        the front thread does not listen: reload again";
             Failure::new(FailureCode::Unavailable, text)
         })?;
         let _ = raised.await; // An error: the front thread stops, and so do we.
@@ -262,17 +270,8 @@ impl Control {
                 engine.flush(None).await;
             }
         }
-
-        let (done, raised) = oneshot::channel();
-        let request = front::Request::ZonesChanged { done };
-        let heard = self.0.front.insist(request).await;
-        heard.map_err(|Unheard| {
-            let text = "the new zones are in service, but workers may still give older answers, \
-                        since the front thread does not listen: reload again";
-            Failure::new(FailureCode::Unavailable, text)
-        })?;
-        let _ = raised.await; // An error: the front thread stops, and so do we.
-        Ok(())
+        self.tell_front(|done| front::Request::ZonesChanged { done })
+            .await
     }
 
     fn region(&self) -> Option<Region> {

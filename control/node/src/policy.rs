@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::{Network, Networks};
 use hickory_proto::rr::Name;
+pub use resolver::policy::reverse_zones;
 use resolver::policy::{
     BlockAnswer, BlockList, Dns64, ListForm, LocalAction, LocalData, NameSet, Nat64Prefix,
     Override, Policy, Prefix, Rebinding, RpzZone, Rules,

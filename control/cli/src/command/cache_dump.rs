@@ -65,9 +65,8 @@ impl CacheDump {
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let mut table = new_table();
-        let mut cursor = 0;
         let mut entries = 0;
-        loop {
+        client.page_by_page(|client, cursor| {
             let page = self.page(client, cursor)?;
             for entry in page.entries.iter().filter(|entry| self.wants(&entry.name)) {
                 entries += 1;
@@ -77,13 +76,8 @@ impl CacheDump {
                     add_row(&mut table, entry);
                 }
             }
-            match page.next_cursor {
-                // A cursor that does not advance would keep us here for ever.
-                Some(next) if next > cursor => cursor = next,
-                Some(_) => return Err(client.mismatch().into()),
-                None => break,
-            }
-        }
+            Ok(page.next_cursor)
+        })?;
         if !options.json {
             table.write(out)?;
             let noun = if entries == 1 { "entry" } else { "entries" };

@@ -18,7 +18,7 @@ pub(super) fn run(
     client: &mut Client,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let (mut cursor, mut count) = (0, 0);
+    let mut count = 0;
     let mut table = Table::new(&[
         ("NAME", Align::Left),
         ("TYPE", Align::Left),
@@ -29,7 +29,7 @@ pub(super) fn run(
         ("TTL", Align::Right),
         ("DATA", Align::Left),
     ]);
-    loop {
+    client.page_by_page(|client, cursor| {
         let page = page(client, name, subtree, cursor)?;
         for entry in &page.entries {
             count += 1;
@@ -39,13 +39,8 @@ pub(super) fn run(
                 add_rows(&mut table, entry);
             }
         }
-        match page.next_cursor {
-            // A cursor that does not advance would keep us here for ever.
-            Some(next) if next > cursor => cursor = next,
-            Some(_) => return Err(client.mismatch().into()),
-            None => break,
-        }
-    }
+        Ok(page.next_cursor)
+    })?;
     if !options.json {
         table.write(out)?;
         let noun = if count == 1 { "entry" } else { "entries" };

@@ -33,4 +33,5 @@ pub use rpz::{Override, RpzRemark, RpzZone};
 pub use rpz_trigger::TriggerError;
 pub use rules::{Policy, Rules};
 pub use servers::Known;
+pub use special::reverse_zones;
 pub use step::{Client, Hit, Kind, Step};

@@ -40,15 +40,21 @@ const REVERSE: &[&str] = &[
     "8.b.d.0.1.0.0.2.ip6.arpa.",
 ];
 
+/// The reverse zones of addresses that mean nothing outside (RFC 6303 §4, RFC 7793).
+pub fn reverse_zones() -> impl Iterator<Item = String> {
+    let fixed = REVERSE.iter().map(|text| (*text).to_owned());
+    let private = (16..32).map(|octet| format!("{octet}.172.in-addr.arpa."));
+    let shared = (64..128).map(|octet| format!("{octet}.100.in-addr.arpa."));
+    fixed.chain(private).chain(shared)
+}
+
 impl LocalData {
     /// Adds the built-in zones beneath those of the operator, except those that `except` names, and
     /// the parts of them that it names.
     pub fn add_special_names(&mut self, except: &[Name]) {
         let is_excepted = |zone: &Name| except.iter().any(|name| name.zone_of(zone));
-        let zones = MISSING.iter().chain(REVERSE).map(|text| (*text).to_owned());
-        let private = (16..32).map(|octet| format!("{octet}.172.in-addr.arpa."));
-        let shared = (64..128).map(|octet| format!("{octet}.100.in-addr.arpa."));
-        for text in zones.chain(private).chain(shared) {
+        let missing = MISSING.iter().map(|text| (*text).to_owned());
+        for text in missing.chain(reverse_zones()) {
             let zone = Name::from_ascii(&text).unwrap_or_default();
             if !is_excepted(&zone) {
                 self.add_special(&zone, LocalAction::Static);

@@ -151,27 +151,5 @@ impl Mapper {
 
 /// The reverse zones that `unblock-lan-zones` and `insecure-lan-zones` are about (RFC 6303 §4, RFC 7793).
 fn lan_zones() -> impl Iterator<Item = String> {
-    let fixed = [
-        "10.in-addr.arpa.",
-        "168.192.in-addr.arpa.",
-        "0.in-addr.arpa.",
-        "254.169.in-addr.arpa.",
-        "2.0.192.in-addr.arpa.",
-        "100.51.198.in-addr.arpa.",
-        "113.0.203.in-addr.arpa.",
-        "255.255.255.255.in-addr.arpa.",
-        "d.f.ip6.arpa.",
-        "8.e.f.ip6.arpa.",
-        "9.e.f.ip6.arpa.",
-        "a.e.f.ip6.arpa.",
-        "b.e.f.ip6.arpa.",
-        "8.b.d.0.1.0.0.2.ip6.arpa.",
-    ];
-    let private = (16..32).map(|octet| format!("{octet}.172.in-addr.arpa."));
-    let shared = (64..128).map(|octet| format!("{octet}.100.in-addr.arpa."));
-    fixed
-        .into_iter()
-        .map(str::to_owned)
-        .chain(private)
-        .chain(shared)
+    node::policy::reverse_zones().filter(|zone| zone != "127.in-addr.arpa.")
 }
