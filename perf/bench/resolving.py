@@ -46,8 +46,7 @@ class Workload:
 
     def names(self, count: int) -> list[str]:
         """The first `count` names, zone by zone in turn."""
-        if not self.fresh:
-            return [f"h{index // ZONES_COUNT:05}.{self.zone.format(index % ZONES_COUNT)}" for index in range(CACHED_NAMES_COUNT)]
+        count = count if self.fresh else CACHED_NAMES_COUNT
         return [f"h{index // ZONES_COUNT:05}.{self.zone.format(index % ZONES_COUNT)}" for index in range(count)]
 
     @property
@@ -71,7 +70,6 @@ class Sample:
     lost: int
     failures: int
     cpu_s_per_million: float
-    foreign_cpu: float
     rss_bytes: int
     p50_us: float
     p99_us: float
@@ -222,9 +220,9 @@ class Asker:
         ]  # fmt: skip
         assert server.process is not None
         pid = server.process.pid
-        before, started = cpu_seconds(pid), time.monotonic()
+        before = cpu_seconds(pid)
         text = self.bed.client.command(*arguments, timeout_s=self.seconds * 10 + 60)
-        cpu_s, wall_s = cpu_seconds(pid) - before, time.monotonic() - started
+        cpu_s = cpu_seconds(pid) - before
 
         def number(label: str) -> float:
             found = re.search(rf"{label}: +([\d.]+)", text)
@@ -242,7 +240,6 @@ class Asker:
             lost=int(number("Queries lost")),
             failures=failures,
             cpu_s_per_million=cpu_s / completed * 1e6 if completed else 0.0,
-            foreign_cpu=max(0.0, cpu_s / wall_s - 1),
             rss_bytes=rss_bytes(pid),
             p50_us=_percentile(times_us, 0.5),
             p99_us=_percentile(times_us, 0.99),

@@ -320,8 +320,7 @@ fn send_refresh<P: Port>(
 }
 
 /// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow` that are in
-/// no view. Others
-/// are left to control, which refuses them.
+/// no view. Others are left to control, which refuses them.
 #[inline]
 fn may_have<P: Port>(allow: &SharedClients, entry: &Entry<'_>, port: &P, index: usize) -> bool {
     entry.zone() != 0 || allow.contain(port.source(index).client.ip())

@@ -202,7 +202,7 @@ pub struct Outcome {
     pub additional: Vec<Record>,
     /// Always false: what comes from here is never our own zone data.
     pub authoritative: bool,
-    /// Whether all of it was proven by DNSSEC (AD). False until validation exists.
+    /// Whether all of it was proven by DNSSEC (AD).
     pub authentic: bool,
     /// Whether data past its TTL is served because every server failed (RFC 8767).
     pub stale: bool,
