@@ -11,7 +11,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use resolver::iterate::{
     AnchorStatus, CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver,
-    SnapshotError, Statistics, Subnet, SubnetError,
+    SnapshotError, Statistics, Subnet, SubnetError, TransportError,
 };
 use resolver::policy::{Client, Course, Hit, Policy, Step};
 use tokio::sync::{mpsc, oneshot};
@@ -27,16 +27,17 @@ use crate::front::FrontSender;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
 use crate::trust_keeper::TrustKeeper;
-use crate::upstream::{Event, Outgoing, Upstreams};
+use crate::upstream::{Event, Outgoing, Upstreams, reason};
+use crate::upstream_udp::Ready;
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
 const COMMANDS_MAX: usize = 8192;
-/// Replies from servers that wait; their sockets wait with them.
+/// Replies by TCP that wait; their connections wait with them.
 const EVENTS_MAX: usize = 4096;
 /// Commands taken at once.
 const BATCH_MAX: usize = 64;
 /// Times that sockets are read before a deadline counts as missed.
-const LATE_ROUNDS_MAX: usize = 8;
+const LATE_ROUNDS_MAX: usize = 32;
 /// A timer that is not due: long enough to cost nothing.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -240,15 +241,17 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// An engine with an empty cache. `seed` must be unpredictable.
-    #[must_use]
+    /// An engine with an empty cache, on the runtime that it will run on. `seed` must be unpredictable.
+    ///
+    /// # Errors
+    /// The kernel's.
     pub(crate) fn new(
         config: Config,
         seed: [u8; 32],
         validation_time: Option<u64>,
         upstream_sockets_max: usize,
         front: FrontSender,
-    ) -> (Self, EngineHandle) {
+    ) -> std::io::Result<(Self, EngineHandle)> {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let per_client_max = (config.limits.tickets_max / CLIENT_SHARE).max(1);
@@ -256,7 +259,7 @@ impl Engine {
         let engine = Self {
             shows_subnets,
             resolver: Resolver::new(config, seed),
-            upstreams: Upstreams::new(upstream_sockets_max, events_in),
+            upstreams: Upstreams::new(upstream_sockets_max, events_in)?,
             commands,
             events,
             front,
@@ -274,12 +277,10 @@ impl Engine {
             effects: Vec::new(),
             trust_keeper: None,
         };
-        (
-            engine,
-            EngineHandle {
-                commands: commands_in,
-            },
-        )
+        let handle = EngineHandle {
+            commands: commands_in,
+        };
+        Ok((engine, handle))
     }
 
     /// Takes back what was saved before a restart; gives the number of entries.
@@ -294,12 +295,14 @@ impl Engine {
     /// Runs until every handle is gone.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut ready = Ready::default();
         let timer = tokio::time::sleep(IDLE);
         tokio::pin!(timer);
         loop {
             timer.as_mut().reset(self.deadline());
             tokio::select! {
-                () = &mut timer => self.on_time().await,
+                () = &mut timer => self.on_time(&mut ready).await,
+                Ok(()) = self.upstreams.udp.wait(&mut ready) => self.on_ready(&mut ready),
                 Some(event) = self.events.recv() => self.on_event(event),
                 count = self.commands.recv_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
@@ -324,9 +327,9 @@ impl Engine {
     /// A deadline has passed. Whatever has come by now is read first: under load it is we who are
     /// late, and servers that answered in time must not count as silent. Bounded, since whoever
     /// sends us much must not stop the clock.
-    async fn on_time(&mut self) {
+    async fn on_time(&mut self, ready: &mut Ready) {
         for _ in 0..LATE_ROUNDS_MAX {
-            tokio::task::yield_now().await; // Sockets are polled, and their tasks run.
+            tokio::task::yield_now().await; // Connections are polled, and their tasks run.
             let mut count = 0;
             while count < EVENTS_MAX
                 && let Ok(event) = self.events.try_recv()
@@ -334,11 +337,28 @@ impl Engine {
                 self.on_event(event);
                 count += 1;
             }
-            if count == 0 {
+            if self.upstreams.udp.poll(ready) {
+                self.on_ready(ready);
+            } else if count == 0 {
                 break;
             }
         }
         self.step(Input::Tick);
+    }
+
+    /// Takes a datagram of every exchange that has one.
+    fn on_ready(&mut self, ready: &mut Ready) {
+        while let Some(exchange) = ready.next() {
+            match self.upstreams.udp.receive(exchange, ready) {
+                Ok(Some((from, message))) => self.step(Input::Reply {
+                    exchange,
+                    from,
+                    message,
+                }),
+                Ok(None) => {}
+                Err(error) => self.on_failed(exchange, reason(&error)),
+            }
+        }
     }
 
     fn on_event(&mut self, event: Event) {
@@ -354,11 +374,13 @@ impl Engine {
                     message: &message,
                 });
             }
-            Event::Failed { exchange, reason } => {
-                self.upstreams.end(exchange);
-                self.step(Input::Failed { exchange, reason });
-            }
+            Event::Failed { exchange, reason } => self.on_failed(exchange, reason),
         }
+    }
+
+    fn on_failed(&mut self, exchange: u64, reason: TransportError) {
+        self.upstreams.end(exchange);
+        self.step(Input::Failed { exchange, reason });
     }
 
     fn on_command(&mut self, command: Command) {

@@ -203,7 +203,7 @@ impl Front {
             if work > 0 {
                 busy_until_us = now_us + SPIN_US;
             } else if self.slept_us < SHORT_SLEEP_US && now_us < busy_until_us {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             } else {
                 self.sleep();
             }

@@ -53,6 +53,7 @@ mod resolver_page;
 mod compose;
 
 mod upstream;
+mod upstream_udp;
 
 pub mod anchors;
 mod durable;

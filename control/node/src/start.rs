@@ -156,7 +156,11 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
-    let (mut engine, handle) = engine(config, front_sender.clone())?;
+    let runtime = runtime()?;
+    let (mut engine, handle) = {
+        let _entered = runtime.enter();
+        engine(config, front_sender.clone())?
+    };
     let (policy_keys, policy_digest) = begin_policy(config, &mut engine)?;
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
@@ -166,7 +170,6 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         policy: Arc::new(policy(config, tap)?),
         counters: Arc::clone(&counters),
     };
-    let runtime = runtime()?;
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
@@ -480,7 +483,8 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;
     let resolver = resolver_config(config)?;
-    let (mut engine, handle) = Engine::new(resolver, seed, time, sockets_max, front);
+    let (mut engine, handle) =
+        Engine::new(resolver, seed, time, sockets_max, front).map_err(StartError::Resources)?;
     if let Some(from) = &config.resolver.local_root {
         let read = local_root::read(&from.file);
         engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, &from.file, read));
