@@ -242,8 +242,9 @@ impl Config {
             }
         }
         self.resolver.resolve_policy_relative_to(folder);
-        if let Some(copy) = &mut self.resolver.local_root {
-            copy.file = folder.join(&copy.file);
+        let local_root = self.resolver.local_root.as_mut();
+        if let Some(file) = local_root.and_then(|copy| copy.file.as_mut()) {
+            *file = folder.join(&*file);
         }
         let cookies = &mut self.resolver.cookies;
         let secrets = [&mut cookies.secret, &mut cookies.previous_secret];

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Networks;
 use crate::error::Problem;
+use crate::{Networks, Upstream};
 
 /// A local zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,8 +110,13 @@ pub struct Rpz {
     /// Its apex. Kept in lower case with the final dot.
     #[serde(deserialize_with = "crate::zone::name")]
     pub zone: String,
-    /// Zone file, relative to the folder of the configuration file.
-    pub file: PathBuf,
+    /// Zone file, relative to the folder of the configuration file. Either this or `primaries`.
+    #[serde(default, deserialize_with = "crate::zone::optional_file")]
+    pub file: Option<PathBuf>,
+    /// Servers that the zone is copied from (AXFR, IXFR): addresses, with or without port. The first
+    /// that answers counts. Either these or `file`.
+    #[serde(default)]
+    pub primaries: Vec<Upstream>,
     /// What to do instead of what its rules say.
     #[serde(default, rename = "override")]
     pub policy: RpzOverride,
@@ -259,6 +264,8 @@ impl crate::Resolver {
                 let message = format!("{} is listed twice; expected it once", rpz.zone);
                 return Err(Problem::new(key("zone"), message));
             }
+            let file = rpz.file.as_deref();
+            crate::route::check_source(&format!("resolver.rpz[{index}]"), file, &rpz.primaries)?;
             if (rpz.policy == RpzOverride::Cname) != rpz.cname.is_some() {
                 let message = "expected `cname` with `override: cname`, and with no other";
                 return Err(Problem::new(key("zone"), message));
@@ -291,7 +298,7 @@ impl crate::Resolver {
             .filter_map(|view| view.block_lists.as_mut());
         let lists = self.block_lists.iter_mut().chain(views.flatten());
         let files = lists.map(|list| &mut list.file);
-        for file in files.chain(self.rpz.iter_mut().map(|rpz| &mut rpz.file)) {
+        for file in files.chain(self.rpz.iter_mut().filter_map(|rpz| rpz.file.as_mut())) {
             *file = folder.join(&*file);
         }
     }
@@ -345,7 +352,8 @@ mod tests {
         let resolver = parse(
             "local_zones: [{name: Home.example, action: static}], \
              block_lists: [{file: lists/ads.txt, answer: null}, {file: x, name: mine, form: hosts}], \
-             rpz: [{zone: RPZ.example, file: rpz.zone, override: cname, cname: garden.example}], \
+             rpz: [{zone: RPZ.example, file: rpz.zone, override: cname, cname: garden.example}, \
+             {zone: b.example, primaries: [192.0.2.1, '[2001:db8::1]:5353']}], \
              dns64: {prefixes: ['64:ff9b::/96', '2001:db8::/32']}, any: full, \
              views: [{clients: [10.0.0.0/8], rpz: [rpz.example.], local_data: []}]",
         )
@@ -355,6 +363,11 @@ mod tests {
         assert_eq!(resolver.block_lists[0].answer, BlockAnswer::Null);
         assert_eq!(resolver.block_lists[1].title(), "mine");
         assert_eq!(resolver.rpz[0].cname.as_deref(), Some("garden.example."));
+        assert!(resolver.rpz[0].primaries.is_empty());
+        let copied = &resolver.rpz[1];
+        assert_eq!(copied.file, None);
+        assert_eq!(copied.primaries[0].0, "192.0.2.1:53".parse().unwrap());
+        assert_eq!(copied.primaries[1].0, "[2001:db8::1]:5353".parse().unwrap());
         assert_eq!(
             resolver.views[0].rpz.as_deref(),
             Some(&["rpz.example.".to_owned()][..])
@@ -371,6 +384,18 @@ mod tests {
             (
                 "rpz: [{zone: a, file: x}, {zone: A., file: y}]",
                 "listed twice",
+            ),
+            ("rpz: [{zone: a}]", "either `file` or `primaries`"),
+            (
+                "rpz: [{zone: a, file: x, primaries: [192.0.2.1]}]",
+                "either `file` or `primaries`",
+            ),
+            ("rpz: [{zone: a, file: ''}]", "is empty"),
+            ("rpz: [{zone: a, primaries: [ns.example]}]", "ns.example"),
+            ("local_root: {}", "either `file` or `primaries`"),
+            (
+                "local_root: {file: x, primaries: [192.0.2.1]}",
+                "either `file` or `primaries`",
             ),
             (
                 "rpz: [{zone: a, file: x, override: cname}]",
@@ -414,7 +439,10 @@ mod tests {
         .unwrap();
         resolver.resolve_policy_relative_to(Path::new("/etc/nexus"));
         assert_eq!(resolver.block_lists[0].file, Path::new("/etc/nexus/a"));
-        assert_eq!(resolver.rpz[0].file, Path::new("/etc/nexus/b"));
+        assert_eq!(
+            resolver.rpz[0].file.as_deref(),
+            Some(Path::new("/etc/nexus/b"))
+        );
         let lists = resolver.views[0].block_lists.as_ref().unwrap();
         assert_eq!(lists[0].file, Path::new("/c"));
     }

@@ -2,7 +2,7 @@
 //! the tree says.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,9 +49,34 @@ pub struct StubZone {
 #[serde(deny_unknown_fields)]
 pub struct LocalRoot {
     /// Zone file of the root, relative to the folder of the configuration file. Read again at each
-    /// reload; of no use once its time of modification is longer ago than its SOA lets it live.
-    #[serde(deserialize_with = "crate::zone::file")]
-    pub file: PathBuf,
+    /// reload; of no use once its time of modification is longer ago than its SOA lets it live. Either
+    /// this or `primaries`.
+    #[serde(default, deserialize_with = "crate::zone::optional_file")]
+    pub file: Option<PathBuf>,
+    /// Servers that the root zone is copied from (AXFR, IXFR): addresses, with or without port. The
+    /// first that answers counts. Either these or `file`.
+    #[serde(default)]
+    pub primaries: Vec<Upstream>,
+}
+
+/// A zone comes from one place: a file, or servers.
+pub(crate) fn check_source(
+    key: &str,
+    file: Option<&Path>,
+    primaries: &[Upstream],
+) -> Result<(), Problem> {
+    if file.is_some() != primaries.is_empty() {
+        let message = "expected either `file` or `primaries` with at least one address";
+        return Err(Problem::new(key, message));
+    }
+    let count = primaries.len();
+    if count > SERVERS_MAX {
+        return Err(Problem::new(
+            format!("{key}.primaries"),
+            format!("{count} addresses; expected at most {SERVERS_MAX}"),
+        ));
+    }
+    Ok(())
 }
 
 /// What several routes must not do to each other.
@@ -66,6 +91,9 @@ pub(crate) fn check(resolver: &Resolver) -> Result<(), Problem> {
     let stub = resolver.stub_zones.iter();
     let stub = stub.map(|route| (&*route.zone, route.servers.len()));
     check_kind("resolver.stub_zones", stub, &mut zones)?;
+    if let Some(copy) = &resolver.local_root {
+        check_source("resolver.local_root", copy.file.as_deref(), &copy.primaries)?;
+    }
     for (index, route) in resolver.forward_zones.iter().enumerate() {
         if route.fallback && route.servers.is_empty() {
             return Err(Problem::new(

@@ -318,7 +318,7 @@ fn relative_files_are_relative_to_the_configuration() {
     assert_eq!(config.zones[0].file, folder.path().join("a.zone"));
     assert_eq!(config.zones[1].file, Path::new("/b.zone"));
     let root = config.resolver.local_root.as_ref().unwrap();
-    assert_eq!(root.file, folder.path().join("root.zone"));
+    assert_eq!(root.file, Some(folder.path().join("root.zone")));
     let file = |path: PathBuf| Some(crate::CookieSecret::File(path));
     let cookies = config.resolver.cookies;
     assert_eq!(cookies.secret, file(folder.path().join("new.secret")));

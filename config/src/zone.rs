@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Networks;
@@ -82,11 +81,20 @@ fn normalise(text: &str) -> Option<String> {
 }
 
 pub(crate) fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-    let file = PathBuf::deserialize(deserializer)?;
+    checked_file(PathBuf::deserialize(deserializer)?)
+}
+
+/// The name of a zone file, if there is one.
+pub(crate) fn optional_file<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    let file = Option::<PathBuf>::deserialize(deserializer)?;
+    file.map(checked_file).transpose()
+}
+
+fn checked_file<E: serde::de::Error>(file: PathBuf) -> Result<PathBuf, E> {
     if file.as_os_str().is_empty() {
-        return Err(D::Error::custom(
-            "is empty; expected the name of a zone file",
-        ));
+        return Err(E::custom("is empty; expected the name of a zone file"));
     }
     Ok(file)
 }

@@ -10,9 +10,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod copies;
 mod observe;
 mod trust;
 
+pub use copies::{CopyPurpose, CopyStatus};
 pub use observe::{SILENT_AFTER_MS, is_silent};
 pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
 
@@ -102,8 +104,8 @@ pub enum Request {
         #[serde(default)]
         name: Option<String>,
     },
-    /// Read the zones of the configuration and every zone file again, as SIGHUP does:
-    /// [`Response::ZonesReloaded`].
+    /// Read the zones and the policy of the configuration, every file that these name and the local
+    /// root again, as SIGHUP does: [`Response::ZonesReloaded`].
     Reload {},
     /// Every metric in Prometheus text form: [`Response::Metrics`].
     Metrics {},
@@ -176,6 +178,12 @@ pub enum Response {
         /// next one.
         #[serde(default)]
         pending: Vec<String>,
+        /// Whether the policy in service is another than before.
+        #[serde(default)]
+        policy_changed: bool,
+        /// What was refused beside zones; what was in service before stays.
+        #[serde(default)]
+        warnings: Vec<String>,
     },
     /// To [`Request::Metrics`].
     Metrics {
@@ -249,6 +257,9 @@ pub struct ControlStatus {
     pub zones: u64,
     /// How other names are resolved.
     pub resolver: ResolverStatus,
+    /// Zones that are copied from primaries.
+    #[serde(default)]
+    pub copies: Vec<CopyStatus>,
 }
 
 /// How names outside our zones are answered.

@@ -17,6 +17,7 @@ use crate::admin::{
     Response, Stats, Status, ZoneReloaded, ZoneStatus,
 };
 use crate::clock;
+use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
@@ -24,7 +25,8 @@ use crate::local_root;
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::pending::pending_keys;
-use crate::policy::{self, LoadedPolicy};
+use crate::policy;
+use crate::policy_service::{Loaded, PolicyService};
 use crate::resolver_page;
 use crate::routes::Forwarded;
 use crate::table_page::page;
@@ -76,8 +78,11 @@ pub(crate) struct Inner {
     pub(crate) state: Arc<FrontState>,
     pub(crate) lookups: Lookups,
     pub(crate) trust_files: Arc<TrustFiles>,
-    /// Keys of the hashes in lists of names.
-    pub(crate) policy_keys: (u64, u64),
+    pub(crate) policy: PolicyService,
+    /// Zones that are copied from primaries.
+    pub(crate) copied: CopiedZones,
+    /// Held during a reload: of two, the one that has read older files must not come last.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
 }
 
 impl Control {
@@ -141,47 +146,56 @@ impl Control {
             counters: Arc::clone(&self.0.counters),
             engine: self.0.engine.statistics().await,
             region: self.region(),
+            copies: self.0.copied.status(),
         };
         snapshot.to_text()
     }
 
-    /// Reads the zones of the configuration and every zone file again.
+    /// Reads the zones and the policy of the configuration, every file that these name and the local
+    /// root again.
     pub(crate) async fn reload(&self) -> Result<Response, Failure> {
+        let _alone = self.0.reloading.lock().await;
         let control = self.clone();
         let (reloaded, pending, policy) = apart(move || control.reload_blocking()).await??;
-        self.publish_policy(policy).await?;
-        self.reload_local_root().await?;
+        let policy_changed = self.0.policy.replace(policy).await?;
+        if policy_changed {
+            tracing::info!("policy changed");
+        }
+        let warning = self.reload_local_root().await?;
         self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending,
+            policy_changed,
+            warnings: warning.into_iter().collect(),
         })
     }
 
-    /// Reads the copy of the root zone again. What is cached of the old one lives for its TTL.
-    async fn reload_local_root(&self) -> Result<(), Failure> {
-        let Some(from) = &self.0.config.resolver.local_root else {
-            return Ok(());
+    /// Reads the file of the root zone again; gives why it is not taken. What is cached of the old one
+    /// lives for its TTL.
+    async fn reload_local_root(&self) -> Result<Option<String>, Failure> {
+        let from = self.0.config.resolver.local_root.as_ref();
+        let Some(file) = from.and_then(|from| from.file.clone()) else {
+            return Ok(None);
         };
-        let file = from.file.clone();
         let (file, read) = apart(move || {
             let read = local_root::read(&file);
             (file, read)
         })
         .await?;
         let engine = &self.0.engine;
-        engine
-            .with(move |resolver, now_ms| local_root::install(resolver, now_ms, &file, read))
-            .await;
-        Ok(())
+        let installed =
+            engine.with(move |resolver, now_ms| local_root::install(resolver, now_ms, &file, read));
+        Ok(installed.await.and_then(Result::err))
     }
 
-    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>, LoadedPolicy), Failure> {
+    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>, Loaded), Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
-        let mut policy = policy::load(&fresh.resolver, &fresh.zones, inner.policy_keys)
-            .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+        let read = inner.policy.read(&fresh);
+        let mut policy =
+            read.map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
         policy::log(&policy.notes);
         let views = |config: &Config| config.resolver.shared_clients().views;
         if views(&fresh) != views(&inner.config) {
@@ -201,34 +215,6 @@ impl Control {
         Ok((reloaded, pending, policy))
     }
 
-    /// Takes a policy into service, then makes what was resolved before dead everywhere.
-    async fn publish_policy(&self, loaded: LoadedPolicy) -> Result<(), Failure> {
-        let fresh = loaded.policy;
-        let changed = self.0.engine.change_policy(|policy| *policy = fresh);
-        changed
-            .await
-            .ok_or_else(|| Failure::new(FailureCode::Unavailable, "the resolver is stopping"))?;
-        let digest = loaded.digest;
-        self.tell_front(|done| front::Request::PolicyInService { digest, done })
-            .await
-    }
-
-    /// Has the front thread make older answers dead. Returns when they are.
-    async fn tell_front(
-        &self,
-        request: impl FnOnce(oneshot::Sender<()>) -> front::Request,
-    ) -> Result<(), Failure> {
-        let (done, raised) = oneshot::channel();
-        let heard = self.0.front.insist(request(done)).await;
-        heard.map_err(|Unheard| {
-            let text = "what is new is in service, but workers may still give older answers, since \
-                        the front thread does not listen: reload again";
-            Failure::new(FailureCode::Unavailable, text)
-        })?;
-        let _ = raised.await; // An error: the front thread stops, and so do we.
-        Ok(())
-    }
-
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {
         let name = name.map(|name| absolute(&name));
         let zones = Arc::clone(&self.0.zones);
@@ -246,6 +232,8 @@ impl Control {
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending: Vec::new(),
+            policy_changed: false,
+            warnings: Vec::new(),
         })
     }
 
@@ -270,8 +258,8 @@ impl Control {
                 engine.flush(None).await;
             }
         }
-        self.tell_front(|done| front::Request::ZonesChanged { done })
-            .await
+        let request = |done| front::Request::ZonesChanged { done };
+        tell_front(&self.0.front, request).await
     }
 
     fn region(&self) -> Option<Region> {
@@ -317,6 +305,7 @@ impl Control {
                     queries_in_flight: engine.questions,
                     upstreams: engine.upstreams,
                 },
+                copies: inner.copied.status(),
             },
             dataplane: self.region().and_then(|region| {
                 let interface = inner.config.dataplane.interface.as_deref().unwrap_or("");
@@ -423,8 +412,26 @@ fn log(results: &[ZoneReloaded]) {
     }
 }
 
+/// Has the front thread make older answers dead. Returns when they are.
+pub(crate) async fn tell_front(
+    front: &FrontSender,
+    request: impl FnOnce(oneshot::Sender<()>) -> front::Request,
+) -> Result<(), Failure> {
+    let (done, raised) = oneshot::channel();
+    let heard = front.insist(request(done)).await;
+    heard.map_err(|Unheard| {
+        let text = "what is new is in service, but workers may still give older answers, since \
+                    the front thread does not listen: reload again";
+        Failure::new(FailureCode::Unavailable, text)
+    })?;
+    let _ = raised.await; // An error: the front thread stops, and so do we.
+    Ok(())
+}
+
 /// Does what takes long beside the runtime's only thread, which has clients to serve.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| internal(&error))
 }

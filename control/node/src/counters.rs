@@ -122,6 +122,8 @@ counters! {
     tcp_refused: Counter "nexus_control_tcp_connections_total" {outcome = "refused"} "TCP connections from clients, by outcome.";
     tcp_open: Gauge "nexus_control_tcp_open_connections" {} "TCP connections from clients that are open.";
     tcp_timeouts: Counter "nexus_control_tcp_timeouts_total" {} "TCP connections closed because nothing moved on them.";
+    notifies: Counter "nexus_control_notifies_total" {outcome = "taken"} "NOTIFY messages (RFC 1996), by outcome.";
+    notifies_refused: Counter "nexus_control_notifies_total" {outcome = "refused"} "NOTIFY messages (RFC 1996), by outcome.";
     transfers: Counter "nexus_control_transfers_total" {outcome = "served"} "Zone transfers, by outcome.";
     transfers_refused: Counter "nexus_control_transfers_total" {outcome = "refused"} "Zone transfers, by outcome.";
 

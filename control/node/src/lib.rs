@@ -61,6 +61,7 @@ pub mod hints;
 pub mod local_root;
 mod trust_keeper;
 
+mod copied;
 pub mod transfer_in;
 
 mod dnstap;
@@ -82,6 +83,7 @@ mod admin_server;
 mod pending;
 
 pub mod policy;
+mod policy_service;
 
 mod lookup;
 

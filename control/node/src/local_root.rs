@@ -5,8 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use resolver::iterate::Resolver;
-use resolver::zone::Zone;
+use resolver::zone::{Records, Zone};
+use tokio::sync::mpsc;
 
+use crate::control::apart;
+use crate::copied::{Copied, Prepared};
+use crate::engine::{Engine, EngineHandle};
+use crate::transfer_in::Update;
 use crate::zone_file::{self, Remark};
 
 /// A copy of the root zone, and how old its file is in seconds.
@@ -45,21 +50,144 @@ pub(crate) fn read(file: &Path) -> Result<Copy, Remark> {
 }
 
 /// Takes what was read into service, or says why the root servers, or an older copy, go on. None of
-/// this stops anybody: the root servers know the same.
+/// this stops anybody: the root servers know the same. An error is in the log already.
 pub(crate) fn install(
     resolver: &mut Resolver,
     now_ms: u64,
     file: &Path,
     read: Result<Copy, Remark>,
-) {
+) -> Result<(), String> {
+    let refuse = |why: String| {
+        tracing::error!("{why}: the local root zone is not taken");
+        Err(format!("{why}: the local root zone is not taken"))
+    };
     let copy = match read {
         Ok(copy) => copy,
-        Err(remark) => return tracing::error!(%remark, "the local root zone is not taken"),
+        Err(remark) => return refuse(remark.to_string()),
     };
     let serial = copy.zone.serial();
     let file = file.display();
     match resolver.set_local_root(now_ms, Some((copy.zone, copy.age_secs))) {
-        Ok(left_secs) => tracing::info!(%file, serial, left_secs, "local root zone in service"),
-        Err(error) => tracing::error!("{file} {error}: the local root zone is not taken"),
+        Ok(left_secs) => {
+            tracing::info!(%file, serial, left_secs, "local root zone in service");
+            Ok(())
+        }
+        Err(error) => refuse(format!("{file} {error}")),
+    }
+}
+
+/// Keeps a copy of the root zone that comes from other servers in service.
+#[derive(Debug)]
+pub(crate) struct LocalRootKeeper {
+    engine: EngineHandle,
+    prepared: Prepared,
+}
+
+impl LocalRootKeeper {
+    pub(crate) fn new(engine: EngineHandle, prepared: Prepared) -> Self {
+        Self { engine, prepared }
+    }
+
+    /// Puts what the disk had in service, before the start.
+    pub(crate) fn restore(&mut self, engine: &mut Engine) {
+        let Some(records) = self.prepared.records.take() else {
+            return;
+        };
+        let copied = &self.prepared.copied;
+        let zone = match build(&records) {
+            Ok(zone) => zone,
+            Err(error) => {
+                tracing::error!(%error, "the local root zone on the disk is not taken");
+                return copied.clear();
+            }
+        };
+        // How long it lives, its transfer knows.
+        let age_secs = copied.age_secs();
+        let set =
+            engine.with(|resolver, now_ms| resolver.set_local_root(now_ms, Some((zone, age_secs))));
+        if let Err(error) = set {
+            tracing::warn!("the local root zone on the disk {error}: it is not taken");
+            copied.clear();
+        }
+    }
+
+    /// Runs until the runtime ends.
+    pub(crate) async fn run(self) {
+        let Self { engine, prepared } = self;
+        let (sender, mut updates) = mpsc::channel(1);
+        let taking = async {
+            let mut current = None;
+            while let Some(update) = updates.recv().await {
+                take(&engine, &prepared.copied, &mut current, update).await;
+            }
+        };
+        tokio::join!(prepared.transfer.run(sender), taking);
+    }
+}
+
+/// Takes what has become of the root zone into service.
+async fn take(
+    engine: &EngineHandle,
+    copied: &Copied,
+    current: &mut Option<Arc<Zone>>,
+    update: Update,
+) {
+    let old = match update {
+        Update::Version {
+            serial, records, ..
+        } => {
+            let count = records.len();
+            let zone = match apart(move || build(&records)).await {
+                Ok(Ok(zone)) => zone,
+                Ok(Err(error)) => {
+                    return tracing::error!(serial, %error, "the local root zone is not taken");
+                }
+                Err(failure) => {
+                    return tracing::error!(%failure, "the local root zone is not taken");
+                }
+            };
+            let old = current.replace(Arc::clone(&zone));
+            if set(engine, Some(zone)).await {
+                copied.set(serial, count);
+                tracing::info!(serial, "local root zone in service");
+            } else {
+                copied.clear();
+            }
+            old
+        }
+        Update::Confirmed => {
+            engine
+                .with(|resolver, now_ms| resolver.renew_local_root(now_ms))
+                .await;
+            None
+        }
+        Update::Expired => {
+            set(engine, None).await;
+            copied.clear();
+            tracing::warn!("the local root zone has expired: the root servers are asked");
+            current.take()
+        }
+    };
+    let _ = apart(move || drop(old)).await; // It was freed, or the runtime ends.
+}
+
+/// Whether the zone is in service now.
+async fn set(engine: &EngineHandle, zone: Option<Arc<Zone>>) -> bool {
+    let copy = zone.map(|zone| (zone, 0));
+    let set = engine.with(move |resolver, now_ms| resolver.set_local_root(now_ms, copy));
+    match set.await {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => {
+            tracing::error!("the root zone that was transferred {error}: it is not taken");
+            false
+        }
+        None => false,
+    }
+}
+
+fn build(records: &Records) -> Result<Arc<Zone>, String> {
+    match Zone::build(&[0], records) {
+        Ok((zone, _)) => Ok(Arc::new(zone)),
+        Err(error) => Err(error.to_string()),
     }
 }

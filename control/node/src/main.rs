@@ -39,7 +39,7 @@ A first configuration, for a port that needs no privilege:
 then: kdig @127.0.0.1 -p 5353 example.com SOA
 
 Signals:
-  SIGHUP            read the configuration's zones and every zone file again (`nexus reload`)
+  SIGHUP            read the configuration's zones and policy and their files again (`nexus reload`)
   SIGTERM, SIGINT   stop
 
 Exit status: 0 stopped on request, 1 failed while running, 2 configuration or environment does not

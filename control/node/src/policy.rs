@@ -237,9 +237,13 @@ impl Loader {
         Ok(list)
     }
 
+    /// One that is copied has no rules yet.
     fn rpz(&mut self, from: &config::Rpz) -> Result<RpzZone, PolicyError> {
-        let text = self.read(&from.file)?;
-        let folder = from.file.parent().unwrap_or(Path::new("")).to_owned();
+        let Some(file) = &from.file else {
+            return Ok(RpzZone::new(&name(&from.zone), policy_override(from)));
+        };
+        let text = self.read(file)?;
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
         let hasher = &mut self.hasher;
         let mut include = |_: &str, path: &str| {
             let text = read_file(&folder.join(path))?;
@@ -247,7 +251,7 @@ impl Loader {
             Ok(text)
         };
         // Named within its folder, as included files are.
-        let file = from.file.file_name().unwrap_or_default().to_string_lossy();
+        let file = file.file_name().unwrap_or_default().to_string_lossy();
         let apex = name(&from.zone);
         let read = RpzZone::read(&apex, policy_override(from), &text, &file, &mut include);
         let remark = |place: &resolver::zone::Place, message| Remark {
@@ -280,7 +284,7 @@ fn whole(file: &Path, message: String) -> Remark {
 }
 
 /// A name that the configuration has checked.
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap_or_default()
 }
 

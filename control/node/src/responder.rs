@@ -16,6 +16,7 @@ use wire::query::{Query, QueryError};
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
 use crate::chaos::Chaos;
+use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::dnstap::{Tap, Tapped};
 use crate::finish::Finisher;
@@ -38,6 +39,11 @@ const TYPE_SOA: u16 = 6;
 const TYPE_DS: u16 = 43;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
+
+/// RFC 1996 §3.3.
+const OPCODE_NOTIFY: u8 = 4;
+/// First of the two bytes of flags.
+const FLAGS_BYTE: usize = 2;
 
 /// The number under which resolved data are kept.
 pub(crate) const RESOLVED: u32 = 0;
@@ -179,6 +185,8 @@ pub(crate) struct Policy {
     pub cookies: Option<CookieKeeper>,
     /// The query log.
     pub tap: Tap,
+    /// Zones whose primaries may tell of changes.
+    pub copied: CopiedZones,
 }
 
 impl Responder {
@@ -293,6 +301,7 @@ impl Responder {
                     Decision::Transfer(transfer) => Verdict::Transfer(transfer),
                 }
             }
+            Err(QueryError::Opcode(OPCODE_NOTIFY)) => self.notified(buffer, query_bytes, client),
             Err(QueryError::QuestionCount(0)) => self.cookie_only(buffer, query_bytes, client),
             Err(error) => self.malformed(buffer, query_bytes, error),
         }
@@ -337,6 +346,20 @@ impl Responder {
             rcode::SERVFAIL,
             Some(EXTENDED_ERROR_NOT_READY),
         )
+    }
+
+    /// A server says that a zone has changed (RFC 1996).
+    fn notified(&self, buffer: &mut [u8], query_bytes: usize, client: IpAddr) -> Verdict {
+        let code = self.policy.copied.on_notify(&buffer[..query_bytes], client);
+        match code {
+            0 => self.counters.notifies.increment(),
+            _ => self.counters.notifies_refused.increment(),
+        }
+        let bytes = write_error(buffer, query_bytes, None, code, None);
+        if let (0, Some(flags)) = (code, buffer.get_mut(FLAGS_BYTE)) {
+            *flags |= (flag::AA >> 8).to_be_bytes()[1];
+        }
+        Verdict::Answer { bytes, keep: None }
     }
 
     fn malformed(&self, buffer: &mut [u8], query_bytes: usize, error: QueryError) -> Verdict {
@@ -680,6 +703,7 @@ big 60 TXT ( \"01234567890123456789012345678901234567890123456789012345678901234
             chaos: Chaos::new("box".into(), "1".into()),
             cookies: Some(CookieKeeper::new(SECRETS, false)),
             tap: Tap::default(),
+            copied: CopiedZones::default(),
         };
         let responders = Responders {
             zones: zones.shared(),

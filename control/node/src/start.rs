@@ -15,6 +15,7 @@ use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
+use crate::admin::CopyPurpose;
 use crate::admin_server::AdminServer;
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
@@ -22,6 +23,7 @@ use crate::chaos::Chaos;
 use crate::clock;
 use crate::connections::Connections;
 use crate::control::{Control, FrontState, Inner};
+use crate::copied::{CopiedZones, Prepared as PreparedCopy};
 use crate::counters::Counters;
 use crate::dnstap::Tap;
 use crate::dnstap_writer::{DnstapWriter, Target};
@@ -33,9 +35,10 @@ use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
-use crate::local_root;
+use crate::local_root::{self, LocalRootKeeper};
 use crate::lookup::Lookups;
 use crate::policy::{self, PolicyError};
+use crate::policy_service::{Loaded, PolicyService, Started};
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
 use crate::saved_cache::SavedCache;
@@ -138,6 +141,8 @@ struct Tasks {
     trust_writer: Option<TrustWriter>,
     dnstap: Option<DnstapWriter>,
     saved_cache: Option<SavedCache>,
+    policy: (PolicyService, Started),
+    local_root: Option<LocalRootKeeper>,
     control: Control,
     admin: AdminServer,
     http: std::net::TcpListener,
@@ -152,22 +157,17 @@ struct Tasks {
 pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared, StartError> {
     raise_descriptor_limit();
     let counters = Arc::new(Counters::default());
-    let zones = Zones::load(config.zones.clone(), Arc::clone(&counters))
-        .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })?;
-    let zones = Arc::new(zones);
+    let zones = Arc::new(load_zones(config, &counters)?);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
     let runtime = runtime()?;
-    let (mut engine, handle) = {
-        let _entered = runtime.enter();
-        engine(config, front_sender.clone())?
-    };
-    let (policy_keys, policy_digest) = begin_policy(config, &mut engine)?;
+    let core = Core::new(config, &runtime, &front_sender)?;
+    let (mut engine, handle, copied) = (core.engine, core.handle, core.copied);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
     engine.set_tap(tap.clone());
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(config, tap)?),
+        policy: Arc::new(policy(config, tap, copied.clone())?),
         counters: Arc::clone(&counters),
     };
     let attacher = Attacher::new(config.dataplane.socket.clone());
@@ -175,7 +175,10 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
-    let generations = State::new(config.api.socket.with_extension("zones"), policy_digest);
+    let generations = State::new(
+        config.api.socket.with_extension("zones"),
+        core.policy_digest,
+    );
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
@@ -186,36 +189,37 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         Arc::clone(&stop_front),
     );
     let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
-    let lookups = lookups(config, &zones, handle.clone());
     let control = Control::new(Inner {
         config: config.clone(),
         config_path,
         listen: sockets.listen,
         started_ms: clock::now_ms(),
         counters,
+        lookups: lookups(config, &zones, handle.clone()),
         zones,
         engine: handle,
         front: front_sender.clone(),
         state,
-        lookups,
         trust_files,
-        policy_keys,
+        policy: core.policy.0.clone(),
+        copied,
+        reloading: tokio::sync::Mutex::default(),
     });
-    let (admin, http, tcp) = (sockets.admin, sockets.http, sockets.tcp);
-    let tasks = Tasks {
-        engine,
-        trust_writer,
-        dnstap,
-        saved_cache: saved_cache(config),
-        control,
-        admin,
-        http,
-        tcp,
-        tcp_service,
-    };
     Ok(Prepared {
         runtime,
-        tasks,
+        tasks: Tasks {
+            engine,
+            trust_writer,
+            dnstap,
+            saved_cache: saved_cache(config),
+            policy: core.policy,
+            local_root: core.local_root,
+            control,
+            admin: sockets.admin,
+            http: sockets.http,
+            tcp: sockets.tcp,
+            tcp_service,
+        },
         front,
         front_sender,
         attacher,
@@ -224,13 +228,73 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     })
 }
 
-/// Puts the policy in service; gives the keys of its lists, and what it is known by.
-fn begin_policy(config: &Config, engine: &mut Engine) -> Result<((u64, u64), u64), StartError> {
-    let keys = policy_keys()?;
-    let loaded = policy::load(&config.resolver, &config.zones, keys).map_err(StartError::Policy)?;
-    policy::log(&loaded.notes);
-    engine.change_policy(|policy| *policy = loaded.policy);
-    Ok((keys, loaded.digest))
+fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartError> {
+    Zones::load(config.zones.clone(), Arc::clone(counters))
+        .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })
+}
+
+/// The engine with its policy and its copy of the root zone, and who keeps these.
+struct Core {
+    engine: Engine,
+    handle: EngineHandle,
+    copied: CopiedZones,
+    local_root: Option<LocalRootKeeper>,
+    policy: (PolicyService, Started),
+    policy_digest: u64,
+}
+
+impl Core {
+    fn new(
+        config: &Config,
+        runtime: &tokio::runtime::Runtime,
+        front: &FrontSender,
+    ) -> Result<Self, StartError> {
+        let (mut engine, handle) = {
+            let _entered = runtime.enter();
+            engine(config, front.clone())?
+        };
+        let copied = CopiedZones::default();
+        let local_root = begin_local_root(config, &mut engine, &handle, &copied);
+        let (keys, data_dir) = (policy_keys()?, &config.node.data_dir);
+        let loaded = Loaded::read(config, keys, data_dir, &[]).map_err(StartError::Policy)?;
+        policy::log(&loaded.notes);
+        let policy_digest = loaded.digest();
+        let (fresh, started) = loaded.start(&copied);
+        engine.change_policy(|policy| *policy = fresh);
+        let (front, data_dir) = (front.clone(), data_dir.clone());
+        let service = PolicyService::new(handle.clone(), front, keys, data_dir, copied.clone());
+        Ok(Self {
+            engine,
+            handle,
+            copied,
+            local_root,
+            policy: (service, started),
+            policy_digest,
+        })
+    }
+}
+
+/// Puts the copy of the root zone in service; gives who keeps it, if it comes from other servers.
+fn begin_local_root(
+    config: &Config,
+    engine: &mut Engine,
+    handle: &EngineHandle,
+    copied: &CopiedZones,
+) -> Option<LocalRootKeeper> {
+    let from = config.resolver.local_root.as_ref()?;
+    if let Some(file) = &from.file {
+        let read = local_root::read(file);
+        // Said in the log; the root servers know the same.
+        let _ = engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, file, read));
+        return None;
+    }
+    let purpose = CopyPurpose::LocalRoot;
+    let root = hickory_proto::rr::Name::root();
+    let prepared = PreparedCopy::read(purpose, root, &from.primaries, &config.node.data_dir);
+    copied.set(purpose, &[Arc::clone(&prepared.copied)]);
+    let mut keeper = LocalRootKeeper::new(handle.clone(), prepared);
+    keeper.restore(engine);
+    Some(keeper)
 }
 
 /// The query log, and who writes it; neither if it is off.
@@ -249,13 +313,14 @@ fn dnstap(config: &Config, counters: &Arc<Counters>) -> (Tap, Option<DnstapWrite
     (tap, Some(writer))
 }
 
-fn policy(config: &Config, tap: Tap) -> Result<Policy, StartError> {
+fn policy(config: &Config, tap: Tap, copied: CopiedZones) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),
         views: config.resolver.shared_clients().views,
         chaos: chaos(config),
         cookies: cookies(config)?,
         tap,
+        copied,
     })
 }
 
@@ -375,6 +440,11 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
+        let (policy, started) = self.policy;
+        policy.begin(started).await;
+        if let Some(keeper) = self.local_root {
+            tokio::spawn(keeper.run());
+        }
         if let Some(saved_cache) = self.saved_cache.clone() {
             tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
         }
@@ -485,10 +555,6 @@ fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle),
     let resolver = resolver_config(config)?;
     let (mut engine, handle) =
         Engine::new(resolver, seed, time, sockets_max, front).map_err(StartError::Resources)?;
-    if let Some(from) = &config.resolver.local_root {
-        let read = local_root::read(&from.file);
-        engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, &from.file, read));
-    }
     if let Some(saved_cache) = saved_cache(config) {
         saved_cache.restore(&mut engine);
     }
@@ -675,6 +741,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         chaos: chaos(config),
         cookies: None,
         tap: Tap::default(),
+        copied: CopiedZones::default(),
     };
     Lookups {
         responders: Responders {

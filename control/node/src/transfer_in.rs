@@ -20,8 +20,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use copy::Copy;
+pub use progress::Progress;
 
 mod copy;
+mod progress;
 mod timers;
 
 use timers::Timers;
@@ -30,6 +32,8 @@ use timers::Timers;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For a whole transfer.
 const TRANSFER_MAX: Duration = Duration::from_secs(900);
+/// Between two rounds of questions, however many NOTIFYs come: anybody may forge one.
+const WAKE_GAP: Duration = Duration::from_secs(1);
 
 /// What became of the zone.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub enum Update {
         /// The steps from the version that was sent before, if it came in steps.
         deltas: Arc<[Delta]>,
     },
+    /// A primary says that the version that was sent last is the newest.
+    Confirmed,
     /// No primary has answered for as long as the SOA record allows: the zone must not be served any more.
     Expired,
 }
@@ -55,8 +61,11 @@ pub struct TransferIn {
     copy: Option<Copy>,
     limits: ReceiveLimits,
     wake: Arc<Notify>,
+    progress: Arc<Progress>,
     /// What was sent last.
     current: Option<Version>,
+    /// The disk was looked at.
+    is_restored: bool,
     /// When a primary has last said that this is the newest, or sent it.
     checked: Instant,
 }
@@ -113,7 +122,9 @@ impl TransferIn {
             primaries,
             limits,
             wake: Arc::new(Notify::new()),
+            progress: Arc::new(Progress::default()),
             current: None,
+            is_restored: false,
             checked: Instant::now(),
         })
     }
@@ -124,11 +135,31 @@ impl TransferIn {
         Arc::clone(&self.wake)
     }
 
+    /// What primaries have said, as it goes on.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Reads what is on the disk, for who needs it before the start: [`Self::run`] does not send it then.
+    /// Gives its serial and records. Blocks.
+    pub fn restore(&mut self) -> Option<(u32, Arc<Records>)> {
+        self.is_restored = true;
+        let (version, age) = read_copy(self.copy.as_ref()?)?;
+        self.confirm(age);
+        let given = (version.serial, Arc::clone(&version.records));
+        self.current = Some(version);
+        Some(given)
+    }
+
     /// Sends what is on the disk at once, then every newer version, until the receiver is gone.
     pub async fn run(mut self, updates: mpsc::Sender<Update>) {
-        self.restore(&updates).await;
+        if !self.is_restored {
+            self.send_restored(&updates).await;
+        }
         let mut failures = 0_u32;
         loop {
+            let asked = Instant::now();
             let is_good = self.ask_all(&updates).await;
             failures = if is_good {
                 0
@@ -143,34 +174,34 @@ impl TransferIn {
             let expires = timers.map(|timers| self.checked + timers.expire());
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.wake.notified() => {}
+                () = self.woken(asked) => {}
                 () = updates.closed() => return,
                 () = until(expires) => self.expire(&updates).await,
             }
         }
     }
 
-    async fn restore(&mut self, updates: &mpsc::Sender<Update>) {
+    async fn send_restored(&mut self, updates: &mpsc::Sender<Update>) {
         let Some(copy) = self.copy.clone() else {
             return;
         };
-        let file = copy.path().display().to_string();
-        let read = tokio::task::spawn_blocking(move || copy.read()).await;
-        match read.map_err(io::Error::other) {
-            Ok(Ok(Some((records, age)))) => match Version::new(records) {
-                Ok(version) if age < version.timers.expire() => {
-                    tracing::info!(serial = version.serial, %file, "copy of zone read");
-                    let now = Instant::now();
-                    self.checked = now.checked_sub(age).unwrap_or(now);
-                    self.deliver(version, Vec::new(), updates).await;
-                }
-                Ok(_) => tracing::warn!(%file, "copy of zone has expired"),
-                Err(error) => tracing::warn!(%file, %error, "copy of zone cannot be used"),
-            },
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => tracing::warn!(%file, %error, "copy of zone cannot be read"),
-            Err(error) => tracing::warn!(%file, %error, "copy of zone cannot be read"),
+        let read = tokio::task::spawn_blocking(move || read_copy(&copy)).await;
+        if let Ok(Some((version, age))) = read {
+            self.confirm(age);
+            self.deliver(version, Vec::new(), updates).await;
         }
+    }
+
+    /// A primary has confirmed the newest version so long ago.
+    fn confirm(&mut self, age: Duration) {
+        let now = Instant::now();
+        self.checked = now.checked_sub(age).unwrap_or(now);
+        self.progress.confirm(age);
+    }
+
+    async fn woken(&self, asked: Instant) {
+        self.wake.notified().await;
+        tokio::time::sleep_until(asked + WAKE_GAP).await;
     }
 
     async fn expire(&mut self, updates: &mpsc::Sender<Update>) {
@@ -186,12 +217,11 @@ impl TransferIn {
         for primary in self.primaries.clone() {
             match self.ask(primary).await {
                 Ok(None) => {
-                    self.checked = Instant::now();
-                    self.touch().await;
+                    self.on_confirmed(updates).await;
                     return true;
                 }
                 Ok(Some((version, deltas))) => {
-                    self.checked = Instant::now();
+                    self.confirm(Duration::ZERO);
                     let serial = version.serial;
                     tracing::info!(zone = %self.name(), %primary, serial, steps = deltas.len(), "zone transferred");
                     self.write(&version).await;
@@ -200,15 +230,21 @@ impl TransferIn {
                 }
                 Err(error) => {
                     is_confirmed |= matches!(error, Failure::Older { .. });
+                    self.progress.fail(format!("{primary}: {error}"));
                     tracing::warn!(zone = %self.name(), %primary, %error, "zone transfer failed");
                 }
             }
         }
         if is_confirmed {
-            self.checked = Instant::now();
-            self.touch().await;
+            self.on_confirmed(updates).await;
         }
         is_confirmed
+    }
+
+    async fn on_confirmed(&mut self, updates: &mpsc::Sender<Update>) {
+        self.confirm(Duration::ZERO);
+        self.touch().await;
+        let _ = updates.send(Update::Confirmed).await; // The caller looks whether anybody listens.
     }
 
     /// What this primary has that is newer.
@@ -324,6 +360,32 @@ impl Version {
             timers,
             records: Arc::new(records),
         })
+    }
+}
+
+/// What is on the disk and may still be served, and how long ago a primary confirmed it.
+fn read_copy(copy: &Copy) -> Option<(Version, Duration)> {
+    let file = copy.path().display();
+    let (records, age) = match copy.read() {
+        Ok(read) => read?,
+        Err(error) => {
+            tracing::warn!(%file, %error, "copy of zone cannot be read");
+            return None;
+        }
+    };
+    match Version::new(records) {
+        Ok(version) if age < version.timers.expire() => {
+            tracing::info!(serial = version.serial, %file, "copy of zone read");
+            Some((version, age))
+        }
+        Ok(_) => {
+            tracing::warn!(%file, "copy of zone has expired");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%file, %error, "copy of zone cannot be used");
+            None
+        }
     }
 }
 

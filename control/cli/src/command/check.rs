@@ -90,8 +90,9 @@ fn check(file: &Path) -> Findings {
             check_anchors(&config.resolver.trust_anchors, &mut findings);
             check_cookies(&config.resolver.cookies, &mut findings);
             check_policy(file, &config, &mut findings);
-            if let Some(copy) = &config.resolver.local_root {
-                check_zone(&local_root::zone_entry(&copy.file), &mut findings);
+            let local_root = config.resolver.local_root.as_ref();
+            if let Some(file) = local_root.and_then(|copy| copy.file.as_ref()) {
+                check_zone(&local_root::zone_entry(file), &mut findings);
             }
             let zones = config.zones.iter();
             zones.for_each(|zone| check_zone(zone, &mut findings));

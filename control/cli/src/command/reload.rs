@@ -13,17 +13,21 @@ Examples:
   nexus check /etc/nexus/nexus.yaml && nexus reload
   nexus reload --json
 
-Only `zones` is taken into service: zones that came, changed or went. Other keys that changed since
-the start are named, with --json as {\"pending\": [\"resolver.allow\"]}, and wait for a restart.
-Exit status 1 when a file was refused; the old data of that zone stay in service.";
+Taken into service: `zones`; the policy under `resolver` (local data and zones, lists, policy zones,
+DNS64, rebinding, views); a local root's file. Zones that are copied from primaries go on as they are.
+Other keys that changed since the start are named and wait for a restart. With --json these are lines
+such as {\"policy_changed\":true}, {\"warnings\":[\"…\"]}, {\"pending\":[\"resolver.allow\"]}.
+Exit status 1 when a file was refused: what came from it before stays in service; with a list or a
+policy zone that is all of the old configuration.";
 
-/// Read the zones of the configuration and every zone file again, as SIGHUP does.
+/// Read the configuration's zones and policy and all their files again, as SIGHUP does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Reload {}
 
 impl Reload {
-    /// Asks control to reload and prints one zone a line, then what waits for a restart.
+    /// Asks control to reload and prints one zone a line, then what else changed, was
+    /// refused, or waits for a restart.
     ///
     /// # Errors
     /// When control does not answer or refuses its configuration.

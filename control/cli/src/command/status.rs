@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use node::admin::{
-    ControlStatus, DataplaneStatus, Request, ResolverMode, Response, UpstreamStatus, WorkerStatus,
+    ControlStatus, CopyPurpose, CopyStatus, DataplaneStatus, Request, ResolverMode, Response,
+    UpstreamStatus, WorkerStatus,
 };
 use serde::Serialize;
 
@@ -119,7 +120,33 @@ fn write_control(out: &mut impl Write, planes: &Planes) -> io::Result<()> {
         out,
         "  resolver   {mode}{space}{}, {in_flight} in flight",
         upstreams.join(", ")
-    )
+    )?;
+    let mut copies = control.copies.iter();
+    copies.try_for_each(|copy| writeln!(out, "  copy       {}", print::clean(&describe(copy))))
+}
+
+/// One zone that is copied: what is in service, and how fresh it is.
+fn describe(copy: &CopyStatus) -> String {
+    let purpose = match copy.purpose {
+        CopyPurpose::PolicyZone => "policy zone",
+        CopyPurpose::LocalRoot => "local root",
+    };
+    let mut text = format!("{} ({purpose})", copy.zone);
+    match (copy.serial, copy.confirmed_secs_ago) {
+        (Some(serial), _) => {
+            let records = print::plural(copy.records, "record");
+            text.push_str(&format!(", serial {serial}, {records}"));
+        }
+        (None, Some(_)) => text.push_str(", EXPIRED"),
+        (None, None) => text.push_str(", not yet transferred"),
+    }
+    if let Some(secs) = copy.confirmed_secs_ago {
+        text.push_str(&format!(", confirmed {} ago", print::duration(secs)));
+    }
+    if let Some(error) = &copy.error {
+        text.push_str(&format!("; {error}"));
+    }
+    text
 }
 
 fn upstream(upstream: &UpstreamStatus) -> String {

@@ -1,6 +1,6 @@
 //! `nexus zone reload`: zone files read again.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use node::admin::{Request, Response, ZoneReloaded};
 use serde::Serialize;
@@ -41,10 +41,16 @@ impl ZoneReload {
     }
 }
 
-/// Keys of the configuration that changed and wait for a restart.
+/// What a reload did beside zones: one line each with --json.
 #[derive(Serialize)]
-struct Pending {
-    pending: Vec<String>,
+#[serde(rename_all = "snake_case")]
+enum Beside {
+    /// Another policy is in service.
+    PolicyChanged(bool),
+    /// Keys of the configuration that changed and wait for a restart.
+    Pending(Vec<String>),
+    /// What was refused.
+    Warnings(Vec<String>),
 }
 
 /// Sends a request that reloads zones and prints what came of it.
@@ -54,9 +60,16 @@ pub(super) fn reload(
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
     let mut client = options.connect_for(RELOAD_TIMEOUT)?;
-    let Response::ZonesReloaded { zones, pending } = client.ask(request)? else {
+    let Response::ZonesReloaded {
+        zones,
+        pending,
+        policy_changed,
+        warnings,
+    } = client.ask(request)?
+    else {
         return Err(client.mismatch().into());
     };
+    let is_refused = zones.iter().any(|zone| zone.error.is_some()) || !warnings.is_empty();
     for zone in &zones {
         if options.json {
             print::json(out, zone)?;
@@ -69,24 +82,47 @@ pub(super) fn reload(
             )?;
         }
     }
-    if !pending.is_empty() {
+    let beside = [
+        Beside::PolicyChanged(policy_changed),
+        Beside::Warnings(warnings),
+        Beside::Pending(pending),
+    ];
+    for what in beside.iter().filter(|what| what.is_news()) {
         if options.json {
-            print::json(out, &Pending { pending })?;
+            print::json(out, what)?;
         } else {
-            let keys = pending.join(", ");
-            writeln!(
-                out,
-                "changed, but in effect only after a restart: {}",
-                print::clean(&keys)
-            )?;
+            what.write(out)?;
         }
     }
-    let is_refused = zones.iter().any(|zone| zone.error.is_some());
     Ok(if is_refused {
         Exit::Failure
     } else {
         Exit::Success
     })
+}
+
+impl Beside {
+    fn is_news(&self) -> bool {
+        match self {
+            Self::PolicyChanged(changed) => *changed,
+            Self::Pending(texts) | Self::Warnings(texts) => !texts.is_empty(),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::PolicyChanged(_) => writeln!(out, "policy changed"),
+            Self::Warnings(warnings) => {
+                let mut lines = warnings.iter();
+                lines.try_for_each(|line| writeln!(out, "refused: {}", print::clean(line)))
+            }
+            Self::Pending(keys) => {
+                let keys = keys.join(", ");
+                let keys = print::clean(&keys);
+                writeln!(out, "changed, but in effect only after a restart: {keys}")
+            }
+        }
+    }
 }
 
 fn outcome(zone: &ZoneReloaded) -> String {

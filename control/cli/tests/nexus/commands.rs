@@ -517,6 +517,8 @@ fn zone_reload_tells_what_became_of_each_zone() {
         Response::ZonesReloaded {
             zones,
             pending: vec![],
+            policy_changed: false,
+            warnings: vec![],
         }
         .into(),
     ]);
@@ -537,6 +539,8 @@ fn zone_reload_of_one_zone_and_reload_ask_for_what_they_say() {
     let good = || Response::ZonesReloaded {
         zones: vec![reloaded("a.", Some(1), Some(1), false)],
         pending: vec![],
+        policy_changed: false,
+        warnings: vec![],
     };
     let fake = Fake::new(vec![good().into(), good().into()]);
     assert_eq!(fake.output(&["zone", "reload", "a"]).0, Exit::Success);
@@ -552,7 +556,13 @@ fn reload_names_the_keys_that_wait_for_a_restart() {
     let reply = || {
         let zones = vec![reloaded("a.", Some(1), Some(2), true)];
         let pending = vec!["dataplane.mode".to_owned(), "resolver.allow".to_owned()];
-        Response::ZonesReloaded { zones, pending }.into()
+        Response::ZonesReloaded {
+            zones,
+            pending,
+            policy_changed: false,
+            warnings: vec![],
+        }
+        .into()
     };
     let fake = Fake::new(vec![reply(), reply()]);
     let (exit, text) = fake.output(&["reload"]);
@@ -564,6 +574,29 @@ changed, but in effect only after a restart: dataplane.mode, resolver.allow
     assert_eq!(text, expected);
     let lines = json_lines(&fake.output(&["reload", "--json"]).1);
     assert_eq!(lines[1]["pending"][1], "resolver.allow");
+}
+
+#[test]
+fn reload_tells_of_the_policy_and_fails_for_what_was_refused_beside_zones() {
+    let reply = |warnings: &[&str]| {
+        Response::ZonesReloaded {
+            zones: vec![],
+            pending: vec![],
+            policy_changed: true,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+        }
+        .into()
+    };
+    let refused = ["root.zone:1:1: no"];
+    let fake = Fake::new(vec![reply(&[]), reply(&refused), reply(&refused)]);
+    let (exit, text) = fake.output(&["reload"]);
+    assert_eq!((exit, &*text), (Exit::Success, "policy changed\n"));
+    let (exit, text) = fake.output(&["reload"]);
+    assert_eq!(exit, Exit::Failure);
+    assert_eq!(text, "policy changed\nrefused: root.zone:1:1: no\n");
+    let lines = json_lines(&fake.output(&["reload", "--json"]).1);
+    assert_eq!(lines[0]["policy_changed"], true);
+    assert_eq!(lines[1]["warnings"][0], refused[0]);
 }
 
 #[test]

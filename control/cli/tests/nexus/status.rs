@@ -10,8 +10,8 @@ use cli::exit::Exit;
 use exchange::handover::{Offer, Server};
 use exchange::{Mode, Region, RegionConfig, StatusWriter, WorkerEvents, WorkerSide};
 use node::admin::{
-    ControlStatus, DataplaneStatus, Request, ResolverMode, ResolverStatus, Response, Status,
-    UpstreamStatus, WorkerStatus,
+    ControlStatus, CopyPurpose, CopyStatus, DataplaneStatus, Request, ResolverMode, ResolverStatus,
+    Response, Status, UpstreamStatus, WorkerStatus,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
@@ -42,6 +42,20 @@ fn control() -> ControlStatus {
                 },
             ],
         },
+        copies: Vec::new(),
+    }
+}
+
+fn copy(purpose: CopyPurpose, serial: Option<u32>, confirmed: Option<u64>) -> CopyStatus {
+    CopyStatus {
+        zone: "rpz.example.".to_owned(),
+        purpose,
+        primaries: vec!["192.0.2.7:53".parse().unwrap()],
+        serial,
+        records: 1_234,
+        confirmed_secs_ago: confirmed,
+        failures: 1,
+        error: serial.is_none().then(|| "192.0.2.7:53: no".to_owned()),
     }
 }
 
@@ -165,6 +179,32 @@ fn control_alone_is_a_success_that_says_the_dataplane_is_silent() {
         text.contains("\ndataplane  silent   the dataplane does not answer on "),
         "{text}"
     );
+}
+
+#[test]
+fn each_copied_zone_has_a_line_that_says_how_fresh_it_is() {
+    let mut control = control();
+    control.copies = vec![
+        copy(CopyPurpose::PolicyZone, Some(7), Some(65)),
+        copy(CopyPurpose::LocalRoot, None, Some(90_000)),
+        copy(CopyPurpose::PolicyZone, None, None),
+    ];
+    let status = Status {
+        control,
+        dataplane: None,
+    };
+    let fake = Fake::new(vec![Response::Status(Box::new(status)).into()]);
+    let (_, text) = fake.output(&["status"]);
+    let lines: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  copy       "))
+        .collect();
+    let expected = [
+        "rpz.example. (policy zone), serial 7, 1,234 records, confirmed 1 min 5 s ago",
+        "rpz.example. (local root), EXPIRED, confirmed 1 d 1 h ago; 192.0.2.7:53: no",
+        "rpz.example. (policy zone), not yet transferred; 192.0.2.7:53: no",
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]

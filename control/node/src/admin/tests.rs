@@ -79,6 +79,16 @@ fn status() -> Status {
                     round_trip_us: Some(800),
                 }],
             },
+            copies: vec![CopyStatus {
+                zone: "rpz.example.".into(),
+                purpose: CopyPurpose::PolicyZone,
+                primaries: vec![SocketAddr::from(([192, 0, 2, 1], 53))],
+                serial: Some(7),
+                records: 9,
+                confirmed_secs_ago: Some(3),
+                failures: 1,
+                error: Some("192.0.2.1:53: it took longer than 10 s".into()),
+            }],
         },
         dataplane: Some(DataplaneStatus {
             pid: 8,
@@ -223,6 +233,8 @@ fn replies() -> Vec<Reply> {
         Reply::Ok(Response::ZonesReloaded {
             zones: vec![reloaded],
             pending: vec!["resolver.allow".into()],
+            policy_changed: true,
+            warnings: vec!["root.zone: no".into()],
         }),
         Reply::Ok(Response::Metrics {
             text: "# HELP a b\na 1\n".into(),
@@ -355,7 +367,9 @@ fn reply_about_fifty_thousand_zones_fits() {
     assert!(
         Reply::Ok(Response::ZonesReloaded {
             zones,
-            pending: vec![]
+            pending: vec![],
+            policy_changed: false,
+            warnings: vec![],
         })
         .encode()
         .is_ok()

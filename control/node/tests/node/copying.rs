@@ -25,23 +25,37 @@ fn zone(serial: u32, hosts: u32) -> String {
 }
 
 /// A knotd that keeps a journal, so that it can answer IXFR.
-struct Primary {
+pub(crate) struct Primary {
     child: Child,
     folder: tempfile::TempDir,
-    address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
 }
 
 impl Primary {
-    /// `None` where knotd is not installed.
-    fn start(text: &str) -> Option<Self> {
+    /// Of the zone `example.`; `None` where knotd is not installed.
+    pub(crate) fn start(text: &str) -> Option<Self> {
+        Self::start_of("example.", text, None)
+    }
+
+    /// Of this zone; sends NOTIFY to `secondary` if there is one.
+    pub(crate) fn start_of(zone: &str, text: &str, secondary: Option<Ipv4Addr>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
         let dir = folder.path().display();
+        let (remote, notify) = match secondary {
+            Some(secondary) => (
+                format!(
+                    "remote:\n  - id: secondary\n    address: {secondary}@{PORT}\n    via: {address}\n"
+                ),
+                "    notify: secondary\n",
+            ),
+            None => (String::new(), ""),
+        };
         let configuration = format!(
             "server:\n  rundir: {dir}\n  listen: {address}@{PORT}\ndatabase:\n  storage: {dir}\n\
-             acl:\n  - id: all\n    action: transfer\n    address: 127.0.0.0/8\n\
-             zone:\n  - domain: example.\n    file: {dir}/zone\n    zonefile-sync: -1\n    \
-             zonefile-load: difference\n    acl: all\n    semantic-checks: off\n"
+             {remote}acl:\n  - id: all\n    action: transfer\n    address: 127.0.0.0/8\n\
+             zone:\n  - domain: {zone}\n    file: {dir}/zone\n    zonefile-sync: -1\n    \
+             zonefile-load: difference\n    acl: all\n    semantic-checks: off\n{notify}"
         );
         std::fs::write(folder.path().join("conf"), configuration).unwrap();
         std::fs::write(folder.path().join("zone"), text).unwrap();
@@ -53,14 +67,14 @@ impl Primary {
         })
     }
 
-    fn change(&self, text: &str) {
+    pub(crate) fn change(&self, text: &str) {
         std::fs::write(self.folder.path().join("zone"), text).unwrap();
         let id = self.child.id().to_string();
         let status = Command::new("kill").args(["-HUP", &id]).status();
         assert!(status.unwrap().success());
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -104,7 +118,12 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 async fn next(updates: &mut mpsc::Receiver<Update>) -> Update {
-    timeout(PATIENCE, updates.recv()).await.unwrap().unwrap()
+    loop {
+        match timeout(PATIENCE, updates.recv()).await.unwrap().unwrap() {
+            Update::Confirmed => {}
+            update => return update,
+        }
+    }
 }
 
 /// Asks again and again until the primary has what is expected of it.
@@ -112,8 +131,9 @@ async fn next_waking(updates: &mut mpsc::Receiver<Update>, waker: &Notify) -> Up
     let wait = async {
         loop {
             waker.notify_one();
-            if let Ok(update) = timeout(Duration::from_millis(200), updates.recv()).await {
-                return update.unwrap();
+            match timeout(Duration::from_millis(200), updates.recv()).await {
+                Ok(Some(Update::Confirmed)) | Err(_) => {}
+                Ok(update) => return update.unwrap(),
             }
         }
     };

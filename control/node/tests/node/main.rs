@@ -24,6 +24,7 @@ mod resolving;
 mod routing;
 
 mod policing;
+mod policy_copying;
 
 mod caching;
 

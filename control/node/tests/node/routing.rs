@@ -92,7 +92,10 @@ fn the_local_root_answers_without_a_root_server_and_is_read_again() {
 
     // What cannot be read leaves the copy that was read in service.
     node.write("root.zone", "nonsense");
-    node.admin_ok(&Request::Reload {});
+    let Response::ZonesReloaded { warnings, .. } = node.admin_ok(&Request::Reload {}) else {
+        panic!()
+    };
+    assert!(warnings[0].contains("root.zone:1:"), "{warnings:?}");
     let missing = node.ask(&query("e.root.", RecordType::A));
     assert_eq!(rcode(&missing), ResponseCode::NXDomain);
     assert!(node.log().contains("the local root zone is not taken"));

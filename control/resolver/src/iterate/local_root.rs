@@ -80,6 +80,15 @@ impl Resolver {
         Ok(left_secs)
     }
 
+    /// The data of the copy in use are the newest now: it may be used as long as new ones. One that is
+    /// past its time comes back.
+    pub fn renew_local_root(&mut self, now_ms: u64) {
+        if let Some(copy) = &mut self.local_root {
+            let left_secs = u64::from(expire_secs(&copy.zone));
+            copy.until_ms = now_ms.saturating_add(left_secs * 1_000);
+        }
+    }
+
     /// Whether the copy takes the place of the root servers for a task.
     pub(super) fn is_root_here(&self, now_ms: u64, task: &Task) -> bool {
         let copy = self.local_root.as_ref();

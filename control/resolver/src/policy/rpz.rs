@@ -138,6 +138,11 @@ impl RpzZone {
         &self.policy
     }
 
+    /// Has it do something else instead of its rules.
+    pub fn set_policy(&mut self, policy: Override) {
+        self.policy = policy;
+    }
+
     /// How many rules it has.
     #[must_use]
     pub fn len(&self) -> usize {

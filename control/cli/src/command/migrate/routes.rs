@@ -115,7 +115,10 @@ impl Mapper {
         if let Err(remark) = node::zone_file::read(&node::local_root::zone_entry(&file)) {
             return Verdict::no_effect(format!("{remark}; the root servers are asked"));
         }
-        self.config.resolver.local_root = Some(LocalRoot { file });
+        self.config.resolver.local_root = Some(LocalRoot {
+            file: Some(file),
+            primaries: Vec::new(),
+        });
         let mut sources = clause.all("primary").chain(clause.all("url"));
         let note = "fetching the file anew is a timer's work; once it is too old, the root servers are asked";
         let note = sources.next().map(|_| note.to_owned());

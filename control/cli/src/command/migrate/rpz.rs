@@ -52,7 +52,8 @@ impl Mapper {
         };
         let rpz = Rpz {
             zone,
-            file: self.path(file),
+            file: Some(self.path(file)),
+            primaries: Vec::new(),
             policy,
             cname,
         };
