@@ -9,7 +9,7 @@ use config::SharedClients;
 use exchange::{EntryBuffer, Generations, Punt, PuntProducer, PushError, TableReader, Transport};
 use port::{BATCH_PACKETS_MAX, HEADERS_BYTES_MAX, Port};
 use wire::answer::Age;
-use wire::query::Query;
+use wire::query::{Query, QueryError};
 use wire::rcode;
 
 use crate::clock::Now;
@@ -20,6 +20,9 @@ use crate::tally::Tally;
 
 /// Extended DNS Error "Not Ready" (RFC 8914 §4.15): control is away.
 const EDE_NOT_READY: u16 = 14;
+
+/// RFC 1996 §3.3.
+const OPCODE_NOTIFY: u8 = 4;
 
 /// Where a parsed query of the batch is looked up.
 #[derive(Debug)]
@@ -152,6 +155,10 @@ impl Desk {
                     place.index = index;
                     parsed += 1;
                 }
+                // Only control knows which zones are copied, and from whom (RFC 1996).
+                Err(QueryError::Opcode(OPCODE_NOTIFY)) if situation.control_alive => {
+                    self.sources.pass_on(port, index, situation, tally);
+                }
                 Err(error) => {
                     let gate = &mut self.sources.gate;
                     gate.refuse(port, index, error, situation, tally);
@@ -273,7 +280,18 @@ impl Sources {
             }
             return;
         }
-        let source = port.source(*index);
+        self.pass_on(port, *index, situation, tally);
+    }
+
+    /// Hands a message to control.
+    fn pass_on<P: Port>(
+        &mut self,
+        port: &mut P,
+        index: usize,
+        situation: Situation,
+        tally: &mut Tally,
+    ) {
+        let source = port.source(index);
         if !self
             .limiter
             .allow(source.client.ip(), situation.now.milliseconds())
@@ -282,14 +300,14 @@ impl Sources {
             return;
         }
         let mut headers = [0; HEADERS_BYTES_MAX];
-        let headers_bytes = port.reply_headers(*index, &mut headers);
+        let headers_bytes = port.reply_headers(index, &mut headers);
         let punt = Punt {
             transport: Transport::Udp,
             client: source.client,
             local: source.local,
             received_us: situation.now.nanoseconds / 1000,
             headers: headers.get(..headers_bytes).unwrap_or(&[]),
-            message: port.message(*index),
+            message: port.message(index),
         };
         match self.punts.push(&punt) {
             Ok(()) => tally.punts += 1,

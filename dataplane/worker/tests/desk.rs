@@ -440,6 +440,19 @@ fn malformed_queries_get_their_rcode_and_responses_get_silence() {
 }
 
 #[test]
+fn a_notify_goes_to_control_and_is_not_implemented_without() {
+    let mut bench = Bench::new();
+    let mut notify = query(7, "rpz.example");
+    notify[2] = 0x24; // OPCODE 4 and AA (RFC 1996).
+    assert_eq!(bench.ask(&notify), vec![]);
+    assert_eq!(bench.punted().unwrap().1, notify);
+    bench.control_alive = false;
+    assert_eq!(rcode(&bench.ask(&notify)[0].1), 4);
+    assert_eq!(bench.punted(), None);
+    assert_eq!((bench.tally.punts, bench.tally.errors_notimp), (1, 1));
+}
+
+#[test]
 fn signed_query_is_never_answered_from_a_cache() {
     let mut bench = Bench::new();
     bench.learn(&query(1, "www.example"), 300);

@@ -260,11 +260,24 @@ rpz:
     assert_eq!(a.policy, RpzOverride::Given);
     assert_eq!(b.policy, RpzOverride::Cname);
     assert_eq!(b.cname.as_deref(), Some("garden.example."));
+    let copied =
+        "rpz:\n name: a\n zonefile: absent\n primary: 192.0.2.1\n primary: 2001:db8::1@5353";
+    let (_, config) = whole(&place, copied);
+    let zone = &config.resolver.rpz[0];
+    assert_eq!(zone.file, None);
+    let primaries: Vec<_> = zone.primaries.iter().map(ToString::to_string).collect();
+    assert_eq!(primaries, ["192.0.2.1:53", "[2001:db8::1]:5353"]);
     for (text, count) in [
         ("rpz:\n name: a\n zonefile: absent", 0),
         ("rpz:\n name: a\n url: http://x.example/rpz", 0),
         ("rpz:\n name: a\n zonefile: a.rpz\n tags: t", 0),
-        ("rpz:\n name: a\n zonefile: a.rpz\n primary: 192.0.2.1", 1),
+        ("rpz:\n name: a\n primary: ns.example", 0),
+        ("rpz:\n name: a\n primary: 192.0.2.1#tls.example", 0),
+        ("rpz:\n name: a\n zonefile: a.rpz\n primary: ns.example", 1),
+        (
+            "rpz:\n name: a\n primary: 192.0.2.1\n primary: ns.example",
+            1,
+        ),
         (
             "rpz:\n name: a\n zonefile: a.rpz\n rpz-action-override: x",
             0,
@@ -343,7 +356,7 @@ fn copy_of_the_root_for_the_resolver_alone_is_a_local_root() {
     );
     let text = "auth-zone:
   name: .
-  primary: 192.0.2.1
+  url: https://root.example/root.zone
   for-downstream: no
   for-upstream: yes
   zonefile: root.zone
@@ -356,6 +369,10 @@ fn copy_of_the_root_for_the_resolver_alone_is_a_local_root() {
     let (entries, config) = whole(&place, &text.replace("root.zone", "absent"));
     assert_eq!(entry(&entries, "auth-zone")["outcome"], "no-effect");
     assert_eq!(config.resolver.local_root, None);
+    let copied = text.replace("url: https://root.example/root.zone", "primary: 192.0.2.1");
+    let (_, config) = whole(&place, &copied);
+    let root = config.resolver.local_root.unwrap();
+    assert_eq!((root.file, root.primaries.len()), (None, 1));
     let (_, config) = whole(&place, &text.replace("upstream: yes", "upstream: no"));
     assert_eq!(config.resolver.local_root, None);
 }

@@ -1,6 +1,9 @@
 //! The policy in front of the resolver: who gets what, and what of it is kept.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
@@ -272,6 +275,42 @@ fn files_are_read_again_and_a_bad_one_leaves_the_old_policy_in_service() {
     assert_eq!(failure.code, FailureCode::Invalid);
     assert!(failure.message.contains("ads.txt"), "{failure}");
     assert!(blocked("other.example.net."));
+}
+
+#[test]
+fn of_two_reloads_that_cross_the_newer_files_stay_in_service() {
+    let upstream = Upstream::start();
+    let node = start(&upstream, "block_lists: [{file: ads.txt}]");
+    let list = node.path("ads.txt");
+    std::fs::remove_file(&list).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&list).status();
+    assert!(made.unwrap().success());
+    node.signal(Signal::HUP);
+    // The first reload has opened the list, and waits for what it says.
+    let mut old = None;
+    wait_until("the first reload reads", || {
+        let mut options = std::fs::File::options();
+        options.write(true).custom_flags(0o4000); // O_NONBLOCK: refused while nobody reads.
+        old = options.open(&list).ok();
+        old.is_some()
+    });
+    std::fs::rename(&list, node.path("slow")).unwrap();
+    node.write("ads.txt", "new.example.net\n");
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| node.admin_ok(&Request::Reload {}));
+        // Nothing to wait for if it waits, as it should.
+        let end = Instant::now() + Duration::from_millis(500);
+        while !second.is_finished() && Instant::now() < end {
+            std::thread::yield_now();
+        }
+        old.take().unwrap().write_all(b"old.example.net\n").unwrap();
+        second.join().unwrap();
+    });
+    node.wait_for("READY=1");
+    assert_eq!(
+        rcode(&node.ask(&a("new.example.net."))),
+        ResponseCode::NXDomain
+    );
 }
 
 #[test]

@@ -169,6 +169,10 @@ fn workers_forget_what_the_version_before_let_through_and_keep_it_over_a_restart
         node.metric(SERIAL) == Some(2)
     });
     assert!(!dataplane.table_has(&question));
+    dataplane.push_from(primary.address, &notify("rpz.example.").to_vec().unwrap());
+    let answer = dataplane.returned();
+    assert_eq!(rcode(&answer.message), ResponseCode::NoError);
+    assert!(answer.meta.is_none(), "it is not to be kept");
 }
 
 /// Sends from an address of this host.

@@ -100,15 +100,44 @@ impl Mapper {
         }
     }
 
+    /// The servers that a zone is copied from, as far as they are addresses and take no TLS; and what is
+    /// left out.
+    pub(super) fn primaries(&self, clause: &Clause) -> (Vec<Upstream>, Option<String>) {
+        let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+        for setting in clause.all("primary").chain(clause.all("master")) {
+            let text = setting.value();
+            match upstream(text) {
+                Ok(server) if !text.contains('#') && taken.len() < SERVERS_MAX => {
+                    if !taken.contains(&server) {
+                        taken.push(server);
+                    }
+                }
+                _ => left_out.push(text.to_owned()),
+            }
+        }
+        let urls = clause.all("url").map(|setting| setting.value().to_owned());
+        left_out.extend(urls);
+        let note = format!("left out of its primaries: {}", left_out.join(", "));
+        (taken, (!left_out.is_empty()).then_some(note))
+    }
+
     /// `auth-zone:` for the root that clients do not see (RFC 8806). Without it the root servers are
     /// asked, who say the same: nothing is lost.
     fn local_root(&mut self, clause: &Clause) -> Verdict {
         if clause.last("for-upstream") == Some("no") {
             return Verdict::default("neither clients nor the resolver see it");
         }
+        let (primaries, left_out) = self.primaries(clause);
+        if !primaries.is_empty() {
+            self.config.resolver.local_root = Some(LocalRoot {
+                file: None,
+                primaries,
+            });
+            return Verdict::taken("resolver.local_root").noting(left_out);
+        }
         let Some(file) = clause.last("zonefile").filter(|file| !file.is_empty()) else {
             return Verdict::no_effect(
-                "a copy of the root comes from a file alone; the root servers are asked",
+                "a copy of the root comes from a file or from addresses; the root servers are asked",
             );
         };
         let file = self.path(file);
@@ -151,7 +180,7 @@ impl Mapper {
 }
 
 /// `192.0.2.1@5353#dns.example`; the name is for TLS.
-fn upstream(text: &str) -> Result<Upstream, &'static str> {
+pub(super) fn upstream(text: &str) -> Result<Upstream, &'static str> {
     let text = text.split_once('#').map_or(text, |(text, _)| text);
     match text.split_once('@') {
         None => text.parse(),

@@ -1,4 +1,4 @@
-//! `rpz:` with a file.
+//! `rpz:` with a file or primaries.
 
 use config::{Resolver, Rpz, RpzOverride};
 
@@ -24,15 +24,16 @@ impl Mapper {
         if self.config.resolver.rpz.iter().any(|rpz| rpz.zone == zone) {
             return Err(Verdict::lost("a second policy zone of that name"));
         }
-        let mut sources = clause.all("primary").chain(clause.all("url"));
-        let is_copied = sources.next().is_some();
+        let (primaries, left_out) = self.primaries(clause);
+        // With primaries the file is where Unbound keeps what it has copied.
         let file = clause.last("zonefile").filter(|file| !file.is_empty());
-        let file = file.ok_or_else(|| {
-            Verdict::lost(match is_copied {
-                true => "policy zones come from files alone, not from other servers",
-                false => "expected a zonefile",
-            })
-        })?;
+        let file = file.filter(|_| primaries.is_empty());
+        if primaries.is_empty() && file.is_none() {
+            return Err(Verdict::lost(match left_out {
+                Some(_) => "expected a zonefile, or primaries that are addresses and take no TLS",
+                None => "expected a zonefile or primaries",
+            }));
+        }
         let policy = match clause.last("rpz-action-override") {
             None => RpzOverride::Given,
             Some("disabled") => RpzOverride::Disabled,
@@ -52,8 +53,8 @@ impl Mapper {
         };
         let rpz = Rpz {
             zone,
-            file: Some(self.path(file)),
-            primaries: Vec::new(),
+            file: file.map(|file| self.path(file)),
+            primaries,
             policy,
             cname,
         };
@@ -64,11 +65,12 @@ impl Mapper {
         node::policy::load(&alone, &[], (0, 0))
             .map_err(|error| Verdict::lost(error.to_string()))?;
         self.config.resolver.rpz.push(rpz);
-        if is_copied {
-            return Err(Verdict::lost(
+        match (left_out, file) {
+            (None, _) => Ok(Verdict::taken("resolver.rpz")),
+            (Some(_), Some(_)) => Err(Verdict::lost(
                 "taken over from its file as it is now; changes at its primaries are not fetched",
-            ));
+            )),
+            (Some(note), None) => Err(Verdict::lost(format!("taken over, but {note}"))),
         }
-        Ok(Verdict::taken("resolver.rpz"))
     }
 }
