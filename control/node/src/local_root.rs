@@ -114,74 +114,85 @@ impl LocalRootKeeper {
     /// Runs until the runtime ends.
     pub(crate) async fn run(self) {
         let Self { engine, prepared } = self;
+        let copied = prepared.copied;
         let (sender, mut updates) = mpsc::channel(1);
+        let mut serving = Serving {
+            engine,
+            is_newest: copied.serial().is_some(),
+            copied,
+            zone: None,
+        };
         let taking = async {
-            let mut current = None;
             while let Some(update) = updates.recv().await {
-                take(&engine, &prepared.copied, &mut current, update).await;
+                serving.take(update).await;
             }
         };
         tokio::join!(prepared.transfer.run(sender), taking);
     }
 }
 
-/// Takes what has become of the root zone into service.
-async fn take(
-    engine: &EngineHandle,
-    copied: &Copied,
-    current: &mut Option<Arc<Zone>>,
-    update: Update,
-) {
-    let old = match update {
-        Update::Version {
-            serial, records, ..
-        } => {
-            let count = records.len();
-            let zone = match apart(move || build(&records)).await {
-                Ok(Ok(zone)) => zone,
-                Ok(Err(error)) => {
-                    return tracing::error!(serial, %error, "the local root zone is not taken");
-                }
-                Err(failure) => {
-                    return tracing::error!(%failure, "the local root zone is not taken");
-                }
-            };
-            let old = current.replace(Arc::clone(&zone));
-            if set(engine, Some(zone)).await {
-                copied.set(serial, count);
-                tracing::info!(serial, "local root zone in service");
-            } else {
-                copied.clear();
-            }
-            old
-        }
-        Update::Confirmed => {
-            engine
-                .with(|resolver, now_ms| resolver.renew_local_root(now_ms))
-                .await;
-            None
-        }
-        Update::Expired => {
-            set(engine, None).await;
-            copied.clear();
-            tracing::warn!("the local root zone has expired: the root servers are asked");
-            current.take()
-        }
-    };
-    let _ = apart(move || drop(old)).await; // It was freed, or the runtime ends.
+/// What is in service of a root zone that is copied.
+struct Serving {
+    engine: EngineHandle,
+    copied: Arc<Copied>,
+    /// Held, so that the engine does not spend its time on freeing it.
+    zone: Option<Arc<Zone>>,
+    /// It is what primaries sent last: a version that cannot be used leaves the older one.
+    is_newest: bool,
 }
 
-/// Whether the zone is in service now.
-async fn set(engine: &EngineHandle, zone: Option<Arc<Zone>>) -> bool {
-    let copy = zone.map(|zone| (zone, 0));
-    let set = engine.with(move |resolver, now_ms| resolver.set_local_root(now_ms, copy));
-    match set.await {
-        Some(Ok(_)) => true,
-        Some(Err(error)) => {
-            tracing::error!("the root zone that was transferred {error}: it is not taken");
-            false
+impl Serving {
+    /// Takes what has become of the zone into service.
+    async fn take(&mut self, update: Update) {
+        let old = match update {
+            Update::Version {
+                serial, records, ..
+            } => match self.put(serial, records).await {
+                Ok(old) => {
+                    self.is_newest = true;
+                    tracing::info!(serial, "local root zone in service");
+                    old
+                }
+                Err(error) => {
+                    self.is_newest = false;
+                    return tracing::error!(serial, %error, "the local root zone is not taken");
+                }
+            },
+            Update::Confirmed if self.is_newest => {
+                let renewed = |resolver: &mut Resolver, now_ms| resolver.renew_local_root(now_ms);
+                self.engine.with(renewed).await;
+                return;
+            }
+            Update::Confirmed => return,
+            Update::Expired => {
+                let gone = |resolver: &mut Resolver, now_ms| resolver.set_local_root(now_ms, None);
+                self.engine.with(gone).await;
+                self.copied.clear();
+                tracing::warn!("the local root zone has expired: the root servers are asked");
+                self.zone.take()
+            }
+        };
+        let _ = apart(move || drop(old)).await; // It was freed, or the runtime ends.
+    }
+
+    /// Gives the version before.
+    async fn put(
+        &mut self,
+        serial: u32,
+        records: Arc<Records>,
+    ) -> Result<Option<Arc<Zone>>, String> {
+        let count = records.len();
+        let built = apart(move || build(&records)).await;
+        let zone = built.map_err(|failure| failure.to_string())??;
+        let copy = Some((Arc::clone(&zone), 0));
+        let set = |resolver: &mut Resolver, now_ms| resolver.set_local_root(now_ms, copy);
+        match self.engine.with(set).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(format!("it {error}")),
+            None => return Err("the resolver is stopping".to_owned()),
         }
-        None => false,
+        self.copied.set(serial, count);
+        Ok(self.zone.replace(zone))
     }
 }
 
