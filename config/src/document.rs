@@ -242,9 +242,11 @@ impl Config {
             }
         }
         self.resolver.resolve_policy_relative_to(folder);
-        let local_root = self.resolver.local_root.as_mut();
-        if let Some(file) = local_root.and_then(|copy| copy.file.as_mut()) {
-            *file = folder.join(&*file);
+        if let Some(copy) = &mut self.resolver.local_root {
+            let secret = copy.tsig.as_mut().map(|tsig| &mut tsig.secret_file);
+            for file in copy.file.iter_mut().chain(secret) {
+                *file = folder.join(&*file);
+            }
         }
         let cookies = &mut self.resolver.cookies;
         let secrets = [&mut cookies.secret, &mut cookies.previous_secret];

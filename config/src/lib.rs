@@ -26,6 +26,7 @@ mod response_limit;
 mod route;
 mod size;
 mod stale;
+mod tsig;
 mod zone;
 
 pub use api::Api;
@@ -46,4 +47,5 @@ pub use resolver::{Dnssec, QnameMinimisation, Resolver, Source, Tcp, Timeouts, T
 pub use response_limit::ResponseRateLimit;
 pub use route::{ForwardZone, LocalRoot, StubZone};
 pub use stale::Stale;
+pub use tsig::{Tsig, TsigAlgorithm};
 pub use zone::Zone;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Problem;
-use crate::{Networks, Upstream};
+use crate::{Networks, Tsig, Upstream};
 
 /// A local zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +117,9 @@ pub struct Rpz {
     /// that answers counts. Either these or `file`.
     #[serde(default)]
     pub primaries: Vec<Upstream>,
+    /// The key by which transfers are signed.
+    #[serde(default)]
+    pub tsig: Option<Tsig>,
     /// What to do instead of what its rules say.
     #[serde(default, rename = "override")]
     pub policy: RpzOverride,
@@ -264,8 +267,12 @@ impl crate::Resolver {
                 let message = format!("{} is listed twice; expected it once", rpz.zone);
                 return Err(Problem::new(key("zone"), message));
             }
-            let file = rpz.file.as_deref();
-            crate::route::check_source(&format!("resolver.rpz[{index}]"), file, &rpz.primaries)?;
+            crate::route::check_source(
+                &format!("resolver.rpz[{index}]"),
+                rpz.file.as_deref(),
+                &rpz.primaries,
+                rpz.tsig.as_ref(),
+            )?;
             if (rpz.policy == RpzOverride::Cname) != rpz.cname.is_some() {
                 let message = "expected `cname` with `override: cname`, and with no other";
                 return Err(Problem::new(key("zone"), message));
@@ -298,7 +305,11 @@ impl crate::Resolver {
             .filter_map(|view| view.block_lists.as_mut());
         let lists = self.block_lists.iter_mut().chain(views.flatten());
         let files = lists.map(|list| &mut list.file);
-        for file in files.chain(self.rpz.iter_mut().filter_map(|rpz| rpz.file.as_mut())) {
+        let zones = self.rpz.iter_mut().flat_map(|rpz| {
+            let secret = rpz.tsig.as_mut().map(|tsig| &mut tsig.secret_file);
+            rpz.file.as_mut().into_iter().chain(secret)
+        });
+        for file in files.chain(zones) {
             *file = folder.join(&*file);
         }
     }
@@ -390,6 +401,14 @@ mod tests {
                 "rpz: [{zone: a, file: x, primaries: [192.0.2.1]}]",
                 "either `file` or `primaries`",
             ),
+            (
+                "rpz: [{zone: a, file: x, tsig: {name: k, secret_file: s}}]",
+                "`tsig` with `primaries` alone",
+            ),
+            (
+                "rpz: [{zone: a, primaries: [192.0.2.1], tsig: {name: k, secret_file: s, algorithm: hmac-md5}}]",
+                "hmac-sha256",
+            ),
             ("rpz: [{zone: a, file: ''}]", "is empty"),
             ("rpz: [{zone: a, primaries: [ns.example]}]", "ns.example"),
             ("local_root: {}", "either `file` or `primaries`"),
@@ -433,7 +452,8 @@ mod tests {
     #[test]
     fn files_are_relative_to_the_folder_of_the_configuration() {
         let mut resolver = parse(
-            "block_lists: [{file: a}], rpz: [{zone: z, file: b}], \
+            "block_lists: [{file: a}], rpz: [{zone: z, file: b}, \
+             {zone: y, primaries: [192.0.2.1], tsig: {name: k, secret_file: s}}], \
              views: [{clients: [any], block_lists: [{file: /c}]}]",
         )
         .unwrap();
@@ -442,6 +462,12 @@ mod tests {
         assert_eq!(
             resolver.rpz[0].file.as_deref(),
             Some(Path::new("/etc/nexus/b"))
+        );
+        let tsig = resolver.rpz[1].tsig.as_ref().unwrap();
+        assert_eq!(tsig.secret_file, Path::new("/etc/nexus/s"));
+        assert_eq!(
+            (&*tsig.name, tsig.algorithm),
+            ("k.", crate::TsigAlgorithm::HmacSha256)
         );
         let lists = resolver.views[0].block_lists.as_ref().unwrap();
         assert_eq!(lists[0].file, Path::new("/c"));

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::{Resolver, Upstream};
+use crate::{Resolver, Tsig, Upstream};
 
 /// Routes of one kind at most.
 const ROUTES_MAX: usize = 10_000;
@@ -57,6 +57,9 @@ pub struct LocalRoot {
     /// first that answers counts. Either these or `file`.
     #[serde(default)]
     pub primaries: Vec<Upstream>,
+    /// The key by which transfers are signed.
+    #[serde(default)]
+    pub tsig: Option<Tsig>,
 }
 
 /// A zone comes from one place: a file, or servers.
@@ -64,7 +67,12 @@ pub(crate) fn check_source(
     key: &str,
     file: Option<&Path>,
     primaries: &[Upstream],
+    tsig: Option<&Tsig>,
 ) -> Result<(), Problem> {
+    if file.is_some() && tsig.is_some() {
+        let message = "nothing is signed in a file; expected `tsig` with `primaries` alone";
+        return Err(Problem::new(format!("{key}.tsig"), message));
+    }
     if file.is_some() != primaries.is_empty() {
         let message = "expected either `file` or `primaries` with at least one address";
         return Err(Problem::new(key, message));
@@ -92,7 +100,12 @@ pub(crate) fn check(resolver: &Resolver) -> Result<(), Problem> {
     let stub = stub.map(|route| (&*route.zone, route.servers.len()));
     check_kind("resolver.stub_zones", stub, &mut zones)?;
     if let Some(copy) = &resolver.local_root {
-        check_source("resolver.local_root", copy.file.as_deref(), &copy.primaries)?;
+        check_source(
+            "resolver.local_root",
+            copy.file.as_deref(),
+            &copy.primaries,
+            copy.tsig.as_ref(),
+        )?;
     }
     for (index, route) in resolver.forward_zones.iter().enumerate() {
         if route.fallback && route.servers.is_empty() {

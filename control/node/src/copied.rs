@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use config::Upstream;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use resolver::zone::{ReceiveLimits, Records};
+use resolver::zone::{ReceiveLimits, Records, TsigKey};
 use tokio::sync::Notify;
 use wire::rcode;
 
@@ -26,6 +26,7 @@ pub(crate) struct Copied {
     name: Name,
     purpose: CopyPurpose,
     primaries: Vec<SocketAddr>,
+    key: Option<TsigKey>,
     progress: Arc<Progress>,
     waker: Arc<Notify>,
     in_service: Mutex<Option<InService>>,
@@ -52,6 +53,7 @@ impl Prepared {
         purpose: CopyPurpose,
         name: Name,
         primaries: &[Upstream],
+        key: Option<TsigKey>,
         data_dir: &Path,
     ) -> Self {
         let apex = wire_name_of(&name);
@@ -60,6 +62,7 @@ impl Prepared {
         let limits = ReceiveLimits::default();
         let transfer = TransferIn::new(&apex, primaries.clone(), Some(folder), limits);
         let mut transfer = transfer.expect("a name in wire form is one");
+        transfer.set_key(key.clone());
         let restored = transfer.restore();
         let in_service = restored.as_ref().map(|(serial, records)| InService {
             serial: *serial,
@@ -69,6 +72,7 @@ impl Prepared {
             name,
             purpose,
             primaries,
+            key,
             progress: transfer.progress(),
             waker: transfer.waker(),
             in_service: Mutex::new(in_service),
@@ -86,10 +90,10 @@ impl Copied {
         &self.name
     }
 
-    /// Whether it is the zone of that name from those primaries.
-    pub(crate) fn is(&self, purpose: CopyPurpose, name: &Name, primaries: &[Upstream]) -> bool {
-        let same_zone = self.purpose == purpose && self.name == *name;
-        same_zone && self.primaries == addresses(primaries)
+    /// Whether it is the zone of that name from those primaries, signed by that key.
+    pub(crate) fn is(&self, name: &Name, primaries: &[Upstream], key: Option<&TsigKey>) -> bool {
+        let same_primaries = self.primaries == addresses(primaries) && self.key.as_ref() == key;
+        self.name == *name && same_primaries
     }
 
     /// The serial in service.
@@ -221,7 +225,7 @@ mod tests {
         let name = Name::from_ascii("rpz.example.").unwrap();
         let primary: Upstream = "192.0.2.1:5353".parse().unwrap();
         let purpose = CopyPurpose::PolicyZone;
-        let prepared = Prepared::read(purpose, name, &[primary], folder.path());
+        let prepared = Prepared::read(purpose, name, &[primary], None, folder.path());
         let zones = CopiedZones::default();
         zones.set(purpose, &[Arc::clone(&prepared.copied)]);
         let from = |text: &str| text.parse::<IpAddr>().unwrap();

@@ -63,6 +63,7 @@ mod trust_keeper;
 
 mod copied;
 pub mod transfer_in;
+pub mod transfer_key;
 
 mod dnstap;
 mod dnstap_writer;

@@ -22,6 +22,7 @@ use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender};
 use crate::policy::{self, PolicyError};
 use crate::transfer_in::Update;
+use crate::transfer_key;
 use crate::zone_file::Remark;
 
 /// Records of steps that the engine applies itself, while questions wait: some milliseconds. With more
@@ -66,10 +67,13 @@ impl Loaded {
         for rpz in from.rpz.iter().filter(|rpz| !rpz.primaries.is_empty()) {
             let name = policy::name(&rpz.zone);
             let purpose = CopyPurpose::PolicyZone;
-            let same = |copied: &&Arc<Copied>| copied.is(purpose, &name, &rpz.primaries);
+            let secret = rpz.tsig.as_ref().map(transfer_key::read).transpose();
+            let secret = secret.map_err(PolicyError::File)?;
+            let primaries = &rpz.primaries;
+            let same = |copied: &&Arc<Copied>| copied.is(&name, primaries, secret.as_ref());
             match running.iter().find(same) {
                 Some(copied) => all.kept.push(Arc::clone(copied)),
-                None => all.add(Prepared::read(purpose, name, &rpz.primaries, data_dir)),
+                None => all.add(Prepared::read(purpose, name, primaries, secret, data_dir)),
             }
         }
         Ok(all)

@@ -254,7 +254,7 @@ impl Core {
             engine(config, front.clone())?
         };
         let copied = CopiedZones::default();
-        let local_root = begin_local_root(config, &mut engine, &handle, &copied);
+        let local_root = begin_local_root(config, &mut engine, &handle, &copied)?;
         let (keys, data_dir) = (policy_keys()?, &config.node.data_dir);
         let loaded = Loaded::read(config, keys, data_dir, &[]).map_err(StartError::Policy)?;
         policy::log(&loaded.notes);
@@ -280,21 +280,30 @@ fn begin_local_root(
     engine: &mut Engine,
     handle: &EngineHandle,
     copied: &CopiedZones,
-) -> Option<LocalRootKeeper> {
-    let from = config.resolver.local_root.as_ref()?;
+) -> Result<Option<LocalRootKeeper>, StartError> {
+    let Some(from) = &config.resolver.local_root else {
+        return Ok(None);
+    };
     if let Some(file) = &from.file {
         let read = local_root::read(file);
         // Said in the log; the root servers know the same.
         let _ = engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, file, read));
-        return None;
+        return Ok(None);
     }
     let purpose = CopyPurpose::LocalRoot;
     let root = hickory_proto::rr::Name::root();
-    let prepared = PreparedCopy::read(purpose, root, &from.primaries, &config.node.data_dir);
+    let key = from
+        .tsig
+        .as_ref()
+        .map(crate::transfer_key::read)
+        .transpose();
+    let key = key.map_err(|remark| StartError::Policy(PolicyError::File(remark)))?;
+    let data_dir = &config.node.data_dir;
+    let prepared = PreparedCopy::read(purpose, root, &from.primaries, key, data_dir);
     copied.set(purpose, &[Arc::clone(&prepared.copied)]);
     let mut keeper = LocalRootKeeper::new(handle.clone(), prepared);
     keeper.restore(engine);
-    Some(keeper)
+    Ok(Some(keeper))
 }
 
 /// The query log, and who writes it; neither if it is off.

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use resolver::zone::{
     Carrier, Delta, DisplayName, NameBuffer, ReceiveError, ReceiveLimits, Received, Receiver,
-    Records, Wanted, is_newer,
+    Records, TsigError, TsigKey, TsigSession, Wanted, is_newer,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
+use crate::clock;
 use copy::Copy;
 pub use progress::Progress;
 
@@ -60,6 +61,7 @@ pub struct TransferIn {
     primaries: Vec<SocketAddr>,
     copy: Option<Copy>,
     limits: ReceiveLimits,
+    key: Option<TsigKey>,
     wake: Arc<Notify>,
     progress: Arc<Progress>,
     /// What was sent last.
@@ -88,6 +90,8 @@ enum Failure {
     #[error("{0}")]
     Response(#[from] ReceiveError),
     #[error("{0}")]
+    Signature(#[from] TsigError),
+    #[error("{0}")]
     Delta(#[from] resolver::zone::DeltaError),
     #[error("the zone has no SOA record that can be read")]
     Soa,
@@ -98,7 +102,10 @@ enum Failure {
 impl Failure {
     /// Whether the same primary may give the whole zone instead.
     fn asks_for_whole(&self) -> bool {
-        !matches!(self, Self::Socket(_) | Self::Slow(_) | Self::Older { .. })
+        !matches!(
+            self,
+            Self::Socket(_) | Self::Slow(_) | Self::Signature(_) | Self::Older { .. }
+        )
     }
 }
 
@@ -121,12 +128,18 @@ impl TransferIn {
             zone,
             primaries,
             limits,
+            key: None,
             wake: Arc::new(Notify::new()),
             progress: Arc::new(Progress::default()),
             current: None,
             is_restored: false,
             checked: Instant::now(),
         })
+    }
+
+    /// Signs every question, and believes nothing that this key has not signed.
+    pub fn set_key(&mut self, key: Option<TsigKey>) {
+        self.key = key;
     }
 
     /// Wakes the copying up to ask at once, as a NOTIFY does (RFC 1996).
@@ -276,7 +289,7 @@ impl TransferIn {
             &primary.to_string(),
         );
         let receiver = receiver.ok_or(Failure::Soa)?; // The name was checked when it came.
-        let received = timeout(TRANSFER_MAX, talk(primary, receiver)).await;
+        let received = timeout(TRANSFER_MAX, talk(primary, receiver, self.key.as_ref())).await;
         let received = received.map_err(|_| Failure::Slow(TRANSFER_MAX))??;
         let (records, deltas) = match (received, &self.current) {
             (Received::UpToDate { serial }, Some(current)) if serial != current.serial => {
@@ -390,9 +403,15 @@ fn read_copy(copy: &Copy) -> Option<(Version, Duration)> {
 }
 
 /// One question and all messages of its answer.
-async fn talk(primary: SocketAddr, mut receiver: Receiver) -> Result<Received, Failure> {
+async fn talk(
+    primary: SocketAddr,
+    mut receiver: Receiver,
+    key: Option<&TsigKey>,
+) -> Result<Received, Failure> {
     let mut stream = patient(TcpStream::connect(primary)).await?;
-    let query = receiver.query();
+    let mut query = receiver.query();
+    let sign = |key| TsigSession::sign(key, &mut query, clock::unix_secs());
+    let mut session = key.map(sign);
     let bytes = u16::try_from(query.len()).map_err(io::Error::other)?;
     let framed = [&bytes.to_be_bytes()[..], &query].concat();
     patient(stream.write_all(&framed)).await?;
@@ -401,7 +420,11 @@ async fn talk(primary: SocketAddr, mut receiver: Receiver) -> Result<Received, F
         let bytes = patient(stream.read_u16()).await?;
         message.resize(usize::from(bytes), 0);
         patient(stream.read_exact(&mut message)).await?;
+        if let Some(session) = &mut session {
+            session.check(&message, clock::unix_secs())?;
+        }
         if let Some(received) = receiver.on_message(&message)? {
+            session.map_or(Ok(()), |session| session.finish())?;
             return Ok(received);
         }
     }

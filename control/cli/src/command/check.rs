@@ -9,6 +9,7 @@ use node::anchors::read_anchor_file;
 use node::hints::read_hints;
 use node::local_root;
 use node::policy::{self, PolicyError};
+use node::transfer_key;
 use node::zone_file::{self, Remark};
 use serde::Serialize;
 
@@ -91,6 +92,10 @@ fn check(file: &Path) -> Findings {
             check_cookies(&config.resolver.cookies, &mut findings);
             check_policy(file, &config, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
+            let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
+            let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
+            let faults = keys.filter_map(|key| transfer_key::read(key).err());
+            findings.mistakes.extend(faults.map(Mistake::from));
             if let Some(file) = local_root.and_then(|copy| copy.file.as_ref()) {
                 check_zone(&local_root::zone_entry(file), &mut findings);
             }

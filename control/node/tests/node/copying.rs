@@ -39,6 +39,16 @@ impl Primary {
 
     /// Of this zone; sends NOTIFY to `secondary` if there is one.
     pub(crate) fn start_of(zone: &str, text: &str, secondary: Option<Ipv4Addr>) -> Option<Self> {
+        Self::start_signing(zone, text, secondary, None)
+    }
+
+    /// Gives the zone only to who signs with the key `key.example.` with this secret in base64.
+    pub(crate) fn start_signing(
+        zone: &str,
+        text: &str,
+        secondary: Option<Ipv4Addr>,
+        secret: Option<&str>,
+    ) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
         let dir = folder.path().display();
@@ -51,9 +61,18 @@ impl Primary {
             ),
             None => (String::new(), ""),
         };
+        let (key, acl) = match secret {
+            Some(secret) => (
+                format!(
+                    "key:\n  - id: key.example.\n    algorithm: hmac-sha512\n    secret: {secret}\n"
+                ),
+                "    key: key.example.\n",
+            ),
+            None => (String::new(), ""),
+        };
         let configuration = format!(
             "server:\n  rundir: {dir}\n  listen: {address}@{PORT}\ndatabase:\n  storage: {dir}\n\
-             {remote}acl:\n  - id: all\n    action: transfer\n    address: 127.0.0.0/8\n\
+             {key}{remote}acl:\n  - id: all\n    action: transfer\n    address: 127.0.0.0/8\n{acl}\
              zone:\n  - domain: {zone}\n    file: {dir}/zone\n    zonefile-sync: -1\n    \
              zonefile-load: difference\n    acl: all\n    semantic-checks: off\n{notify}"
         );

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
-use node::admin::{CopyStatus, Request, Response};
+use node::admin::{CopyStatus, Reply, Request, Response};
 
 use crate::common::{Node, PORT, data, query, rcode, wait_until, with_edns};
 use crate::copying::Primary;
@@ -190,6 +190,59 @@ fn ask_from(node: &Node, address: std::net::Ipv4Addr, question: &Message) {
     assert_eq!(answer.metadata.op_code, OpCode::Notify);
     assert!(answer.metadata.authoritative);
     assert_eq!(answer.queries, question.queries);
+}
+
+#[test]
+fn a_signed_transfer_is_taken_with_the_right_secret_alone() {
+    let mut node = Node::new("");
+    let many: Vec<_> = (0..3_000).map(|at| format!("h{at}.test.net")).collect();
+    let names = |count: usize| {
+        many.iter()
+            .take(count)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+    };
+    let (first, secret) = (zone(1, &names(2_999)), Some("c2VjcmV0"));
+    let secondary = Some(node.address);
+    let Some(primary) = Primary::start_signing("rpz.example.", &first, secondary, secret) else {
+        eprintln!("skipped: knotd is not installed");
+        return;
+    };
+    let key = "tsig: {name: Key.example, algorithm: hmac-sha512, secret_file: secret}";
+    node.configure(&sections(&primary, &format!(", {key}")));
+    node.write("secret", "d3Jvbmc=\n");
+    node.spawn();
+    let wait_for = |text: &str| {
+        wait_until(text, || {
+            let error = copies(&node)[0].error.clone();
+            error.is_some_and(|error| error.contains(text))
+        });
+    };
+    wait_for("refuses our signature with code 16");
+    assert_eq!(node.metric(IN_SERVICE), Some(0));
+    node.write("secret", "c2VjcmV0\n");
+    node.admin_ok(&Request::Reload {});
+    wait_for_serial(&node, 1);
+    assert!(is_blocked(&node, "h2998.test.net.") && !is_blocked(&node, "h2999.test.net."));
+    primary.change(&zone(2, &names(3_000)));
+    wait_for_serial(&node, 2);
+    assert!(is_blocked(&node, "h2999.test.net."));
+    // Who has the zone without a signature is not believed.
+    let unsigned = Primary::start_of("rpz.example.", &zone(3, &["x.test.net"]), None).unwrap();
+    node.configure(&sections(&unsigned, &format!(", {key}")));
+    node.admin_ok(&Request::Reload {});
+    wait_for("refuses our signature with code 17");
+    assert_eq!(node.metric(SERIAL), Some(2));
+    node.write("secret", "not base64\n");
+    let Reply::Error(failure) = node.admin(&Request::Reload {}) else {
+        panic!("a bad secret was taken")
+    };
+    assert!(
+        failure
+            .message
+            .contains("secret: expected a secret in base64"),
+        "{failure}"
+    );
 }
 
 /// A root zone with these top-level hosts.

@@ -26,6 +26,7 @@ mod transfer;
 mod delta;
 mod expand;
 mod receive;
+mod tsig;
 
 mod tree;
 
@@ -60,4 +61,5 @@ pub use records::{Record, Records};
 pub use set::{Change, ZoneSet};
 pub use show::rdata_to_text;
 pub use transfer::Transfer;
+pub use tsig::{TsigAlgorithm, TsigError, TsigKey, TsigSession};
 pub use types::{type_from_text, type_to_text};

@@ -132,6 +132,7 @@ impl Mapper {
             self.config.resolver.local_root = Some(LocalRoot {
                 file: None,
                 primaries,
+                tsig: None,
             });
             return Verdict::taken("resolver.local_root").noting(left_out);
         }
@@ -147,6 +148,7 @@ impl Mapper {
         self.config.resolver.local_root = Some(LocalRoot {
             file: Some(file),
             primaries: Vec::new(),
+            tsig: None,
         });
         let mut sources = clause.all("primary").chain(clause.all("url"));
         let note = "fetching the file anew is a timer's work; once it is too old, the root servers are asked";

@@ -55,6 +55,7 @@ impl Mapper {
             zone,
             file: file.map(|file| self.path(file)),
             primaries,
+            tsig: None,
             policy,
             cname,
         };
