@@ -433,6 +433,12 @@ impl Tasks {
     async fn run(self) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(self.engine.run());
+        // Before anybody can ask for a reload.
+        let (policy, started) = self.policy;
+        policy.begin(started).await;
+        if let Some(keeper) = self.local_root {
+            tokio::spawn(keeper.run());
+        }
         if let Some(writer) = self.trust_writer {
             tokio::spawn(writer.run());
         }
@@ -449,11 +455,6 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
-        let (policy, started) = self.policy;
-        policy.begin(started).await;
-        if let Some(keeper) = self.local_root {
-            tokio::spawn(keeper.run());
-        }
         if let Some(saved_cache) = self.saved_cache.clone() {
             tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
         }

@@ -68,6 +68,27 @@ fn faults_of_the_policy_are_found_with_their_places() {
 }
 
 #[test]
+fn secrets_of_transfers_are_read_and_not_shown() {
+    let tsig = |file| format!("tsig: {{name: k, secret_file: {file}}}");
+    let place = place(&format!(
+        "resolver:\n  rpz: [{{zone: rpz.example, primaries: [192.0.2.1], {}}}]\n  \
+         local_root: {{primaries: [192.0.2.1], {}}}\n",
+        tsig("good"),
+        tsig("bad")
+    ));
+    place.write("good", "c2VjcmV0\n");
+    place.write("bad", "hush!\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    let expected = "bad: expected a secret in base64";
+    assert!(
+        text.starts_with(expected) && !text.contains("hush"),
+        "{text}"
+    );
+    assert!(text.ends_with("\n1 mistake\n"), "{text}");
+}
+
+#[test]
 fn unknown_key_is_found_with_line_and_column() {
     let place = place("dataplane:\n  mode: auto\n  interfcae: eth1\n");
     let (exit, text) = check(&place, &[]);

@@ -212,13 +212,10 @@ fn a_signed_transfer_is_taken_with_the_right_secret_alone() {
     node.configure(&sections(&primary, &format!(", {key}")));
     node.write("secret", "d3Jvbmc=\n");
     node.spawn();
-    let wait_for = |text: &str| {
-        wait_until(text, || {
-            let error = copies(&node)[0].error.clone();
-            error.is_some_and(|error| error.contains(text))
-        });
-    };
-    wait_for("refuses our signature with code 16");
+    wait_until("the signature is refused", || {
+        let error = copies(&node)[0].error.clone();
+        error.is_some_and(|error| error.contains("with code 16"))
+    });
     assert_eq!(node.metric(IN_SERVICE), Some(0));
     node.write("secret", "c2VjcmV0\n");
     node.admin_ok(&Request::Reload {});
@@ -231,7 +228,12 @@ fn a_signed_transfer_is_taken_with_the_right_secret_alone() {
     let unsigned = Primary::start_of("rpz.example.", &zone(3, &["x.test.net"]), None).unwrap();
     node.configure(&sections(&unsigned, &format!(", {key}")));
     node.admin_ok(&Request::Reload {});
-    wait_for("refuses our signature with code 17");
+    wait_until("the signature is refused", || {
+        // It may not have listened yet when it was asked.
+        ask_from(&node, unsigned.address, &notify("rpz.example."));
+        let error = copies(&node)[0].error.clone();
+        error.is_some_and(|error| error.contains("with code 17"))
+    });
     assert_eq!(node.metric(SERIAL), Some(2));
     node.write("secret", "not base64\n");
     let Reply::Error(failure) = node.admin(&Request::Reload {}) else {
