@@ -144,6 +144,26 @@ impl Resolution {
     }
 }
 
+impl Resolution {
+    /// Notes which records of the authority section hold.
+    pub(super) fn note_proven(&mut self, proven: &[RrSet]) {
+        for set in &mut self.authority {
+            if proven.iter().any(|held| held.is_same_as(set)) {
+                set.security = Security::Secure;
+            }
+        }
+    }
+
+    /// Drops from a secure resolution what came with it and does not hold: AD says that all of the
+    /// answer and authority sections is authentic (RFC 4035 §3.2.3).
+    pub(super) fn drop_unproven(&mut self) {
+        if self.security() == Security::Secure {
+            self.authority
+                .retain(|set| set.security == Security::Secure);
+        }
+    }
+}
+
 impl Cache {
     /// Looks one name and type up (RFC 1034 §4.3.2, for a cache).
     pub(super) fn look(
