@@ -220,12 +220,9 @@ pub(crate) struct Engine {
     front: FrontSender,
     /// Unix time to check signatures at, if it is not the clock's.
     validation_time: Option<u64>,
-    waiting: HashMap<u64, Box<Asked>>,
+    /// Those that wait, and where they stand in the policy.
+    waiting: HashMap<u64, (Box<Asked>, Box<Course>)>,
     policy: Policy,
-    /// Whether it does anything at all.
-    has_policy: bool,
-    /// Where those that wait stand in the policy, if there is one.
-    courses: HashMap<u64, Box<Course>>,
     policy_hits: BTreeMap<Hit, u64>,
     /// How many of them each client has, and may have.
     by_client: Holdings,
@@ -266,8 +263,6 @@ impl Engine {
             validation_time,
             waiting: HashMap::new(),
             policy: Policy::default(),
-            has_policy: false,
-            courses: HashMap::new(),
             policy_hits: BTreeMap::new(),
             by_client: Holdings::default(),
             per_client_max,
@@ -418,7 +413,6 @@ impl Engine {
     /// Changes the policy; questions under way end under the new one.
     pub(crate) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.policy);
-        self.has_policy = !self.policy.is_idle();
         let names: Vec<_> = self.policy.list_names().collect();
         self.policy_hits
             .retain(|hit, _| hit.list.as_ref().is_none_or(|list| names.contains(&list)));
@@ -486,9 +480,6 @@ impl Engine {
             };
             question.client_subnet = subnet;
         }
-        if !self.has_policy {
-            return self.resolve(asked, question, None);
-        }
         let client = Client {
             address: asked.client,
             is_tcp: matches!(asked.origin, Origin::Channel(_)),
@@ -500,7 +491,7 @@ impl Engine {
     /// Does what the policy says.
     fn take(&mut self, asked: Box<Asked>, mut course: Box<Course>, step: Step, from_cache: bool) {
         let step = match step {
-            Step::Resolve(question) => return self.resolve(asked, question, Some(course)),
+            Step::Resolve(question) => return self.resolve(asked, question, course),
             other => other,
         };
         // The command line is no client.
@@ -537,12 +528,8 @@ impl Engine {
         asked: Box<Asked>,
         outcome: Outcome,
         from_cache: bool,
-        course: Option<Box<Course>>,
+        mut course: Box<Course>,
     ) {
-        let Some(mut course) = course else {
-            let resolved = compose(&asked, outcome, from_cache);
-            return self.deliver(asked, resolved);
-        };
         let now_ms = clock::now_ms();
         let resolver = &self.resolver;
         let known = |name: &Name, rtype| resolver.known_records(now_ms, name, rtype);
@@ -551,7 +538,7 @@ impl Engine {
     }
 
     /// Finds the answer in the cache or outside.
-    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Option<Box<Course>>) {
+    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Box<Course>) {
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
@@ -576,10 +563,7 @@ impl Engine {
         if let Some(client) = client {
             self.by_client.take(client);
         }
-        self.waiting.insert(ticket, asked);
-        if let Some(course) = course {
-            self.courses.insert(ticket, course);
-        }
+        self.waiting.insert(ticket, (asked, course));
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
         self.hits_before = None;
@@ -629,13 +613,12 @@ impl Engine {
     }
 
     fn on_done(&mut self, ticket: u64, outcome: Outcome) {
-        if let Some(asked) = self.waiting.remove(&ticket) {
+        if let Some((asked, course)) = self.waiting.remove(&ticket) {
             if let Some(client) = client(&asked) {
                 self.by_client.give_back(client);
             }
             let hits = self.resolver.statistics().cache_hits;
             let from_cache = self.hits_before.is_some_and(|before| hits > before);
-            let course = self.courses.remove(&ticket);
             self.arrive(asked, outcome, from_cache, course);
         }
     }
