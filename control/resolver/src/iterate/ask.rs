@@ -102,7 +102,7 @@ impl Resolver {
         self.tasks.open_work(Work {
             sends_left: limits.sends_max,
             subqueries_left: limits.subqueries_max,
-            effort: Effort::new(limits.signatures_max, limits.hashes_max),
+            effort: Effort::within(&limits),
             deadline_ms: now_ms + u64::from(limits.wall_ms_max),
             tasks: 0,
         })

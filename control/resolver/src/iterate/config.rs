@@ -211,9 +211,11 @@ pub struct Limits {
     pub rrset_records_max: usize,
     /// Signature checks for one question, its chain of trust included (KeyTrap).
     pub signatures_max: u32,
+    /// Of those, checks that fail: sound zones cost none, but for keys that share a tag.
+    pub bad_signatures_max: u32,
     /// Names hashed for NSEC3 proofs for one question.
     pub hashes_max: u32,
-    /// Zones whose keys, or their absence, are remembered.
+    /// Zones whose keys, or their absence, are remembered; one counts for each KiB of its keys.
     pub zones_max: usize,
     /// Events that one trace keeps.
     pub trace_events_max: usize,
@@ -241,6 +243,7 @@ impl Default for Limits {
             mismatches_max: 16,
             rrset_records_max: 512,
             signatures_max: 96,
+            bad_signatures_max: 16,
             hashes_max: 128,
             zones_max: 16_384,
             trace_events_max: 256,
