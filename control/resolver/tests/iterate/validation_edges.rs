@@ -1,12 +1,15 @@
 //! Validation where something else goes wrong: no room, no effort left, forged denials, data past their TTL.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, DNSKEY, DS};
-use resolver::iterate::extended_error;
+use hickory_proto::rr::RecordType::{A, AAAA, DNSKEY, DS, RRSIG};
+use resolver::iterate::{Config, Validation, extended_error};
 
-use crate::net::config;
+use crate::authority::{name, wire};
+use crate::net::{Net, ROOT, config};
+use crate::signing::{OLD, START_SECS, ZONE, answer, reply, signed, signed_keys};
 use crate::validation::{
-    TEST, assert_answer, assert_bogus, is_denial, net, net_with, tamper, validating, with_cd,
+    GOOD_1, GOOD_2, TEST, assert_answer, assert_bogus, is_denial, net, net_with, tamper,
+    validating, with_cd,
 };
 
 const PLAIN: &str = "198.51.100.3";
@@ -50,4 +53,69 @@ fn a_cut_that_cannot_be_judged_for_lack_of_effort_is_neither_there_nor_absent() 
     assert!(text.contains("too many"), "{text}");
     // The denial of DS is judged and cached by now: less is left to do.
     assert_answer(&net.ask("www.unsigned.test.", A), false);
+}
+
+#[test]
+fn a_forged_nxdomain_costs_nothing_that_was_proven_of_the_name() {
+    let mut net = net();
+    assert_answer(&net.ask("www.good.test.", A), true);
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qname == "www.good.test." {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                message.answers.clear();
+                message.authorities.retain(|record| !is_denial(record));
+            }
+        });
+    }
+    let forged = net.ask("www.good.test.", AAAA);
+    assert_bogus(&forged, extended_error::NSEC_MISSING);
+    let before = net.log.len();
+    assert_answer(&net.ask("www.good.test.", A), true);
+    assert_eq!(net.log.len(), before, "from the cache");
+    net.pass(601_000);
+    assert_bogus(
+        &net.ask("www.good.test.", AAAA),
+        extended_error::NSEC_MISSING,
+    );
+    let outcome = net.ask("www.good.test.", A);
+    assert!(outcome.stale && outcome.authentic, "{outcome:?}");
+}
+
+#[test]
+fn a_proven_nxdomain_ends_what_was_proven_of_the_name_before() {
+    let mut net = Net::empty(Config {
+        validation: Some(Validation {
+            anchors: vec![OLD.anchor()],
+            negative: Vec::new(),
+        }),
+        aggressive_nsec: false,
+        ..config()
+    });
+    net.zone(ROOT, ".", "@ NS a.root.\n a.root. A 198.51.100.1");
+    net.resolver.set_time(net.now_ms, START_SECS);
+    net.behave(ROOT, |request, _| match request.qtype {
+        DNSKEY => answer(request, signed_keys(&[OLD, ZONE], 3_600, &[OLD])),
+        A if request.qname == "www." => answer(
+            request,
+            signed("www.", 1, 600, vec![vec![192, 0, 2, 9]], &[ZONE]),
+        ),
+        AAAA => {
+            let times = [[0, 0, 0, 60]; 5].concat();
+            let soa = [wire(&name("a.root.")), wire(&name(".")), times].concat();
+            let nsec = vec![0, 0, 7, 0x22, 0, 0, 0, 0, 3, 0x80]; // NS SOA RRSIG NSEC DNSKEY.
+            let mut proof = signed(".", 6, 300, vec![soa], &[ZONE]);
+            proof.extend(signed(".", 47, 300, vec![nsec], &[ZONE]));
+            let mut denial = reply(request, Vec::new(), proof);
+            denial.metadata.response_code = ResponseCode::NXDomain;
+            crate::net::Action::Message(Box::new(denial))
+        }
+        _ => crate::net::Action::Serve,
+    });
+    assert_answer(&net.ask("www.", A), true);
+    let denied = net.ask("www.", AAAA);
+    assert_eq!(denied.rcode, ResponseCode::NXDomain);
+    assert!(denied.authentic, "{:?}", denied.extended_errors);
+    let gone = net.ask("www.", A);
+    assert_eq!(gone.rcode, ResponseCode::NXDomain, "{gone:?}");
 }
