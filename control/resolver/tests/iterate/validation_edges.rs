@@ -1,8 +1,8 @@
 //! Validation where something else goes wrong: no room, no effort left, forged denials, data past their TTL.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, AAAA, DNSKEY, DS, RRSIG};
-use resolver::iterate::{Config, Validation, extended_error};
+use hickory_proto::rr::RecordType::{A, AAAA, ANY, DNSKEY, DS, RRSIG};
+use resolver::iterate::{Config, Question, Validation, extended_error};
 
 use crate::authority::{name, wire};
 use crate::net::{Net, ROOT, config};
@@ -118,4 +118,26 @@ fn a_proven_nxdomain_ends_what_was_proven_of_the_name_before() {
     assert!(denied.authentic, "{:?}", denied.extended_errors);
     let gone = net.ask("www.", A);
     assert_eq!(gone.rcode, ResponseCode::NXDomain, "{gone:?}");
+}
+
+#[test]
+fn all_types_of_a_wildcard_from_the_cache_have_their_proof() {
+    let mut net = net();
+    let every = |checking_disabled| Question {
+        dnssec_ok: true,
+        checking_disabled,
+        ..Question::new(name("x.wild.good.test."), ANY)
+    };
+    assert_answer(&net.ask("www.good.test.", A), true);
+    net.ask_question(every(true));
+    let before = net.log.len();
+    for _ in 0..2 {
+        let outcome = net.ask_question(every(false));
+        assert_answer(&outcome, true);
+        let signed = |record: &&hickory_proto::rr::Record| record.record_type() == RRSIG;
+        assert!(outcome.answers.iter().any(|record| signed(&record)));
+        assert!(outcome.authority.iter().any(is_denial));
+    }
+    assert_eq!(net.log.len(), before, "nothing of it was bogus");
+    assert_eq!(net.resolver.statistics().bogus, 0);
 }
