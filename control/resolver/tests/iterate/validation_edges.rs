@@ -8,11 +8,13 @@ use crate::authority::{name, wire};
 use crate::net::{Net, ROOT, config};
 use crate::signing::{OLD, START_SECS, ZONE, answer, reply, signed, signed_keys};
 use crate::validation::{
-    GOOD_1, GOOD_2, TEST, assert_answer, assert_bogus, is_denial, net, net_with, tamper,
+    GOOD_1, GOOD_2, NOW_SECS, TEST, assert_answer, assert_bogus, is_denial, net, net_with, tamper,
     validating, with_cd,
 };
 
 const PLAIN: &str = "198.51.100.3";
+/// When the signatures of `good.test.` end.
+const EXPIRATION_SECS: u64 = 2_145_830_400;
 
 #[test]
 fn lack_of_room_for_lookups_says_nothing_of_a_zone_and_is_not_remembered() {
@@ -140,4 +142,21 @@ fn all_types_of_a_wildcard_from_the_cache_have_their_proof() {
     }
     assert_eq!(net.log.len(), before, "nothing of it was bogus");
     assert_eq!(net.resolver.statistics().bogus, 0);
+}
+
+#[test]
+fn stale_answers_are_authentic_for_as_long_as_their_signatures_hold() {
+    for (left_secs, is_authentic) in [(5, false), (5_000, true)] {
+        let mut net = net();
+        net.resolver
+            .set_time(net.now_ms, EXPIRATION_SECS - left_secs);
+        assert_answer(&net.ask("www.good.test.", A), true);
+        net.silence(GOOD_1);
+        net.silence(GOOD_2);
+        net.pass(700_000);
+        let outcome = net.ask("www.good.test.", A);
+        assert!(outcome.stale, "{outcome:?}");
+        assert_answer(&outcome, is_authentic);
+    }
+    const { assert!(NOW_SECS < EXPIRATION_SECS) };
 }

@@ -134,6 +134,12 @@ pub(in crate::iterate) fn verify(
     Err(fault)
 }
 
+/// Whether the period of every signature over an RRset has begun and is not over.
+pub(in crate::iterate) fn is_in_time(set: &RrSet, now: u32) -> bool {
+    let mut signatures = set.content.signatures.iter().filter_map(Rrsig::parse);
+    signatures.all(|signature| signature.check_time(now).is_ok())
+}
+
 /// Whether a key that claims to be revoked has itself signed the RRset that it stands in. It signs
 /// nothing else any more, and nobody else can revoke it (RFC 5011 §2.1).
 pub(in crate::iterate) fn confirms_revocation(
