@@ -1,8 +1,8 @@
 //! Validation where something else goes wrong: no room, no effort left, forged denials, data past their TTL.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, AAAA, ANY, DNSKEY, DS, RRSIG};
-use resolver::iterate::{Config, Question, Validation, extended_error};
+use hickory_proto::rr::RecordType::{A, AAAA, ANY, DNSKEY, DS, RRSIG, TXT};
+use resolver::iterate::{Config, QnameMinimisation, Question, Validation, extended_error};
 
 use crate::authority::{name, wire};
 use crate::net::{Net, ROOT, config};
@@ -159,4 +159,32 @@ fn stale_answers_are_authentic_for_as_long_as_their_signatures_hold() {
         assert_answer(&outcome, is_authentic);
     }
     const { assert!(NOW_SECS < EXPIRATION_SECS) };
+}
+
+#[test]
+fn a_bogus_denial_of_a_part_of_a_name_leaves_the_cache_at_once() {
+    let mut net = net_with(Config {
+        qname_minimisation: QnameMinimisation::Strict,
+        ..validating(&[])
+    });
+    for server in [GOOD_1, GOOD_2] {
+        tamper(&mut net, server, |message, request| {
+            if request.qname == "deep.good.test." {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                message.authorities.retain(|record| !is_denial(record));
+            }
+        });
+    }
+    let outcome = net.ask("a.b.deep.good.test.", TXT);
+    assert_eq!(outcome.rcode, ResponseCode::ServFail);
+    let asked = [GOOD_1, GOOD_2].map(|server| {
+        let asked = net.asked(server);
+        asked
+            .iter()
+            .filter(|asked| *asked == "deep.good.test. A")
+            .count()
+    });
+    assert_eq!(asked, [1, 1]);
+    let bogus = net.resolver.statistics().bogus;
+    assert_eq!(bogus, 2, "no reply was judged twice");
 }
