@@ -145,6 +145,12 @@ impl Resolution {
 }
 
 impl Resolution {
+    /// Bytes of memory that keeping it takes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        let sets = self.answers.iter().chain(&self.authority);
+        sets.map(RrSet::bytes).sum()
+    }
+
     /// Notes which records of the authority section hold.
     pub(super) fn note_proven(&mut self, proven: &[RrSet]) {
         for set in &mut self.authority {
