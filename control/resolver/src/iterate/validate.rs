@@ -387,7 +387,10 @@ impl Resolver {
                 // A denial that holds in another way, as by a wildcard.
                 cut => cut.unwrap_or(Cut::None),
             }
-        } else if found.authority.iter().any(asks_too_many_iterations) {
+        } else if proven(&found.authority)
+            .iter()
+            .any(|set| asks_too_many_iterations(set))
+        {
             Cut::TooCostly
         } else {
             Cut::Unsigned
@@ -597,7 +600,9 @@ impl Resolver {
         task.note(now_ms, self.config.limits.trace_events_max, kind);
         task.avoided.extend(source_of_bogus(task, found));
         task.source = None;
-        if task.restarts == RESTARTS_MAX {
+        // What is spent is spent: the reply of another server could not be checked either.
+        let is_spent = !failure.lasting;
+        if task.restarts == RESTARTS_MAX || is_spent {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
                 ..failure
@@ -665,7 +670,7 @@ fn secure(set: &RrSet) -> RrSet {
 }
 
 /// Those RRsets whose signatures were found to hold; no other proves anything (RFC 4035 §5.4).
-fn proven(sets: &[RrSet]) -> Vec<&RrSet> {
+pub(super) fn proven(sets: &[RrSet]) -> Vec<&RrSet> {
     let holds = |set: &&RrSet| set.security == Security::Secure;
     sets.iter().filter(holds).collect()
 }

@@ -1,10 +1,12 @@
 //! Validation where something else goes wrong: no room, no effort left, forged denials, data past their TTL.
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType::{A, AAAA, ANY, DNSKEY, DS, RRSIG, TXT};
+use hickory_proto::rr::Record;
+use hickory_proto::rr::RecordType::{A, AAAA, ANY, DNSKEY, DS, NSEC3, RRSIG, TXT};
+use hickory_proto::serialize::binary::BinEncodable;
 use resolver::iterate::{Config, QnameMinimisation, Question, Validation, extended_error};
 
-use crate::authority::{name, wire};
+use crate::authority::{name, opaque, wire};
 use crate::net::{Net, ROOT, config};
 use crate::signing::{OLD, START_SECS, ZONE, answer, reply, signed, signed_keys};
 use crate::validation::{
@@ -55,6 +57,69 @@ fn a_cut_that_cannot_be_judged_for_lack_of_effort_is_neither_there_nor_absent() 
     assert!(text.contains("too many"), "{text}");
     // The denial of DS is judged and cached by now: less is left to do.
     assert_answer(&net.ask("www.unsigned.test.", A), false);
+}
+
+/// Puts signatures that do not hold before those of `www.good.test. A`.
+fn add_bad_signatures(net: &mut Net, bad: u8) {
+    for server in [GOOD_1, GOOD_2] {
+        tamper(net, server, move |message, request| {
+            if request.qname != "www.good.test." || request.qtype != A {
+                return;
+            }
+            let is_signature = |record: &&Record| record.record_type() == RRSIG;
+            let genuine = message.answers.iter().find(is_signature).unwrap().clone();
+            let rdata = BinEncodable::to_bytes(&genuine.data).unwrap();
+            for number in 1..=bad {
+                let mut rdata = rdata.clone();
+                *rdata.last_mut().unwrap() ^= number;
+                let data = opaque(RRSIG, rdata);
+                let forged = Record::from_rdata(genuine.name.clone(), genuine.ttl, data);
+                message.answers.insert(0, forged);
+            }
+        });
+    }
+}
+
+#[test]
+fn signatures_that_do_not_hold_are_few_or_end_the_question() {
+    for (bad_max, holds) in [(16, true), (6, true), (5, false)] {
+        let mut config = validating(&[]);
+        config.limits.bad_signatures_max = bad_max;
+        let mut net = net_with(config);
+        add_bad_signatures(&mut net, 5);
+        let outcome = net.ask("www.good.test.", A);
+        if holds {
+            assert_answer(&outcome, true);
+            continue;
+        }
+        assert_bogus(&outcome, extended_error::DNSSEC_BOGUS);
+        let text = &outcome.extended_errors[0].1;
+        assert!(text.contains("too many"), "{text}");
+        let asked = [GOOD_1, GOOD_2].map(|server| net.asked(server));
+        let asked = asked.concat();
+        let asked = asked.iter().filter(|asked| *asked == "www.good.test. A");
+        assert_eq!(asked.count(), 1, "nothing more could be checked");
+    }
+}
+
+#[test]
+fn a_forged_record_beside_a_denial_does_not_say_why_it_is_insecure() {
+    let mut net = net();
+    tamper(&mut net, TEST, |message, request| {
+        if request.qname == "nothing.test." {
+            let owner = name("0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.test.");
+            let hash = [&[20][..], &[7; 20]].concat();
+            let rdata = [&[1, 0, 0, 200, 0][..], &hash].concat(); // 200 iterations.
+            let data = opaque(NSEC3, rdata);
+            message
+                .authorities
+                .push(Record::from_rdata(owner, 300, data));
+        }
+    });
+    let outcome = net.ask("nothing.test.", A);
+    assert_eq!(outcome.rcode, ResponseCode::NXDomain);
+    let errors = &outcome.extended_errors;
+    assert!(!outcome.authentic && errors.is_empty(), "{errors:?}");
 }
 
 #[test]
@@ -136,7 +201,7 @@ fn all_types_of_a_wildcard_from_the_cache_have_their_proof() {
     for _ in 0..2 {
         let outcome = net.ask_question(every(false));
         assert_answer(&outcome, true);
-        let signed = |record: &&hickory_proto::rr::Record| record.record_type() == RRSIG;
+        let signed = |record: &&Record| record.record_type() == RRSIG;
         assert!(outcome.answers.iter().any(|record| signed(&record)));
         assert!(outcome.authority.iter().any(is_denial));
     }
