@@ -175,7 +175,8 @@ pub enum QnameMinimisation {
 pub struct Limits {
     /// Questions that wait for an answer at once; more are answered SERVFAIL.
     pub tickets_max: usize,
-    /// Resolutions under way at once, sub-resolutions included.
+    /// Resolutions of questions under way at once. There may be an eighth more with sub-resolutions,
+    /// so that those find places when questions have taken all of theirs.
     pub tasks_max: usize,
     /// Messages in flight at once.
     pub exchanges_max: usize,
@@ -219,6 +220,13 @@ pub struct Limits {
     pub zones_max: usize,
     /// Events that one trace keeps.
     pub trace_events_max: usize,
+}
+
+impl Limits {
+    /// Resolutions under way at once, sub-resolutions included.
+    pub(super) fn places_max(&self) -> usize {
+        self.tasks_max.saturating_add(self.tasks_max / 8)
+    }
 }
 
 impl Default for Limits {

@@ -78,7 +78,7 @@ impl Resolver {
             subnet: None,
         };
         let existing = self.tasks.find(&key);
-        if existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max {
+        if existing.is_none() && !self.has_place() {
             return self.on_no_keys(now_ms, &zone, "too many questions wait");
         }
         let id = existing.unwrap_or_else(|| {

@@ -550,7 +550,7 @@ impl Resolver {
             return Ok(Err(self.limited(text)));
         }
         let existing = self.tasks.find(&key);
-        if existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max {
+        if existing.is_none() && !self.has_place() {
             let failure = self.limited("too many questions wait".to_owned());
             // Ours, and over soon: it is no resolution failure (RFC 9520 §2).
             return Ok(Err(Failure {

@@ -21,12 +21,12 @@ const EXPIRATION_SECS: u64 = 2_145_830_400;
 #[test]
 fn lack_of_room_for_lookups_says_nothing_of_a_zone_and_is_not_remembered() {
     let mut config = validating(&[]);
-    config.limits.tasks_max = 8;
+    config.limits.tasks_max = 7;
     config.limits.wall_ms_max = 1_000;
     let mut net = net_with(config);
     net.ask_question(with_cd("www.plain.", A));
     net.silence(PLAIN);
-    for number in 0..7 {
+    for number in 0..6 {
         net.begin(with_cd(&format!("n{number}.plain."), A));
     }
     let ticket = net.begin_plain("www.good.test.", A);
@@ -39,6 +39,27 @@ fn lack_of_room_for_lookups_says_nothing_of_a_zone_and_is_not_remembered() {
     assert!(net.log.iter().all(|request| request.qtype != DNSKEY));
     assert_answer(&net.ask("www.good.test.", A), true);
     assert_answer(&net.ask("www.nsec3.test.", A), true);
+}
+
+#[test]
+fn signed_names_are_resolved_while_silent_servers_hold_all_places_for_questions() {
+    let mut config = validating(&[]);
+    config.limits.tasks_max = 64;
+    let mut net = net_with(config);
+    net.ask_question(with_cd("www.nsec3.test.", A)); // No keys, and nothing of `plain.`
+    net.silence(PLAIN);
+    for number in 0..64 {
+        net.begin(with_cd(&format!("n{number}.plain."), A));
+    }
+    net.pass(200);
+    let ticket = net.begin_plain("www.good.test.", A);
+    assert_eq!(net.resolver.statistics().given_up, 1);
+    for _ in 0..100 {
+        net.pass(10);
+        assert!(net.resolver.statistics().tasks <= 64 + 8);
+    }
+    assert_answer(&net.take(ticket), true);
+    net.run();
 }
 
 #[test]
