@@ -128,6 +128,15 @@ impl Entry {
         }
     }
 
+    /// Whether it is no better than another that says the opposite: a name exists or it does not.
+    fn contradicts(&self, other: &Self) -> bool {
+        (self.kind == Kind::NxDomain) != (other.kind == Kind::NxDomain)
+            && self.is_answer()
+            && other.is_answer()
+            && self.unchecked == other.unchecked
+            && self.trust <= other.trust
+    }
+
     /// Whether this is the denial of a type, or of the whole name, that came with this proof.
     fn denies(&self, denied: Option<RecordType>, proof: &[RrSet]) -> bool {
         let same = |own: &RrSet| proof.iter().any(|set| set.is_same_as(own));
@@ -399,8 +408,14 @@ impl Cache {
         let Some(entries) = self.names.get(name) else {
             return;
         };
+        let mut graded = None;
         for entry in entries.iter_mut().filter(|entry| is_graded(entry)) {
             entry.grade(now_ms, grade);
+            graded = Some(entry.clone());
+        }
+        // What was proven of the name before gives way to what is now.
+        if let Some(new) = graded {
+            entries.retain(|old| !(old.contradicts(&new) && old.since_ms <= new.since_ms));
         }
         let bytes = node_bytes(name, entries);
         self.names.reweigh(name, bytes);
@@ -585,11 +600,9 @@ impl Cache {
         if entries.iter().filter(fresh).any(better) {
             return;
         }
-        // What is known now contradicts what was known before: a name exists or it does not.
-        let contradicts = |old: &Entry| {
-            let existence = (old.kind == Kind::NxDomain) != (entry.kind == Kind::NxDomain);
-            existence && old.is_answer() && entry.is_answer() && old.unchecked == entry.unchecked
-        };
+        // What is known now contradicts what was known before. Against what is proven it has to be
+        // judged first, past its TTL or not: it may be forged.
+        let outdone = |old: &Entry| old.contradicts(&entry) && old.security != Security::Secure;
         // Nor does an alias have data: what is past its TTL would win over it when it is served
         // stale, or the other way round.
         let outdated = |old: &Entry| {
@@ -603,9 +616,7 @@ impl Cache {
                 && !may_stand_beside_cname(old.rtype)
                 && !may_stand_beside_cname(rtype)
         };
-        let replaced = |old: &Entry| {
-            same(old) || outdated(old) || (contradicts(old) && old.trust <= entry.trust)
-        };
+        let replaced = |old: &Entry| same(old) || outdated(old) || outdone(old);
         entries.retain(|old| !replaced(old));
         if entries.len() >= ENTRIES_PER_NAME_MAX {
             let first = entries

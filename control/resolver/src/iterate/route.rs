@@ -150,7 +150,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < self.config.limits.tasks_max;
+        let room = self.has_place();
         let Some(prime_after_ms) = self.routes.prime_after_ms.get_mut(index) else {
             return;
         };

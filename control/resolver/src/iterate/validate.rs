@@ -106,7 +106,7 @@ impl Resolver {
             }
             Err(Stop::Bogus(failure)) => self.on_bogus(now_ms, task, &found, failure),
             Err(Stop::Chain(failure)) => {
-                self.counters.bogus += 1;
+                self.counters.bogus += u64::from(failure.lasting);
                 Some(Err(failure))
             }
         }
@@ -379,10 +379,18 @@ impl Resolver {
         let denial = found.denied.as_ref().map(|denied| denied.security);
         let cut = if denial == Some(Security::Secure) {
             let effort = &mut self.tasks.work(task.work).effort;
-            SignedDenials::new(parent.0, &proven(&found.authority))
-                .cut(child, effort)
-                .unwrap_or(Cut::None) // A denial that holds in another way, as by a wildcard.
-        } else if found.authority.iter().any(asks_too_many_iterations) {
+            let cut = SignedDenials::new(parent.0, &proven(&found.authority)).cut(child, effort);
+            match cut {
+                Err(fault @ Fault::Effort) => {
+                    return Err(Stop::Chain(bogus(child, RecordType::DS, fault)));
+                }
+                // A denial that holds in another way, as by a wildcard.
+                cut => cut.unwrap_or(Cut::None),
+            }
+        } else if proven(&found.authority)
+            .iter()
+            .any(|set| asks_too_many_iterations(set))
+        {
             Cut::TooCostly
         } else {
             Cut::Unsigned
@@ -495,6 +503,8 @@ impl Resolver {
                     (Trust::Bogus(failure), BOGUS_SECS)
                 }
             },
+            // It says nothing of the zone.
+            Err(failure) if !failure.lasting => return Err(Stop::Chain(failure)),
             Err(failure) => (Trust::Bogus(failure), 1),
         };
         if matches!(trust, Trust::Bogus(_)) {
@@ -521,7 +531,10 @@ impl Resolver {
         };
         task.avoided.push(source);
         task.bogus = Some(failure.clone());
-        self.look_up(now_ms, task, key.clone()).map(drop)
+        match self.look_up(now_ms, task, key.clone())? {
+            Err(failure) if !failure.lasting => Err(Stop::Chain(failure)),
+            _ => Ok(()),
+        }
     }
 
     /// The outcome of a sub-resolution for this task, begun if it has not been.
@@ -532,11 +545,18 @@ impl Resolver {
         if let Some((failure, _)) = self.failures.find(now_ms, &key) {
             return Ok(Err(failure.clone()));
         }
-        let existing = self.tasks.find(&key);
-        let room = self.tasks.len() < self.config.limits.tasks_max;
-        if key == task.key || task.lookups.len() >= LOOKUPS_MAX || (existing.is_none() && !room) {
+        if key == task.key || task.lookups.len() >= LOOKUPS_MAX {
             let text = format!("the chain of trust of {} is too long", task.key.name);
             return Ok(Err(self.limited(text)));
+        }
+        let existing = self.tasks.find(&key);
+        if existing.is_none() && !self.has_place() {
+            let failure = self.limited("too many questions wait".to_owned());
+            // Ours, and over soon: it is no resolution failure (RFC 9520 §2).
+            return Ok(Err(Failure {
+                lasting: false,
+                ..failure
+            }));
         }
         let kind = || TraceKind::Subquery {
             name: key.name.to_name(),
@@ -580,7 +600,9 @@ impl Resolver {
         task.note(now_ms, self.config.limits.trace_events_max, kind);
         task.avoided.extend(source_of_bogus(task, found));
         task.source = None;
-        if task.restarts == RESTARTS_MAX {
+        // What is spent is spent: the reply of another server could not be checked either.
+        let is_spent = !failure.lasting;
+        if task.restarts == RESTARTS_MAX || is_spent {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
                 ..failure
@@ -648,7 +670,7 @@ fn secure(set: &RrSet) -> RrSet {
 }
 
 /// Those RRsets whose signatures were found to hold; no other proves anything (RFC 4035 §5.4).
-fn proven(sets: &[RrSet]) -> Vec<&RrSet> {
+pub(super) fn proven(sets: &[RrSet]) -> Vec<&RrSet> {
     let holds = |set: &&RrSet| set.security == Security::Secure;
     sets.iter().filter(holds).collect()
 }

@@ -265,7 +265,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < self.config.limits.tasks_max;
+        let room = self.has_place();
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
             let id = self.begin(now_ms, key);
@@ -367,7 +367,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < limits.tasks_max;
+        let room = self.has_place();
         let work = self.tasks.work(task.work);
         let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
         let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();

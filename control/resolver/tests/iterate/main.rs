@@ -37,3 +37,4 @@ mod stale;
 mod subnets;
 mod transports;
 mod validation;
+mod validation_edges;

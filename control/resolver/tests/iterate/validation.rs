@@ -330,7 +330,7 @@ fn wildcard_answers_need_and_have_their_proof() {
 }
 
 /// NSEC, NSEC3, and the signatures over them.
-fn is_denial(record: &Record) -> bool {
+pub(crate) fn is_denial(record: &Record) -> bool {
     let covers = |rtype: u16| {
         format!("{}", record.data).starts_with(&format!("{} ", RecordType::from(rtype)))
     };
