@@ -8,6 +8,7 @@ use super::cookie::SentCookie;
 use super::message::Transport;
 use super::reply::View;
 use super::response::{Echo, Header};
+use super::servers::Asked;
 
 /// One query that left.
 #[derive(Debug)]
@@ -58,6 +59,14 @@ pub(super) enum Mismatch {
 }
 
 impl Exchange {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            address: self.server,
+            zone: &self.view.zone,
+            rtype: self.view.qtype,
+        }
+    }
+
     /// Checks everything that a forger off the path would have to guess (RFC 5452 §9.1).
     pub(super) fn check(
         &self,

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::message::{Transport, TransportError};
 use super::name::WireName;
 use super::random::Random;
-use super::servers::{Room, Servers, Standing};
+use super::servers::{Asked, Room, Servers, Standing, TIMEOUT_UNKNOWN_MS};
 
 /// Servers whose cost is within this of the best are equal, in milliseconds.
 const COST_BAND_MS: u32 = 40;
@@ -92,6 +92,9 @@ pub(super) struct Place {
     pub(super) zone: WireName,
     /// Index of the configured forwarder, if this is one.
     pub(super) forward: Option<usize>,
+    /// Whether its servers are asked even if all seem down: forwarders without fallback. Their
+    /// silence may be that of the servers that they ask themselves for some other name.
+    pub(super) insists: bool,
     /// Whether this is the root, and a copy of it answers instead of servers.
     pub(super) here: bool,
     /// Whether the delegation came out of the cache and may be outdated.
@@ -126,6 +129,7 @@ impl Place {
         Self {
             zone,
             forward: None,
+            insists: false,
             here: false,
             cached: false,
             delegated_until_ms: u64::MAX,
@@ -185,10 +189,12 @@ impl Place {
             .find(|candidate| candidate.address == address)
     }
 
-    /// Chooses among the servers that may still answer: mostly a fast one, now and then any.
+    /// Chooses among the servers that may still answer: mostly a fast one, now and then any; one that
+    /// is down and due for a probe as well, or at last the best of those that are not.
     pub(super) fn choose(
         &self,
         now_ms: u64,
+        rtype: RecordType,
         attempts_max: u8,
         room: Room,
         servers: &mut Servers,
@@ -196,17 +202,35 @@ impl Place {
     ) -> Choice {
         let mut full = None;
         let mut usable: Vec<(usize, u32, Standing)> = Vec::new();
+        let mut last: Option<(usize, u32, Standing)> = None;
         for (index, candidate) in self.candidates.iter().enumerate() {
             if candidate.dead || candidate.attempts >= attempts_max {
                 continue;
             }
-            let standing = servers.standing(now_ms, candidate.address, &self.zone, room);
-            if standing.usable && !standing.has_room {
-                full = full.or(Some(candidate.address));
-            } else if standing.usable {
-                let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
-                usable.push((index, cost_ms, standing));
+            let asked = Asked {
+                address: candidate.address,
+                zone: &self.zone,
+                rtype,
+            };
+            let mut standing = servers.standing(now_ms, asked, room);
+            if self.forward.is_some() {
+                standing.timeout_ms = standing.timeout_ms.max(TIMEOUT_UNKNOWN_MS);
             }
+            let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
+            let choice = (index, cost_ms, standing);
+            let waits_for_room = standing.usable || candidate.again || self.insists;
+            if !standing.has_room {
+                full = full.or(waits_for_room.then_some(candidate.address));
+            } else if standing.usable || candidate.again {
+                usable.push(choice);
+            } else if (standing.usable_at_last || self.insists)
+                && last.is_none_or(|(_, best_ms, _)| cost_ms < best_ms)
+            {
+                last = Some(choice);
+            }
+        }
+        if usable.is_empty() && full.is_none() && self.pending.is_empty() {
+            usable.extend(last);
         }
         let again = |index: usize| {
             self.candidates
@@ -323,7 +347,7 @@ mod tests {
     }
 
     fn chosen(place: &Place, servers: &mut Servers, random: &mut Random) -> Option<usize> {
-        match place.choose(0, 3, ROOM, servers, random) {
+        match place.choose(0, RecordType::A, 3, ROOM, servers, random) {
             Choice::Server(index, _) => Some(index),
             _ => None,
         }
@@ -361,8 +385,13 @@ mod tests {
         let (_, place) = place(&["192.0.2.1", "192.0.2.2"]);
         let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
         for (candidate, rtt_ms) in place.candidates.iter().zip([300, 5]) {
-            servers.on_send(candidate.address);
-            servers.on_reply(candidate.address, Some(rtt_ms));
+            let asked = Asked {
+                address: candidate.address,
+                zone: &place.zone,
+                rtype: RecordType::A,
+            };
+            servers.on_send(0, asked);
+            servers.on_reply(asked, Some(rtt_ms));
         }
         let fast = (0..1_000)
             .filter(|_| chosen(&place, &mut servers, &mut random) == Some(1))
@@ -376,7 +405,7 @@ mod tests {
         let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
         place.candidates[0].dead = true;
         assert_eq!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Exhausted
         );
         place.pending.push(Pending {
@@ -384,12 +413,12 @@ mod tests {
             rtype: RecordType::A,
         });
         assert_eq!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Resolve
         );
         place.renew(2);
         assert!(matches!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Server(0, _)
         ));
     }

@@ -62,7 +62,7 @@ impl Resolver {
             qtype,
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        let exchange = self.exchanges.insert(Exchange {
+        let exchange = Exchange {
             view,
             tasks: vec![task.id],
             server,
@@ -77,13 +77,14 @@ impl Resolver {
             cookie,
             subnet_scope: 0,
             mismatches: 0,
-        });
+        };
+        self.servers.on_send(now_ms, exchange.asked());
+        let exchange = self.exchanges.insert(exchange);
         task.exchange = Some(exchange);
         match transport {
             Transport::Udp => self.counters.sends_udp += 1,
             Transport::Tcp => self.counters.sends_tcp += 1,
         }
-        self.servers.on_send(server);
         effects.push(Effect::Send {
             exchange,
             server,
@@ -256,7 +257,7 @@ impl Resolver {
             self.counters.round_trips.count(rtt_ms);
         }
         self.servers
-            .on_reply(exchange.server, udp.then_some(rtt_ms));
+            .on_reply(exchange.asked(), udp.then_some(rtt_ms));
         if echo == Echo::OtherCase {
             self.servers.note_folds_case(now_ms, exchange.server);
         }
@@ -374,7 +375,8 @@ impl Resolver {
         if reason == TransportError::Resources {
             self.servers.on_abandoned(server); // Our own lack of sockets says nothing of it.
         } else {
-            self.servers.on_failure(now_ms, server, exchange.transport);
+            self.servers
+                .on_failure(now_ms, exchange.asked(), exchange.transport);
         }
         let attempts_max = self.config.limits.attempts_max;
         let events_max = self.config.limits.trace_events_max;
