@@ -132,7 +132,8 @@ impl Exchanges {
         self.by_id.get_mut(&id)
     }
 
-    /// The exchange that asks the same of the same zone.
+    /// The exchange that asks the same of the same zone; the newest, if one was not good enough for
+    /// all.
     pub(super) fn find(&mut self, view: &View) -> Option<(u64, &mut Exchange)> {
         let id = *self.by_view.get(view)?;
         Some((id, self.by_id.get_mut(&id)?))
@@ -151,7 +152,9 @@ impl Exchanges {
         let exchange = self.by_id.remove(&id)?;
         self.unproven -= usize::from(!exchange.is_proven);
         self.deadlines.remove(&(exchange.deadline_ms, id));
-        self.by_view.remove(&exchange.view);
+        if self.by_view.get(&exchange.view) == Some(&id) {
+            self.by_view.remove(&exchange.view);
+        }
         Some(exchange)
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Place {
     /// When the delegation ends; never for the root by its hints and for forwarders.
     pub(super) delegated_until_ms: u64,
     pub(super) candidates: Vec<Candidate>,
+    /// Servers that gave bogus data: they never become candidates.
+    avoided: Vec<SocketAddr>,
     pub(super) pending: Vec<Pending>,
     /// Sub-resolutions started here.
     pub(super) subqueries: usize,
@@ -134,6 +136,7 @@ impl Place {
             cached: false,
             delegated_until_ms: u64::MAX,
             candidates: Vec::new(),
+            avoided: Vec::new(),
             pending: Vec::new(),
             subqueries: 0,
             labels_shown: 1,
@@ -154,7 +157,8 @@ impl Place {
             .candidates
             .iter()
             .any(|candidate| candidate.address == address);
-        if known || self.candidates.len() >= config.limits.addresses_max {
+        let is_unwanted = known || self.avoided.contains(&address);
+        if is_unwanted || self.candidates.len() >= config.limits.addresses_max {
             return;
         }
         self.candidates.push(Candidate {
@@ -169,6 +173,13 @@ impl Place {
             folds: false,
             plain_case: false,
         });
+    }
+
+    /// Leaves these servers out, and does not take them up later.
+    pub(super) fn avoid(&mut self, servers: &[SocketAddr]) {
+        self.candidates
+            .retain(|candidate| !servers.contains(&candidate.address));
+        self.avoided = servers.to_vec();
     }
 
     /// Adds the addresses of one name server.
@@ -367,6 +378,21 @@ mod tests {
         ];
         assert!(place(&refused).1.candidates.is_empty());
         assert_eq!(place(&["192.0.2.1", "2001:db8::1"]).1.candidates.len(), 2);
+    }
+
+    #[test]
+    fn server_that_is_avoided_is_neither_asked_anew_nor_found_again() {
+        let (config, mut place) = place(&["192.0.2.1", "192.0.2.2"]);
+        let bad = place.candidates[0].address;
+        place.avoid(&[bad]);
+        place.renew(0);
+        place.add_host(&config, [bad.ip(), "192.0.2.3".parse().unwrap()]);
+        let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
+        for _ in 0..100 {
+            let index = chosen(&place, &mut servers, &mut random).unwrap();
+            assert_ne!(place.candidates[index].address, bad);
+        }
+        assert_eq!(place.candidates.len(), 2);
     }
 
     #[test]

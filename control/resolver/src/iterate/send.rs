@@ -95,11 +95,15 @@ impl Resolver {
         Ok(())
     }
 
-    /// Waits with others for the answer to an equal query, if one is under way.
+    /// Waits with others for the answer to an equal query, if one is under way; unless to a server
+    /// that gave this task bogus data.
     fn share(&mut self, task: &mut Task, view: &View) -> bool {
         let Some((id, exchange)) = self.exchanges.find(view) else {
             return false;
         };
+        if task.avoided.contains(&exchange.server) {
+            return false;
+        }
         exchange.tasks.push(task.id);
         task.exchange = Some(id);
         true

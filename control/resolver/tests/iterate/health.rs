@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::{A, HTTPS, TXT};
-use resolver::iterate::{Config, Forward};
+use resolver::iterate::{Config, Forward, Question};
 
 use crate::authority::name;
 use crate::net::{
     Action, COM, EXAMPLE_1, EXAMPLE_2, EXAMPLE_NET, NET, Net, ROOT, address, addresses, config,
 };
+use crate::validation::{self, GOOD_1, GOOD_2};
 
 const FORWARDER: &str = "203.0.113.201";
 
@@ -157,4 +158,40 @@ fn zones_of_one_dead_server_do_not_each_cost_as_much_as_the_first() {
     let sent = net.queries_to("192.0.2.90");
     assert!(sent < 100 * 8 * 2, "{sent}");
     assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+}
+
+#[test]
+fn server_that_gave_bogus_data_is_not_asked_again_through_somebody_elses_exchange() {
+    let mut net = validation::net();
+    let checks_itself = |qname: &str| Question {
+        checking_disabled: true,
+        ..Question::new(name(qname), A)
+    };
+    let set_delays = |net: &mut Net, first_ms, second_ms| {
+        net.delay(GOOD_1, first_ms);
+        net.delay(GOOD_2, second_ms);
+    };
+    set_delays(&mut net, 5, 60);
+    for number in 0..20 {
+        net.ask_question(checks_itself(&format!("n{number}.good.test.")));
+    }
+    validation::tamper(&mut net, GOOD_1, |message, request| {
+        if request.qtype == A {
+            message.answers.remove(0); // The signature does not hold any more.
+        }
+    });
+    let asked_before = net.queries_to(GOOD_1);
+    let judged = net.begin_plain("www.good.test.", A);
+    while !net.asked(GOOD_1)[asked_before..].contains(&"good.test. DNSKEY".to_owned()) {
+        net.pass(1);
+    }
+    net.resolver.flush(Some((&name("www.good.test."), false)));
+    set_delays(&mut net, 90, 60);
+    let unjudged = net.begin(checks_itself("www.good.test."));
+    net.run();
+    let to_bad = net.asked(GOOD_1)[asked_before..].to_vec();
+    let of_both = ["www.good.test. A", "good.test. DNSKEY", "www.good.test. A"];
+    assert_eq!(to_bad, of_both);
+    assert!(net.done_at(judged).unwrap() < net.done_at(unjudged).unwrap());
+    assert_eq!(addresses(&net.take(judged)).len(), 2);
 }
