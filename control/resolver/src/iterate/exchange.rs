@@ -8,6 +8,7 @@ use super::cookie::SentCookie;
 use super::message::Transport;
 use super::reply::View;
 use super::response::{Echo, Header};
+use super::send::chokes_on_edns;
 use super::servers::Asked;
 
 /// One query that left.
@@ -50,6 +51,8 @@ pub(super) enum Mismatch {
     Question,
     /// It refuses, over UDP, and has no question.
     QuestionMissing,
+    /// The same, as from a server that cannot read EDNS (RFC 6891 §7).
+    QueryUnread,
     /// Its question differs in upper and lower case.
     Case,
     /// Its cookie is another, or none.
@@ -89,7 +92,14 @@ impl Exchange {
             // A server that could not read the query may leave the question out of its refusal. So
             // may a forger, who then has less to guess and could turn off EDNS, or the server.
             Echo::Absent if header.denies() => Err(Mismatch::Question),
-            Echo::Absent if self.transport == Transport::Udp => Err(Mismatch::QuestionMissing),
+            Echo::Absent if self.transport == Transport::Udp => {
+                let is_unread = self.edns && chokes_on_edns(header.rcode());
+                Err(if is_unread {
+                    Mismatch::QueryUnread
+                } else {
+                    Mismatch::QuestionMissing
+                })
+            }
             Echo::Other => Err(Mismatch::Question),
             Echo::OtherCase if self.transport == Transport::Udp => Err(Mismatch::Case),
             echo => Ok((header, echo)),

@@ -39,6 +39,8 @@ pub(super) struct Candidate {
     pub(super) cookie_renewed: bool,
     /// TCP is to tell whether the server folds case or somebody forged a reply.
     pub(super) folds: bool,
+    /// TCP is to tell whether the server cannot read EDNS or somebody forged a reply.
+    pub(super) unread: bool,
     /// The next query goes in lower case.
     pub(super) plain_case: bool,
 }
@@ -52,6 +54,9 @@ pub(super) enum Again {
     Suspicion,
     /// The name came back in other case, from a forger or a server that folds it: TCP will tell.
     OtherCase,
+    /// The query could not be read, says a forger or a server that does not understand EDNS: TCP will
+    /// tell.
+    Unread,
     /// The server wants another cookie, which came along: with that, then by TCP (RFC 7873 §5.3).
     BadCookie,
     /// The server may not understand the COOKIE option.
@@ -63,7 +68,10 @@ pub(super) enum Again {
 impl Again {
     /// Whether the next query goes by TCP, whatever came before.
     pub(super) fn is_by_tcp(self) -> bool {
-        matches!(self, Self::Truncated | Self::Suspicion | Self::OtherCase)
+        matches!(
+            self,
+            Self::Truncated | Self::Suspicion | Self::OtherCase | Self::Unread
+        )
     }
 
     /// For people to read.
@@ -72,6 +80,7 @@ impl Again {
             Self::Truncated => "truncated",
             Self::Suspicion => "wrong replies",
             Self::OtherCase => "name in other case",
+            Self::Unread => "query not understood",
             Self::BadCookie => "another cookie wanted",
             Self::WithoutCookie => "cookie not understood",
             Self::WithoutEdns => "EDNS not understood",
@@ -171,6 +180,7 @@ impl Place {
             without_cookie: false,
             cookie_renewed: false,
             folds: false,
+            unread: false,
             plain_case: false,
         });
     }
@@ -291,6 +301,7 @@ impl Candidate {
         match again {
             Again::Truncated | Again::Suspicion => self.tcp = true,
             Again::OtherCase => (self.tcp, self.folds) = (true, true),
+            Again::Unread => (self.tcp, self.unread) = (true, true),
             Again::BadCookie if self.cookie_renewed => self.tcp = true,
             Again::BadCookie => self.cookie_renewed = true,
             Again::WithoutCookie => self.without_cookie = true,
@@ -307,6 +318,10 @@ impl Candidate {
                 (self.tcp, self.folds, self.plain_case) = (false, false, true);
                 self.again = true;
             }
+            (Transport::Tcp, _) if self.unread => {
+                (self.tcp, self.unread, self.without_edns) = (false, false, true);
+                self.again = true;
+            }
             // The last attempt goes by TCP: something on the way may eat datagrams.
             (Transport::Udp, TransportError::Timeout) => {
                 self.tcp = self.attempts + 1 >= attempts_max;
@@ -319,7 +334,8 @@ impl Candidate {
 
     /// A useful answer came: the next question starts afresh.
     pub(super) fn answered(&mut self) {
-        (self.attempts, self.again, self.tcp, self.folds) = (0, false, false, false);
+        (self.attempts, self.again) = (0, false);
+        (self.tcp, self.folds, self.unread) = (false, false, false);
     }
 }
 

@@ -184,7 +184,7 @@ impl Resolver {
             Mismatch::Address => self.counters.mismatches_address += 1,
             Mismatch::NotAReply => self.counters.malformed += 1,
             Mismatch::Id => self.counters.mismatches_id += 1,
-            Mismatch::Question | Mismatch::QuestionMissing => {
+            Mismatch::Question | Mismatch::QuestionMissing | Mismatch::QueryUnread => {
                 self.counters.mismatches_question += 1;
             }
             Mismatch::Case => self.counters.mismatches_case += 1,
@@ -197,17 +197,20 @@ impl Resolver {
         let suspicious = exchange.mismatches >= self.config.limits.mismatches_max
             || matches!(
                 mismatch,
-                Mismatch::Case | Mismatch::QuestionMissing | Mismatch::CookieMissing
+                Mismatch::Case
+                    | Mismatch::QuestionMissing
+                    | Mismatch::QueryUnread
+                    | Mismatch::CookieMissing
             );
         if exchange.transport == Transport::Tcp || !suspicious {
             return;
         }
         let server = exchange.server;
         self.servers.on_abandoned(server);
-        let again = if mismatch == Mismatch::Case {
-            Again::OtherCase
-        } else {
-            Again::Suspicion
+        let again = match mismatch {
+            Mismatch::Case => Again::OtherCase,
+            Mismatch::QueryUnread => Again::Unread,
+            _ => Again::Suspicion,
         };
         self.ask_again(now_ms, id, again, effects);
     }
@@ -414,7 +417,7 @@ impl Resolver {
 }
 
 /// Codes with which servers from before RFC 6891 answer an OPT record (and BADVERS).
-fn chokes_on_edns(rcode: ResponseCode) -> bool {
+pub(super) fn chokes_on_edns(rcode: ResponseCode) -> bool {
     matches!(u16::from(rcode), 1 | 4 | 16)
 }
 
