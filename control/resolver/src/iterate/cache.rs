@@ -241,7 +241,9 @@ impl Cache {
         }
     }
 
-    /// The best entry for a name and type; answers go before helpers, checked before unchecked.
+    /// The best entry for a name and type; answers go before helpers, checked before unchecked. For
+    /// who wants helpers a referral goes before the word of the servers that it leads to that they
+    /// have no NS, as load balancers say.
     pub(super) fn find(
         &mut self,
         now_ms: u64,
@@ -262,10 +264,10 @@ impl Cache {
                 && (want.helpers || entry.is_answer())
                 && (want.unchecked || !entry.unchecked)
         };
-        let best = entries
-            .iter()
-            .filter(usable)
-            .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
+        let best = entries.iter().filter(usable).max_by_key(|entry| {
+            let is_way = want.helpers && rtype == RecordType::NS && entry.kind == Kind::Data;
+            (is_way, entry.is_answer(), !entry.unchecked)
+        })?;
         let due = best.is_due(now_ms);
         let found = found(now_ms, best, self.lifetimes.stale_ttl_secs);
         self.due |= due;

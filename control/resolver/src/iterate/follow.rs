@@ -59,15 +59,14 @@ impl Resolver {
 
     /// Remembers whether the server serves the zone.
     fn note_standing(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
-        let zone = &exchange.view.zone;
         match &reading.meaning {
             Meaning::Lame(_) | Meaning::Failure(ResponseCode::Refused | ResponseCode::NotAuth) => {
                 self.counters.lame += 1;
-                self.servers.note_lame(now_ms, exchange.server, zone);
+                self.servers.note_lame(now_ms, exchange.asked());
             }
             Meaning::Failure(_) => {}
             Meaning::Answer { .. } | Meaning::Referral { .. } => {
-                self.servers.note_sound(exchange.server, zone);
+                self.servers.note_sound(exchange.asked());
             }
         }
     }

@@ -154,9 +154,7 @@ impl Task {
 
     /// Goes on with the servers of another zone, without those that gave bogus data.
     pub(super) fn go_to(&mut self, mut place: Place) {
-        for candidate in &mut place.candidates {
-            candidate.dead |= self.avoided.contains(&candidate.address);
-        }
+        place.avoid(&self.avoided);
         self.place = Some(place);
     }
 

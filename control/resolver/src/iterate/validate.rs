@@ -6,6 +6,7 @@
 //! sub-resolutions; the task waits and is judged anew.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
@@ -294,6 +295,8 @@ impl Resolver {
                 (anchor, trust)
             }
         };
+        // Whether no referral of this zone leads down, so that not all labels are searched at each.
+        let mut searched = false;
         for labels in zone.label_count() + 1..=name.label_count() {
             let Trust::Secure(keys) = &trust else { break };
             let keys = Arc::clone(keys);
@@ -301,34 +304,38 @@ impl Resolver {
                 continue; // A referral led further down.
             }
             let parent = (&zone, &keys);
-            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, labels)? {
+            let labels_max = if searched { labels } else { name.label_count() };
+            let range = labels..=labels_max;
+            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, range)? {
                 if let Some(below) = below {
-                    (zone, trust) = below;
+                    (zone, trust, searched) = (below.0, below.1, false);
                 }
                 continue;
             }
+            searched = true;
             let child = name.last_labels(labels);
             if let Some(below) = self.descend(now_ms, task, parent, &child)? {
-                (zone, trust) = (child, below);
+                (zone, trust, searched) = (child, below, false);
             }
         }
         Ok((zone, trust))
     }
 
-    /// Where the referrals that the zone has sent lead to, `labels` of the name or more: the zone
+    /// Where the referrals that the zone has sent lead to, with so many labels of the name: the zone
     /// signs DS, or that there is none, for its own children alone, so that no cut is between.
     /// Between may be empty non-terminals, for which a zone with opt-out need not have any proof
-    /// (RFC 5155 §7.1). The inner `None`: no zone begins at these labels.
+    /// (RFC 5155 §7.1). The inner `None`: no zone begins at the first of these labels.
     fn step_by_referral(
         &mut self,
         now_ms: u64,
         task: &mut Task,
         parent: (&WireName, &Arc<[Key]>),
         name: &WireName,
-        labels: usize,
+        range: RangeInclusive<usize>,
     ) -> Result<Option<Option<(WireName, Trust)>>, Stop> {
-        for labels_below in labels..=name.label_count() {
-            let child = name.last_labels(labels_below);
+        let first = *range.start();
+        for labels in range {
+            let child = name.last_labels(labels);
             let trust = match self.referral(now_ms, task, parent, &child) {
                 Some((Found::Ds(named), secs)) => {
                     Some(self.enter(now_ms, task, &child, &named, secs)?)
@@ -336,7 +343,7 @@ impl Resolver {
                 Some((Found::Cut(cut), secs)) => self.unsigned(now_ms, &child, cut, secs),
                 None => continue,
             };
-            if trust.is_some() || labels_below == labels {
+            if trust.is_some() || labels == first {
                 return Ok(Some(trust.map(|trust| (child, trust))));
             }
         }

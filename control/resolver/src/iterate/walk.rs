@@ -82,11 +82,11 @@ impl Resolver {
                 Some(None) => continue,
                 Some(ending) => return ending,
             }
-            let attempts_max = self.attempts_max(task);
+            let (qtype, attempts_max) = (self.qtype(task), self.attempts_max(task));
             let place = task.place.as_ref().expect("located above");
             let room = self.room(place.forward.is_some());
             let (servers, random) = (&mut self.servers, &mut self.random);
-            match place.choose(now_ms, attempts_max, room, servers, random) {
+            match place.choose(now_ms, qtype, attempts_max, room, servers, random) {
                 Choice::Server(index, standing) => {
                     return self
                         .send(now_ms, task, index, standing, effects)

@@ -20,6 +20,7 @@ mod explaining;
 mod flood;
 mod forgeries;
 mod forwarding;
+mod health;
 mod hostile;
 mod limits;
 mod local_root;
