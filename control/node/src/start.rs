@@ -13,6 +13,7 @@ use config::{Config, Dnssec, Source};
 use guard::Secrets;
 use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin::CopyPurpose;
@@ -125,7 +126,7 @@ impl std::error::Error for StartError {}
 /// A control whose every socket is open, but which serves nobody yet.
 #[derive(Debug)]
 pub struct Prepared {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     tasks: Tasks,
     front: Front,
     front_sender: FrontSender,
@@ -244,15 +245,8 @@ struct Core {
 }
 
 impl Core {
-    fn new(
-        config: &Config,
-        runtime: &tokio::runtime::Runtime,
-        front: &FrontSender,
-    ) -> Result<Self, StartError> {
-        let (mut engine, handle) = {
-            let _entered = runtime.enter();
-            engine(config, front.clone())?
-        };
+    fn new(config: &Config, runtime: &Runtime, front: &FrontSender) -> Result<Self, StartError> {
+        let (mut engine, handle) = engine(config, front.clone(), runtime)?;
         let copied = CopiedZones::default();
         let local_root = begin_local_root(config, &mut engine, &handle, &copied)?;
         let (keys, data_dir) = (policy_keys()?, &config.node.data_dir);
@@ -333,7 +327,7 @@ fn policy(config: &Config, tap: Tap, copied: CopiedZones) -> Result<Policy, Star
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+fn runtime() -> Result<Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -558,7 +552,12 @@ fn kept(config: &Config) -> Result<Kept, StartError> {
     Ok(Kept::new(bytes, (k0, k1)))
 }
 
-fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
+fn engine(
+    config: &Config,
+    front: FrontSender,
+    runtime: &Runtime,
+) -> Result<(Engine, EngineHandle), StartError> {
+    let _entered = runtime.enter();
     let seed = random()?;
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;

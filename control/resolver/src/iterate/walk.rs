@@ -82,11 +82,11 @@ impl Resolver {
                 Some(None) => continue,
                 Some(ending) => return ending,
             }
-            let attempts_max = self.attempts_max(task);
+            let (qtype, attempts_max) = (self.qtype(task), self.attempts_max(task));
             let place = task.place.as_ref().expect("located above");
             let room = self.room(place.forward.is_some());
             let (servers, random) = (&mut self.servers, &mut self.random);
-            match place.choose(now_ms, attempts_max, room, servers, random) {
+            match place.choose(now_ms, qtype, attempts_max, room, servers, random) {
                 Choice::Server(index, standing) => {
                     return self
                         .send(now_ms, task, index, standing, effects)
@@ -225,11 +225,7 @@ impl Resolver {
         name: &WireName,
         usable: impl Fn(&Routes, &WireName) -> bool,
     ) -> Option<Place> {
-        let want = Want {
-            helpers: true,
-            unchecked: false,
-            stale: false,
-        };
+        let want = Want::HELPERS;
         for suffix in name.suffixes() {
             let Some(found) = self.cache.find(now_ms, suffix, RecordType::NS, want) else {
                 continue;
@@ -265,7 +261,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < self.config.limits.tasks_max;
+        let room = self.has_place();
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
             let id = self.begin(now_ms, key);
@@ -295,11 +291,7 @@ impl Resolver {
             let host = hosts.swap_remove(self.random.below(hosts.len()));
             let mut missing = Vec::new();
             for rtype in self.families() {
-                let want = Want {
-                    helpers: true,
-                    unchecked: false,
-                    stale: false,
-                };
+                let want = Want::HELPERS;
                 let cached = self.cache.find(now_ms, host.as_bytes(), rtype, want);
                 let mut addresses: Vec<IpAddr> = Vec::new();
                 let given = glue
@@ -347,11 +339,7 @@ impl Resolver {
             return;
         }
         let pending = place.pending.remove(0);
-        let want = Want {
-            helpers: true,
-            unchecked: false,
-            stale: false,
-        };
+        let want = Want::HELPERS;
         match self.cache.look(now_ms, &pending.host, pending.rtype, want) {
             // RFC 2181 §10.3: a name server is no alias.
             Look::Denied { .. } | Look::Alias { .. } => return,
@@ -367,7 +355,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < limits.tasks_max;
+        let room = self.has_place();
         let work = self.tasks.work(task.work);
         let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
         let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();
