@@ -16,7 +16,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::admin::CopyPurpose;
 use crate::admin_server::AdminServer;
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
@@ -24,7 +23,7 @@ use crate::chaos::Chaos;
 use crate::clock;
 use crate::connections::Connections;
 use crate::control::{Control, FrontState, Inner};
-use crate::copied::{CopiedZones, Prepared as PreparedCopy};
+use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::dnstap::Tap;
 use crate::dnstap_writer::{DnstapWriter, Target};
@@ -36,15 +35,19 @@ use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
-use crate::local_root::{self, LocalRootKeeper};
+use crate::local_root::LocalRootKeeper;
 use crate::lookup::Lookups;
-use crate::policy::{self, PolicyError};
-use crate::policy_service::{Loaded, PolicyService, Started};
+use crate::policy::PolicyError;
+use crate::policy_service::{PolicyService, Started};
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
 use crate::saved_cache::SavedCache;
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
+
+mod core;
+
+use self::core::Core;
 
 /// Connections that the kernel holds for us until we accept.
 const TCP_BACKLOG: i32 = 1024;
@@ -232,72 +235,6 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartError> {
     Zones::load(config.zones.clone(), Arc::clone(counters))
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })
-}
-
-/// The engine with its policy and its copy of the root zone, and who keeps these.
-struct Core {
-    engine: Engine,
-    handle: EngineHandle,
-    copied: CopiedZones,
-    local_root: Option<LocalRootKeeper>,
-    policy: (PolicyService, Started),
-    policy_digest: u64,
-}
-
-impl Core {
-    fn new(config: &Config, runtime: &Runtime, front: &FrontSender) -> Result<Self, StartError> {
-        let (mut engine, handle) = engine(config, front.clone(), runtime)?;
-        let copied = CopiedZones::default();
-        let local_root = begin_local_root(config, &mut engine, &handle, &copied)?;
-        let (keys, data_dir) = (policy_keys()?, &config.node.data_dir);
-        let loaded = Loaded::read(config, keys, data_dir, &[]).map_err(StartError::Policy)?;
-        policy::log(&loaded.notes);
-        let policy_digest = loaded.digest();
-        let (fresh, started) = loaded.start(&copied);
-        engine.change_policy(|policy| *policy = fresh);
-        let (front, data_dir) = (front.clone(), data_dir.clone());
-        let service = PolicyService::new(handle.clone(), front, keys, data_dir, copied.clone());
-        Ok(Self {
-            engine,
-            handle,
-            copied,
-            local_root,
-            policy: (service, started),
-            policy_digest,
-        })
-    }
-}
-
-/// Puts the copy of the root zone in service; gives who keeps it, if it comes from other servers.
-fn begin_local_root(
-    config: &Config,
-    engine: &mut Engine,
-    handle: &EngineHandle,
-    copied: &CopiedZones,
-) -> Result<Option<LocalRootKeeper>, StartError> {
-    let Some(from) = &config.resolver.local_root else {
-        return Ok(None);
-    };
-    if let Some(file) = &from.file {
-        let read = local_root::read(file);
-        // Said in the log; the root servers know the same.
-        let _ = engine.with(|resolver, now_ms| local_root::install(resolver, now_ms, file, read));
-        return Ok(None);
-    }
-    let purpose = CopyPurpose::LocalRoot;
-    let root = hickory_proto::rr::Name::root();
-    let key = from
-        .tsig
-        .as_ref()
-        .map(crate::transfer_key::read)
-        .transpose();
-    let key = key.map_err(|remark| StartError::Policy(PolicyError::File(remark)))?;
-    let data_dir = &config.node.data_dir;
-    let prepared = PreparedCopy::read(purpose, root, &from.primaries, key, data_dir);
-    copied.set(purpose, &[Arc::clone(&prepared.copied)]);
-    let mut keeper = LocalRootKeeper::new(handle.clone(), prepared);
-    keeper.restore(engine);
-    Ok(Some(keeper))
 }
 
 /// The query log, and who writes it; neither if it is off.
