@@ -31,6 +31,7 @@ mod punts;
 mod outbound;
 
 mod generations;
+mod generations_file;
 
 mod attach;
 

@@ -20,7 +20,7 @@ use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::gate::cut;
-use crate::generations::{Published, State, bump_all};
+use crate::generations::{Published, bump_all};
 use crate::kept::encode;
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
@@ -80,14 +80,14 @@ struct Attachment {
 }
 
 impl Punts {
-    /// Not attached. `state` remembers over a restart which zones the dataplane was told of.
-    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, state: State) -> Self {
+    /// Not attached. `published` remembers over a restart which zones the dataplane was told of.
+    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, published: Published) -> Self {
         Self {
             attachment: None,
             attachments: 0,
             engine,
             counters,
-            published: Published::new(state),
+            published,
             tend_at_ms: 0,
             now_secs: 0,
             buffer: Box::new([0; BUFFER_BYTES]),

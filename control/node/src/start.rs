@@ -28,7 +28,8 @@ use crate::dnstap_writer::{DnstapWriter, Target};
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::gate::{CookieKeeper, Gate};
-use crate::generations::State;
+use crate::generations::Published;
+use crate::generations_file::GenerationsFile;
 use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
@@ -175,11 +176,10 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
-    let generations = State::new(config.api.socket.with_extension("zones"), policy_digest);
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
-        Punts::new(handle.clone(), Arc::clone(&counters), generations),
+        punts(config, handle.clone(), &counters, policy_digest)?,
         sockets.kernel,
         attacher.attaching(),
         Arc::clone(&state),
@@ -463,6 +463,19 @@ fn open_udp(
             Err((address, error)) => return Err(bind_error("UDP", address, error)),
         }
     }
+}
+
+/// The way to dataplanes, with what they are told.
+fn punts(
+    config: &Config,
+    engine: EngineHandle,
+    counters: &Arc<Counters>,
+    policy_digest: u64,
+) -> Result<Punts, StartError> {
+    let file = GenerationsFile::new(config.api.socket.with_extension("zones"));
+    let file = file.map_err(StartError::Resources)?;
+    let published = Published::new(file, policy_digest);
+    Ok(Punts::new(engine, Arc::clone(counters), published))
 }
 
 /// Keys of the hashes in lists of names.
