@@ -39,7 +39,7 @@ use crate::lookup::Lookups;
 use crate::policy::{self, PolicyError};
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
-use crate::saved_cache::SavedCache;
+use crate::saved_cache::{self, SavedCache};
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
 
@@ -375,9 +375,9 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
-        if let Some(saved_cache) = self.saved_cache.clone() {
-            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
-        }
+        let saving = self.saved_cache.map(|saved_cache| {
+            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()))
+        });
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
         // So that the query log has its end.
@@ -386,8 +386,8 @@ impl Tasks {
         {
             tracing::error!(%error, "the query log");
         }
-        if let Some(saved_cache) = &self.saved_cache {
-            saved_cache.save_at_stop(self.control.engine()).await;
+        if let Some(saving) = saving {
+            saved_cache::wait(saving).await;
         }
         // So that the socket's file is gone when we are.
         if let Ok(Err(error)) = admin.await {
