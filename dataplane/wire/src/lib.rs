@@ -16,6 +16,8 @@ pub mod query;
 
 pub mod answer;
 
+pub mod name;
+
 mod cursor;
 
 /// Largest UDP payload that Nexus announces in OPT and sends (DNS flag day 2020), in bytes.
