@@ -18,6 +18,7 @@ mod responder;
 
 mod kept;
 
+mod flushing;
 mod follow;
 
 mod chaos;
