@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::number;
 
-/// A log of queries and responses in the form of dnstap (<https://dnstap.info>), of what reaches control. Off unless a
-/// socket or a file is named. A reader that is slow or gone costs log frames and never answers.
+/// A log of queries and responses in the form of dnstap (<https://dnstap.info>), of what reaches control, and of samples
+/// of what workers answer. Off unless a socket or a file is named. A reader that is slow or gone costs log frames and never answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dnstap {
@@ -20,6 +20,11 @@ pub struct Dnstap {
     #[serde(deserialize_with = "number::<1, 1000000, _, _>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub sample: u32,
+    /// One in so many queries that workers answer from their caches is logged, too; 0: none. Not more than
+    /// 8000 a second and worker.
+    #[serde(deserialize_with = "number::<0, 1000000, _, _>")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub worker_sample: u32,
     /// What is logged.
     pub messages: Vec<DnstapMessage>,
     /// Text that tells this server from others; left out: that of `resolver.identity`.
@@ -34,6 +39,7 @@ impl Default for Dnstap {
             socket: None,
             file: None,
             sample: 1,
+            worker_sample: 0,
             messages: vec![
                 DnstapMessage::ClientQuery,
                 DnstapMessage::ClientResponse,
@@ -43,6 +49,15 @@ impl Default for Dnstap {
             identity: None,
             version: None,
         }
+    }
+}
+
+impl Dnstap {
+    /// One in so many queries that a worker is to report; 0: none.
+    #[must_use]
+    pub fn worker_sample_in_use(&self) -> u32 {
+        let is_on = self.socket.is_some() || self.file.is_some();
+        if is_on { self.worker_sample } else { 0 }
     }
 }
 

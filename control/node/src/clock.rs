@@ -1,5 +1,7 @@
 //! CLOCK_MONOTONIC, the one clock that both planes and the resolver count by, and the time of day.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Milliseconds of CLOCK_MONOTONIC.
@@ -33,6 +35,15 @@ pub(crate) fn unix_time() -> (u64, u32) {
     let now = clock_gettime(ClockId::Realtime);
     let secs = u64::try_from(now.tv_sec).unwrap_or(0);
     (secs, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// As [`unix_time`], so many microseconds ago.
+#[must_use]
+pub(crate) fn unix_time_before(age_us: u64) -> (u64, u32) {
+    let (secs, nanos) = unix_time();
+    let now = Duration::new(secs, nanos);
+    let then = now.saturating_sub(Duration::from_micros(age_us));
+    (then.as_secs(), then.subsec_nanos())
 }
 
 fn now_ns() -> u64 {

@@ -90,6 +90,7 @@ counters! {
     queries_punt: Counter "nexus_control_queries_total" {transport = "punt"} "Queries that reached control, by how they came.";
     queries_udp: Counter "nexus_control_queries_total" {transport = "udp"} "Queries that reached control, by how they came.";
     queries_tcp: Counter "nexus_control_queries_total" {transport = "tcp"} "Queries that reached control, by how they came.";
+    samples: Counter "nexus_control_dnstap_samples_total" {} "Messages that workers report to the query log.";
     refreshes: Counter "nexus_control_refreshes_total" {} "Answers in use by workers that will soon expire, as workers tell control.";
 
     answers_zone: Counter "nexus_control_answers_total" {source = "zone"} "Answers that control made, by where they came from.";

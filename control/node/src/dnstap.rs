@@ -186,6 +186,30 @@ impl Tap {
         }
     }
 
+    /// A worker reports one side of a query that it has answered out of its caches; it has chosen already.
+    pub(crate) fn answered_by_worker(&self, kind: DnstapMessage, punt: &exchange::Punt<'_>) {
+        let Some(inner) = self.0.as_deref() else {
+            return;
+        };
+        let age_us = clock::now_us().saturating_sub(punt.received_us);
+        let (secs, nanos) = clock::unix_time_before(age_us);
+        let tapped = Tapped {
+            peer: punt.client,
+            via: Via::Udp,
+            secs,
+            nanos,
+        };
+        let mut message = tapped.message(kind);
+        if kind == DnstapMessage::ClientQuery {
+            message.query_message = Some(punt.message.to_vec());
+        } else {
+            // Within the batch that it came in.
+            (message.response_time_sec, message.response_time_nsec) = (Some(secs), Some(nanos));
+            message.response_message = Some(punt.message.to_vec());
+        }
+        inner.send(kind, message);
+    }
+
     /// A server is asked. `Some` if that was chosen.
     pub(crate) fn resolver_query(
         &self,

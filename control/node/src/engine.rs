@@ -3,23 +3,23 @@
 //! Owns the only [`Resolver`]. Runs as one task of the control runtime; everybody else holds an
 //! [`EngineHandle`]. Equal questions are joined inside the resolver.
 
+mod handle;
+mod question;
+
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use resolver::iterate::{
-    AnchorStatus, CacheLine, Config, Effect, Input, Outcome, Question, Resolver, Saver,
-    SnapshotError, Statistics, Subnet, SubnetError, TransportError,
+    Config, Effect, Input, Outcome, Question, Resolver, SnapshotError, TransportError,
 };
 use resolver::policy::{Client, Course, Hit, Policy, Step};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wire::query::Query;
 
 use crate::admin::UpstreamStatus;
-use crate::clients::{Holdings, client_of};
+use crate::clients::Holdings;
 use crate::clock;
 use crate::compose::{compose, failure, silence, truncated};
 use crate::dnstap::Tap;
@@ -29,6 +29,10 @@ use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READ
 use crate::trust_keeper::TrustKeeper;
 use crate::upstream::{Event, Outgoing, Upstreams, reason};
 use crate::upstream_udp::Ready;
+
+use handle::{Act, Change, Command};
+pub(crate) use handle::{EngineHandle, EngineStatistics, Overloaded};
+use question::{client, question, question_of, subnet_of};
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
 const COMMANDS_MAX: usize = 8192;
@@ -43,172 +47,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// The part of all places that one client's questions may take at the same time.
 const CLIENT_SHARE: usize = 8;
-/// What one customer gets of a provider, at least (RFC 6177 §2).
-const CLIENT_IPV6_BITS: u32 = 56;
-
-/// What others want of the engine.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Ask(Box<Asked>),
-    Refresh(Box<Query>),
-    Statistics(oneshot::Sender<EngineStatistics>),
-    With(Act),
-    ChangePolicy(Change),
-}
-
-/// What to do with the resolver itself, at this time of its clock.
-type Deed = dyn FnOnce(&mut Resolver, u64) + Send;
-
-/// A deed on its way to the engine.
-pub(crate) struct Act(Box<Deed>);
-
-impl std::fmt::Debug for Act {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Act")
-    }
-}
-
-/// A change of the policy on its way to the engine.
-pub(crate) struct Change(Box<dyn FnOnce(&mut Policy) + Send>);
-
-impl std::fmt::Debug for Change {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Change")
-    }
-}
-
-/// A part of the cache, encoded.
-#[derive(Debug)]
-pub(crate) struct Slice {
-    /// To go on with.
-    pub saver: Saver,
-    pub bytes: Vec<u8>,
-    /// Whether others follow.
-    pub more: bool,
-}
-
-/// Numbers of the engine at one moment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct EngineStatistics {
-    /// The resolver's own.
-    pub resolver: Statistics,
-    /// Sockets open towards servers.
-    pub upstream_sockets: u64,
-    /// Questions that wait for an answer.
-    pub questions: u64,
-    /// Questions turned away since their client had too many already.
-    pub client_limited: u64,
-    /// Servers that questions are forwarded to, in the order of the configuration.
-    pub upstreams: Vec<UpstreamStatus>,
-    /// Every key of every trust anchor.
-    pub trust_anchors: Vec<AnchorStatus>,
-    /// Negative trust anchors, those of the configuration too.
-    pub negative_anchors: u64,
-    /// Answers that the policy has changed, by what.
-    pub policy_hits: Vec<(Hit, u64)>,
-}
-
-/// The engine is gone or has too much to do.
-#[derive(Debug)]
-pub(crate) struct Overloaded(
-    /// What could not be asked.
-    pub Box<Asked>,
-);
-
-/// The way to the engine, from any thread.
-#[derive(Clone, Debug)]
-pub(crate) struct EngineHandle {
-    commands: mpsc::Sender<Command>,
-}
-
-impl EngineHandle {
-    /// Asks without waiting; the answer goes to the question's origin.
-    ///
-    /// # Errors
-    /// Gives the question back if too many wait already.
-    pub(crate) fn ask(&self, asked: Box<Asked>) -> Result<(), Overloaded> {
-        self.commands
-            .try_send(Command::Ask(asked))
-            .map_err(|error| match error.into_inner() {
-                Command::Ask(asked) => Overloaded(asked),
-                _ => unreachable!("what comes back is what was sent"),
-            })
-    }
-
-    /// Tells of a query that a worker answers, and will soon have to ask. Dropped if there is too much
-    /// to do: then somebody waits when the answer has expired.
-    pub(crate) fn refresh(&self, query: Box<Query>) {
-        let _ = self.commands.try_send(Command::Refresh(query));
-    }
-
-    /// Numbers of this moment; zeros if the engine is gone.
-    pub(crate) async fn statistics(&self) -> EngineStatistics {
-        let (done, result) = oneshot::channel();
-        if self.commands.send(Command::Statistics(done)).await.is_err() {
-            return EngineStatistics::default();
-        }
-        result.await.unwrap_or_default()
-    }
-
-    /// Forgets what was resolved: everything, a name, or a name and all below it. Returns how
-    /// many record sets went.
-    pub(crate) async fn flush(&self, name: Option<(Name, bool)>) -> usize {
-        let flushed = self.with(move |resolver, _| {
-            let name = name.as_ref().map(|(name, subtree)| (name, *subtree));
-            resolver.flush(name)
-        });
-        flushed.await.unwrap_or(0)
-    }
-
-    /// Changes the policy, whole or a zone of it, and gives what came of it; `None` if the engine is
-    /// gone. What was answered before is to be forgotten after it.
-    pub(crate) async fn change_policy<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Policy) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        let change = Change(Box::new(move |policy| {
-            let _ = done.send(change(policy)); // Nobody waits any more: no harm.
-        }));
-        let command = Command::ChangePolicy(change);
-        self.commands.send(command).await.ok()?;
-        result.await.ok()
-    }
-
-    /// Does something with the resolver and gives what came of it; `None` if the engine is gone.
-    pub(crate) async fn with<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Resolver, u64) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        let act = Act(Box::new(move |resolver, now_ms| {
-            let _ = done.send(act(resolver, now_ms)); // Nobody waits any more: no harm.
-        }));
-        self.commands.send(Command::With(act)).await.ok()?;
-        result.await.ok()
-    }
-
-    /// The next slice of the cache; `None` if the engine is gone.
-    pub(crate) async fn save(&self, mut saver: Saver) -> Option<Slice> {
-        self.with(move |resolver, now_ms| {
-            let mut bytes = Vec::new();
-            let more = resolver.save(now_ms, clock::unix_secs(), &mut saver, &mut bytes);
-            Slice { saver, bytes, more }
-        })
-        .await
-    }
-
-    /// A page of what the caches hold for a name; `None` if the engine is gone.
-    pub(crate) async fn dump(
-        &self,
-        name: Name,
-        subtree: bool,
-        cursor: usize,
-    ) -> Option<(Vec<CacheLine>, Option<usize>)> {
-        self.with(move |resolver, now_ms| resolver.dump_page(now_ms, &name, subtree, cursor))
-            .await
-    }
-}
 
 /// The resolver with its sockets and the questions that wait.
 #[derive(Debug)]
@@ -220,12 +58,9 @@ pub(crate) struct Engine {
     front: FrontSender,
     /// Unix time to check signatures at, if it is not the clock's.
     validation_time: Option<u64>,
-    waiting: HashMap<u64, Box<Asked>>,
+    /// Those that wait, and where they stand in the policy.
+    waiting: HashMap<u64, (Box<Asked>, Box<Course>)>,
     policy: Policy,
-    /// Whether it does anything at all.
-    has_policy: bool,
-    /// Where those that wait stand in the policy, if there is one.
-    courses: HashMap<u64, Box<Course>>,
     policy_hits: BTreeMap<Hit, u64>,
     /// How many of them each client has, and may have.
     by_client: Holdings,
@@ -266,8 +101,6 @@ impl Engine {
             validation_time,
             waiting: HashMap::new(),
             policy: Policy::default(),
-            has_policy: false,
-            courses: HashMap::new(),
             policy_hits: BTreeMap::new(),
             by_client: Holdings::default(),
             per_client_max,
@@ -277,10 +110,7 @@ impl Engine {
             effects: Vec::new(),
             trust_keeper: None,
         };
-        let handle = EngineHandle {
-            commands: commands_in,
-        };
-        Ok((engine, handle))
+        Ok((engine, EngineHandle::new(commands_in)))
     }
 
     /// Takes back what was saved before a restart; gives the number of entries.
@@ -418,7 +248,6 @@ impl Engine {
     /// Changes the policy; questions under way end under the new one.
     pub(crate) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.policy);
-        self.has_policy = !self.policy.is_idle();
         let names: Vec<_> = self.policy.list_names().collect();
         self.policy_hits
             .retain(|hit, _| hit.list.as_ref().is_none_or(|list| names.contains(&list)));
@@ -486,9 +315,6 @@ impl Engine {
             };
             question.client_subnet = subnet;
         }
-        if !self.has_policy {
-            return self.resolve(asked, question, None);
-        }
         let client = Client {
             address: asked.client,
             is_tcp: matches!(asked.origin, Origin::Channel(_)),
@@ -500,7 +326,7 @@ impl Engine {
     /// Does what the policy says.
     fn take(&mut self, asked: Box<Asked>, mut course: Box<Course>, step: Step, from_cache: bool) {
         let step = match step {
-            Step::Resolve(question) => return self.resolve(asked, question, Some(course)),
+            Step::Resolve(question) => return self.resolve(asked, question, course),
             other => other,
         };
         // The command line is no client.
@@ -537,12 +363,8 @@ impl Engine {
         asked: Box<Asked>,
         outcome: Outcome,
         from_cache: bool,
-        course: Option<Box<Course>>,
+        mut course: Box<Course>,
     ) {
-        let Some(mut course) = course else {
-            let resolved = compose(&asked, outcome, from_cache);
-            return self.deliver(asked, resolved);
-        };
         let now_ms = clock::now_ms();
         let resolver = &self.resolver;
         let known = |name: &Name, rtype| resolver.known_records(now_ms, name, rtype);
@@ -551,7 +373,7 @@ impl Engine {
     }
 
     /// Finds the answer in the cache or outside.
-    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Option<Box<Course>>) {
+    fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Box<Course>) {
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
@@ -576,10 +398,7 @@ impl Engine {
         if let Some(client) = client {
             self.by_client.take(client);
         }
-        self.waiting.insert(ticket, asked);
-        if let Some(course) = course {
-            self.courses.insert(ticket, course);
-        }
+        self.waiting.insert(ticket, (asked, course));
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
         self.hits_before = None;
@@ -629,13 +448,12 @@ impl Engine {
     }
 
     fn on_done(&mut self, ticket: u64, outcome: Outcome) {
-        if let Some(asked) = self.waiting.remove(&ticket) {
+        if let Some((asked, course)) = self.waiting.remove(&ticket) {
             if let Some(client) = client(&asked) {
                 self.by_client.give_back(client);
             }
             let hits = self.resolver.statistics().cache_hits;
             let from_cache = self.hits_before.is_some_and(|before| hits > before);
-            let course = self.courses.remove(&ticket);
             self.arrive(asked, outcome, from_cache, course);
         }
     }
@@ -661,38 +479,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Who the question counts for.
-fn client(asked: &Asked) -> Option<IpAddr> {
-    let address = asked.client?;
-    Some(client_of(address, CLIENT_IPV6_BITS))
-}
-
-/// The network that servers may see: what the client says of itself, which may be nothing (RFC 7871
-/// §7.1.2), or else its address. The command line is no client.
-fn subnet_of(asked: &Asked) -> Result<Option<Subnet>, SubnetError> {
-    let says = asked.query.edns.is_some_and(|edns| edns.client_subnet);
-    if says && let Some(subnet) = Subnet::of_query(&asked.message)? {
-        return Ok(Some(subnet));
-    }
-    let client = asked.client;
-    Ok(client.map(|address| Subnet::new(address, u8::MAX)))
-}
-
-/// What the resolver is to find: the name asked for, or the name that an own zone's alias leads to.
-fn question(asked: &Asked) -> Option<Question> {
-    let query = &asked.query;
-    let qname = asked
-        .alias
-        .as_ref()
-        .map_or(query.qname(), |alias| &alias.target);
-    let mut question = question_of(query, qname)?;
-    question.trace = asked.trace;
-    Some(question)
-}
-
-fn question_of(query: &Query, qname: &[u8]) -> Option<Question> {
-    let (cd, dnssec_ok) = (query.checking_disabled(), query.dnssec_ok());
-    Question::from_wire(qname, query.qtype, query.qclass, cd, dnssec_ok).ok()
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use cache::{ENTRY_BYTES_MAX, EntryMeta, Hasher, Key};
+use config::DnstapMessage;
 use exchange::handover::{Attached, Connection, SharedSocket};
 use exchange::{
     ClaimError, ControlSide, Doorbell, GenerationsWriter, Heartbeat, PuntConsumer, Region,
@@ -17,7 +18,7 @@ use wire::name::is_at_or_below;
 use wire::query::Query;
 
 use crate::counters::Counters;
-use crate::dnstap::Tapped;
+use crate::dnstap::{Tap, Tapped};
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
 use crate::flushing::{Flushes, Target};
@@ -237,12 +238,8 @@ impl Punts {
                 return true;
             }
         };
-        if punt.transport == exchange::Transport::Refresh {
-            self.counters.refreshes.increment();
-            let mut query = wire::query::Query::empty();
-            if query.parse_into(punt.message).is_ok() {
-                self.engine.refresh(Box::new(query));
-            }
+        if punt.transport != exchange::Transport::Udp {
+            take_copy(&punt, responder.tap(), &self.engine, &self.counters);
             return true;
         }
         self.counters.queries_punt.increment();
@@ -557,6 +554,25 @@ pub(crate) fn is_under(name: &[u8], parent: &[u8], subtree: bool) -> bool {
     } else {
         name == parent
     }
+}
+
+/// A worker tells of a query that it answers itself.
+fn take_copy(punt: &exchange::Punt<'_>, tap: &Tap, engine: &EngineHandle, counters: &Counters) {
+    let kind = match punt.transport {
+        exchange::Transport::Udp => return,
+        exchange::Transport::Refresh => {
+            counters.refreshes.increment();
+            let mut query = Query::empty();
+            if query.parse_into(punt.message).is_ok() {
+                engine.refresh(Box::new(query));
+            }
+            return;
+        }
+        exchange::Transport::AnsweredQuery => DnstapMessage::ClientQuery,
+        exchange::Transport::Response => DnstapMessage::ClientResponse,
+    };
+    counters.samples.increment();
+    tap.answered_by_worker(kind, punt);
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use config::{Config, Dnssec, Source};
 use guard::Secrets;
 use resolver::iterate;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin_server::AdminServer;
@@ -123,7 +124,7 @@ impl std::error::Error for StartError {}
 /// A control whose every socket is open, but which serves nobody yet.
 #[derive(Debug)]
 pub struct Prepared {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     tasks: Tasks,
     front: Front,
     front_sender: FrontSender,
@@ -158,10 +159,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let zones = Arc::new(zones);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
     let runtime = runtime()?;
-    let (mut engine, handle) = {
-        let _entered = runtime.enter();
-        engine(config, front_sender.clone())?
-    };
+    let (mut engine, handle) = engine(config, front_sender.clone(), &runtime)?;
     let (policy_keys, policy_digest) = begin_policy(config, &mut engine)?;
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
@@ -259,7 +257,7 @@ fn policy(config: &Config, tap: Tap) -> Result<Policy, StartError> {
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+fn runtime() -> Result<Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -491,7 +489,12 @@ fn kept(config: &Config) -> Result<Kept, StartError> {
     Ok(Kept::new(bytes, (k0, k1)))
 }
 
-fn engine(config: &Config, front: FrontSender) -> Result<(Engine, EngineHandle), StartError> {
+fn engine(
+    config: &Config,
+    front: FrontSender,
+    runtime: &Runtime,
+) -> Result<(Engine, EngineHandle), StartError> {
+    let _entered = runtime.enter();
     let seed = random()?;
     let sockets_max = config.resolver.upstream_sockets_max as usize;
     let time = config.resolver.validation_time;

@@ -202,7 +202,7 @@ mod tests {
         let mut udp = UdpExchanges::new().unwrap();
         let mut ready = Ready::default();
         for exchange in [7, 8] {
-            udp.send(exchange, address, &[exchange as u8]).unwrap();
+            udp.send(exchange.into(), address, &[exchange]).unwrap();
         }
         let clients = [asked(&server), asked(&server)];
         assert_ne!(clients[0].1, clients[1].1, "each has its own port");
@@ -215,8 +215,9 @@ mod tests {
                 udp.wait(&mut ready).await.unwrap();
                 while let Some(exchange) = ready.next() {
                     let (from, message) = udp.receive(exchange, &mut ready).unwrap().unwrap();
-                    assert_eq!((from, message), (address, &[exchange as u8, round][..]));
-                    found.push(exchange);
+                    let number = u8::try_from(exchange).unwrap();
+                    assert_eq!((from, message), (address, &[number, round][..]));
+                    found.push(number);
                 }
             }
             found.sort_unstable();

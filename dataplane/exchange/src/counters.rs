@@ -150,6 +150,7 @@ counters! {
 
     punts: Counter "nexus_punts_total" {} "Queries passed to control.";
     replies: Counter "nexus_replies_total" {} "Messages taken from control's reply ring.";
+    samples_dropped: Counter "nexus_dnstap_dropped_samples_total" {} "Answers that workers were to report to the query log, without room for it.";
 
     cache_insertions: Counter "nexus_cache_insertions_total" {} "Entries put into the worker's cache.";
     cache_evictions: Counter "nexus_cache_evictions_total" {} "Entries evicted from the worker's cache for room.";

@@ -39,13 +39,22 @@ pub enum Transport {
     /// A copy of a query that the worker has answered from its cache, out of an answer that will soon
     /// expire: control resolves it anew, and answers nothing.
     Refresh = 2,
+    /// A copy of a query that the worker answers from its caches, for the query log alone.
+    AnsweredQuery = 3,
+    /// A copy of the response to the [`Transport::AnsweredQuery`] before it.
+    Response = 4,
 }
 
 impl Transport {
     fn parse(kind: u8) -> Option<Self> {
-        [Self::Udp, Self::Refresh]
-            .into_iter()
-            .find(|transport| *transport as u8 == kind)
+        [
+            Self::Udp,
+            Self::Refresh,
+            Self::AnsweredQuery,
+            Self::Response,
+        ]
+        .into_iter()
+        .find(|transport| *transport as u8 == kind)
     }
 }
 

@@ -155,6 +155,9 @@ pub trait Port {
     /// to the end of the frame, holding the query, and returns the reply's length.
     fn reply(&mut self, index: usize, write: impl FnOnce(&mut [u8]) -> usize);
 
+    /// The reply that was written over the message, if one was.
+    fn replied(&self, index: usize) -> Option<&[u8]>;
+
     /// Who sent an opened packet.
     fn source(&self, index: usize) -> Source;
 

@@ -33,11 +33,15 @@ fn answer_reversed(port: &mut UringPort, count: usize) {
         assert!(start.elapsed() < PATIENCE, "{answered} of {count} arrived");
         for index in 0..port.receive().unwrap() {
             port.open(index).unwrap();
-            let length = port.message(index).len();
+            let mut message = port.message(index).to_vec();
+            let length = message.len();
+            assert_eq!(port.replied(index), None);
             port.reply(index, |room| {
                 room[..length].reverse();
                 length
             });
+            message.reverse();
+            assert_eq!(port.replied(index), Some(&message[..]));
             answered += 1;
         }
         port.flush().unwrap();

@@ -135,12 +135,16 @@ fn answer_reversed(port: &mut XdpPort, count: usize) {
         assert!(start.elapsed() < PATIENCE, "{answered} of {count} arrived");
         for index in 0..port.receive().unwrap() {
             port.open(index).unwrap();
-            let length = port.message(index).len();
+            let mut message = port.message(index).to_vec();
+            let length = message.len();
+            assert_eq!(port.replied(index), None);
             port.reply(index, |room| {
                 assert!(room.len() >= 1232, "room for a full answer");
                 room[..length].reverse();
                 length
             });
+            message.reverse();
+            assert_eq!(port.replied(index), Some(&message[..]));
             answered += 1;
         }
         port.flush().unwrap();

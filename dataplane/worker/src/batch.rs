@@ -16,6 +16,7 @@ use crate::clock::Now;
 use crate::gate::{Failure, Gate};
 use crate::limiter::Limiter;
 use crate::refresh::Refreshes;
+use crate::samples::Samples;
 use crate::tally::Tally;
 
 /// Extended DNS Error "Not Ready" (RFC 8914 §4.15): control is away.
@@ -54,6 +55,8 @@ pub struct Sources {
     pub punts: PuntProducer,
     /// Answers that control was told will soon expire.
     pub refreshes: Refreshes,
+    /// Answers that the query log tells of.
+    pub samples: Samples,
     /// Misses a client may have.
     pub limiter: Limiter,
     /// Cookies, and responses that a client network may have.
@@ -195,12 +198,19 @@ impl Sources {
                         situation.now.milliseconds(),
                     )
                 {
-                    send_refresh(&mut self.punts, port, index, situation);
+                    // No room is no harm.
+                    let copy = (Transport::Refresh, port.message(index));
+                    let _ = send_copy(&mut self.punts, port, index, copy, situation);
                 }
+                let (samples, punts) = (&mut self.samples, &mut self.punts);
+                let is_sample = samples.begin(punts, port, index, situation, tally);
                 let aged = (&entry.answer(), Age::Fresh(age_secs));
                 let gate = &mut self.gate;
                 if gate.answer(port, index, query, aged, situation, tally) {
                     tally.answers_cache += 1;
+                }
+                if is_sample {
+                    Samples::end(&mut self.punts, port, index, situation, tally);
                 }
             }
             _ => self.look_beyond(port, item, &key, situation, tally),
@@ -228,10 +238,15 @@ impl Sources {
         let allow = &self.allow;
         let stale = match shared {
             Lookup::Fresh(entry, age_secs) if may_have(allow, &entry, port, *index) => {
+                let (samples, punts) = (&mut self.samples, &mut self.punts);
+                let is_sample = samples.begin(punts, port, *index, situation, tally);
                 let aged = (&entry.answer(), Age::Fresh(age_secs));
                 let gate = &mut self.gate;
                 if gate.answer(port, *index, query, aged, situation, tally) {
                     tally.answers_table += 1;
+                }
+                if is_sample {
+                    Samples::end(&mut self.punts, port, *index, situation, tally);
                 }
                 self.cache.insert(&entry);
                 return;
@@ -299,24 +314,25 @@ impl Sources {
     }
 }
 
-/// Gives control a copy of a query, before its answer is written over it. No room is no harm.
+/// Gives control a copy of a message that it is not to answer. False if there is no room for it.
 #[cold]
-fn send_refresh<P: Port>(
+pub(crate) fn send_copy<P: Port>(
     punts: &mut PuntProducer,
-    port: &mut P,
+    port: &P,
     index: usize,
+    (transport, message): (Transport, &[u8]),
     situation: Situation,
-) {
+) -> bool {
     let source = port.source(index);
     let copy = Punt {
-        transport: Transport::Refresh,
+        transport,
         client: source.client,
         local: source.local,
         received_us: situation.now.nanoseconds / 1000,
         headers: &[],
-        message: port.message(index),
+        message,
     };
-    let _ = punts.push(&copy);
+    punts.push(&copy).is_ok()
 }
 
 /// Zones answer everybody; resolved data (zone 0) are for the clients of `resolver.allow` that are in

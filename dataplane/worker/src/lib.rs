@@ -20,4 +20,5 @@ pub mod clock;
 pub mod limiter;
 pub mod privileges;
 pub mod refresh;
+pub mod samples;
 pub mod tally;

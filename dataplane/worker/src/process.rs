@@ -26,6 +26,7 @@ use crate::mode::{self, Lanes, Opened};
 use crate::privileges;
 use crate::refresh::Refreshes;
 use crate::replies::Replies;
+use crate::samples::Samples;
 use crate::steering::Steering;
 use crate::worker::{Parts, Worker};
 
@@ -288,6 +289,7 @@ impl Starter<'_> {
         cache.set_stale_secs_max(dataplane.stale_max_secs);
         let desk = Desk::new(Sources {
             refreshes: Refreshes::default(),
+            samples: Samples::new(self.config.dnstap.worker_sample_in_use()),
             cache,
             hasher: cache::Hasher::new(k0, k1),
             table: self.region.table(),

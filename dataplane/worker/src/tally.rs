@@ -70,6 +70,8 @@ tally! {
     drops_punt_full;
     /// Misses over the client's rate.
     drops_punt_limited;
+    /// Messages for the query log that found no room.
+    samples_dropped;
     /// Responses over the client network's rate.
     drops_response_limited;
     /// Slots of the reply ring, or replies, that made no sense.

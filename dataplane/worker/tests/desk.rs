@@ -8,6 +8,8 @@ mod support;
 #[path = "desk/gate.rs"]
 mod gate;
 
+use std::net::SocketAddr;
+
 use cache::{Cache, Hasher};
 use config::{Networks, SharedClients};
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta, Transport};
@@ -19,6 +21,7 @@ use worker::gate::Gate;
 use worker::limiter::Limiter;
 use worker::refresh::Refreshes;
 use worker::replies::Replies;
+use worker::samples::Samples;
 use worker::tally::Tally;
 
 const SECOND: u64 = 1_000_000_000;
@@ -75,6 +78,7 @@ impl Bench {
         cache.set_stale_secs_max(STALE_SECS);
         let desk = Desk::new(Sources {
             refreshes: Refreshes::default(),
+            samples: Samples::new(0),
             cache,
             hasher: Hasher::new(k0, k1),
             table: region.table(),
@@ -553,6 +557,51 @@ fn control_hears_once_of_an_answer_in_use_that_will_soon_expire() {
         hit(&mut bench, &asked).is_some(),
         "its successor is another"
     );
+}
+
+/// What control sees next for the query log.
+fn logged(bench: &mut Bench) -> Option<(Transport, SocketAddr, Vec<u8>)> {
+    let punt = bench.control.punts[0].pop()?.unwrap();
+    Some((punt.transport, punt.client, punt.message.to_vec()))
+}
+
+#[test]
+fn one_answered_query_in_so_many_is_reported_with_its_response() {
+    let mut bench = Bench::new();
+    let question = query(1, "www.example.");
+    bench.learn(&question, 300);
+    bench.desk.sources.samples = Samples::new(3);
+    for _ in 0..2 {
+        bench.ask(&question);
+        assert_eq!(logged(&mut bench), None);
+    }
+    let sent = bench.ask(&question);
+    let client = CLIENT.parse().unwrap();
+    let expected = [
+        (Transport::AnsweredQuery, client, question.clone()),
+        (Transport::Response, client, sent[0].1.clone()),
+    ];
+    assert_eq!([logged(&mut bench), logged(&mut bench)], expected.map(Some));
+    assert_eq!(logged(&mut bench), None);
+    assert_eq!((bench.tally.answers_cache, bench.tally.punts), (3, 1));
+}
+
+#[test]
+fn samples_are_bounded_in_time_and_not_kept_for_a_control_that_is_away() {
+    let mut bench = Bench::new();
+    let question = query(1, "www.example.");
+    bench.learn(&question, 300);
+    bench.desk.sources.samples = Samples::new(1);
+    for _ in 0..10 {
+        bench.port.ask(CLIENT, &question);
+    }
+    assert_eq!(bench.round().len(), 10);
+    let count = std::iter::from_fn(|| logged(&mut bench)).count();
+    assert_eq!((count, bench.tally.samples_dropped), (2 * 8, 2));
+    bench.pass(1);
+    bench.control_alive = false;
+    assert_eq!(bench.ask(&question).len(), 1);
+    assert_eq!((logged(&mut bench), bench.tally.samples_dropped), (None, 3));
 }
 
 #[test]

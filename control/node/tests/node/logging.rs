@@ -1,18 +1,21 @@
 //! The query log: over a socket to a reader that speaks Frame Streams, and into a file that kdig reads.
 
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use exchange::Transport;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use prost::Message as _;
 use rustix::process::Signal;
 
 use crate::common::{Node, PATIENCE, query, rcode, wait_until};
+use crate::dataplane::both;
 use crate::resolving::Upstream;
 
 const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
@@ -214,6 +217,29 @@ fn a_reader_that_greets_and_hangs_up_is_looked_for_once_a_second() {
     let gone = Instant::now();
     drop(Reader::accept(&listener));
     assert!(gone.elapsed() > Duration::from_millis(900));
+}
+
+#[test]
+fn what_a_worker_reports_of_its_answers_is_logged_and_not_answered() {
+    let sections = format!("{ZONES}\ndnstap: {{socket: \"{{dir}}/tap.sock\"}}");
+    let (node, mut dataplane) = both(&sections);
+    let listener = UnixListener::bind(node.path("tap.sock")).unwrap();
+    let mut reader = Reader::accept(&listener);
+    let question = query("www.example.com.", RecordType::A).to_vec().unwrap();
+    let client = Ipv4Addr::new(127, 0, 0, 9);
+    for kind in [Transport::AnsweredQuery, Transport::Response] {
+        dataplane.push_as(kind, client, &question);
+    }
+    for kind in [5, 6] {
+        let tapped = reader.next().unwrap().message.unwrap();
+        assert_eq!((tapped.kind, tapped.protocol), (kind, Some(1)));
+        assert_eq!(tapped.query_address, Some(client.octets().to_vec()));
+        assert_eq!(tapped.query_message.is_some(), kind == 5);
+        assert_eq!(tapped.message().to_vec().unwrap(), question);
+    }
+    assert_eq!(node.metric("nexus_control_dnstap_samples_total"), Some(2));
+    let punted = node.metric("nexus_control_queries_total{transport=\"punt\"}");
+    assert_eq!(punted, Some(0));
 }
 
 /// What kdig shows of a file; `None` where kdig cannot read it.

@@ -12,6 +12,9 @@ use super::rrset::Security;
 use super::task::{TaskKey, Waiter, Work};
 use super::trace::{TraceEvent, TraceKind};
 
+/// Resolutions given up for one question: the oldest may be sub-resolutions of those given up before.
+const GIVE_UPS_MAX: usize = 4;
+
 impl Resolver {
     pub(super) fn on_ask(
         &mut self,
@@ -31,11 +34,15 @@ impl Resolver {
         let existing = self.tasks.find(&key);
         let full = |resolver: &Self| {
             let limits = &resolver.config.limits;
+            let is_new = existing.is_none();
             resolver.tickets >= limits.tickets_max
-                || (existing.is_none() && resolver.tasks.len() >= limits.tasks_max)
+                || (is_new && resolver.tasks.questions() >= limits.tasks_max)
+                || (is_new && !resolver.has_place())
         };
-        if full(self) {
-            self.give_up_oldest(now_ms, existing, effects);
+        for _ in 0..GIVE_UPS_MAX {
+            if full(self) {
+                self.give_up_oldest(now_ms, existing, effects);
+            }
         }
         if full(self) {
             self.counters.rejected += 1;
@@ -102,7 +109,7 @@ impl Resolver {
         self.tasks.open_work(Work {
             sends_left: limits.sends_max,
             subqueries_left: limits.subqueries_max,
-            effort: Effort::new(limits.signatures_max, limits.hashes_max),
+            effort: Effort::within(&limits),
             deadline_ms: now_ms + u64::from(limits.wall_ms_max),
             tasks: 0,
         })
@@ -118,6 +125,11 @@ impl Resolver {
         let before_ms = self.tasks.charge_to(id, work);
         self.task_deadlines.remove(&(before_ms, id));
         self.task_deadlines.insert((deadline_ms, id));
+    }
+
+    /// Whether there is a place for one more resolution, though it be a sub-resolution.
+    pub(super) fn has_place(&self) -> bool {
+        self.tasks.len() < self.config.limits.places_max()
     }
 
     /// Makes a task on an open ledger and queues it.

@@ -50,6 +50,28 @@ pub(super) enum Kind {
     NxDomain,
 }
 
+/// What validation has found out of data or of a denial.
+#[derive(Debug)]
+pub(super) struct Grade {
+    pub(super) security: Security,
+    /// Seconds for which it may be kept.
+    pub(super) secs_max: u32,
+    /// In a signed zone, those records of its proof whose signatures hold: what else came with it may
+    /// be anybody's. `None`: there is nothing to tell them by.
+    pub(super) proof: Option<Vec<RrSet>>,
+}
+
+impl Grade {
+    /// Of what nothing vouches for.
+    pub(super) fn insecure() -> Self {
+        Self {
+            security: Security::Insecure,
+            secs_max: u32::MAX,
+            proof: None,
+        }
+    }
+}
+
 /// The type under which NXDOMAIN is kept; no record can have it.
 pub(super) const NXDOMAIN: RecordType = RecordType::ZERO;
 
@@ -96,17 +118,28 @@ impl Entry {
         self.is_answer() && left_ms > 0 && life_ms >= REFRESH_LIFE_MS_MIN && left_ms * 10 < life_ms
     }
 
-    fn grade(&mut self, now_ms: u64, security: Security, secs_max: u32) {
-        self.security = security;
-        self.expires_ms = self.expires_ms.min(now_ms + u64::from(secs_max) * 1000);
+    fn grade(&mut self, now_ms: u64, grade: &Grade) {
+        self.security = grade.security;
+        let until_ms = now_ms + u64::from(grade.secs_max) * 1000;
+        self.expires_ms = self.expires_ms.min(until_ms);
+        if let Some(proof) = &grade.proof {
+            let held = |own: &RrSet| proof.iter().find(|set| set.is_same_as(own)).cloned();
+            self.proof = self.proof.iter().filter_map(held).collect();
+        }
+    }
+
+    /// Whether it is no better than another that says the opposite: a name exists or it does not.
+    fn contradicts(&self, other: &Self) -> bool {
+        (self.kind == Kind::NxDomain) != (other.kind == Kind::NxDomain)
+            && self.is_answer()
+            && other.is_answer()
+            && self.unchecked == other.unchecked
+            && self.trust <= other.trust
     }
 
     /// Whether this is the denial of a type, or of the whole name, that came with this proof.
     fn denies(&self, denied: Option<RecordType>, proof: &[RrSet]) -> bool {
-        let same = |own: &RrSet| {
-            let is_own = |set: &RrSet| Arc::ptr_eq(&set.content, &own.content);
-            proof.iter().any(is_own)
-        };
+        let same = |own: &RrSet| proof.iter().any(|set| set.is_same_as(own));
         self.kind != Kind::Data
             && self.rtype == denied.unwrap_or(NXDOMAIN)
             && self.proof.iter().all(same)
@@ -208,7 +241,9 @@ impl Cache {
         }
     }
 
-    /// The best entry for a name and type; answers go before helpers, checked before unchecked.
+    /// The best entry for a name and type; answers go before helpers, checked before unchecked. For
+    /// who wants helpers a referral goes before the word of the servers that it leads to that they
+    /// have no NS, as load balancers say.
     pub(super) fn find(
         &mut self,
         now_ms: u64,
@@ -229,10 +264,10 @@ impl Cache {
                 && (want.helpers || entry.is_answer())
                 && (want.unchecked || !entry.unchecked)
         };
-        let best = entries
-            .iter()
-            .filter(usable)
-            .max_by_key(|entry| (entry.is_answer(), !entry.unchecked))?;
+        let best = entries.iter().filter(usable).max_by_key(|entry| {
+            let is_way = want.helpers && rtype == RecordType::NS && entry.kind == Kind::Data;
+            (is_way, entry.is_answer(), !entry.unchecked)
+        })?;
         let due = best.is_due(now_ms);
         let found = found(now_ms, best, self.lifetimes.stale_ttl_secs);
         self.due |= due;
@@ -346,27 +381,46 @@ impl Cache {
         self.insert(now_ms, zone, entry);
     }
 
-    /// Notes what validation has found out of these very data, and how long they may live.
-    pub(super) fn grade(&mut self, now_ms: u64, set: &RrSet, security: Security, secs_max: u32) {
-        let entries = self.names.get(&set.owner).into_iter().flatten();
-        for entry in entries.filter(|entry| Arc::ptr_eq(&entry.content, &set.content)) {
-            entry.grade(now_ms, security, secs_max);
-        }
+    /// Notes what validation has found out of these very data.
+    pub(super) fn grade(&mut self, now_ms: u64, set: &RrSet, grade: &Grade) {
+        self.grade_entries(now_ms, &set.owner, grade, |entry| {
+            Arc::ptr_eq(&entry.content, &set.content)
+        });
     }
 
-    /// The same for a denial.
+    /// The same for a denial, which came with this proof.
     pub(super) fn grade_denial(
         &mut self,
         now_ms: u64,
         name: &WireName,
         denied: Option<RecordType>,
         proof: &[RrSet],
-        (security, secs_max): (Security, u32),
+        grade: &Grade,
     ) {
-        let entries = self.names.get(name).into_iter().flatten();
-        for entry in entries.filter(|entry| entry.denies(denied, proof)) {
-            entry.grade(now_ms, security, secs_max);
+        self.grade_entries(now_ms, name, grade, |entry| entry.denies(denied, proof));
+    }
+
+    fn grade_entries(
+        &mut self,
+        now_ms: u64,
+        name: &WireName,
+        grade: &Grade,
+        is_graded: impl Fn(&Entry) -> bool,
+    ) {
+        let Some(entries) = self.names.get(name) else {
+            return;
+        };
+        let mut graded = None;
+        for entry in entries.iter_mut().filter(|entry| is_graded(entry)) {
+            entry.grade(now_ms, grade);
+            graded = Some(entry.clone());
         }
+        // What was proven of the name before gives way to what is now.
+        if let Some(new) = graded {
+            entries.retain(|old| !(old.contradicts(&new) && old.since_ms <= new.since_ms));
+        }
+        let bytes = node_bytes(name, entries);
+        self.names.reweigh(name, bytes);
     }
 
     /// Forgets these very data, which turned out bogus.
@@ -548,11 +602,9 @@ impl Cache {
         if entries.iter().filter(fresh).any(better) {
             return;
         }
-        // What is known now contradicts what was known before: a name exists or it does not.
-        let contradicts = |old: &Entry| {
-            let existence = (old.kind == Kind::NxDomain) != (entry.kind == Kind::NxDomain);
-            existence && old.is_answer() && entry.is_answer() && old.unchecked == entry.unchecked
-        };
+        // What is known now contradicts what was known before. Against what is proven it has to be
+        // judged first, past its TTL or not: it may be forged.
+        let outdone = |old: &Entry| old.contradicts(&entry) && old.security != Security::Secure;
         // Nor does an alias have data: what is past its TTL would win over it when it is served
         // stale, or the other way round.
         let outdated = |old: &Entry| {
@@ -566,9 +618,7 @@ impl Cache {
                 && !may_stand_beside_cname(old.rtype)
                 && !may_stand_beside_cname(rtype)
         };
-        let replaced = |old: &Entry| {
-            same(old) || outdated(old) || (contradicts(old) && old.trust <= entry.trust)
-        };
+        let replaced = |old: &Entry| same(old) || outdated(old) || outdone(old);
         entries.retain(|old| !replaced(old));
         if entries.len() >= ENTRIES_PER_NAME_MAX {
             let first = entries

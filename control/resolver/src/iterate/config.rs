@@ -175,7 +175,8 @@ pub enum QnameMinimisation {
 pub struct Limits {
     /// Questions that wait for an answer at once; more are answered SERVFAIL.
     pub tickets_max: usize,
-    /// Resolutions under way at once, sub-resolutions included.
+    /// Resolutions of questions under way at once. There may be an eighth more with sub-resolutions,
+    /// so that those find places when questions have taken all of theirs.
     pub tasks_max: usize,
     /// Messages in flight at once.
     pub exchanges_max: usize,
@@ -211,12 +212,21 @@ pub struct Limits {
     pub rrset_records_max: usize,
     /// Signature checks for one question, its chain of trust included (KeyTrap).
     pub signatures_max: u32,
+    /// Of those, checks that fail: sound zones cost none, but for keys that share a tag.
+    pub bad_signatures_max: u32,
     /// Names hashed for NSEC3 proofs for one question.
     pub hashes_max: u32,
-    /// Zones whose keys, or their absence, are remembered.
+    /// Zones whose keys, or their absence, are remembered; one counts for each KiB of its keys.
     pub zones_max: usize,
     /// Events that one trace keeps.
     pub trace_events_max: usize,
+}
+
+impl Limits {
+    /// Resolutions under way at once, sub-resolutions included.
+    pub(super) fn places_max(&self) -> usize {
+        self.tasks_max.saturating_add(self.tasks_max / 8)
+    }
 }
 
 impl Default for Limits {
@@ -241,6 +251,7 @@ impl Default for Limits {
             mismatches_max: 16,
             rrset_records_max: 512,
             signatures_max: 96,
+            bad_signatures_max: 16,
             hashes_max: 128,
             zones_max: 16_384,
             trace_events_max: 256,

@@ -77,7 +77,7 @@ impl Resolver {
         self.counters.replies += 1;
         self.counters.bad_cookies += 1;
         let rtt_ms = u32::try_from(now_ms.saturating_sub(sent_ms)).unwrap_or(u32::MAX);
-        self.servers.on_reply(server, Some(rtt_ms));
+        self.servers.on_reply(exchange.asked(), Some(rtt_ms));
         self.ask_again(now_ms, id, Again::BadCookie, effects);
         true
     }

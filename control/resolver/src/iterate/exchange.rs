@@ -8,6 +8,8 @@ use super::cookie::SentCookie;
 use super::message::Transport;
 use super::reply::View;
 use super::response::{Echo, Header};
+use super::send::chokes_on_edns;
+use super::servers::Asked;
 
 /// One query that left.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(super) enum Mismatch {
     Question,
     /// It refuses, over UDP, and has no question.
     QuestionMissing,
+    /// The same, as from a server that cannot read EDNS (RFC 6891 §7).
+    QueryUnread,
     /// Its question differs in upper and lower case.
     Case,
     /// Its cookie is another, or none.
@@ -58,6 +62,14 @@ pub(super) enum Mismatch {
 }
 
 impl Exchange {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            address: self.server,
+            zone: &self.view.zone,
+            rtype: self.view.qtype,
+        }
+    }
+
     /// Checks everything that a forger off the path would have to guess (RFC 5452 §9.1).
     pub(super) fn check(
         &self,
@@ -80,7 +92,14 @@ impl Exchange {
             // A server that could not read the query may leave the question out of its refusal. So
             // may a forger, who then has less to guess and could turn off EDNS, or the server.
             Echo::Absent if header.denies() => Err(Mismatch::Question),
-            Echo::Absent if self.transport == Transport::Udp => Err(Mismatch::QuestionMissing),
+            Echo::Absent if self.transport == Transport::Udp => {
+                let is_unread = self.edns && chokes_on_edns(header.rcode());
+                Err(if is_unread {
+                    Mismatch::QueryUnread
+                } else {
+                    Mismatch::QuestionMissing
+                })
+            }
             Echo::Other => Err(Mismatch::Question),
             Echo::OtherCase if self.transport == Transport::Udp => Err(Mismatch::Case),
             echo => Ok((header, echo)),
@@ -123,7 +142,8 @@ impl Exchanges {
         self.by_id.get_mut(&id)
     }
 
-    /// The exchange that asks the same of the same zone.
+    /// The exchange that asks the same of the same zone; the newest, if one was not good enough for
+    /// all.
     pub(super) fn find(&mut self, view: &View) -> Option<(u64, &mut Exchange)> {
         let id = *self.by_view.get(view)?;
         Some((id, self.by_id.get_mut(&id)?))
@@ -142,7 +162,9 @@ impl Exchanges {
         let exchange = self.by_id.remove(&id)?;
         self.unproven -= usize::from(!exchange.is_proven);
         self.deadlines.remove(&(exchange.deadline_ms, id));
-        self.by_view.remove(&exchange.view);
+        if self.by_view.get(&exchange.view) == Some(&id) {
+            self.by_view.remove(&exchange.view);
+        }
         Some(exchange)
     }
 

@@ -9,6 +9,7 @@ use super::message::{Outcome, extended_error};
 use super::name::WireName;
 use super::resolver::Resolver;
 use super::rrset::{RrSet, Security};
+use super::validate::proven;
 
 /// Why a signed zone counts as unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,8 @@ impl Resolver {
                 outcome.add_extended_error(why.code(), why.text(&zone));
             }
         }
-        if found.authority.iter().any(asks_too_many_iterations) {
+        let proof = proven(&found.authority);
+        if proof.iter().any(|set| asks_too_many_iterations(set)) {
             let text = "too many NSEC3 iterations to prove it".to_owned();
             outcome.add_extended_error(extended_error::UNSUPPORTED_NSEC3_ITERATIONS, text);
         }

@@ -59,15 +59,14 @@ impl Resolver {
 
     /// Remembers whether the server serves the zone.
     fn note_standing(&mut self, now_ms: u64, exchange: &Exchange, reading: &Reading) {
-        let zone = &exchange.view.zone;
         match &reading.meaning {
             Meaning::Lame(_) | Meaning::Failure(ResponseCode::Refused | ResponseCode::NotAuth) => {
                 self.counters.lame += 1;
-                self.servers.note_lame(now_ms, exchange.server, zone);
+                self.servers.note_lame(now_ms, exchange.asked());
             }
             Meaning::Failure(_) => {}
             Meaning::Answer { .. } | Meaning::Referral { .. } => {
-                self.servers.note_sound(exchange.server, zone);
+                self.servers.note_sound(exchange.asked());
             }
         }
     }
@@ -172,7 +171,8 @@ impl Resolver {
                         return Some(ending);
                     }
                 }
-                self.follow_end(task, end)
+                let name = task.sname.clone();
+                self.follow_end(task, &name, end)
             }
         }
     }
@@ -237,7 +237,7 @@ impl Resolver {
                 let denial = End::NxDomain {
                     proof: proof.clone(),
                 };
-                self.follow_end(task, &denial)
+                self.follow_end(task, &exchange.view.qname, &denial)
             }
             End::NxDomain { .. } if aliases.is_empty() => {
                 self.show_whole(task);
@@ -305,8 +305,8 @@ impl Resolver {
         None
     }
 
-    /// How the chain ends in this reply.
-    fn follow_end(&mut self, task: &mut Task, end: &End) -> Option<Ending> {
+    /// How the chain ends in this reply; `name` is what it denies, if it denies anything.
+    fn follow_end(&mut self, task: &mut Task, name: &WireName, end: &End) -> Option<Ending> {
         let (rcode, proof) = match end {
             End::Open | End::TooLong => {
                 task.look = true;
@@ -329,7 +329,7 @@ impl Resolver {
         let ttl_secs = self.cache.negative_ttl_secs(proof).unwrap_or(0);
         let (chain, proof) = (std::mem::take(&mut task.chain), proof.clone());
         let denied = Denied {
-            name: task.sname.clone(),
+            name: name.clone(),
             security: Security::Unchecked,
         };
         Some(Ok(Resolution::denied(

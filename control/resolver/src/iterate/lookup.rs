@@ -3,7 +3,7 @@
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
-use super::cache::{Cache, Kind, NXDOMAIN, Want};
+use super::cache::{Cache, Found, Kind, NXDOMAIN, Want};
 use super::name::WireName;
 use super::reply::{Alias, substitute};
 use super::rrset::{DNAME, RrSet, Security, may_stand_beside_cname};
@@ -144,6 +144,32 @@ impl Resolution {
     }
 }
 
+impl Resolution {
+    /// Bytes of memory that keeping it takes, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        let sets = self.answers.iter().chain(&self.authority);
+        sets.map(RrSet::bytes).sum()
+    }
+
+    /// Notes which records of the authority section hold.
+    pub(super) fn note_proven(&mut self, proven: &[RrSet]) {
+        for set in &mut self.authority {
+            if proven.iter().any(|held| held.is_same_as(set)) {
+                set.security = Security::Secure;
+            }
+        }
+    }
+
+    /// Drops from a secure resolution what came with it and does not hold: AD says that all of the
+    /// answer and authority sections is authentic (RFC 4035 §3.2.3).
+    pub(super) fn drop_unproven(&mut self) {
+        if self.security() == Security::Secure {
+            self.authority
+                .retain(|set| set.security == Security::Secure);
+        }
+    }
+}
+
 impl Cache {
     /// Looks one name and type up (RFC 1034 §4.3.2, for a cache).
     pub(super) fn look(
@@ -158,11 +184,16 @@ impl Cache {
             if !found.is_empty() {
                 let stale = found.iter().any(|found| found.stale);
                 let sets = found.iter().map(|found| found.set(name.clone())).collect();
-                return Look::Data {
-                    sets,
-                    proof: Vec::new(),
-                    stale,
-                };
+                let mut proof: Vec<RrSet> = Vec::new();
+                for set in found.iter().flat_map(Found::proof) {
+                    let same = |known: &RrSet| {
+                        (&known.owner, &known.content) == (&set.owner, &set.content)
+                    };
+                    if !proof.iter().any(same) {
+                        proof.push(set);
+                    }
+                }
+                return Look::Data { sets, proof, stale };
             }
         }
         let exact = self.find(now_ms, name.as_bytes(), qtype, want);

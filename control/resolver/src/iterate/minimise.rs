@@ -67,6 +67,14 @@ impl Resolver {
         (!whole && labels < task.sname.label_count()).then(|| task.sname.last_labels(labels))
     }
 
+    /// The type to ask the current servers for.
+    pub(super) fn qtype(&self, task: &Task) -> RecordType {
+        match self.part(task) {
+            Some(_) => RecordType::A,
+            None => task.key.rtype,
+        }
+    }
+
     /// How often a server is asked in this step. A part of the name is given up sooner, so that time
     /// is left to ask for the whole.
     pub(super) fn attempts_max(&self, task: &Task) -> u8 {

@@ -54,7 +54,7 @@ impl Parked {
 
 impl Resolver {
     /// How many messages may be in flight now. Forwarders are the operator's choice and have no
-    /// share.
+    /// share while they answer.
     pub(super) fn room(&self, is_forward: bool) -> Room {
         let all = self.config.limits.exchanges_max;
         let share = |part: usize| (all / part).max(1);
@@ -68,7 +68,12 @@ impl Resolver {
                 share(SERVER_SHARE)
             },
             unproven: if any && self.exchanges.unproven() < share(UNPROVEN_SHARE) {
-                EXCHANGES_UNPROVEN_MAX
+                // What a forwarder does not answer says little of other names.
+                if is_forward {
+                    share(SERVER_SHARE)
+                } else {
+                    EXCHANGES_UNPROVEN_MAX
+                }
             } else {
                 0
             },
@@ -121,8 +126,8 @@ impl Resolver {
         self.parked.look_at_ms = (!is_empty).then_some(now_ms + LOOK_MS);
     }
 
-    /// Lets those go on that wait for a server: one if it is not known to live or to be down. False
-    /// if nobody waits.
+    /// Lets those go on that wait for a server: one if it is not known to live or to be down, at least
+    /// for some of them. False if nobody waits.
     fn wake_at(&mut self, server: SocketAddr) -> bool {
         let Some(mut queue) = self.parked.by_server.remove(&server) else {
             return false;

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::message::{Transport, TransportError};
 use super::name::WireName;
 use super::random::Random;
-use super::servers::{Room, Servers, Standing};
+use super::servers::{Asked, Room, Servers, Standing, TIMEOUT_UNKNOWN_MS};
 
 /// Servers whose cost is within this of the best are equal, in milliseconds.
 const COST_BAND_MS: u32 = 40;
@@ -39,6 +39,8 @@ pub(super) struct Candidate {
     pub(super) cookie_renewed: bool,
     /// TCP is to tell whether the server folds case or somebody forged a reply.
     pub(super) folds: bool,
+    /// TCP is to tell whether the server cannot read EDNS or somebody forged a reply.
+    pub(super) unread: bool,
     /// The next query goes in lower case.
     pub(super) plain_case: bool,
 }
@@ -52,6 +54,9 @@ pub(super) enum Again {
     Suspicion,
     /// The name came back in other case, from a forger or a server that folds it: TCP will tell.
     OtherCase,
+    /// The query could not be read, says a forger or a server that does not understand EDNS: TCP will
+    /// tell.
+    Unread,
     /// The server wants another cookie, which came along: with that, then by TCP (RFC 7873 §5.3).
     BadCookie,
     /// The server may not understand the COOKIE option.
@@ -63,7 +68,10 @@ pub(super) enum Again {
 impl Again {
     /// Whether the next query goes by TCP, whatever came before.
     pub(super) fn is_by_tcp(self) -> bool {
-        matches!(self, Self::Truncated | Self::Suspicion | Self::OtherCase)
+        matches!(
+            self,
+            Self::Truncated | Self::Suspicion | Self::OtherCase | Self::Unread
+        )
     }
 
     /// For people to read.
@@ -72,6 +80,7 @@ impl Again {
             Self::Truncated => "truncated",
             Self::Suspicion => "wrong replies",
             Self::OtherCase => "name in other case",
+            Self::Unread => "query not understood",
             Self::BadCookie => "another cookie wanted",
             Self::WithoutCookie => "cookie not understood",
             Self::WithoutEdns => "EDNS not understood",
@@ -92,6 +101,9 @@ pub(super) struct Place {
     pub(super) zone: WireName,
     /// Index of the configured forwarder, if this is one.
     pub(super) forward: Option<usize>,
+    /// Whether its servers are asked even if all seem down: forwarders without fallback. Their
+    /// silence may be that of the servers that they ask themselves for some other name.
+    pub(super) insists: bool,
     /// Whether this is the root, and a copy of it answers instead of servers.
     pub(super) here: bool,
     /// Whether the delegation came out of the cache and may be outdated.
@@ -99,6 +111,8 @@ pub(super) struct Place {
     /// When the delegation ends; never for the root by its hints and for forwarders.
     pub(super) delegated_until_ms: u64,
     pub(super) candidates: Vec<Candidate>,
+    /// Servers that gave bogus data: they never become candidates.
+    avoided: Vec<SocketAddr>,
     pub(super) pending: Vec<Pending>,
     /// Sub-resolutions started here.
     pub(super) subqueries: usize,
@@ -126,10 +140,12 @@ impl Place {
         Self {
             zone,
             forward: None,
+            insists: false,
             here: false,
             cached: false,
             delegated_until_ms: u64::MAX,
             candidates: Vec::new(),
+            avoided: Vec::new(),
             pending: Vec::new(),
             subqueries: 0,
             labels_shown: 1,
@@ -150,7 +166,8 @@ impl Place {
             .candidates
             .iter()
             .any(|candidate| candidate.address == address);
-        if known || self.candidates.len() >= config.limits.addresses_max {
+        let is_unwanted = known || self.avoided.contains(&address);
+        if is_unwanted || self.candidates.len() >= config.limits.addresses_max {
             return;
         }
         self.candidates.push(Candidate {
@@ -163,8 +180,16 @@ impl Place {
             without_cookie: false,
             cookie_renewed: false,
             folds: false,
+            unread: false,
             plain_case: false,
         });
+    }
+
+    /// Leaves these servers out, and does not take them up later.
+    pub(super) fn avoid(&mut self, servers: &[SocketAddr]) {
+        self.candidates
+            .retain(|candidate| !servers.contains(&candidate.address));
+        self.avoided = servers.to_vec();
     }
 
     /// Adds the addresses of one name server.
@@ -185,10 +210,12 @@ impl Place {
             .find(|candidate| candidate.address == address)
     }
 
-    /// Chooses among the servers that may still answer: mostly a fast one, now and then any.
+    /// Chooses among the servers that may still answer: mostly a fast one, now and then any; one that
+    /// is down and due for a probe as well, or at last the best of those that are not.
     pub(super) fn choose(
         &self,
         now_ms: u64,
+        rtype: RecordType,
         attempts_max: u8,
         room: Room,
         servers: &mut Servers,
@@ -196,17 +223,35 @@ impl Place {
     ) -> Choice {
         let mut full = None;
         let mut usable: Vec<(usize, u32, Standing)> = Vec::new();
+        let mut last: Option<(usize, u32, Standing)> = None;
         for (index, candidate) in self.candidates.iter().enumerate() {
             if candidate.dead || candidate.attempts >= attempts_max {
                 continue;
             }
-            let standing = servers.standing(now_ms, candidate.address, &self.zone, room);
-            if standing.usable && !standing.has_room {
-                full = full.or(Some(candidate.address));
-            } else if standing.usable {
-                let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
-                usable.push((index, cost_ms, standing));
+            let asked = Asked {
+                address: candidate.address,
+                zone: &self.zone,
+                rtype,
+            };
+            let mut standing = servers.standing(now_ms, asked, room);
+            if self.forward.is_some() {
+                standing.timeout_ms = standing.timeout_ms.max(TIMEOUT_UNKNOWN_MS);
             }
+            let cost_ms = standing.cost_ms + u32::from(candidate.attempts) * COST_ATTEMPT_MS;
+            let choice = (index, cost_ms, standing);
+            let waits_for_room = standing.usable || candidate.again || self.insists;
+            if !standing.has_room {
+                full = full.or(waits_for_room.then_some(candidate.address));
+            } else if standing.usable || candidate.again {
+                usable.push(choice);
+            } else if (standing.usable_at_last || self.insists)
+                && last.is_none_or(|(_, best_ms, _)| cost_ms < best_ms)
+            {
+                last = Some(choice);
+            }
+        }
+        if usable.is_empty() && full.is_none() && self.pending.is_empty() {
+            usable.extend(last);
         }
         let again = |index: usize| {
             self.candidates
@@ -256,6 +301,7 @@ impl Candidate {
         match again {
             Again::Truncated | Again::Suspicion => self.tcp = true,
             Again::OtherCase => (self.tcp, self.folds) = (true, true),
+            Again::Unread => (self.tcp, self.unread) = (true, true),
             Again::BadCookie if self.cookie_renewed => self.tcp = true,
             Again::BadCookie => self.cookie_renewed = true,
             Again::WithoutCookie => self.without_cookie = true,
@@ -272,6 +318,10 @@ impl Candidate {
                 (self.tcp, self.folds, self.plain_case) = (false, false, true);
                 self.again = true;
             }
+            (Transport::Tcp, _) if self.unread => {
+                (self.tcp, self.unread, self.without_edns) = (false, false, true);
+                self.again = true;
+            }
             // The last attempt goes by TCP: something on the way may eat datagrams.
             (Transport::Udp, TransportError::Timeout) => {
                 self.tcp = self.attempts + 1 >= attempts_max;
@@ -284,7 +334,8 @@ impl Candidate {
 
     /// A useful answer came: the next question starts afresh.
     pub(super) fn answered(&mut self) {
-        (self.attempts, self.again, self.tcp, self.folds) = (0, false, false, false);
+        (self.attempts, self.again) = (0, false);
+        (self.tcp, self.folds, self.unread) = (false, false, false);
     }
 }
 
@@ -323,7 +374,7 @@ mod tests {
     }
 
     fn chosen(place: &Place, servers: &mut Servers, random: &mut Random) -> Option<usize> {
-        match place.choose(0, 3, ROOM, servers, random) {
+        match place.choose(0, RecordType::A, 3, ROOM, servers, random) {
             Choice::Server(index, _) => Some(index),
             _ => None,
         }
@@ -346,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn server_that_is_avoided_is_neither_asked_anew_nor_found_again() {
+        let (config, mut place) = place(&["192.0.2.1", "192.0.2.2"]);
+        let bad = place.candidates[0].address;
+        place.avoid(&[bad]);
+        place.renew(0);
+        place.add_host(&config, [bad.ip(), "192.0.2.3".parse().unwrap()]);
+        let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
+        for _ in 0..100 {
+            let index = chosen(&place, &mut servers, &mut random).unwrap();
+            assert_ne!(place.candidates[index].address, bad);
+        }
+        assert_eq!(place.candidates.len(), 2);
+    }
+
+    #[test]
     fn family_that_is_off_is_not_used() {
         let config = Config {
             use_ipv6: false,
@@ -361,8 +427,13 @@ mod tests {
         let (_, place) = place(&["192.0.2.1", "192.0.2.2"]);
         let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
         for (candidate, rtt_ms) in place.candidates.iter().zip([300, 5]) {
-            servers.on_send(candidate.address);
-            servers.on_reply(candidate.address, Some(rtt_ms));
+            let asked = Asked {
+                address: candidate.address,
+                zone: &place.zone,
+                rtype: RecordType::A,
+            };
+            servers.on_send(0, asked);
+            servers.on_reply(asked, Some(rtt_ms));
         }
         let fast = (0..1_000)
             .filter(|_| chosen(&place, &mut servers, &mut random) == Some(1))
@@ -376,7 +447,7 @@ mod tests {
         let (mut servers, mut random) = (Servers::new(8, HashKeys(1, 2)), Random::new([5; 32]));
         place.candidates[0].dead = true;
         assert_eq!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Exhausted
         );
         place.pending.push(Pending {
@@ -384,12 +455,12 @@ mod tests {
             rtype: RecordType::A,
         });
         assert_eq!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Resolve
         );
         place.renew(2);
         assert!(matches!(
-            place.choose(0, 3, ROOM, &mut servers, &mut random),
+            place.choose(0, RecordType::A, 3, ROOM, &mut servers, &mut random),
             Choice::Server(0, _)
         ));
     }

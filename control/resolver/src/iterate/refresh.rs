@@ -78,7 +78,7 @@ impl Resolver {
             subnet: None,
         };
         let existing = self.tasks.find(&key);
-        if existing.is_none() && self.tasks.len() >= self.config.limits.tasks_max {
+        if existing.is_none() && !self.has_place() {
             return self.on_no_keys(now_ms, &zone, "too many questions wait");
         }
         let id = existing.unwrap_or_else(|| {
@@ -124,8 +124,7 @@ impl Resolver {
             return self.on_no_keys(now_ms, zone, "the zone has no DNSKEY");
         };
         let named = self.trust.as_ref().and_then(|tree| tree.anchor(zone));
-        let limits = &self.config.limits;
-        let mut effort = Effort::new(limits.signatures_max, limits.hashes_max);
+        let mut effort = Effort::within(&self.config.limits);
         let now = self.unix_secs(now_ms);
         match read_keys(set, zone, named.unwrap_or(&[]), now, &mut effort) {
             Ok(seen) => self.on_seen(now_ms, zone, &seen),

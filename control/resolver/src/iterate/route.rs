@@ -92,9 +92,10 @@ impl Resolver {
         match self.routes.find(name) {
             Some((zone, Route::Forward(index))) if !ignores_forwarders => {
                 let mut place = Place::new(zone.clone());
+                let forward = self.config.forward.get(index);
                 place.forward = Some(index);
-                let servers = self.config.forward.get(index).map(|zone| &zone.servers);
-                self.with_servers(place, servers.into_iter().flatten())
+                place.insists = forward.is_some_and(|forward| !forward.fallback);
+                self.with_servers(place, forward.iter().flat_map(|forward| &forward.servers))
             }
             Some((zone, Route::Stub(index))) => {
                 let zone = zone.clone();
@@ -150,7 +151,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < self.config.limits.tasks_max;
+        let room = self.has_place();
         let Some(prime_after_ms) = self.routes.prime_after_ms.get_mut(index) else {
             return;
         };

@@ -107,6 +107,11 @@ impl RrSet {
         }
     }
 
+    /// Whether both are the very same data of one reply.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.content, &other.content)
+    }
+
     /// Names in the RDATA of NS, CNAME, DNAME or PTR.
     pub(super) fn targets(&self) -> impl Iterator<Item = WireName> {
         self.content.data.iter().filter_map(WireName::parse)

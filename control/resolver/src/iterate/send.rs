@@ -62,7 +62,7 @@ impl Resolver {
             qtype,
         };
         task.note(now_ms, self.config.limits.trace_events_max, kind);
-        let exchange = self.exchanges.insert(Exchange {
+        let exchange = Exchange {
             view,
             tasks: vec![task.id],
             server,
@@ -77,13 +77,14 @@ impl Resolver {
             cookie,
             subnet_scope: 0,
             mismatches: 0,
-        });
+        };
+        self.servers.on_send(now_ms, exchange.asked());
+        let exchange = self.exchanges.insert(exchange);
         task.exchange = Some(exchange);
         match transport {
             Transport::Udp => self.counters.sends_udp += 1,
             Transport::Tcp => self.counters.sends_tcp += 1,
         }
-        self.servers.on_send(server);
         effects.push(Effect::Send {
             exchange,
             server,
@@ -94,11 +95,15 @@ impl Resolver {
         Ok(())
     }
 
-    /// Waits with others for the answer to an equal query, if one is under way.
+    /// Waits with others for the answer to an equal query, if one is under way; unless to a server
+    /// that gave this task bogus data.
     fn share(&mut self, task: &mut Task, view: &View) -> bool {
         let Some((id, exchange)) = self.exchanges.find(view) else {
             return false;
         };
+        if task.avoided.contains(&exchange.server) {
+            return false;
+        }
         exchange.tasks.push(task.id);
         task.exchange = Some(id);
         true
@@ -179,7 +184,7 @@ impl Resolver {
             Mismatch::Address => self.counters.mismatches_address += 1,
             Mismatch::NotAReply => self.counters.malformed += 1,
             Mismatch::Id => self.counters.mismatches_id += 1,
-            Mismatch::Question | Mismatch::QuestionMissing => {
+            Mismatch::Question | Mismatch::QuestionMissing | Mismatch::QueryUnread => {
                 self.counters.mismatches_question += 1;
             }
             Mismatch::Case => self.counters.mismatches_case += 1,
@@ -192,17 +197,20 @@ impl Resolver {
         let suspicious = exchange.mismatches >= self.config.limits.mismatches_max
             || matches!(
                 mismatch,
-                Mismatch::Case | Mismatch::QuestionMissing | Mismatch::CookieMissing
+                Mismatch::Case
+                    | Mismatch::QuestionMissing
+                    | Mismatch::QueryUnread
+                    | Mismatch::CookieMissing
             );
         if exchange.transport == Transport::Tcp || !suspicious {
             return;
         }
         let server = exchange.server;
         self.servers.on_abandoned(server);
-        let again = if mismatch == Mismatch::Case {
-            Again::OtherCase
-        } else {
-            Again::Suspicion
+        let again = match mismatch {
+            Mismatch::Case => Again::OtherCase,
+            Mismatch::QueryUnread => Again::Unread,
+            _ => Again::Suspicion,
         };
         self.ask_again(now_ms, id, again, effects);
     }
@@ -256,7 +264,7 @@ impl Resolver {
             self.counters.round_trips.count(rtt_ms);
         }
         self.servers
-            .on_reply(exchange.server, udp.then_some(rtt_ms));
+            .on_reply(exchange.asked(), udp.then_some(rtt_ms));
         if echo == Echo::OtherCase {
             self.servers.note_folds_case(now_ms, exchange.server);
         }
@@ -374,7 +382,8 @@ impl Resolver {
         if reason == TransportError::Resources {
             self.servers.on_abandoned(server); // Our own lack of sockets says nothing of it.
         } else {
-            self.servers.on_failure(now_ms, server, exchange.transport);
+            self.servers
+                .on_failure(now_ms, exchange.asked(), exchange.transport);
         }
         let attempts_max = self.config.limits.attempts_max;
         let events_max = self.config.limits.trace_events_max;
@@ -408,7 +417,7 @@ impl Resolver {
 }
 
 /// Codes with which servers from before RFC 6891 answer an OPT record (and BADVERS).
-fn chokes_on_edns(rcode: ResponseCode) -> bool {
+pub(super) fn chokes_on_edns(rcode: ResponseCode) -> bool {
     matches!(u16::from(rcode), 1 | 4 | 16)
 }
 

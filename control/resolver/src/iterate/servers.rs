@@ -1,14 +1,21 @@
 //! What is known of each server: round-trip time, faults, and what it cannot do.
+//!
+//! Silence is held against a server only for the zone and the kind of type that it was asked for:
+//! whoever can make a server ignore a query (by a delegation of a foreign zone to it, by a type that
+//! its firewall drops) must not take its own zones away with that.
 
 use std::net::SocketAddr;
+
+use hickory_proto::rr::RecordType;
 
 use super::bounded::{BoundedMap, HashKeys};
 use super::cookie::{ClientCookie, ServerCookie};
 use super::message::Transport;
 use super::name::WireName;
 
-/// Wait for a server that was never measured, in milliseconds.
-const TIMEOUT_UNKNOWN_MS: u32 = 400;
+/// Wait for a server that was never measured, in milliseconds; and the shortest for a forwarder, whose
+/// round-trip time says nothing of names that it does not know yet.
+pub(super) const TIMEOUT_UNKNOWN_MS: u32 = 400;
 /// Shortest wait, in milliseconds: servers and kernels hiccup.
 const TIMEOUT_MS_MIN: u32 = 100;
 /// Longest wait, in milliseconds.
@@ -21,8 +28,11 @@ const TIMEOUT_TCP_MS_MAX: u32 = 3_000;
 const COST_UNKNOWN_MS: u32 = 120;
 /// Added to the rank of a server that answered badly for a zone.
 const COST_LAME_MS: u32 = 20_000;
-/// Failures in a row after which a server counts as down.
+/// Failures in a row after which a server counts as down for what it was asked.
 const DOWN_FAILURES: u8 = 4;
+/// What one more counts if it was as silent whatever it was asked: many zones of one dead server do
+/// not each cost as many messages as the first.
+const FAILURE_OF_SILENT: u8 = 2;
 /// First and longest pause of a server that is down, in milliseconds.
 const PAUSE_MS_MIN: u64 = 1_000;
 const PAUSE_MS_MAX: u64 = 30_000;
@@ -33,6 +43,34 @@ const COOKIE_MS: u64 = 3_600_000;
 /// How long a server counts as lame for a zone.
 const LAME_MS: u64 = 300_000;
 
+/// A question to a server, as far as silence may be about that alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) address: SocketAddr,
+    /// The zone that it was asked for.
+    pub(super) zone: &'a WireName,
+    pub(super) rtype: RecordType,
+}
+
+/// Kinds of types that fail apart: there are servers that drop queries for types they do not know.
+/// What resolution itself needs is not among those that a client can name at will.
+const KINDS: usize = 4;
+
+impl Asked<'_> {
+    fn kind(&self) -> usize {
+        match self.rtype {
+            RecordType::A => 0,
+            RecordType::AAAA => 1,
+            RecordType::NS | RecordType::SOA | RecordType::DS | RecordType::DNSKEY => 2,
+            _ => 3,
+        }
+    }
+
+    fn key(&self) -> (SocketAddr, WireName) {
+        (self.address, self.zone.clone())
+    }
+}
+
 /// How to treat a server now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -42,6 +80,8 @@ pub(super) struct Standing {
     pub(super) timeout_ms: u32,
     /// False while it is down and not due for a probe.
     pub(super) usable: bool,
+    /// Whether it is due for a probe at least if no other server is left.
+    pub(super) usable_at_last: bool,
     /// False while so many messages to it are in flight that no more may be.
     pub(super) has_room: bool,
     /// Whether it has answered since it last failed.
@@ -70,10 +110,10 @@ struct Server {
     rtt_eighths: u32,
     deviation_quarters: u32,
     measured: bool,
-    /// Failures since the last reply.
+    /// Failures since the last reply, whatever it was asked.
     failures: u8,
-    /// No use before this, except for the probe that is due then.
-    paused_until_ms: u64,
+    /// Whether it is down for what failed last.
+    down: bool,
     in_flight: u16,
     /// It has answered since it last failed.
     proven: bool,
@@ -83,6 +123,34 @@ struct Server {
     /// Its cookie for a client cookie of ours, and until when it is expected to give one.
     cookie: Option<(ClientCookie, ServerCookie)>,
     cookie_until_ms: u64,
+}
+
+/// What is known of a server as one of a zone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Service {
+    /// It does not serve the zone although that names it: until when that is believed.
+    lame_until_ms: u64,
+    silences: [Silence; KINDS],
+}
+
+/// Failures for one kind of type since the last reply to such.
+#[derive(Clone, Copy, Debug, Default)]
+struct Silence {
+    failures: u8,
+    /// No use before this, except for the probe that is due then.
+    paused_until_ms: u64,
+    /// The same if no other server is left.
+    paused_at_last_until_ms: u64,
+}
+
+impl Silence {
+    fn is_down(&self) -> bool {
+        self.failures >= DOWN_FAILURES
+    }
+
+    fn pause(&mut self, until_ms: u64, at_last_until_ms: u64) {
+        (self.paused_until_ms, self.paused_at_last_until_ms) = (until_ms, at_last_until_ms);
+    }
 }
 
 impl Server {
@@ -114,31 +182,27 @@ pub(super) fn tcp_timeout_ms(timeout_ms: u32) -> u32 {
 /// All servers met lately.
 pub(super) struct Servers {
     known: BoundedMap<SocketAddr, Server>,
-    /// Servers that do not serve a zone although it names them, and until when that is believed.
-    lame: BoundedMap<(SocketAddr, WireName), u64>,
+    /// Those that were lame or silent for a zone.
+    services: BoundedMap<(SocketAddr, WireName), Service>,
 }
 
 impl Servers {
     pub(super) fn new(servers_max: usize, keys: HashKeys) -> Self {
-        let (known, lame) = (
+        let (known, services) = (
             BoundedMap::new(servers_max, keys),
             BoundedMap::new(servers_max, keys),
         );
-        Self { known, lame }
+        Self { known, services }
     }
 
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
 
-    pub(super) fn standing(
-        &mut self,
-        now_ms: u64,
-        address: SocketAddr,
-        zone: &WireName,
-        room: Room,
-    ) -> Standing {
-        let server = self.known.get(&address).copied().unwrap_or_default();
+    pub(super) fn standing(&mut self, now_ms: u64, asked: Asked<'_>, room: Room) -> Standing {
+        let server = self.known.get(&asked.address).copied().unwrap_or_default();
+        let service = self.services.get(&asked.key()).copied().unwrap_or_default();
+        let silence = service.silences[asked.kind()];
         let (mut cost_ms, base_ms) = if server.measured {
             (
                 server.estimate_ms(),
@@ -147,18 +211,13 @@ impl Servers {
         } else {
             (COST_UNKNOWN_MS, TIMEOUT_UNKNOWN_MS)
         };
-        let shift = u32::from(server.failures.min(4));
-        if server.failures > 0 {
-            cost_ms = cost_ms.max(COST_UNKNOWN_MS) << shift;
+        let failures = server.failures.max(silence.failures).min(4);
+        if failures > 0 {
+            cost_ms = cost_ms.max(COST_UNKNOWN_MS) << failures;
         }
-        if self
-            .lame
-            .get(&(address, zone.clone()))
-            .is_some_and(|until_ms| now_ms < *until_ms)
-        {
+        if now_ms < service.lame_until_ms {
             cost_ms += COST_LAME_MS;
         }
-        let down = server.failures >= DOWN_FAILURES;
         let in_flight_max = if server.proven {
             room.proven
         } else {
@@ -166,8 +225,9 @@ impl Servers {
         };
         Standing {
             cost_ms,
-            timeout_ms: (base_ms << shift).min(TIMEOUT_MS_MAX),
-            usable: !down || (server.in_flight == 0 && now_ms >= server.paused_until_ms),
+            timeout_ms: (base_ms << silence.failures.min(4)).min(TIMEOUT_MS_MAX),
+            usable: !silence.is_down() || now_ms >= silence.paused_until_ms,
+            usable_at_last: !silence.is_down() || now_ms >= silence.paused_at_last_until_ms,
             has_room: usize::from(server.in_flight) < in_flight_max,
             is_proven: server.proven,
             without_edns: now_ms < server.without_edns_until_ms,
@@ -176,7 +236,7 @@ impl Servers {
         }
     }
 
-    /// Whether a server counts as up, and its smoothed round-trip time in microseconds, if measured.
+    /// Whether a server seems to be up, and its smoothed round-trip time in microseconds, if measured.
     pub(super) fn health(&self, address: SocketAddr) -> (bool, Option<u64>) {
         let server = self.known.peek(&address).copied().unwrap_or_default();
         let rtt_us = u64::from(server.rtt_eighths) * 1_000 / 8;
@@ -198,44 +258,61 @@ impl Servers {
             .is_some_and(|server| server.proven)
     }
 
-    /// Whether it failed so often that only probes are sent.
+    /// Whether what it failed to answer last failed so often that only probes are sent for it.
     pub(super) fn is_down(&self, address: SocketAddr) -> bool {
-        let server = self.known.peek(&address);
-        server.is_some_and(|server| server.failures >= DOWN_FAILURES)
+        self.known.peek(&address).is_some_and(|server| server.down)
     }
 
-    pub(super) fn on_send(&mut self, address: SocketAddr) {
-        let server = self.entry(address);
+    pub(super) fn on_send(&mut self, now_ms: u64, asked: Asked<'_>) {
+        let server = self.entry(asked.address);
         server.in_flight = server.in_flight.saturating_add(1);
+        // One probe at a time.
+        if let Some(silence) = self.silence(asked).filter(|silence| silence.is_down()) {
+            let until_ms = now_ms + u64::from(TIMEOUT_TCP_MS_MAX);
+            silence.pause(until_ms, until_ms);
+        }
     }
 
     /// A reply came, good or bad: the server lives. `rtt_ms` is `None` if it says nothing of the
     /// path (TCP).
-    pub(super) fn on_reply(&mut self, address: SocketAddr, rtt_ms: Option<u32>) {
-        let server = self.entry(address);
+    pub(super) fn on_reply(&mut self, asked: Asked<'_>, rtt_ms: Option<u32>) {
+        let server = self.entry(asked.address);
         server.in_flight = server.in_flight.saturating_sub(1);
-        server.failures = 0;
-        server.proven = true;
-        server.paused_until_ms = 0;
+        (server.failures, server.down, server.proven) = (0, false, true);
         if let Some(rtt_ms) = rtt_ms {
             server.measure(rtt_ms);
+        }
+        if let Some(silence) = self.silence(asked) {
+            *silence = Silence::default();
         }
     }
 
     /// Nothing came, or the network refused. Over TCP that counts only against a server that is
     /// silent over UDP too: many have no TCP.
-    pub(super) fn on_failure(&mut self, now_ms: u64, address: SocketAddr, transport: Transport) {
-        let server = self.entry(address);
+    pub(super) fn on_failure(&mut self, now_ms: u64, asked: Asked<'_>, transport: Transport) {
+        let server = self.entry(asked.address);
         server.in_flight = server.in_flight.saturating_sub(1);
-        if transport == Transport::Tcp && server.failures == 0 {
+        let is_silent = server.failures >= DOWN_FAILURES;
+        let mut service = self.service(asked);
+        let silence = &mut service.silences[asked.kind()];
+        if transport == Transport::Tcp && silence.failures == 0 {
             return;
         }
-        server.failures = server.failures.saturating_add(1);
-        server.proven = false;
-        if let Some(beyond) = server.failures.checked_sub(DOWN_FAILURES) {
+        let weight = if is_silent && !silence.is_down() {
+            FAILURE_OF_SILENT
+        } else {
+            1
+        };
+        silence.failures = silence.failures.saturating_add(weight);
+        if let Some(beyond) = silence.failures.checked_sub(DOWN_FAILURES) {
             let pause_ms = (PAUSE_MS_MIN << beyond.min(8)).min(PAUSE_MS_MAX);
-            server.paused_until_ms = now_ms + pause_ms;
+            silence.pause(now_ms + pause_ms, now_ms + PAUSE_MS_MIN);
         }
+        let down = silence.is_down();
+        self.services.insert(asked.key(), service, 1);
+        let server = self.entry(asked.address);
+        server.failures = server.failures.saturating_add(1);
+        (server.down, server.proven) = (down, false);
     }
 
     /// The exchange ended for reasons that say nothing of the server.
@@ -292,14 +369,27 @@ impl Servers {
         }
     }
 
-    pub(super) fn note_lame(&mut self, now_ms: u64, address: SocketAddr, zone: &WireName) {
-        self.lame
-            .insert((address, zone.clone()), now_ms + LAME_MS, 1);
+    /// The server does not serve this zone.
+    pub(super) fn note_lame(&mut self, now_ms: u64, asked: Asked<'_>) {
+        let mut service = self.service(asked);
+        service.lame_until_ms = now_ms + LAME_MS;
+        self.services.insert(asked.key(), service, 1);
     }
 
     /// The server answers for this zone after all.
-    pub(super) fn note_sound(&mut self, address: SocketAddr, zone: &WireName) {
-        self.lame.remove(&(address, zone.clone()));
+    pub(super) fn note_sound(&mut self, asked: Asked<'_>) {
+        if let Some(service) = self.services.get(&asked.key()) {
+            service.lame_until_ms = 0;
+        }
+    }
+
+    fn service(&mut self, asked: Asked<'_>) -> Service {
+        self.services.get(&asked.key()).copied().unwrap_or_default()
+    }
+
+    fn silence(&mut self, asked: Asked<'_>) -> Option<&mut Silence> {
+        let service = self.services.get(&asked.key())?;
+        service.silences.get_mut(asked.kind())
     }
 
     fn entry(&mut self, address: SocketAddr) -> &mut Server {
@@ -328,8 +418,33 @@ mod tests {
         Servers::new(8, HashKeys(1, 2))
     }
 
+    fn asked(zone: &WireName, rtype: RecordType) -> Asked<'_> {
+        Asked {
+            address: ADDRESS,
+            zone,
+            rtype,
+        }
+    }
+
+    /// What the tests ask unless it matters.
+    fn root(zone: &WireName) -> Asked<'_> {
+        asked(zone, RecordType::A)
+    }
+
     fn standing(servers: &mut Servers, now_ms: u64) -> Standing {
-        servers.standing(now_ms, ADDRESS, &WireName::root(), ROOM)
+        servers.standing(now_ms, root(&WireName::root()), ROOM)
+    }
+
+    fn send(servers: &mut Servers, now_ms: u64) {
+        servers.on_send(now_ms, root(&WireName::root()));
+    }
+
+    fn reply(servers: &mut Servers, rtt_ms: u32) {
+        servers.on_reply(root(&WireName::root()), Some(rtt_ms));
+    }
+
+    fn fail(servers: &mut Servers, now_ms: u64, transport: Transport) {
+        servers.on_failure(now_ms, root(&WireName::root()), transport);
     }
 
     #[test]
@@ -337,8 +452,8 @@ mod tests {
         let mut servers = servers();
         assert_eq!(standing(&mut servers, 0).timeout_ms, TIMEOUT_UNKNOWN_MS);
         for _ in 0..40 {
-            servers.on_send(ADDRESS);
-            servers.on_reply(ADDRESS, Some(200));
+            send(&mut servers, 0);
+            reply(&mut servers, 200);
         }
         let standing = standing(&mut servers, 0);
         assert!((200..300).contains(&standing.timeout_ms), "{standing:?}");
@@ -349,28 +464,78 @@ mod tests {
     fn server_that_fails_four_times_is_paused_then_probed_once_at_a_time() {
         let mut servers = servers();
         for _ in 0..4 {
-            servers.on_send(ADDRESS);
-            servers.on_failure(1_000, ADDRESS, Transport::Udp);
+            send(&mut servers, 0);
+            fail(&mut servers, 1_000, Transport::Udp);
         }
         assert!(!standing(&mut servers, 1_999).usable);
         assert!(standing(&mut servers, 2_000).usable, "a probe is due");
-        servers.on_send(ADDRESS);
+        send(&mut servers, 2_000);
         assert!(!standing(&mut servers, 2_000).usable, "one probe at a time");
-        servers.on_failure(2_400, ADDRESS, Transport::Udp);
+        fail(&mut servers, 2_400, Transport::Udp);
         assert!(!standing(&mut servers, 4_399).usable, "the pause doubled");
         assert!(standing(&mut servers, 4_400).usable);
-        servers.on_send(ADDRESS);
-        servers.on_reply(ADDRESS, Some(5));
-        servers.on_send(ADDRESS);
+        send(&mut servers, 4_400);
+        reply(&mut servers, 5);
+        send(&mut servers, 0);
         assert!(standing(&mut servers, 4_500).usable, "it lives");
+    }
+
+    #[test]
+    fn server_that_is_down_is_probed_each_second_if_there_is_no_other() {
+        let mut servers = servers();
+        for _ in 0..9 {
+            fail(&mut servers, 1_000, Transport::Udp);
+        }
+        assert!(!standing(&mut servers, 1_999).usable_at_last);
+        let standing_then = standing(&mut servers, 2_000);
+        assert!(!standing_then.usable && standing_then.usable_at_last);
+        send(&mut servers, 2_000);
+        let standing_then = standing(&mut servers, 2_100);
+        assert!(!standing_then.usable_at_last, "one probe at a time");
+    }
+
+    #[test]
+    fn silence_counts_for_its_zone_and_kind_of_type_alone() {
+        let (mut servers, root) = (servers(), WireName::root());
+        let com = WireName::parse(b"\x03com\x00").unwrap();
+        for _ in 0..4 {
+            servers.on_failure(0, asked(&com, RecordType::HTTPS), Transport::Udp);
+        }
+        let mut usable = |zone, rtype| servers.standing(0, asked(zone, rtype), ROOM).usable;
+        assert!(!usable(&com, RecordType::HTTPS));
+        assert!(!usable(&com, RecordType::SVCB));
+        assert!(usable(&root, RecordType::HTTPS));
+        for rtype in [RecordType::A, RecordType::AAAA, RecordType::DNSKEY] {
+            assert!(usable(&com, rtype), "{rtype}");
+        }
+        servers.on_reply(asked(&com, RecordType::A), Some(9));
+        let standing = servers.standing(0, asked(&com, RecordType::HTTPS), ROOM);
+        assert!(!standing.usable, "it lives, and drops HTTPS all the same");
+    }
+
+    #[test]
+    fn every_further_zone_of_a_silent_server_costs_less_than_the_first() {
+        let (mut servers, root) = (servers(), WireName::root());
+        let com = WireName::parse(b"\x03com\x00").unwrap();
+        let until_down = |servers: &mut Servers, zone| {
+            let asked = asked(zone, RecordType::A);
+            let mut failures = 0;
+            while servers.standing(0, asked, ROOM).usable {
+                servers.on_failure(0, asked, Transport::Udp);
+                failures += 1;
+            }
+            failures
+        };
+        assert_eq!(until_down(&mut servers, &root), 4);
+        assert_eq!(until_down(&mut servers, &com), 2);
     }
 
     #[test]
     fn failure_over_tcp_counts_only_against_a_server_that_is_silent_anyway() {
         let mut servers = servers();
         for _ in 0..9 {
-            servers.on_send(ADDRESS);
-            servers.on_failure(0, ADDRESS, Transport::Tcp);
+            send(&mut servers, 0);
+            fail(&mut servers, 0, Transport::Tcp);
         }
         assert!(standing(&mut servers, 0).usable);
         for transport in [
@@ -379,8 +544,8 @@ mod tests {
             Transport::Tcp,
             Transport::Tcp,
         ] {
-            servers.on_send(ADDRESS);
-            servers.on_failure(0, ADDRESS, transport);
+            send(&mut servers, 0);
+            fail(&mut servers, 0, transport);
         }
         assert!(!standing(&mut servers, 0).usable);
     }
@@ -389,16 +554,16 @@ mod tests {
     fn health_follows_replies_and_failures() {
         let mut servers = servers();
         assert_eq!(servers.health(ADDRESS), (true, None));
-        servers.on_send(ADDRESS);
-        servers.on_reply(ADDRESS, Some(20));
+        send(&mut servers, 0);
+        reply(&mut servers, 20);
         assert_eq!(servers.health(ADDRESS), (true, Some(20_000)));
         for _ in 0..4 {
-            servers.on_send(ADDRESS);
-            servers.on_failure(0, ADDRESS, Transport::Udp);
+            send(&mut servers, 0);
+            fail(&mut servers, 0, Transport::Udp);
         }
         assert_eq!(servers.health(ADDRESS), (false, Some(20_000)));
-        servers.on_send(ADDRESS);
-        servers.on_reply(ADDRESS, Some(20));
+        send(&mut servers, 0);
+        reply(&mut servers, 20);
         assert_eq!(servers.health(ADDRESS), (true, Some(20_000)));
     }
 
@@ -406,8 +571,8 @@ mod tests {
     fn pause_never_exceeds_its_bound() {
         let mut servers = servers();
         for _ in 0..300 {
-            servers.on_send(ADDRESS);
-            servers.on_failure(0, ADDRESS, Transport::Udp);
+            send(&mut servers, 0);
+            fail(&mut servers, 0, Transport::Udp);
         }
         assert!(standing(&mut servers, PAUSE_MS_MAX).usable);
     }
@@ -416,11 +581,11 @@ mod tests {
     fn lame_server_ranks_last_for_that_zone_alone_until_it_expires() {
         let mut servers = servers();
         let com = WireName::parse(b"\x03com\x00").unwrap();
-        servers.note_lame(0, ADDRESS, &com);
-        assert!(servers.standing(0, ADDRESS, &com, ROOM).cost_ms > COST_LAME_MS);
+        servers.note_lame(0, root(&com));
+        assert!(servers.standing(0, root(&com), ROOM).cost_ms > COST_LAME_MS);
         assert_eq!(standing(&mut servers, 0).cost_ms, COST_UNKNOWN_MS);
         assert_eq!(
-            servers.standing(LAME_MS, ADDRESS, &com, ROOM).cost_ms,
+            servers.standing(LAME_MS, root(&com), ROOM).cost_ms,
             COST_UNKNOWN_MS
         );
     }
@@ -430,14 +595,14 @@ mod tests {
         let mut servers = servers();
         let has_room = |servers: &mut Servers| standing(servers, 0).has_room;
         assert!(has_room(&mut servers));
-        servers.on_send(ADDRESS);
+        send(&mut servers, 0);
         assert!(!has_room(&mut servers));
-        servers.on_reply(ADDRESS, Some(1));
-        servers.on_send(ADDRESS);
+        reply(&mut servers, 1);
+        send(&mut servers, 0);
         assert!(has_room(&mut servers), "it lives");
-        servers.on_send(ADDRESS);
+        send(&mut servers, 0);
         assert!(!has_room(&mut servers));
-        servers.on_failure(0, ADDRESS, Transport::Udp);
+        fail(&mut servers, 0, Transport::Udp);
         assert!(!has_room(&mut servers), "it may not live");
     }
 
@@ -445,8 +610,15 @@ mod tests {
     fn memory_of_servers_is_bounded() {
         let mut servers = servers();
         for port in 0..1_000 {
-            servers.on_send(SocketAddr::new(ADDRESS.ip(), port));
+            let zone = WireName::root();
+            let address = SocketAddr::new(ADDRESS.ip(), port);
+            let asked = Asked {
+                address,
+                ..root(&zone)
+            };
+            servers.on_send(0, asked);
+            servers.on_failure(0, asked, Transport::Udp);
         }
-        assert_eq!(servers.len(), 8);
+        assert_eq!((servers.len(), servers.services.len()), (8, 8));
     }
 }

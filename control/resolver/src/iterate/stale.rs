@@ -5,6 +5,7 @@
 
 use hickory_proto::op::ResponseCode;
 
+use super::dnssec::is_in_time;
 use super::lookup::{Look, Resolution};
 use super::message::{Effect, Outcome, extended_error};
 use super::resolver::Resolver;
@@ -38,6 +39,11 @@ impl Resolver {
         let resolution = self.stale(now_ms, key)?;
         self.counters.stale_answers += 1;
         let mut outcome = Outcome::of(&resolution, key.rtype, dnssec_ok);
+        // RFC 4035 §5.3.1: no signature vouches for anything outside its period, which may end before
+        // the answer is given up.
+        let now = self.unix_secs(now_ms);
+        let mut sets = resolution.answers.iter().chain(&resolution.authority);
+        outcome.authentic &= sets.all(|set| is_in_time(set, now));
         let code = match resolution.rcode {
             ResponseCode::NXDomain => extended_error::STALE_NXDOMAIN,
             _ => extended_error::STALE_ANSWER,

@@ -21,8 +21,10 @@ use super::task::{Task, TaskKey};
 const OPTION_CLIENT_SUBNET: u16 = 8;
 const FAMILY_IPV4: u16 = 1;
 const FAMILY_IPV6: u16 = 2;
-/// Answers for networks that are kept: of all of them together.
+/// Answers for networks that are kept: of all of them together. Those that are longer than a place
+/// take several.
 const ANSWERS_MAX: usize = 16_384;
+const PLACE_BYTES: usize = 1_024;
 
 /// A network of clients: an address whose bits behind the prefix are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +179,11 @@ impl Subnets {
         Some(Subnet::cut_to(client.address, client.bits.min(bits_max)))
     }
 
+    fn keep(&mut self, key: TaskKey, kept: Kept) {
+        let bytes = size_of::<Kept>() + kept.resolution.bytes();
+        self.kept.insert(key, kept, bytes.div_ceil(PLACE_BYTES));
+    }
+
     /// The scope of what is kept under this key.
     pub(super) fn scope_bits(&self, key: &TaskKey) -> u8 {
         self.kept.peek(key).map_or(0, |kept| kept.scope_bits)
@@ -228,7 +235,7 @@ impl Resolver {
                 scope_bits: task.subnet_scope,
                 since_ms: now_ms,
             };
-            self.subnets.kept.insert(task.key.clone(), kept, 1);
+            self.subnets.keep(task.key.clone(), kept);
         }
     }
 
@@ -263,6 +270,41 @@ mod tests {
 
     fn subnet(text: &str, bits: u8) -> Subnet {
         Subnet::new(text.parse().unwrap(), bits)
+    }
+
+    #[test]
+    fn long_answers_take_the_places_of_several() {
+        use crate::iterate::lookup::Chain;
+        use crate::iterate::rrset::{Content, Rdatas, Security};
+        let mut subnets = Subnets::new(&Config::default(), HashKeys(1, 2));
+        let text = vec![1; 60_000];
+        let set = RrSet {
+            owner: WireName::root(),
+            rtype: RecordType::TXT,
+            ttl_secs: 60,
+            security: Security::Insecure,
+            content: std::sync::Arc::new(Content {
+                data: Rdatas::new([text.as_slice()]),
+                signatures: Rdatas::default(),
+            }),
+        };
+        for number in 0..1_000_u32 {
+            let key = TaskKey {
+                name: WireName::root(),
+                rtype: RecordType::TXT,
+                checking_disabled: false,
+                subnet: Some(Subnet::new(Ipv4Addr::from(number).into(), 32)),
+            };
+            let kept = Kept {
+                resolution: Resolution::data(Chain::default(), vec![set.clone()], vec![], false),
+                scope_bits: 32,
+                since_ms: 0,
+            };
+            subnets.keep(key, kept);
+        }
+        let bytes_max = ANSWERS_MAX * PLACE_BYTES;
+        let kept = subnets.kept.len();
+        assert!((200..=bytes_max / 60_000).contains(&kept), "{kept}");
     }
 
     #[test]

@@ -154,9 +154,7 @@ impl Task {
 
     /// Goes on with the servers of another zone, without those that gave bogus data.
     pub(super) fn go_to(&mut self, mut place: Place) {
-        for candidate in &mut place.candidates {
-            candidate.dead |= self.avoided.contains(&candidate.address);
-        }
+        place.avoid(&self.avoided);
         self.place = Some(place);
     }
 
@@ -253,6 +251,8 @@ pub(super) struct Tasks {
     by_id: HashMap<u64, Box<Task>, HashKeys>,
     by_key: HashMap<TaskKey, u64, HashKeys>,
     work: HashMap<u64, Work, HashKeys>,
+    /// Those of depth 0.
+    questions: usize,
     next_id: u64,
 }
 
@@ -263,12 +263,18 @@ impl Tasks {
             by_id,
             by_key,
             work: HashMap::with_hasher(keys),
+            questions: 0,
             next_id: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// How many are no sub-resolutions.
+    pub(super) fn questions(&self) -> usize {
+        self.questions
     }
 
     pub(super) fn find(&self, key: &TaskKey) -> Option<u64> {
@@ -302,6 +308,7 @@ impl Tasks {
         self.work(work).tasks += 1;
         let before = self.by_key.insert(key.clone(), id);
         assert!(before.is_none(), "one task a key");
+        self.questions += usize::from(depth == 0);
         let task = Box::new(Task::new(id, key, work, depth));
         self.by_id.entry(id).insert_entry(task).into_mut()
     }
@@ -323,6 +330,7 @@ impl Tasks {
             .get_mut(&id)
             .expect("between steps every task is in its table");
         let before = std::mem::replace(&mut task.work, work);
+        self.questions += usize::from(task.depth > 0);
         task.depth = 0;
         self.work(work).tasks += 1;
         let deadline_ms = self.work(before).deadline_ms;
@@ -333,6 +341,7 @@ impl Tasks {
     /// Forgets a task that was taken out, and its ledger if it was the last.
     pub(super) fn retire(&mut self, task: &Task) {
         self.by_key.remove(&task.key);
+        self.questions -= usize::from(task.depth == 0);
         self.release(task.work);
     }
 

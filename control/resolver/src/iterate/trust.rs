@@ -17,6 +17,9 @@ const KEEP_SECS_MAX: u32 = 3_600;
 /// For how long a zone counts as bogus before its keys are fetched again, in seconds.
 pub(super) const BOGUS_SECS: u32 = 10;
 
+/// Bytes of keys that a zone has in its place; with more it takes several.
+const PLACE_BYTES: usize = 1_024;
+
 /// Negative anchors beside those of the configuration: each is some person's decision.
 const NEGATIVE_MAX: usize = 1_024;
 
@@ -72,6 +75,18 @@ struct Negative {
 struct Known {
     trust: Trust,
     until_ms: u64,
+}
+
+impl Known {
+    /// How many of the places for zones it takes: a zone may publish as many keys as fit a message.
+    fn places(&self) -> usize {
+        let Trust::Secure(keys) = &self.trust else {
+            return 1;
+        };
+        let bytes = |key: &Key| size_of::<Key>() + key.rdata().len();
+        let bytes: usize = keys.iter().map(bytes).sum();
+        bytes.div_ceil(PLACE_BYTES).max(1)
+    }
 }
 
 /// Trust anchors, their exceptions, and what has been found below them.
@@ -176,7 +191,9 @@ impl TrustTree {
     pub(super) fn insert(&mut self, now_ms: u64, zone: WireName, trust: Trust, secs: u32) {
         let until_ms = now_ms + u64::from(secs.min(KEEP_SECS_MAX)) * 1000;
         self.has_reasons |= matches!(trust, Trust::Insecure(Some(_)));
-        self.zones.insert(zone, Known { trust, until_ms }, 1);
+        let known = Known { trust, until_ms };
+        let places = known.places();
+        self.zones.insert(zone, known, places);
     }
 
     /// Every zone with its keys.
@@ -253,7 +270,8 @@ impl TrustTree {
 
     /// Forgets what `matches`.
     pub(super) fn flush(&mut self, matches: impl Fn(&WireName) -> bool) {
-        self.zones.retain(|zone, _| (!matches(zone)).then_some(1));
+        self.zones
+            .retain(|zone, known| (!matches(zone)).then(|| known.places()));
     }
 }
 
@@ -341,6 +359,25 @@ mod tests {
         );
         let again = tree.add_negative(name("n0.example."), 2, String::new());
         assert_eq!(again, Ok(()), "another end for one that is there");
+    }
+
+    #[test]
+    fn zones_with_many_keys_take_the_places_of_several() {
+        let mut tree = tree();
+        let key = Key::parse(&[1; 1_100]).unwrap();
+        let zones: Vec<WireName> = (0..16).map(|n| name(&format!("z{n}."))).collect();
+        for zone in &zones {
+            tree.insert(
+                0,
+                zone.clone(),
+                Trust::Secure(vec![key.clone(); 3].into()),
+                60,
+            );
+        }
+        let mut known = |zone: &&WireName| tree.zones.peek(zone.as_bytes()).is_some();
+        assert_eq!(zones.iter().filter(&mut known).count(), 16 / 4);
+        tree.flush(|_| false);
+        assert_eq!(tree.zones.weight(), 16);
     }
 
     #[test]

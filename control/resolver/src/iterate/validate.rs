@@ -6,12 +6,13 @@
 //! sub-resolutions; the task waits and is judged anew.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
-use super::cache::{Kind, Want};
+use super::cache::{Grade, Kind, Want};
 use super::dnssec::{
     Cut, Denial, Ds, Effort, Fault, Key, Proof, SignedDenials, asks_too_many_iterations, parse_all,
     signers, verify,
@@ -52,9 +53,6 @@ enum Stop {
     /// The chain of trust is broken, or cannot be followed.
     Chain(Failure),
 }
-
-/// What a set or a denial turned out to be, and for how many seconds.
-type Grade = (Security, u32);
 
 /// A zone and the keys that sign it.
 type Signers = (WireName, Arc<[Key]>);
@@ -109,7 +107,7 @@ impl Resolver {
             }
             Err(Stop::Bogus(failure)) => self.on_bogus(now_ms, task, &found, failure),
             Err(Stop::Chain(failure)) => {
-                self.counters.bogus += 1;
+                self.counters.bogus += u64::from(failure.lasting);
                 Some(Err(failure))
             }
         }
@@ -128,25 +126,27 @@ impl Resolver {
             if set.security != Security::Unchecked {
                 continue;
             }
-            let (security, ttl_max_secs) = self.judge_set(now_ms, task, &set, &found.authority)?;
-            self.cache.grade(now_ms, &set, security, ttl_max_secs);
+            let grade = self.judge_set(now_ms, task, &set, &found.authority)?;
+            self.cache.grade(now_ms, &set, &grade);
             if let Some(set) = found.answers.get_mut(index) {
-                set.security = security;
-                set.ttl_secs = set.ttl_secs.min(ttl_max_secs);
+                set.security = grade.security;
+                set.ttl_secs = set.ttl_secs.min(grade.secs_max);
                 found.ttl_secs = found.ttl_secs.min(set.ttl_secs);
             }
+            found.note_proven(grade.proof.as_deref().unwrap_or(&[]));
         }
         let unchecked = |denied: &Denied| denied.security == Security::Unchecked;
         if let Some(mut denied) = found.denied.clone().filter(unchecked) {
-            let (security, ttl_max_secs) = self.judge_denial(now_ms, task, &denied.name, found)?;
-            denied.security = security;
-            found.ttl_secs = found.ttl_secs.min(ttl_max_secs);
+            let grade = self.judge_denial(now_ms, task, &denied.name, found)?;
+            denied.security = grade.security;
+            found.ttl_secs = found.ttl_secs.min(grade.secs_max);
             let rtype = (found.rcode != ResponseCode::NXDomain).then_some(task.key.rtype);
-            let grade = (security, ttl_max_secs);
             self.cache
-                .grade_denial(now_ms, &denied.name, rtype, &found.authority, grade);
+                .grade_denial(now_ms, &denied.name, rtype, &found.authority, &grade);
+            found.note_proven(grade.proof.as_deref().unwrap_or(&[]));
             found.denied = Some(denied);
         }
+        found.drop_unproven();
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Resolver {
         proofs: &[RrSet],
     ) -> Result<Grade, Stop> {
         if set.rtype == RecordType::RRSIG {
-            return Ok((Security::Insecure, u32::MAX)); // Nothing signs signatures (RFC 4035 §2.2).
+            return Ok(Grade::insecure()); // Nothing signs signatures (RFC 4035 §2.2).
         }
         // An alias that stands in the place of DS is the parent's word, as DS would be.
         let is_above = task.key.rtype == RecordType::DS && task.key.name == set.owner;
@@ -167,7 +167,7 @@ impl Resolver {
         let lowest = side(&set.owner, side_of);
         let target = self.target(&lowest, signer(set));
         let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
-            return Ok((Security::Insecure, u32::MAX));
+            return Ok(Grade::insecure());
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
@@ -175,19 +175,28 @@ impl Resolver {
         let verified = verify(set, &zone, &keys, now, effort).map_err(about)?;
         let Some(labels) = verified.wildcard else {
             self.aggressive.note_exists(&zone, &set.owner);
-            return Ok((Security::Secure, verified.ttl_max_secs));
+            return Ok(Grade {
+                security: Security::Secure,
+                secs_max: verified.ttl_max_secs,
+                proof: Some(Vec::new()),
+            });
         };
         let (signed, secs_max) =
             verified_denials(&zone, &keys, proofs, now, effort).map_err(about)?;
-        let denials = SignedDenials::new(&zone, &signed);
+        let records: Vec<&RrSet> = signed.iter().collect();
+        let denials = SignedDenials::new(&zone, &records);
         let proof = denials.prove(Denial::Closer(&set.owner, labels), effort);
         let proof = proof.map_err(about)?;
-        let ttl_max_secs = verified.ttl_max_secs.min(secs_max);
+        let secs_max = verified.ttl_max_secs.min(secs_max);
         if proof == Proof::Secure {
             let wildcard = Some((set, labels));
-            self.learn(now_ms, (&zone, ttl_max_secs), &signed, wildcard);
+            self.learn(now_ms, (&zone, secs_max), &records, wildcard);
         }
-        Ok((proof.into(), ttl_max_secs))
+        Ok(Grade {
+            security: proof.into(),
+            secs_max,
+            proof: Some(signed),
+        })
     }
 
     /// NXDOMAIN or NODATA for `name`.
@@ -207,40 +216,42 @@ impl Resolver {
             .find_map(|set| signer(set).filter(|signer| lowest.is_within(signer)));
         let target = self.target(&lowest, signer);
         let Some((zone, keys)) = self.keys_of(now_ms, task, &target)? else {
-            return Ok((Security::Insecure, u32::MAX));
+            return Ok(Grade::insecure());
         };
         let now = self.unix_secs(now_ms);
         let effort = &mut self.tasks.work(task.work).effort;
         let about = |fault: Fault| Stop::Bogus(bogus(name, rtype, fault));
-        let mut ttl_max_secs = u32::MAX;
-        for soa in found
-            .authority
-            .iter()
-            .filter(|set| set.rtype == RecordType::SOA)
-        {
+        let (mut soas, mut secs_max) = (Vec::new(), u32::MAX);
+        let is_soa = |set: &&RrSet| set.rtype == RecordType::SOA;
+        for soa in found.authority.iter().filter(is_soa) {
             let verified = verify(soa, &zone, &keys, now, effort).map_err(about)?;
-            ttl_max_secs = ttl_max_secs.min(verified.ttl_max_secs);
+            secs_max = secs_max.min(verified.ttl_max_secs);
+            soas.push(secure(soa));
         }
-        let (mut signed, secs_max) =
+        let (mut signed, denials_secs_max) =
             verified_denials(&zone, &keys, &found.authority, now, effort).map_err(about)?;
-        let ttl_max_secs = ttl_max_secs.min(secs_max);
-        let denials = SignedDenials::new(&zone, &signed);
+        let secs_max = secs_max.min(denials_secs_max);
+        let records: Vec<&RrSet> = signed.iter().collect();
+        let denials = SignedDenials::new(&zone, &records);
         let denial = if found.rcode == ResponseCode::NXDomain {
             Denial::Name(name)
         } else {
             Denial::Type(name, rtype)
         };
         let proof = denials.prove(denial, effort).map_err(about)?;
+        signed.extend(soas);
         if proof == Proof::Secure {
-            // Their signatures hold as well: others would have ended this above.
-            let soa = |set: &&RrSet| set.rtype == RecordType::SOA;
-            signed.extend(found.authority.iter().filter(soa));
-            self.learn(now_ms, (&zone, ttl_max_secs), &signed, None);
+            let records: Vec<&RrSet> = signed.iter().collect();
+            self.learn(now_ms, (&zone, secs_max), &records, None);
             if found.rcode == ResponseCode::NXDomain {
                 self.aggressive.forget_zone(name);
             }
         }
-        Ok((proof.into(), ttl_max_secs))
+        Ok(Grade {
+            security: proof.into(),
+            secs_max,
+            proof: Some(signed),
+        })
     }
 
     /// Where the chain of trust has to lead: to the zone that claims to have signed, if that lies
@@ -284,6 +295,8 @@ impl Resolver {
                 (anchor, trust)
             }
         };
+        // Whether no referral of this zone leads down, so that not all labels are searched at each.
+        let mut searched = false;
         for labels in zone.label_count() + 1..=name.label_count() {
             let Trust::Secure(keys) = &trust else { break };
             let keys = Arc::clone(keys);
@@ -291,34 +304,38 @@ impl Resolver {
                 continue; // A referral led further down.
             }
             let parent = (&zone, &keys);
-            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, labels)? {
+            let labels_max = if searched { labels } else { name.label_count() };
+            let range = labels..=labels_max;
+            if let Some(below) = self.step_by_referral(now_ms, task, parent, name, range)? {
                 if let Some(below) = below {
-                    (zone, trust) = below;
+                    (zone, trust, searched) = (below.0, below.1, false);
                 }
                 continue;
             }
+            searched = true;
             let child = name.last_labels(labels);
             if let Some(below) = self.descend(now_ms, task, parent, &child)? {
-                (zone, trust) = (child, below);
+                (zone, trust, searched) = (child, below, false);
             }
         }
         Ok((zone, trust))
     }
 
-    /// Where the referrals that the zone has sent lead to, `labels` of the name or more: the zone
+    /// Where the referrals that the zone has sent lead to, with so many labels of the name: the zone
     /// signs DS, or that there is none, for its own children alone, so that no cut is between.
     /// Between may be empty non-terminals, for which a zone with opt-out need not have any proof
-    /// (RFC 5155 §7.1). The inner `None`: no zone begins at these labels.
+    /// (RFC 5155 §7.1). The inner `None`: no zone begins at the first of these labels.
     fn step_by_referral(
         &mut self,
         now_ms: u64,
         task: &mut Task,
         parent: (&WireName, &Arc<[Key]>),
         name: &WireName,
-        labels: usize,
+        range: RangeInclusive<usize>,
     ) -> Result<Option<Option<(WireName, Trust)>>, Stop> {
-        for labels_below in labels..=name.label_count() {
-            let child = name.last_labels(labels_below);
+        let first = *range.start();
+        for labels in range {
+            let child = name.last_labels(labels);
             let trust = match self.referral(now_ms, task, parent, &child) {
                 Some((Found::Ds(named), secs)) => {
                     Some(self.enter(now_ms, task, &child, &named, secs)?)
@@ -326,7 +343,7 @@ impl Resolver {
                 Some((Found::Cut(cut), secs)) => self.unsigned(now_ms, &child, cut, secs),
                 None => continue,
             };
-            if trust.is_some() || labels_below == labels {
+            if trust.is_some() || labels == first {
                 return Ok(Some(trust.map(|trust| (child, trust))));
             }
         }
@@ -369,11 +386,18 @@ impl Resolver {
         let denial = found.denied.as_ref().map(|denied| denied.security);
         let cut = if denial == Some(Security::Secure) {
             let effort = &mut self.tasks.work(task.work).effort;
-            let sets: Vec<&RrSet> = found.authority.iter().collect();
-            SignedDenials::new(parent.0, &sets)
-                .cut(child, effort)
-                .unwrap_or(Cut::None) // A denial that holds in another way, as by a wildcard.
-        } else if found.authority.iter().any(asks_too_many_iterations) {
+            let cut = SignedDenials::new(parent.0, &proven(&found.authority)).cut(child, effort);
+            match cut {
+                Err(fault @ Fault::Effort) => {
+                    return Err(Stop::Chain(bogus(child, RecordType::DS, fault)));
+                }
+                // A denial that holds in another way, as by a wildcard.
+                cut => cut.unwrap_or(Cut::None),
+            }
+        } else if proven(&found.authority)
+            .iter()
+            .any(|set| asks_too_many_iterations(set))
+        {
             Cut::TooCostly
         } else {
             Cut::Unsigned
@@ -434,13 +458,11 @@ impl Resolver {
             let secs = verified.ttl_max_secs.min(found.ttl_secs);
             return Some((Found::Ds(parse_all(&set, Ds::parse)), secs));
         }
-        let proof = found.proof();
-        let signed = if is_graded {
-            proof.iter().collect()
-        } else {
-            verified_denials(parent, keys, &proof, now, effort).ok()?.0
-        };
-        let cut = SignedDenials::new(parent, &signed)
+        let mut proof = found.proof();
+        if !is_graded {
+            proof = verified_denials(parent, keys, &proof, now, effort).ok()?.0;
+        }
+        let cut = SignedDenials::new(parent, &proven(&proof))
             .cut(child, effort)
             .ok()?;
         Some((Found::Cut(cut), found.ttl_secs))
@@ -488,6 +510,8 @@ impl Resolver {
                     (Trust::Bogus(failure), BOGUS_SECS)
                 }
             },
+            // It says nothing of the zone.
+            Err(failure) if !failure.lasting => return Err(Stop::Chain(failure)),
             Err(failure) => (Trust::Bogus(failure), 1),
         };
         if matches!(trust, Trust::Bogus(_)) {
@@ -514,7 +538,10 @@ impl Resolver {
         };
         task.avoided.push(source);
         task.bogus = Some(failure.clone());
-        self.look_up(now_ms, task, key.clone()).map(drop)
+        match self.look_up(now_ms, task, key.clone())? {
+            Err(failure) if !failure.lasting => Err(Stop::Chain(failure)),
+            _ => Ok(()),
+        }
     }
 
     /// The outcome of a sub-resolution for this task, begun if it has not been.
@@ -525,11 +552,18 @@ impl Resolver {
         if let Some((failure, _)) = self.failures.find(now_ms, &key) {
             return Ok(Err(failure.clone()));
         }
-        let existing = self.tasks.find(&key);
-        let room = self.tasks.len() < self.config.limits.tasks_max;
-        if key == task.key || task.lookups.len() >= LOOKUPS_MAX || (existing.is_none() && !room) {
+        if key == task.key || task.lookups.len() >= LOOKUPS_MAX {
             let text = format!("the chain of trust of {} is too long", task.key.name);
             return Ok(Err(self.limited(text)));
+        }
+        let existing = self.tasks.find(&key);
+        if existing.is_none() && !self.has_place() {
+            let failure = self.limited("too many questions wait".to_owned());
+            // Ours, and over soon: it is no resolution failure (RFC 9520 §2).
+            return Ok(Err(Failure {
+                lasting: false,
+                ..failure
+            }));
         }
         let kind = || TraceKind::Subquery {
             name: key.name.to_name(),
@@ -573,7 +607,9 @@ impl Resolver {
         task.note(now_ms, self.config.limits.trace_events_max, kind);
         task.avoided.extend(source_of_bogus(task, found));
         task.source = None;
-        if task.restarts == RESTARTS_MAX {
+        // What is spent is spent: the reply of another server could not be checked either.
+        let is_spent = !failure.lasting;
+        if task.restarts == RESTARTS_MAX || is_spent {
             return Some(Err(Failure {
                 lasting: failure.lasting || task.depth == 0,
                 ..failure
@@ -632,15 +668,29 @@ pub(super) fn bogus(name: &WireName, rtype: RecordType, fault: Fault) -> Failure
     }
 }
 
+/// An RRset whose signature holds.
+fn secure(set: &RrSet) -> RrSet {
+    RrSet {
+        security: Security::Secure,
+        ..set.clone()
+    }
+}
+
+/// Those RRsets whose signatures were found to hold; no other proves anything (RFC 4035 §5.4).
+pub(super) fn proven(sets: &[RrSet]) -> Vec<&RrSet> {
+    let holds = |set: &&RrSet| set.security == Security::Secure;
+    sets.iter().filter(holds).collect()
+}
+
 /// Those NSEC and NSEC3 RRsets whose signatures hold, and for how many seconds all of them may be
 /// kept. Others are left out: what they would have proven then is not.
-fn verified_denials<'a>(
+fn verified_denials(
     zone: &WireName,
     keys: &[Key],
-    sets: &'a [RrSet],
+    sets: &[RrSet],
     now: u32,
     effort: &mut Effort,
-) -> Result<(Vec<&'a RrSet>, u32), Fault> {
+) -> Result<(Vec<RrSet>, u32), Fault> {
     let (mut signed, mut secs_max) = (Vec::new(), u32::MAX);
     for set in sets {
         if !matches!(set.rtype, RecordType::NSEC | RecordType::NSEC3) {
@@ -649,7 +699,7 @@ fn verified_denials<'a>(
         match verify(set, zone, keys, now, effort) {
             // A denial that a wildcard made denies nothing.
             Ok(verified) if verified.wildcard.is_none() => {
-                signed.push(set);
+                signed.push(secure(set));
                 secs_max = secs_max.min(verified.ttl_max_secs);
             }
             Ok(_) => {}

@@ -82,11 +82,11 @@ impl Resolver {
                 Some(None) => continue,
                 Some(ending) => return ending,
             }
-            let attempts_max = self.attempts_max(task);
+            let (qtype, attempts_max) = (self.qtype(task), self.attempts_max(task));
             let place = task.place.as_ref().expect("located above");
             let room = self.room(place.forward.is_some());
             let (servers, random) = (&mut self.servers, &mut self.random);
-            match place.choose(now_ms, attempts_max, room, servers, random) {
+            match place.choose(now_ms, qtype, attempts_max, room, servers, random) {
                 Choice::Server(index, standing) => {
                     return self
                         .send(now_ms, task, index, standing, effects)
@@ -265,7 +265,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < self.config.limits.tasks_max;
+        let room = self.has_place();
         if now_ms >= self.prime_after_ms && room && self.tasks.find(&key).is_none() {
             self.prime_after_ms = now_ms + PRIME_PAUSE_MS;
             let id = self.begin(now_ms, key);
@@ -367,7 +367,7 @@ impl Resolver {
             checking_disabled: self.trust.is_some(),
             subnet: None,
         };
-        let room = self.tasks.len() < limits.tasks_max;
+        let room = self.has_place();
         let work = self.tasks.work(task.work);
         let spent = work.subqueries_left == 0 || task.depth >= limits.depth_max;
         let allowed = !spent && room && self.failures.find(now_ms, &key).is_none();

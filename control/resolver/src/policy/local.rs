@@ -64,11 +64,6 @@ pub struct LocalData {
 }
 
 impl LocalData {
-    /// Whether there are neither zones nor data.
-    pub(super) fn is_empty(&self) -> bool {
-        self.zones.is_empty() && self.records.is_empty()
-    }
-
     /// Adds a zone of the operator's.
     pub fn add_zone(&mut self, apex: &Name, action: LocalAction) {
         let is_special = false;

@@ -30,18 +30,6 @@ pub struct Rules {
     pub minimal_any: bool,
 }
 
-impl Rules {
-    /// Whether there is nothing to do for any question.
-    fn are_idle(&self) -> bool {
-        self.local.is_empty()
-            && self.rpz.is_empty()
-            && self.block_lists.is_empty()
-            && self.dns64.is_none()
-            && self.rebinding.is_none()
-            && !self.minimal_any
-    }
-}
-
 /// All rules.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -86,12 +74,6 @@ impl Policy {
         let lists = self.rules.iter().flat_map(|rules| &rules.block_lists);
         let zones = self.rpz.iter().map(RpzZone::name);
         zones.chain(lists.map(|list| list.name()))
-    }
-
-    /// Whether nothing is to be done for anybody.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        !self.is_private && self.rules.iter().all(Rules::are_idle)
     }
 
     /// The place of the rules for a client; 0 for who is in no view.

@@ -552,3 +552,21 @@ fn root_name_is_never_taken_for_a_relative_one() {
         Name::from_ascii("com.").unwrap()
     );
 }
+
+#[test]
+fn load_balancer_that_denies_its_own_ns_is_still_found_by_its_delegation() {
+    const BALANCER: &str = "192.0.2.70";
+    let mut net = Net::new();
+    let delegation = format!("lb NS ns.lb\n ns.lb A {BALANCER}");
+    net.add(EXAMPLE_NET, "example.net.", &delegation);
+    net.zone(BALANCER, "lb.example.net.", "*.lb A 203.0.113.70");
+    let outcome = net.ask("lb.example.net.", NS);
+    assert!(outcome.answers.is_empty() && outcome.rcode == ResponseCode::NoError);
+    let to_parent = net.queries_to(EXAMPLE_NET);
+    for number in 0..5 {
+        net.ask(&format!("n{number}.lb.example.net."), A);
+    }
+    assert_eq!(net.queries_to(EXAMPLE_NET), to_parent);
+    let outcome = net.ask("lb.example.net.", NS);
+    assert!(outcome.answers.is_empty(), "clients get what was answered");
+}

@@ -247,6 +247,7 @@ fn limits_of_zero_still_answer_every_question() {
             mismatches_max: 0,
             rrset_records_max: 9,
             signatures_max: 0,
+            bad_signatures_max: 0,
             hashes_max: 0,
             zones_max: 0,
             trace_events_max: 0,

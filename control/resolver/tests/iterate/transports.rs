@@ -282,6 +282,31 @@ fn refusal_without_a_question_is_understood() {
 }
 
 #[test]
+fn refusal_without_a_question_of_a_server_without_tcp_leads_to_a_query_without_edns() {
+    let mut net = Net::new();
+    both(&mut net, |request, zones| match request.transport {
+        Transport::Udp => without_edns(ResponseCode::FormErr, false)(request, zones),
+        Transport::Tcp => Action::Fail(TransportError::Refused),
+    });
+    assert_eq!(addresses(&net.ask("www.example.com.", A)).len(), 2);
+    for number in 0..10 {
+        net.ask(&format!("n{number}.example.com."), A);
+    }
+    assert!(tcp_queries(&net) <= 2, "it is remembered of both");
+}
+
+#[test]
+fn refusal_for_other_reasons_does_not_turn_edns_off() {
+    let mut net = Net::new();
+    both(&mut net, |request, zones| match request.transport {
+        Transport::Udp => without_edns(ResponseCode::Refused, false)(request, zones),
+        Transport::Tcp => Action::Fail(TransportError::Refused),
+    });
+    assert_eq!(net.ask("www.example.com.", A).rcode, ResponseCode::ServFail);
+    assert!(net.log.iter().all(|request| request.message.edns.is_some()));
+}
+
+#[test]
 fn bad_version_leads_to_a_query_without_edns() {
     let mut net = Net::new();
     both(&mut net, |request, zones| {

@@ -330,7 +330,7 @@ fn wildcard_answers_need_and_have_their_proof() {
 }
 
 /// NSEC, NSEC3, and the signatures over them.
-fn is_denial(record: &Record) -> bool {
+pub(crate) fn is_denial(record: &Record) -> bool {
     let covers = |rtype: u16| {
         format!("{}", record.data).starts_with(&format!("{} ", RecordType::from(rtype)))
     };
@@ -777,4 +777,100 @@ fn an_unsigned_zone_that_is_opted_out_two_labels_down_is_found_by_its_referral()
         assert_answer(&net.ask("www.deep.under.test.", A), false);
     }
     assert!(!net.asked(TEST).iter().any(|asked| asked.contains("DS")));
+}
+
+/// An NSEC without signature: that a delegation stands at `owner`.
+fn forged_nsec(owner: &str) -> Record {
+    let next = crate::authority::wire(&name(&format!("zz.{owner}")));
+    let rdata = [&next[..], &[0, 1, 0x20]].concat(); // NS alone.
+    let data = crate::authority::opaque(RecordType::NSEC, rdata);
+    Record::from_rdata(name(owner), 300, data)
+}
+
+/// Gives another address for `qname`, without signatures, and adds to the genuine denial of its DS that
+/// an unsigned delegation stands there (RFC 4035 §5.2: only what is authentic proves that).
+fn pretend_cut(net: &mut Net, server: &'static str, qname: &'static str) {
+    tamper(net, server, move |message, request| {
+        if request.qname != qname {
+            return;
+        }
+        if request.qtype == A {
+            message.metadata.response_code = ResponseCode::NoError;
+            message.authorities.clear();
+            let address = hickory_proto::rr::RData::A(std::net::Ipv4Addr::new(6, 6, 6, 6).into());
+            message.answers = vec![Record::from_rdata(name(qname), 600, address)];
+        } else if request.qtype == DS {
+            message.authorities.insert(0, forged_nsec(qname));
+        }
+    });
+}
+
+#[test]
+fn an_unsigned_nsec_beside_a_denial_of_ds_makes_no_unsigned_zone() {
+    const NSEC3: &[&str] = &["192.0.2.3"];
+    for (servers, qname, ds_is_cached) in [
+        (NSEC3, "www.nsec3.test.", false),
+        (NSEC3, "www.nsec3.test.", true),
+        (NSEC3, "ghost.nsec3.test.", false),
+        (&[GOOD_1, GOOD_2], "ghost.good.test.", false),
+    ] {
+        let mut net = net_with(Config {
+            aggressive_nsec: false,
+            ..validating(&[])
+        });
+        for server in servers {
+            pretend_cut(&mut net, server, qname);
+        }
+        if ds_is_cached {
+            assert!(net.ask(qname, DS).authentic, "{qname}");
+        }
+        let outcome = net.ask(qname, A);
+        if qname.starts_with("www") {
+            assert_bogus(&outcome, extended_error::RRSIGS_MISSING);
+        } else {
+            // That the name has no DS proved that there is no such name.
+            assert_eq!(outcome.rcode, ResponseCode::NXDomain, "{outcome:?}");
+            assert!(outcome.answers.is_empty() && outcome.authentic);
+        }
+    }
+}
+
+/// RFC 4035 §3.2.3: AD says that all of the authority section is authentic.
+#[test]
+fn records_of_a_proof_that_do_not_hold_reach_no_client_with_ad() {
+    let mut net = net_with(Config {
+        aggressive_nsec: false,
+        ..validating(&[])
+    });
+    for server in [GOOD_1, GOOD_2, "192.0.2.3"] {
+        tamper(&mut net, server, |message, request| {
+            if request.qtype != DNSKEY {
+                let forged = forged_nsec(&format!("forged.{}", request.qname));
+                message.authorities.insert(0, forged);
+            }
+        });
+    }
+    for (qname, qtype, proofs) in [
+        ("nothing.good.test.", A, 1),
+        ("www.good.test.", AAAA, 1),
+        ("www.nsec3.test.", AAAA, 1),
+        ("x.wild.good.test.", A, 1),
+        ("x.wild.nsec3.test.", A, 1),
+        ("x.alias.good.test.", A, 1),
+        ("www.good.test.", A, 0),
+    ] {
+        for _ in 0..2 {
+            let outcome = net.ask_question(Question {
+                dnssec_ok: true,
+                ..Question::new(name(qname), qtype)
+            });
+            let reason = &outcome.extended_errors;
+            assert!(outcome.authentic, "{qname} {qtype}: {reason:?}");
+            let authority = &outcome.authority;
+            let is_forged = |record: &Record| record.name.to_ascii().starts_with("forged.");
+            assert!(!authority.iter().any(is_forged), "{qname} {authority:?}");
+            let genuine = authority.iter().filter(|record| is_denial(record));
+            assert!(genuine.count() >= proofs, "{qname} {authority:?}");
+        }
+    }
 }

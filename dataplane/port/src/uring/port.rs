@@ -384,6 +384,12 @@ impl Port for UringPort {
         packet.reply_bytes = Some(length.min(BUFFER_BYTES - MESSAGE_AT));
     }
 
+    fn replied(&self, index: usize) -> Option<&[u8]> {
+        let packet = &self.batch[index];
+        let bytes = self.memory.bytes(&packet.buffer);
+        bytes.get(MESSAGE_AT..MESSAGE_AT + packet.reply_bytes?)
+    }
+
     fn source(&self, index: usize) -> Source {
         let packet = &self.batch[index];
         let received = packet

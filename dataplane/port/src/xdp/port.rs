@@ -314,6 +314,13 @@ impl Port for XdpPort {
         packet.replied = true;
     }
 
+    fn replied(&self, index: usize) -> Option<&[u8]> {
+        let packet = &self.batch[index];
+        let datagram = packet.datagram.filter(|_| packet.replied)?;
+        let bytes = self.frames.bytes(&packet.frame);
+        bytes.get(datagram.payload().start..)
+    }
+
     fn source(&self, index: usize) -> Source {
         let packet = &self.batch[index];
         let bytes = self.frames.bytes(&packet.frame);

@@ -84,6 +84,11 @@ impl Port for MemoryPort {
         packet.replied = Some(write(&mut packet.room));
     }
 
+    fn replied(&self, index: usize) -> Option<&[u8]> {
+        let packet = &self.batch[index];
+        packet.room.get(..packet.replied?)
+    }
+
     fn source(&self, index: usize) -> Source {
         let client = self.batch[index].client;
         Source {

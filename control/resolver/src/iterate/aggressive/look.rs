@@ -42,7 +42,7 @@ impl Zone {
         name: &WireName,
         rtype: RecordType,
     ) -> Option<Look> {
-        let mut effort = Effort::new(0, HASHES_MAX);
+        let mut effort = Effort::new(0, 0, HASHES_MAX);
         let gathered = match &self.chain {
             Chain::Nsec => self.gather_nsec(now_ms, name),
             Chain::Nsec3 { .. } => self.gather_nsec3(now_ms, apex, name, &mut effort),

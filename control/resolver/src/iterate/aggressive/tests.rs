@@ -161,7 +161,7 @@ fn ring(zone: &str, names: &[(&str, &[RecordType])], flags: u8, iterations: u8) 
         .iter()
         .map(|(owner, types)| {
             let owner = name(owner);
-            let mut effort = Effort::new(0, 1);
+            let mut effort = Effort::new(0, 0, 1);
             let hash = hash_nsec3(owner.as_bytes(), &salt, iterations.into(), &mut effort);
             (hash.unwrap(), *types)
         })

@@ -297,7 +297,7 @@ impl Zone {
         below: Option<&WireName>,
         count_max: usize,
     ) -> Vec<RrSet> {
-        let mut effort = Effort::new(0, HASHES_MAX);
+        let mut effort = Effort::new(0, 0, HASHES_MAX);
         let hash = match &self.chain {
             Chain::Nsec => None,
             Chain::Nsec3 { salt, iterations } => {

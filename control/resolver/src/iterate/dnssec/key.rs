@@ -59,7 +59,7 @@ impl Key {
     pub(in crate::iterate) fn may_be_anchor(&self) -> bool {
         self.is_zone_key()
             && self.flags & FLAG_SECURE_ENTRY_POINT != 0
-            && Algorithm::from_number(self.algorithm).is_some()
+            && self.has_known_algorithm()
     }
 
     /// Whether it claims to be revoked; it is once it has signed that itself (RFC 5011 §2.1).
@@ -84,6 +84,11 @@ impl Key {
     /// RDATA, as it was read.
     pub(in crate::iterate) fn rdata(&self) -> &[u8] {
         &self.rdata
+    }
+
+    /// Whether signatures of it can be checked here.
+    pub(super) fn has_known_algorithm(&self) -> bool {
+        Algorithm::from_number(self.algorithm).is_some()
     }
 
     /// Whether this key made the signature.

@@ -26,4 +26,4 @@ pub(super) use fault::Fault;
 pub(super) use key::{Ds, Key, parse_all};
 pub(super) use nsec::Nsec;
 pub(super) use nsec3::{Nsec3, asks_too_many_iterations, hash_nsec3};
-pub(super) use signature::{Verified, confirms_revocation, signers, verify};
+pub(super) use signature::{Verified, confirms_revocation, is_in_time, signers, verify};

@@ -26,7 +26,7 @@ fn name(text: &str) -> WireName {
 }
 
 fn effort() -> Effort {
-    Effort::new(1000, 1000)
+    Effort::new(1000, 1000, 1000)
 }
 
 struct Signed {
@@ -212,8 +212,53 @@ fn keys_and_signers_of_other_zones_are_of_no_use() {
     let ksk_only = &zone.keys[1..];
     let result = verify(set, &zone.apex, ksk_only, NOW, &mut effort());
     assert_eq!(result, Err(Fault::NoKey));
-    let result = verify(set, &zone.apex, &zone.keys, NOW, &mut Effort::new(0, 0));
+    let result = verify(set, &zone.apex, &zone.keys, NOW, &mut Effort::new(0, 0, 0));
     assert_eq!(result, Err(Fault::Effort));
+}
+
+/// `set` with so many signatures that do not hold before its own.
+fn behind_bad_signatures(set: &RrSet, bad: usize) -> RrSet {
+    let (data, signatures) = parts(set);
+    let mut broken = signatures[0].clone();
+    *broken.last_mut().unwrap() ^= 1;
+    let mut all = vec![broken; bad];
+    all.extend(signatures);
+    with_content(set, data, all)
+}
+
+#[test]
+fn checks_that_fail_have_a_bound_of_their_own_after_which_nothing_is_checked() {
+    let zone = Signed::read(NSEC);
+    let set = zone.set("www.example.", RecordType::A);
+    let mut effort = Effort::new(1000, 5, 0);
+    let mut verify = |bad| {
+        let set = behind_bad_signatures(set, bad);
+        super::verify(&set, &zone.apex, &zone.keys, NOW, &mut effort).map(drop)
+    };
+    for _ in 0..20 {
+        assert_eq!(verify(0), Ok(()), "checks that hold are not counted");
+    }
+    assert_eq!(verify(4), Ok(()));
+    assert_eq!(verify(4), Err(Fault::Effort));
+    assert_eq!(verify(0), Err(Fault::Effort));
+}
+
+#[test]
+fn signatures_of_unknown_algorithms_cost_nothing() {
+    let zone = Signed::read(NSEC);
+    let set = zone.set("www.example.", RecordType::A);
+    let (data, mut signatures) = parts(set);
+    let mut rdata = zone.keys[0].rdata().to_vec();
+    rdata[3] = 16; // Ed448.
+    let unknown = Key::parse(&rdata).unwrap();
+    let mut signature = signatures[0].clone();
+    signature[2] = 16;
+    signature[16..18].copy_from_slice(&unknown.tag_and_algorithm().0.to_be_bytes());
+    signatures.insert(0, signature);
+    let set = with_content(set, data, signatures);
+    let keys = [&[unknown][..], &zone.keys].concat();
+    let result = verify(&set, &zone.apex, &keys, NOW, &mut Effort::new(1, 1, 0));
+    assert!(result.is_ok(), "{result:?}");
 }
 
 #[test]
@@ -389,9 +434,9 @@ fn too_many_iterations_prove_nothing_and_cost_nothing() {
         .collect();
     let denials = SignedDenials::new(&zone.apex, &costly.iter().collect::<Vec<_>>());
     let absent = name("nowhere.example.");
-    let result = denials.prove(Denial::Name(&absent), &mut Effort::new(0, 0));
+    let result = denials.prove(Denial::Name(&absent), &mut Effort::new(0, 0, 0));
     assert_eq!(result, Ok(Proof::Insecure), "RFC 9276 §3.2");
-    let cut = denials.cut(&absent, &mut Effort::new(0, 0));
+    let cut = denials.cut(&absent, &mut Effort::new(0, 0, 0));
     assert_eq!(cut, Ok(Cut::TooCostly));
 }
 
@@ -401,7 +446,7 @@ fn proofs_cost_hashes_and_end_when_none_are_left() {
     let deep = name(&format!("{}example.", "a.".repeat(60)));
     let result = zone
         .denials()
-        .prove(Denial::Name(&deep), &mut Effort::new(0, 20));
+        .prove(Denial::Name(&deep), &mut Effort::new(0, 0, 20));
     assert_eq!(result, Err(Fault::Effort));
     assert_eq!(zone.prove(Denial::Name(&deep)), Ok(Proof::Secure));
 }
