@@ -49,7 +49,7 @@ pub struct Course {
 }
 
 impl Course {
-    /// What has changed the answer, for counting. Asked for once.
+    /// What had something to say of the question, for counting. Asked for once.
     pub fn take_hits(&mut self) -> Vec<Hit> {
         std::mem::take(&mut self.hits)
     }
@@ -116,8 +116,8 @@ impl Course {
         Step::Answer(Box::new(outcome))
     }
 
-    /// Where no rule for DNS64 is, or none any more: then the addresses that were asked for in between
-    /// are no answer.
+    /// Ends where DNS64 is off, or was switched off after it had asked for IPv4 addresses: these are
+    /// no answer then.
     fn end_without_dns64(&mut self, outcome: Outcome) -> Step {
         let outcome = self.first.take().map_or(outcome, |first| *first);
         self.end(outcome)
