@@ -1,7 +1,7 @@
 //! A hundred thousand questions for names whose servers are silent: what they cost in memory, and
 //! what happens to others meanwhile.
 //!
-//!     cargo run --release -p resolver --example outstanding [QUESTIONS [ZONES]]
+//!     cargo run --release -p resolver --example outstanding [QUESTIONS [ZONES [SERVERS]]]
 #![expect(clippy::print_stdout, reason = "its purpose")]
 #![expect(clippy::unwrap_used, reason = "the simulated internet is a test")]
 
@@ -24,13 +24,14 @@ fn main() {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse());
     let mut number = |default| numbers.next().and_then(Result::ok).unwrap_or(default);
     let (questions, zones) = (number(100_000), number(1_000));
+    let servers = number(zones);
     let before = resident_bytes().unwrap_or(0);
     let mut grown = 0;
     let started = std::time::Instant::now();
-    let found = flood::flood(zones, questions, |_| {
+    let found = flood::flood(zones, servers, questions, |_| {
         grown = resident_bytes().unwrap_or(0).saturating_sub(before);
     });
-    println!("questions                  {questions} of {zones} zones with silent servers");
+    println!("questions                  {questions} of {zones} zones on {servers} silent servers");
     println!("waiting at once, most      {}", found.outstanding_max);
     println!("messages in flight, most   {}", found.exchanges_max);
     println!("messages sent              {}", found.sends);

@@ -219,6 +219,15 @@ pub(super) struct Want {
     pub(super) stale: bool,
 }
 
+impl Want {
+    /// For finding servers and trust.
+    pub(super) const HELPERS: Self = Self {
+        helpers: true,
+        unchecked: false,
+        stale: false,
+    };
+}
+
 /// RRsets by name, then by type.
 pub(super) struct Cache {
     names: BoundedMap<WireName, Vec<Entry>>,

@@ -102,6 +102,11 @@ impl WireName {
         self.0.starts_with(b"\x01*")
     }
 
+    /// Labels as a signature counts those of an owner: without root and leading `*` (RFC 4034 §3.1.3).
+    pub(super) fn signed_labels(&self) -> usize {
+        self.label_count() - usize::from(self.is_wildcard())
+    }
+
     /// `*` below this name; `None` if that is too long.
     pub(super) fn wildcard_below(&self) -> Option<Self> {
         let wire = [b"\x01*", &*self.0].concat();

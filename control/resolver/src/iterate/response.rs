@@ -285,15 +285,15 @@ impl Reader<'_> {
 }
 
 /// The fields of RDATA that holds names which may be compressed.
-struct Shape {
-    bytes_before: usize,
-    strings: usize,
-    names: usize,
+pub(super) struct Shape {
+    pub(super) bytes_before: usize,
+    pub(super) strings: usize,
+    pub(super) names: usize,
     bytes_after: usize,
 }
 
 impl Shape {
-    fn of(rtype: RecordType) -> Option<Self> {
+    pub(super) fn of(rtype: RecordType) -> Option<Self> {
         let (bytes_before, strings, names, bytes_after) = match u16::from(rtype) {
             // NS, MD, MF, CNAME, MB, MG, MR, PTR, DNAME.
             2..=5 | 7..=9 | 12 | 39 => (0, 0, 1, 0),

@@ -136,8 +136,7 @@ impl RrSet {
     /// Whether it comes of a wildcard: its signature counts fewer labels than its owner has, where
     /// the label of a wildcard itself never counts (RFC 4034 §3.1.3).
     pub(super) fn is_expanded(&self) -> bool {
-        let asterisk = self.owner.as_bytes().starts_with(b"\x01*");
-        let labels = self.owner.label_count() - usize::from(asterisk);
+        let labels = self.owner.signed_labels();
         let fewer = |count: &u8| usize::from(*count) < labels;
         let mut signatures = self.content.signatures.iter();
         signatures.any(|rdata| rdata.get(3).is_some_and(fewer))

@@ -42,20 +42,7 @@ impl Subnet {
     /// The network of an address with a prefix of at most this length.
     #[must_use]
     pub fn new(address: IpAddr, bits: u8) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let bits = bits.min(32);
-                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-                let address = IpAddr::V4(Ipv4Addr::from(u32::from(address) & mask));
-                Self { address, bits }
-            }
-            IpAddr::V6(address) => {
-                let bits = bits.min(128);
-                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-                let address = IpAddr::V6(Ipv6Addr::from(u128::from(address) & mask));
-                Self { address, bits }
-            }
-        }
+        Self::cut_to(address.to_canonical(), bits)
     }
 
     /// The network that the CLIENT-SUBNET option of a query names, if there is one.
@@ -106,10 +93,16 @@ impl Subnet {
 
     fn cut_to(address: IpAddr, bits: u8) -> Self {
         match address {
-            IpAddr::V4(_) => Self::new(address, bits),
-            IpAddr::V6(v6) => {
+            IpAddr::V4(address) => {
+                let bits = bits.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+                let address = IpAddr::V4(Ipv4Addr::from(u32::from(address) & mask));
+                Self { address, bits }
+            }
+            IpAddr::V6(address) => {
+                let bits = bits.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-                let address = IpAddr::V6(Ipv6Addr::from(u128::from(v6) & mask));
+                let address = IpAddr::V6(Ipv6Addr::from(u128::from(address) & mask));
                 Self { address, bits }
             }
         }

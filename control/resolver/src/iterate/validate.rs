@@ -438,11 +438,7 @@ impl Resolver {
         (parent, keys): (&WireName, &Arc<[Key]>),
         child: &WireName,
     ) -> Option<(Found, u32)> {
-        let want = Want {
-            helpers: true,
-            unchecked: false,
-            stale: false,
-        };
+        let want = Want::HELPERS;
         let found = self
             .cache
             .find(now_ms, child.as_bytes(), RecordType::DS, want)?;

@@ -225,11 +225,7 @@ impl Resolver {
         name: &WireName,
         usable: impl Fn(&Routes, &WireName) -> bool,
     ) -> Option<Place> {
-        let want = Want {
-            helpers: true,
-            unchecked: false,
-            stale: false,
-        };
+        let want = Want::HELPERS;
         for suffix in name.suffixes() {
             let Some(found) = self.cache.find(now_ms, suffix, RecordType::NS, want) else {
                 continue;
@@ -295,11 +291,7 @@ impl Resolver {
             let host = hosts.swap_remove(self.random.below(hosts.len()));
             let mut missing = Vec::new();
             for rtype in self.families() {
-                let want = Want {
-                    helpers: true,
-                    unchecked: false,
-                    stale: false,
-                };
+                let want = Want::HELPERS;
                 let cached = self.cache.find(now_ms, host.as_bytes(), rtype, want);
                 let mut addresses: Vec<IpAddr> = Vec::new();
                 let given = glue
@@ -347,11 +339,7 @@ impl Resolver {
             return;
         }
         let pending = place.pending.remove(0);
-        let want = Want {
-            helpers: true,
-            unchecked: false,
-            stale: false,
-        };
+        let want = Want::HELPERS;
         match self.cache.look(now_ms, &pending.host, pending.rtype, want) {
             // RFC 2181 §10.3: a name server is no alias.
             Look::Denied { .. } | Look::Alias { .. } => return,

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use hickory_proto::rr::RecordType;
 
+use super::super::response::Shape;
+
 /// Compares lower-case wire names label by label from the root (RFC 4034 §6.1).
 pub(super) fn compare_names(left: &[u8], right: &[u8]) -> Ordering {
     let (left, right) = (labels(left), labels(right));
@@ -42,16 +44,10 @@ fn labels(mut name: &[u8]) -> Vec<&[u8]> {
 /// RDATA that does not have the shape of its type stays as it is: nothing signed it so.
 pub(super) fn lower_names(rtype: RecordType, rdata: &[u8]) -> Vec<u8> {
     let mut canonical = rdata.to_vec();
-    let (bytes_before, strings, names) = match u16::from(rtype) {
-        // NS, MD, MF, CNAME, MB, MG, MR, PTR, DNAME.
-        2..=5 | 7..=9 | 12 | 39 => (0, 0, 1),
-        6 | 14 | 17 => (0, 0, 2),       // SOA, MINFO, RP.
-        15 | 18 | 21 | 36 => (2, 0, 1), // MX, AFSDB, RT, KX.
-        26 => (2, 0, 2),                // PX.
-        33 => (6, 0, 1),                // SRV.
-        35 => (4, 3, 1),                // NAPTR.
-        24 | 46 => (18, 0, 1),          // SIG, RRSIG.
-        _ => return canonical,
+    let (bytes_before, strings, names) = match (u16::from(rtype), Shape::of(rtype)) {
+        (24 | 46, _) => (18, 0, 1), // SIG, RRSIG.
+        (_, Some(shape)) => (shape.bytes_before, shape.strings, shape.names),
+        (_, None) => return canonical,
     };
     let mut at = bytes_before;
     for _ in 0..strings {

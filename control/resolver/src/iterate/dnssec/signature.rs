@@ -178,7 +178,7 @@ fn verify_one(
         return Err(Fault::Signer);
     }
     let labels = usize::from(signature.labels);
-    let owner_labels = signed_labels(&set.owner);
+    let owner_labels = set.owner.signed_labels();
     if labels > owner_labels {
         return Err(Fault::Forged);
     }
@@ -212,17 +212,12 @@ fn verify_one(
     Err(fault)
 }
 
-/// Labels of an owner as a signature counts them: without root and leading `*` (RFC 4034 §3.1.3).
-fn signed_labels(owner: &WireName) -> usize {
-    owner.label_count() - usize::from(owner.is_wildcard())
-}
-
 /// What was signed (RFC 4035 §5.3.2).
 fn signed_data(set: &RrSet, signature: &Rrsig<'_>) -> Vec<u8> {
     let mut message = signature.fixed.to_vec();
     message.extend_from_slice(signature.signer.as_bytes());
     let labels = usize::from(signature.labels);
-    let wildcard = if labels < signed_labels(&set.owner) {
+    let wildcard = if labels < set.owner.signed_labels() {
         set.owner.last_labels(labels).wildcard_below()
     } else {
         None
