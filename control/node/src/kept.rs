@@ -18,6 +18,9 @@ use crate::responder::RESOLVED;
 /// answer anew before it ends.
 const LAST_PART: u32 = 10;
 
+/// Some 600,000 answers, a read of memory each. Workers miss our sign of life after half a second.
+const WALK_BYTES_MAX: usize = 64 << 20;
+
 /// The answers.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -29,6 +32,8 @@ pub(crate) struct Kept {
     generation: u32,
     /// Insertions before that.
     insertions_before: u64,
+    /// Largest memory that is walked, in bytes.
+    walk_bytes_max: usize,
     entry: Box<[u8; ENTRY_BYTES_MAX]>,
 }
 
@@ -42,6 +47,7 @@ impl Kept {
             hasher: Hasher::new(keys.0, keys.1),
             epoch: 0,
             generation: 0,
+            walk_bytes_max: WALK_BYTES_MAX,
             insertions_before: 0,
             entry: Box::new([0; ENTRY_BYTES_MAX]),
         }
@@ -93,12 +99,14 @@ impl Kept {
     /// Forgets a name (with all below it if true), or everything; gives how many answers, of
     /// everything at most so many.
     ///
-    /// For a name it walks all entries. Everything takes no time, whatever there is, since each reload
-    /// may want it: dead entries give way as others come.
+    /// Everything takes no time, whatever there is, since each reload may want it: dead entries give way
+    /// as others come. For a name all entries are walked; of a large memory all are forgotten instead,
+    /// for the engine still has what the answers were made of, and queries must not wait so long.
     pub(crate) fn forget(&mut self, name: Option<(&[u8], bool)>) -> usize {
         self.epoch = self.epoch.wrapping_add(1);
         let generation = self.generation;
-        if let Some((qname, subtree)) = name {
+        let may_walk = self.cache.statistics().bytes_max <= self.walk_bytes_max;
+        if let Some((qname, subtree)) = name.filter(|_| may_walk) {
             return self.cache.remove_where(|entry| {
                 entry.generation() == generation && is_under(entry.qname(), qname, subtree)
             });
@@ -209,6 +217,18 @@ mod tests {
         assert!(answer(&mut kept).is_some());
         assert_eq!(kept.forget(Some((&[0], true))), 1);
         assert!(answer(&mut kept).is_none());
+    }
+
+    #[test]
+    fn a_memory_too_large_to_be_walked_forgets_everything_for_a_name() {
+        for (walk_bytes_max, stays) in [(1 << 20, true), ((1 << 20) - 4096, false)] {
+            let mut kept = Kept::new(1 << 20, (1, 2));
+            kept.walk_bytes_max = walk_bytes_max;
+            kept.keep(&finished(300, 0));
+            let forgotten = kept.forget(Some((b"\x05other\0", true)));
+            assert_eq!(forgotten, usize::from(!stays));
+            assert_eq!(answer(&mut kept).is_some(), stays);
+        }
     }
 
     #[test]
