@@ -3,8 +3,9 @@
 //! Whatever the reader does, only this task waits for it. A reader that is gone is tried again; a file is opened
 //! anew at SIGHUP, so that it can be moved away before.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For the reader's FINISH when we end.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// What clients ask is nobody's business but the operator's.
+const MODE: u32 = 0o640;
 /// Frames written at once.
 const BATCH_MAX: usize = 256;
 
@@ -83,7 +86,10 @@ impl DnstapWriter {
                     tracing::info!(target = ?self.target, "query log open");
                     match self.write(&mut sink, &mut hang_up, &mut stop).await {
                         Pause::End => return self.close(sink, true).await,
-                        Pause::Reopen => self.close(sink, false).await?,
+                        Pause::Reopen => {
+                            self.close(sink, false).await?;
+                            continue;
+                        }
                         Pause::Broken(error) => {
                             tracing::warn!(target = ?self.target, %error, "query log interrupted");
                         }
@@ -94,11 +100,12 @@ impl DnstapWriter {
                         tracing::warn!(target = ?self.target, %error, "query log cannot be opened; trying again");
                     }
                     was_told = true;
-                    tokio::select! {
-                        () = tokio::time::sleep(RETRY) => {}
-                        _ = stop.changed() => return Ok(()),
-                    }
                 }
+            }
+            // After an interruption too: a reader may greet and hang up each time.
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                _ = stop.changed() => return Ok(()),
             }
         }
     }
@@ -244,11 +251,32 @@ fn open_file(path: &Path) -> io::Result<std::fs::File> {
         std::fs::rename(path, aside)?;
     }
     let mut options = std::fs::OpenOptions::new();
-    // What clients ask is nobody's business but the operator's.
-    options.write(true).create(true).truncate(true).mode(0o640);
+    options.write(true).create(true).truncate(true).mode(MODE);
     let mut file = options.open(path)?;
+    // The umask of a service leaves nothing to the group. Another's file is as its owner wants it.
+    if file.metadata()?.is_file()
+        && let Err(error) = file.set_permissions(Permissions::from_mode(MODE))
+    {
+        tracing::debug!(path = %path.display(), %error, "the query log keeps its mode");
+    }
     let mut bytes = Vec::new();
     push_control(Control::Start, Some(CONTENT_TYPE), &mut bytes);
     io::Write::write_all(&mut file, &bytes)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_may_read_the_file_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.tap");
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let opened = open_file(&path);
+        rustix::process::umask(before);
+        let mode = opened.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+    }
 }

@@ -217,6 +217,7 @@ impl Front {
         let mut work = self.punts.serve(&mut self.responder, now_ms);
         work += self.kernel.serve(&mut self.responder);
         work += self.take_requests(now_ms);
+        work += self.punts.go_on_flushing();
         self.punts.publish();
         work
     }
@@ -265,11 +266,10 @@ impl Front {
                 let _ = done.send(()); // Nobody waits any more: no harm.
             }
             Request::Flush { name, done } => {
-                let name = name
-                    .as_ref()
-                    .map(|(name, subtree)| (name.as_slice(), *subtree));
-                let kept = self.responder.forget(name) as u64;
-                let _ = done.send(kept + self.punts.flush(name));
+                let qname = name.as_ref();
+                let qname = qname.map(|(name, subtree)| (name.as_slice(), *subtree));
+                let kept = self.responder.forget(qname) as u64;
+                self.punts.flush(name, kept, done);
             }
         }
     }

@@ -4,86 +4,55 @@
 //! told, so that a control that comes back with the same zones kills no answer.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use exchange::{BumpError, DataplaneStatus, GenerationsWriter};
 use serde::{Deserialize, Serialize};
 
+use crate::generations_file::{Content, GenerationsFile};
 use crate::responder::RESOLVED;
 use crate::zones::{ServedZone, ZoneTable};
 
 /// Zones by number.
-type Zones = BTreeMap<u32, Told>;
+pub(crate) type Zones = BTreeMap<u32, Told>;
 
 /// What the dataplane was told of a zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
+pub(crate) struct Told {
     name: String,
     digest: u64,
     /// There are names in it that are resolved.
     delegates: bool,
 }
 
-/// The file. Losing it costs cached answers, never correctness.
-#[derive(Clone, Debug)]
-pub(crate) struct State {
-    path: PathBuf,
-    /// Of the policy that resolved answers were made under.
-    policy: u64,
+impl Told {
+    fn facts(&self) -> (&str, u64, bool) {
+        (&self.name, self.digest, self.delegates)
+    }
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    /// Of the dataplane: no other has these two.
-    pid: u32,
-    started_ms: u64,
-    zones: Zones,
-    /// Digest of the policy.
-    #[serde(default)]
-    policy: u64,
-}
-
-impl State {
-    pub(crate) fn new(path: PathBuf, policy: u64) -> Self {
-        Self { path, policy }
-    }
-
-    fn read(&self) -> Option<Content> {
-        serde_json::from_slice(&std::fs::read(&self.path).ok()?).ok()
-    }
-
-    fn write(&self, content: &Content) {
-        let written = serde_json::to_vec(content)
-            .map_err(std::io::Error::from)
-            .and_then(|text| {
-                let beside = self.path.with_extension("new");
-                std::fs::write(&beside, text)?;
-                std::fs::rename(&beside, &self.path)
-            });
-        if let Err(error) = written {
-            tracing::debug!(path = %self.path.display(), %error, "cannot remember the zones' generations");
-        }
-    }
-
-    fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
+/// What there is to tell of a zone.
+fn facts(zone: &ServedZone) -> (&str, u64, bool) {
+    (&zone.name, zone.digest, zone.delegates())
 }
 
 /// What the dataplane was told.
 #[derive(Debug)]
 pub(crate) struct Published {
-    state: State,
+    file: GenerationsFile,
+    /// Digest of the policy that resolved answers were made under.
+    policy: u64,
     dataplane: (u32, u64),
-    zones: Option<Zones>,
+    zones: Option<Arc<Zones>>,
 }
 
 impl Published {
-    pub(crate) fn new(state: State) -> Self {
+    /// Nobody was told anything; this policy is in service.
+    pub(crate) fn new(file: GenerationsFile, policy: u64) -> Self {
         Self {
-            state,
+            file,
+            policy,
             dataplane: (0, 0),
             zones: None,
         }
@@ -98,54 +67,59 @@ impl Published {
     ) {
         self.dataplane = (dataplane.pid, dataplane.started_ms);
         self.zones = self
-            .state
+            .file
             .read()
             .filter(|content| (content.pid, content.started_ms) == self.dataplane)
-            .filter(|content| content.policy == self.state.policy)
-            .map(|content| content.zones);
+            .filter(|content| content.policy == self.policy)
+            .map(|content| Arc::new(content.zones));
         self.on_changed(zones, generations);
     }
 
     /// A policy is in service: what was resolved under another one before is dead.
     pub(crate) fn on_policy(&mut self, policy: u64, generations: Option<&mut GenerationsWriter>) {
-        if self.state.policy == policy {
+        if self.policy == policy {
             return;
         }
-        self.state.policy = policy;
+        self.policy = policy;
         let Some(generations) = generations else {
             return; // A dataplane that comes is told everything.
         };
-        self.state.remove();
+        self.file.remove();
         match (generations.bump(RESOLVED), &self.zones) {
-            (Ok(_), Some(zones)) => self.remember(zones.clone()),
+            (Ok(_), Some(zones)) => self.remember(Arc::clone(zones)),
             (Ok(_), None) => {}
             (Err(error), _) => tracing::debug!(%error, "the dataplane is another's"),
         }
     }
 
-    fn remember(&self, zones: Zones) {
+    fn remember(&self, zones: Arc<Zones>) {
         let (pid, started_ms) = self.dataplane;
-        self.state.write(&Content {
+        self.file.write(Content {
             pid,
             started_ms,
             zones,
-            policy: self.state.policy,
+            policy: self.policy,
         });
     }
 
     /// Raises the generations of what changed since the last time.
     pub(crate) fn on_changed(&mut self, zones: &ZoneTable, generations: &mut GenerationsWriter) {
+        let is_told = |before: &Arc<Zones>| {
+            let told = before.iter().map(|(number, told)| (*number, told.facts()));
+            told.eq(zones.iter().map(|zone| (zone.number, facts(zone))))
+        };
+        if self.zones.as_ref().is_some_and(is_told) {
+            return;
+        }
         let told = |zone: &ServedZone| Told {
             name: zone.name.clone(),
             digest: zone.digest,
             delegates: zone.delegates(),
         };
-        let now: Zones = zones.iter().map(|zone| (zone.number, told(zone))).collect();
-        if self.zones.as_ref() == Some(&now) {
-            return;
-        }
+        let now = zones.iter().map(|zone| (zone.number, told(zone)));
+        let now: Arc<Zones> = Arc::new(now.collect());
         // Should we be killed in between, the next control must not trust what the file says.
-        self.state.remove();
+        self.file.remove();
         let result = match &self.zones {
             Some(before) if same_names(before, &now) => {
                 stale(before, &now).try_for_each(|number| generations.bump(number).map(drop))
@@ -155,7 +129,7 @@ impl Published {
         };
         match result {
             Ok(()) => {
-                self.remember(now.clone());
+                self.remember(Arc::clone(&now));
                 self.zones = Some(now);
             }
             // The front thread learns of it by the connection.
@@ -189,11 +163,8 @@ fn stale(before: &Zones, now: &Zones) -> impl Iterator<Item = u32> {
 }
 
 fn same_names(before: &Zones, now: &Zones) -> bool {
-    let names = |zones: &Zones| -> Vec<_> {
-        zones
-            .iter()
-            .map(|(number, told)| (*number, told.name.clone()))
-            .collect()
-    };
-    names(before) == names(now)
+    fn names(zones: &Zones) -> impl Iterator<Item = (u32, &str)> {
+        zones.iter().map(|(number, told)| (*number, &*told.name))
+    }
+    names(before).eq(names(now))
 }

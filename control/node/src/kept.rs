@@ -18,6 +18,9 @@ use crate::responder::RESOLVED;
 /// answer anew before it ends.
 const LAST_PART: u32 = 10;
 
+/// Some 600,000 answers, a read of memory each. Workers miss our sign of life after half a second.
+const WALK_BYTES_MAX: usize = 64 << 20;
+
 /// The answers.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -25,6 +28,12 @@ pub(crate) struct Kept {
     hasher: Hasher,
     /// Times that something was forgotten: what was asked before may be outdated when it comes.
     epoch: u32,
+    /// Times that everything was: older entries are dead.
+    generation: u32,
+    /// Insertions before that.
+    insertions_before: u64,
+    /// Largest memory that is walked, in bytes.
+    walk_bytes_max: usize,
     entry: Box<[u8; ENTRY_BYTES_MAX]>,
 }
 
@@ -37,6 +46,9 @@ impl Kept {
             cache,
             hasher: Hasher::new(keys.0, keys.1),
             epoch: 0,
+            generation: 0,
+            walk_bytes_max: WALK_BYTES_MAX,
+            insertions_before: 0,
             entry: Box::new([0; ENTRY_BYTES_MAX]),
         }
     }
@@ -50,9 +62,8 @@ impl Kept {
     pub(crate) fn answer(&mut self, query: &Query, buffer: &mut [u8]) -> Option<usize> {
         let key = self.hasher.key(query);
         let slot = self.cache.locate(key.hash);
-        let found = self
-            .cache
-            .get(slot, &key, clock::now_secs(), &OneGeneration);
+        let generations = OneGeneration(self.generation);
+        let found = self.cache.get(slot, &key, clock::now_secs(), &generations);
         let Lookup::Fresh(entry, age_secs) = found else {
             return None;
         };
@@ -78,28 +89,44 @@ impl Kept {
             stored_at: clock::now_secs(),
             ttl: finished.resolved.ttl_secs,
             zone: RESOLVED,
-            generation: 0,
+            generation: self.generation,
         };
         if let Some(entry) = encode(&finished.resolved.message, &key, &meta, &mut self.entry) {
             self.cache.insert(&entry);
         }
     }
 
-    /// Forgets a name (with all below it if true), or everything.
+    /// Forgets a name (with all below it if true), or everything; gives how many answers, of
+    /// everything at most so many.
+    ///
+    /// Everything takes no time, whatever there is, since each reload may want it: dead entries give way
+    /// as others come. For a name all entries are walked; of a large memory all are forgotten instead,
+    /// for the engine still has what the answers were made of, and queries must not wait so long.
     pub(crate) fn forget(&mut self, name: Option<(&[u8], bool)>) -> usize {
-        let (qname, subtree) = name.unwrap_or((&[0], true));
         self.epoch = self.epoch.wrapping_add(1);
-        self.cache
-            .remove_where(|entry| is_under(entry.qname(), qname, subtree))
+        let generation = self.generation;
+        let may_walk = self.cache.statistics().bytes_max <= self.walk_bytes_max;
+        if let Some((qname, subtree)) = name.filter(|_| may_walk) {
+            return self.cache.remove_where(|entry| {
+                entry.generation() == generation && is_under(entry.qname(), qname, subtree)
+            });
+        }
+        self.generation = generation.wrapping_add(1);
+        let statistics = self.cache.statistics();
+        let since = statistics.insertions - self.insertions_before;
+        self.insertions_before = statistics.insertions;
+        statistics
+            .entries
+            .min(usize::try_from(since).unwrap_or(usize::MAX))
     }
 }
 
-/// What changes is forgotten at once here, so all entries are of one generation.
-struct OneGeneration;
+/// The generation of all entries that live.
+struct OneGeneration(u32);
 
 impl Generations for OneGeneration {
     fn generation(&self, _: u32) -> u32 {
-        0
+        self.0
     }
 }
 
@@ -181,7 +208,27 @@ mod tests {
         kept.keep(&finished(300, kept.epoch()));
         assert!(answer(&mut kept).is_some());
         assert_eq!(kept.forget(None), 1);
+        // No walk: what is dead lies there until somebody comes by.
+        assert_eq!(kept.cache.statistics().entries, 1);
+        assert_eq!(kept.forget(None), 0);
+        assert_eq!(kept.forget(Some((&[0], true))), 0);
         assert!(answer(&mut kept).is_none());
+        kept.keep(&finished(300, kept.epoch()));
+        assert!(answer(&mut kept).is_some());
+        assert_eq!(kept.forget(Some((&[0], true))), 1);
+        assert!(answer(&mut kept).is_none());
+    }
+
+    #[test]
+    fn a_memory_too_large_to_be_walked_forgets_everything_for_a_name() {
+        for (walk_bytes_max, stays) in [(1 << 20, true), ((1 << 20) - 4096, false)] {
+            let mut kept = Kept::new(1 << 20, (1, 2));
+            kept.walk_bytes_max = walk_bytes_max;
+            kept.keep(&finished(300, 0));
+            let forgotten = kept.forget(Some((b"\x05other\0", true)));
+            assert_eq!(forgotten, usize::from(!stays));
+            assert_eq!(answer(&mut kept).is_some(), stays);
+        }
     }
 
     #[test]

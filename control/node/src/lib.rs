@@ -18,6 +18,7 @@ mod responder;
 
 mod kept;
 
+mod flushing;
 mod follow;
 
 mod chaos;
@@ -31,6 +32,7 @@ mod punts;
 mod outbound;
 
 mod generations;
+mod generations_file;
 
 mod attach;
 

@@ -142,20 +142,23 @@ impl Snapshot {
 
     fn encode_policy(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let hits = &self.engine.policy_hits;
-        let mut by_kind = BTreeMap::new();
+        let (mut by_kind, mut by_list) = (BTreeMap::new(), BTreeMap::new());
         for (hit, count) in hits {
-            *by_kind.entry(hit.kind.word()).or_default() += *count;
+            let kind = hit.kind.word();
+            if hit.acts {
+                *by_kind.entry(kind).or_default() += *count;
+            }
+            if let Some(list) = &hit.list {
+                *by_list.entry((kind, list)).or_default() += *count;
+            }
         }
         let by_kind = by_kind.into_iter().map(|(kind, value)| Sample {
             labels: vec![("kind", kind.to_owned())],
             value,
         });
-        let by_list = hits.iter().filter_map(|(hit, count)| {
-            let list = hit.list.as_deref()?.to_owned();
-            Some(Sample {
-                labels: vec![("kind", hit.kind.word().to_owned()), ("list", list)],
-                value: *count,
-            })
+        let by_list = by_list.into_iter().map(|((kind, list), value)| Sample {
+            labels: vec![("kind", kind.to_owned()), ("list", list.to_string())],
+            value,
         });
         let tables = [
             (

@@ -12,16 +12,19 @@ use exchange::{
     ReplyMeta, TableWriter, WorkerEvents,
 };
 use guard::Permission;
+use tokio::sync::oneshot;
 use wire::UDP_PAYLOAD_BYTES_MAX;
+use wire::name::is_at_or_below;
 use wire::query::Query;
 
 use crate::counters::Counters;
 use crate::dnstap::{Tap, Tapped};
 use crate::engine::EngineHandle;
 use crate::finish::Finisher;
+use crate::flushing::{Flushes, Target};
 use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::gate::cut;
-use crate::generations::{Published, State, bump_all};
+use crate::generations::{Published, bump_all};
 use crate::kept::encode;
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
@@ -60,6 +63,7 @@ pub(crate) struct Punts {
     buffer: Box<[u8; BUFFER_BYTES]>,
     entry: Box<[u8; ENTRY_BYTES_MAX]>,
     finisher: Finisher,
+    flushes: Flushes,
 }
 
 #[derive(Debug)]
@@ -81,19 +85,20 @@ struct Attachment {
 }
 
 impl Punts {
-    /// Not attached. `state` remembers over a restart which zones the dataplane was told of.
-    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, state: State) -> Self {
+    /// Not attached. `published` remembers over a restart which zones the dataplane was told of.
+    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, published: Published) -> Self {
         Self {
             attachment: None,
             attachments: 0,
             engine,
             counters,
-            published: Published::new(state),
+            published,
             tend_at_ms: 0,
             now_secs: 0,
             buffer: Box::new([0; BUFFER_BYTES]),
             entry: Box::new([0; ENTRY_BYTES_MAX]),
             finisher: Finisher::default(),
+            flushes: Flushes::default(),
         }
     }
 
@@ -153,6 +158,7 @@ impl Punts {
             connection,
             hasher: Hasher::new(k0, k1),
         });
+        self.flushes.restart();
         self.counters.attachments.increment();
         self.counters.attached.set(1);
         Ok(sockets)
@@ -430,24 +436,45 @@ impl Punts {
         self.published.on_policy(digest, generations);
     }
 
-    /// Forgets a name (with all below it if true), or everything, in the table and in every
-    /// worker. Returns the entries that left the table.
-    pub(crate) fn flush(&mut self, name: Option<(&[u8], bool)>) -> u64 {
-        let Some(attachment) = &mut self.attachment else {
-            return 0;
+    /// Forgets a name (with all below it if true), or everything, in the table and in every worker.
+    /// When that is done, tells how many answers left the table, with those that left elsewhere.
+    pub(crate) fn flush(&mut self, target: Target, elsewhere: u64, done: oneshot::Sender<u64>) {
+        let Err(flush) = self.flushes.add(target, elsewhere, done) else {
+            return;
         };
-        let (qname, subtree) = name.unwrap_or((&[0], true));
-        let removed = attachment
-            .table
-            .remove_where(|entry| is_under(entry.qname(), qname, subtree));
-        let mut outbound = attachment.outbound.iter_mut();
-        let lost =
-            outbound.any(|outbound| outbound.send(Outgoing::Flush { qname, subtree }).is_err());
-        // One load a hit tells a worker that takes no messages. It costs all answers, of every worker.
-        if lost && bump_all(&mut attachment.generations).is_ok() {
-            tracing::warn!("a flush finds no room on its way to a worker: all answers are dead");
+        if let Some(attachment) = &mut self.attachment
+            && bump_all(&mut attachment.generations).is_ok()
+        {
+            tracing::warn!("too many flushes at once: all answers are dead");
         }
-        removed.map_or(0, |count| count as u64)
+        flush.end();
+    }
+
+    /// A piece of what is to be forgotten. Returns how much there was to do.
+    pub(crate) fn go_on_flushing(&mut self) -> usize {
+        if self.flushes.is_empty() {
+            return 0;
+        }
+        let Some(attachment) = &mut self.attachment else {
+            self.flushes.end_all();
+            return 1;
+        };
+        // The workers when the table is through: else they would find there what they forgot.
+        if let Some(flush) = self.flushes.go_on(&mut attachment.table) {
+            let (qname, subtree) = flush.target();
+            let mut outbound = attachment.outbound.iter_mut();
+            let lost =
+                outbound.any(|outbound| outbound.send(Outgoing::Flush { qname, subtree }).is_err());
+            // One load a hit tells a worker that takes no messages. It costs all answers, of every
+            // worker.
+            if lost && bump_all(&mut attachment.generations).is_ok() {
+                tracing::warn!(
+                    "a flush finds no room on its way to a worker: all answers are dead"
+                );
+            }
+            flush.end();
+        }
+        1
     }
 
     /// Announces sleep to every worker whose punts we would take. False: there is work.
@@ -522,17 +549,10 @@ impl Keep {
 
 /// Whether `name` is `parent`, or below it if `subtree`. Both in wire form, lower case.
 pub(crate) fn is_under(name: &[u8], parent: &[u8], subtree: bool) -> bool {
-    let mut rest = name;
-    loop {
-        if rest == parent {
-            return true;
-        }
-        match rest.split_first() {
-            Some((&length, labels)) if subtree && length > 0 => {
-                rest = labels.get(usize::from(length)..).unwrap_or_default();
-            }
-            _ => return false,
-        }
+    if subtree {
+        is_at_or_below(name, parent)
+    } else {
+        name == parent
     }
 }
 
@@ -565,9 +585,5 @@ mod tests {
         assert!(is_under(name, name, false));
         assert!(!is_under(name, parent, false));
         assert!(is_under(name, parent, true));
-        assert!(is_under(name, &[0], true));
-        assert!(!is_under(parent, name, true));
-        assert!(!is_under(b"\x0awwwexample\0", parent, true));
-        assert!(!is_under(b"\x3f", &[0], true));
     }
 }

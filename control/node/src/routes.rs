@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use config::{ForwardZone, StubZone, Upstream};
 use hickory_proto::rr::Name;
 use resolver::iterate;
+use wire::name::suffixes;
 
 use crate::zone_file::wire_name;
 
@@ -55,14 +56,6 @@ impl Forwarded {
     pub(crate) fn holds_root(&self) -> bool {
         self.holds(&[0])
     }
-}
-
-/// A name in wire form and its ancestors.
-fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::successors(Some(name), |name| {
-        let length = usize::from(*name.first()?);
-        name.get(1 + length..).filter(|_| length > 0)
-    })
 }
 
 fn forward(from: &ForwardZone) -> Option<iterate::Forward> {

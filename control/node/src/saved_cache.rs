@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use resolver::iterate::Saver;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::engine::{Engine, EngineHandle};
 
@@ -27,18 +28,24 @@ const MODE: u32 = 0o600;
 /// Slices of a larger cache would be a mistake of ours.
 const SLICES_MAX: u64 = 1 << 20;
 
-/// The file, if the configuration wants one.
-#[derive(Clone, Debug)]
+/// The file, if the configuration wants one. Not to be cloned: two that write at the same time would
+/// spoil each other's file.
+#[derive(Debug)]
 pub(crate) struct SavedCache {
     path: PathBuf,
     bytes_max: u64,
+    period: Duration,
 }
 
 impl SavedCache {
     /// In `folder`; a file larger than `bytes_max` is not read.
     pub(crate) fn new(folder: &Path, bytes_max: u64) -> Self {
         let path = folder.join(FILE);
-        Self { path, bytes_max }
+        Self {
+            path,
+            bytes_max,
+            period: PERIOD,
+        }
     }
 
     /// Gives the engine what was saved. Does not fail: without it, the cache is cold.
@@ -72,25 +79,17 @@ impl SavedCache {
         Ok(bytes)
     }
 
-    /// Saves every ten minutes until `stop` changes.
+    /// Saves every ten minutes until `stop` changes, and then for the last time.
     pub(crate) async fn run(self, engine: EngineHandle, mut stop: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
+        let start = tokio::time::Instant::now() + self.period;
+        let mut ticks = tokio::time::interval_at(start, self.period);
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.save(&engine).await,
-                _ = stop.changed() => return,
+                _ = stop.changed() => break,
             }
         }
-    }
-
-    /// Saves for the last time.
-    pub(crate) async fn save_at_stop(&self, engine: &EngineHandle) {
-        if tokio::time::timeout(STOP_TIMEOUT, self.save(engine))
-            .await
-            .is_err()
-        {
-            tracing::warn!("saving the cache takes too long: the file is as it was");
-        }
+        self.save(&engine).await;
     }
 
     async fn save(&self, engine: &EngineHandle) {
@@ -135,9 +134,62 @@ impl SavedCache {
     }
 }
 
+/// Waits for [`SavedCache::run`], which was told to stop.
+pub(crate) async fn wait(task: JoinHandle<()>) {
+    if tokio::time::timeout(STOP_TIMEOUT, task).await.is_err() {
+        tracing::warn!("saving the cache takes too long: the file is that of an earlier save");
+    }
+}
+
 /// Waits for the disk beside the runtime's only thread.
 async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use resolver::iterate::{Config, Resolver};
+    use std::sync::Arc;
+
+    /// Runs until a stop, which comes during a save if true, and gives what is there then.
+    fn run_and_stop(during_a_save: bool) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut saved = SavedCache::new(folder.path(), 1 << 20);
+        let beside = saved.path.with_extension("cache.new");
+        if during_a_save {
+            saved.period = Duration::from_millis(1);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (front, _inbox) = crate::front::inbox(&Arc::default()).unwrap();
+            let (engine, handle) = Engine::new(Config::default(), [7; 32], None, 1, front).unwrap();
+            let (stop, stopped) = watch::channel(false);
+            let saving = tokio::spawn(saved.run(handle, stopped));
+            // The engine does not run yet, so that the save waits for it.
+            while during_a_save && !beside.exists() {
+                tokio::task::yield_now().await;
+            }
+            stop.send(true).unwrap();
+            tokio::spawn(engine.run());
+            wait(saving).await;
+        });
+        assert!(!beside.exists());
+        SavedCache::new(folder.path(), 1 << 20).read().unwrap()
+    }
+
+    #[test]
+    fn a_stop_saves_once_more_behind_a_save_that_is_under_way() {
+        for during_a_save in [false, true] {
+            let bytes = run_and_stop(during_a_save);
+            let mut resolver = Resolver::new(Config::default(), [7; 32]);
+            let restored = resolver.restore(0, crate::clock::unix_secs(), &bytes);
+            assert_eq!(restored, Ok(0), "{during_a_save}");
+        }
+    }
 }

@@ -30,7 +30,8 @@ use crate::dnstap_writer::{DnstapWriter, Target};
 use crate::engine::{Engine, EngineHandle};
 use crate::front::{self, Front, FrontSender};
 use crate::gate::{CookieKeeper, Gate};
-use crate::generations::State;
+use crate::generations::Published;
+use crate::generations_file::GenerationsFile;
 use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
 use crate::kernel_udp::KernelUdp;
@@ -41,7 +42,7 @@ use crate::policy::PolicyError;
 use crate::policy_service::{PolicyService, Started};
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
-use crate::saved_cache::SavedCache;
+use crate::saved_cache::{self, SavedCache};
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
 use crate::zones::{ZoneLoadError, Zones};
 
@@ -179,14 +180,10 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
-    let generations = State::new(
-        config.api.socket.with_extension("zones"),
-        core.policy_digest,
-    );
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
-        Punts::new(handle.clone(), Arc::clone(&counters), generations),
+        punts(config, handle.clone(), &counters, core.policy_digest)?,
         sockets.kernel,
         attacher.attaching(),
         Arc::clone(&state),
@@ -386,9 +383,9 @@ impl Tasks {
             stopped.clone(),
         ));
         let admin = tokio::spawn(self.admin.run(self.control.clone(), stopped.clone()));
-        if let Some(saved_cache) = self.saved_cache.clone() {
-            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()));
-        }
+        let saving = self.saved_cache.map(|saved_cache| {
+            tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()))
+        });
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
         // So that the query log has its end.
@@ -397,8 +394,8 @@ impl Tasks {
         {
             tracing::error!(%error, "the query log");
         }
-        if let Some(saved_cache) = &self.saved_cache {
-            saved_cache.save_at_stop(self.control.engine()).await;
+        if let Some(saving) = saving {
+            saved_cache::wait(saving).await;
         }
         // So that the socket's file is gone when we are.
         if let Ok(Err(error)) = admin.await {
@@ -474,6 +471,19 @@ fn open_udp(
             Err((address, error)) => return Err(bind_error("UDP", address, error)),
         }
     }
+}
+
+/// The way to dataplanes, with what they are told.
+fn punts(
+    config: &Config,
+    engine: EngineHandle,
+    counters: &Arc<Counters>,
+    policy_digest: u64,
+) -> Result<Punts, StartError> {
+    let file = GenerationsFile::new(config.api.socket.with_extension("zones"));
+    let file = file.map_err(StartError::Resources)?;
+    let published = Published::new(file, policy_digest);
+    Ok(Punts::new(engine, Arc::clone(counters), published))
 }
 
 /// Keys of the hashes in lists of names.

@@ -219,14 +219,19 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Removes every entry that `matches`; returns how many. Visits the whole table: for a flush
-    /// by name, not for zone changes, which raise the generation.
+    /// Removes every entry that `matches` from `buckets_max` buckets, the first of which is `start`;
+    /// returns how many, and where to go on, if other buckets are left. For a flush by name, which
+    /// visits the whole table, not for zone changes, which raise the generation.
     pub fn remove_where(
         &mut self,
+        start: usize,
+        buckets_max: usize,
         mut matches: impl FnMut(&Entry<'_>) -> bool,
-    ) -> Result<usize, Superseded> {
+    ) -> Result<(usize, Option<usize>), Superseded> {
         let mut removed = 0;
-        for index in 0..self.words.len() / BUCKET_WORDS {
+        let count = self.words.len() / BUCKET_WORDS;
+        let end = start.saturating_add(buckets_max).min(count);
+        for index in start..end {
             if !self.tenure.holds() {
                 return Err(Superseded);
             }
@@ -237,7 +242,7 @@ impl TableWriter {
                 removed += here;
             }
         }
-        Ok(removed)
+        Ok((removed, (end < count).then_some(end)))
     }
 
     /// What this writer has done.

@@ -201,12 +201,14 @@ fn remove_where_removes_what_matches_and_nothing_else() {
     }
     let before = table.numbers_present(0..200);
     let gone = name(before[3]);
-    let removed = table
-        .side
-        .table
-        .remove_where(|entry| entry.qname() == gone)
-        .unwrap();
-    assert_eq!(removed, 1);
+    let writer = &mut table.side.table;
+    let (mut removed, mut next, mut pieces) = (0, Some(0), 0);
+    while let Some(start) = next {
+        let walked = writer.remove_where(start, 24, |entry| entry.qname() == gone);
+        let (here, then) = walked.unwrap();
+        (removed, next, pieces) = (removed + here, then, pieces + 1);
+    }
+    assert_eq!((removed, pieces), (1, 3));
     let mut expected = before.clone();
     expected.remove(3);
     assert_eq!(table.numbers_present(0..200), expected);
@@ -276,7 +278,10 @@ fn writer_of_an_older_control_is_superseded() {
     let bytes = entry(&table.hasher, 1, meta(NOW, 60), 20);
     let entry = Entry::parse(&bytes).unwrap();
     assert_eq!(table.side.table.insert(&entry, NOW), Err(Superseded));
-    assert_eq!(table.side.table.remove_where(|_| true), Err(Superseded));
+    assert_eq!(
+        table.side.table.remove_where(0, 1, |_| true),
+        Err(Superseded)
+    );
     assert!(table.side.generations.bump(1).is_err());
     assert!(next.control(0).unwrap().table.insert(&entry, NOW).is_ok());
     drop(table.control);

@@ -21,7 +21,8 @@ struct Bucket {
     tokens: u64,
     /// Milliseconds modulo 2^32.
     refilled_ms: u32,
-    /// Refusals in a row, modulo 2^32.
+    /// Refusals since the start, modulo 2^32. A success leaves them: whoever lets one of so many
+    /// through counts on.
     refused: u32,
 }
 
@@ -105,7 +106,7 @@ impl Buckets {
     /// buckets of one client apart.
     ///
     /// # Errors
-    /// There is none: how often that has happened in a row, this time included.
+    /// There is none: how often that has happened to this bucket, this time included, modulo 2^32.
     pub fn take(&mut self, client: Client, kind: u8, now_ms: u64) -> Result<(), u32> {
         let index = self.index(client, kind);
         let Some(bucket) = self.buckets.get_mut(index) else {
@@ -201,6 +202,12 @@ mod tests {
         assert_eq!(buckets.take(one, 0, 0), Err(2));
         assert_eq!(buckets.take(other, 0, 0), Ok(()));
         assert_eq!(buckets.take(one, 1, 0), Ok(()), "another kind");
+        assert_eq!(buckets.take(one, 0, 1_000), Ok(()));
+        assert_eq!(
+            buckets.take(one, 0, 1_000),
+            Err(3),
+            "a success resets nothing"
+        );
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod query;
 
 pub mod answer;
 
+pub mod name;
+
 mod cursor;
 
 /// Largest UDP payload that Nexus announces in OPT and sends (DNS flag day 2020), in bytes.
@@ -78,8 +80,6 @@ pub(crate) mod code {
     pub(crate) const OPTION_CLIENT_SUBNET: u16 = 8;
     /// RFC 7873.
     pub(crate) const OPTION_COOKIE: u16 = 10;
-    /// RFC 7830.
-    pub(crate) const OPTION_PADDING: u16 = 12;
     /// RFC 8914.
     pub(crate) const OPTION_EXTENDED_ERROR: u16 = 15;
     /// The Nexus extension, in the range for local use (RFC 6891 §9).

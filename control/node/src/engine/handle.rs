@@ -68,7 +68,7 @@ pub(crate) struct EngineStatistics {
     pub trust_anchors: Vec<AnchorStatus>,
     /// Negative trust anchors, those of the configuration too.
     pub negative_anchors: u64,
-    /// Answers that the policy has changed, by what.
+    /// How often which part of the policy had something to say of a question.
     pub policy_hits: Vec<(Hit, u64)>,
 }
 

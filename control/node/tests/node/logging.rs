@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use exchange::Transport;
 use hickory_proto::op::{Message, ResponseCode};
@@ -204,6 +205,18 @@ fn answers_do_not_wait_for_a_reader_that_is_not_there_and_one_that_comes_later_g
     ask();
     ask();
     assert_eq!(reader.next().unwrap().message.unwrap().kind, 5);
+}
+
+#[test]
+fn a_reader_that_greets_and_hangs_up_is_looked_for_once_a_second() {
+    let sections = format!("{ZONES}\ndnstap: {{socket: \"{{dir}}/tap.sock\"}}");
+    let mut node = Node::new(&sections);
+    let listener = UnixListener::bind(node.path("tap.sock")).unwrap();
+    node.spawn();
+    drop(Reader::accept(&listener));
+    let gone = Instant::now();
+    drop(Reader::accept(&listener));
+    assert!(gone.elapsed() > Duration::from_millis(900));
 }
 
 #[test]

@@ -23,6 +23,7 @@ missing.example.net CNAME .
 slow.example.net CNAME rpz-tcp-only.
 gone.example.net CNAME rpz-drop.
 garden.example.net CNAME www.example.net.
+passed.example.net CNAME rpz-passthru.
 32.66.100.51.198.rpz-ip A 192.0.2.66
 ";
 
@@ -134,6 +135,17 @@ fn a_policy_zone_denies_rewrites_truncates_and_drops() {
         asking.join().unwrap()
     });
     assert_eq!(data(&whole), ["192.0.2.8"]);
+    // A rule that lets through is set off, but changes no answer.
+    let passed = ask(&node, &upstream, &a("passed.example.net."), [192, 0, 2, 7]);
+    assert_eq!(data(&passed), ["192.0.2.7"]);
+    let counted = |metric: &str, labels: &str| {
+        node.metric(&format!(
+            "nexus_policy_{metric}_total{{kind=\"rpz\"{labels}}}"
+        ))
+    };
+    let hits = counted("list_hits", ",list=\"rpz.example.\"").unwrap();
+    let answers = counted("answers", "").unwrap();
+    assert_eq!(hits - answers, 2, "{hits} of which one by TCP and this one");
     let rewritten = ask(&node, &upstream, &a("bad.example.net."), [198, 51, 100, 66]);
     assert_eq!(data(&rewritten), ["192.0.2.66"]);
     let garden = ask(&node, &upstream, &a("garden.example.net."), [192, 0, 2, 9]);

@@ -269,6 +269,8 @@ fn a_control_that_was_killed_comes_back_and_kills_no_answer_of_a_zone_that_is_th
     let (mut node, mut dataplane) = both(ZONES);
     let question = query("www.example.com.", RecordType::A);
     let before = dataplane.ask(&question).meta.unwrap();
+    let told = node.path("control.zones");
+    wait_until("what the dataplane was told is written", || told.exists());
     node.kill();
     dataplane.push(&question.to_vec().unwrap());
     node.spawn();

@@ -174,8 +174,7 @@ impl Resolver {
         let (before, left_secs) = self.failures.find(now_ms, &key)?;
         // What is bogus says so each time; of the rest, that it was not tried again is news.
         let code = match before.code {
-            code @ (extended_error::DNSSEC_BOGUS..=extended_error::NSEC_MISSING
-            | extended_error::SIGNATURE_EXPIRED_BEFORE_VALID) => code,
+            code if extended_error::is_of_dnssec(code) => code,
             _ => extended_error::CACHED_ERROR,
         };
         let first = before.code;

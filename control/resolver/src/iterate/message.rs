@@ -282,6 +282,15 @@ pub mod extended_error {
     /// The zone asks for more NSEC3 iterations than are done for it: the answer is not checked
     /// (RFC 9276 §3.2).
     pub const UNSUPPORTED_NSEC3_ITERATIONS: u16 = 27;
+
+    /// Whether a failure of this code is one of validation: it is said each time, and nothing may be
+    /// made in its place.
+    pub(crate) fn is_of_dnssec(code: u16) -> bool {
+        matches!(
+            code,
+            DNSSEC_BOGUS..=NSEC_MISSING | SIGNATURE_EXPIRED_BEFORE_VALID
+        )
+    }
 }
 
 /// How far data may be believed, least first (RFC 2181 §5.4.1).

@@ -9,6 +9,7 @@ use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::any::minimal_any;
+use super::blocklist::BlockList;
 use super::chain::Chain;
 use super::local::LocalAnswer;
 use super::names::key;
@@ -48,14 +49,20 @@ pub struct Course {
 }
 
 impl Course {
-    /// What has changed the answer, for counting. Asked for once.
+    /// What had something to say of the question, for counting. Asked for once.
     pub fn take_hits(&mut self) -> Vec<Hit> {
         std::mem::take(&mut self.hits)
     }
 
     fn note(&mut self, kind: Kind, list: Option<&Arc<str>>) {
-        let list = list.cloned();
-        let hit = Hit { kind, list };
+        self.note_hit(Hit {
+            kind,
+            list: list.cloned(),
+            acts: true,
+        });
+    }
+
+    fn note_hit(&mut self, hit: Hit) {
         if self.hits.contains(&hit) {
             return; // A zone that only counts sees some questions twice.
         }
@@ -65,7 +72,7 @@ impl Course {
                 at_ms: trace.last().map_or(self.began_ms, |event| event.at_ms),
                 depth: 0,
                 kind: TraceKind::Policy {
-                    kind: kind.word(),
+                    kind: hit.kind.word(),
                     list,
                 },
             });
@@ -109,6 +116,13 @@ impl Course {
         Step::Answer(Box::new(outcome))
     }
 
+    /// Ends where DNS64 is off, or was switched off after it had asked for IPv4 addresses: these are
+    /// no answer then.
+    fn end_without_dns64(&mut self, outcome: Outcome) -> Step {
+        let outcome = self.first.take().map_or(outcome, |first| *first);
+        self.end(outcome)
+    }
+
     fn fail(&mut self) -> Step {
         self.prefix.clear();
         self.end(Outcome::empty(ResponseCode::ServFail))
@@ -150,7 +164,7 @@ impl Policy {
             trace.extend(more);
         }
         let Some(rules) = self.rules(course.view) else {
-            return course.end(outcome);
+            return course.end_without_dns64(outcome);
         };
         if let Some(rebinding) = &rules.rebinding
             && rebinding.filter(&mut outcome)
@@ -163,7 +177,7 @@ impl Policy {
             return step;
         }
         let Some(dns64) = &rules.dns64 else {
-            return course.end(outcome);
+            return course.end_without_dns64(outcome);
         };
         match course.first.take() {
             Some(first) => {
@@ -179,7 +193,10 @@ impl Policy {
                     course.first = Some(Box::new(outcome));
                     Step::Resolve(second)
                 }
-                None => course.end(outcome),
+                None => {
+                    dns64.clean(&course.current, &mut outcome);
+                    course.end(outcome)
+                }
             },
         }
     }
@@ -200,9 +217,9 @@ impl Policy {
             let waits = self.zones(rules).any(RpzZone::is_for_answers);
             if !course.is_exempt
                 && !waits
-                && let Some(step) = ask_lists(rules, course, &name)
+                && let Some(list) = find_list(rules, &name)
             {
-                return step;
+                return block(course, list);
             }
         }
         if rules.minimal_any
@@ -231,7 +248,9 @@ impl Policy {
         None
     }
 
-    /// What policy zones and lists say to what was resolved.
+    /// What policy zones and lists say to what was resolved: to the first name of the chain before the
+    /// next, then the first zone before the next, then by the kind of trigger (draft §5). Addresses
+    /// belong to the last name.
     fn judge(
         &self,
         rules: &Rules,
@@ -241,39 +260,36 @@ impl Policy {
     ) -> Option<Step> {
         let chain = Chain::of(&course.current, outcome);
         let for_servers = self.zones(rules).any(RpzZone::is_for_servers);
-        let servers: Vec<Servers> = match for_servers {
-            true => chain
-                .names
-                .iter()
-                .map(|name| Servers::of(name, known))
-                .collect(),
-            false => Vec::new(),
-        };
-        for zone in self.zones(rules) {
-            let client = zone.find_client(course.client.address);
-            let first = client.map(|found| (0, found));
-            let mut names = chain.names.iter().enumerate();
-            let named =
-                || names.find_map(|(place, name)| Some((place, zone.find_name(&key(name))?)));
-            let last = chain.names.len() - 1;
-            let answer = || Some((last, zone.find_answer(&outcome.answers)?));
-            let mut servers = servers.iter().enumerate();
-            let server = || servers.find_map(|(place, of)| Some((place, zone.find_servers(of)?)));
-            let found = first.or_else(named).or_else(answer).or_else(server);
-            if let Some((place, found)) = found
-                && let Some(found) = permit(course, zone, found)
-            {
-                if !lets_through(course.client, &found.action) {
-                    course.go_to(&chain, place);
+        let last = chain.names.len() - 1;
+        for (place, name) in chain.names.iter().enumerate() {
+            let servers = for_servers.then(|| Servers::of(name, known));
+            let name = key(name);
+            for zone in self.zones(rules) {
+                let client = course.client.address.filter(|_| place == 0);
+                let answers = if place == last {
+                    &outcome.answers[..]
+                } else {
+                    &[]
+                };
+                let found = zone
+                    .find_client(client)
+                    .or_else(|| zone.find_name(&name))
+                    .or_else(|| zone.find_answer(answers))
+                    .or_else(|| zone.find_servers(servers.as_ref()?));
+                if let Some(found) = found
+                    && let Some(found) = permit(course, zone, found)
+                {
+                    if !lets_through(course.client, &found.action) {
+                        course.go_to(&chain, place);
+                    }
+                    return self.act(course, zone, found);
                 }
-                return self.act(course, zone, found);
             }
         }
         for (place, name) in chain.names.iter().enumerate() {
-            let name = key(name);
-            if is_blocked(rules, &name) {
+            if let Some(list) = find_list(rules, &key(name)) {
                 course.go_to(&chain, place);
-                return ask_lists(rules, course, &name);
+                return Some(block(course, list));
             }
         }
         None
@@ -282,7 +298,7 @@ impl Policy {
     /// Does what a rule says; `None` if that is to go on.
     fn act(&self, course: &mut Course, zone: &RpzZone, found: Found) -> Option<Step> {
         course.is_exempt = true;
-        let (rcode, records) = match found.action {
+        let (rcode, mut records) = match found.action {
             action if lets_through(course.client, &action) => return None,
             Action::Drop => return Some(Step::Drop),
             Action::PassThru => return None,
@@ -291,25 +307,25 @@ impl Policy {
             Action::NoData => (ResponseCode::NoError, Vec::new()),
             Action::Data(records) => (ResponseCode::NoError, records),
         };
-        let qtype = course.current.qtype;
-        if qtype != RecordType::CNAME
-            && qtype != RecordType::ANY
-            && let Some((target, ttl_secs)) = alias_of(&records)
-        {
-            let Some(target) = expand(target, &course.current.qname) else {
+        let (qtype, qname) = (course.current.qtype, &course.current.qname);
+        if let Some((target, ttl_secs)) = alias_of(&records) {
+            let Some(target) = expand(target, qname) else {
                 return Some(course.fail());
             };
-            let owner = course.current.qname.clone();
             let data = RData::CNAME(CNAME(target.clone()));
-            let alias = Record::from_rdata(owner, ttl_secs, data);
-            course.first = None;
-            course.forged_by = Some(Arc::clone(zone.name()));
-            let goes_on = course.follow(alias, target);
-            return Some(if goes_on {
-                self.ask(course)
-            } else {
-                course.fail()
-            });
+            let alias = Record::from_rdata(qname.clone(), ttl_secs, data);
+            if !matches!(qtype, RecordType::CNAME | RecordType::ANY) {
+                course.first = None;
+                course.forged_by = Some(Arc::clone(zone.name()));
+                let goes_on = course.follow(alias, target);
+                return Some(if goes_on {
+                    self.ask(course)
+                } else {
+                    course.fail()
+                });
+            }
+            records.retain(|record| record.record_type() != RecordType::CNAME);
+            records.push(alias);
         }
         let mut outcome = Outcome::empty(rcode);
         let asked = |record: &Record| qtype == RecordType::ANY || record.record_type() == qtype;
@@ -341,24 +357,27 @@ fn lets_through(client: Client, action: &Action) -> bool {
 
 /// Counts a rule that was set off; `None` if it is not to act.
 fn permit(course: &mut Course, zone: &RpzZone, found: Found) -> Option<Found> {
-    course.note(Kind::Rpz, Some(zone.name()));
-    (*zone.policy() != Override::Disabled).then_some(found)
+    let is_on = *zone.policy() != Override::Disabled;
+    course.note_hit(Hit {
+        kind: Kind::Rpz,
+        list: Some(Arc::clone(zone.name())),
+        acts: is_on && !lets_through(course.client, &found.action),
+    });
+    is_on.then_some(found)
 }
 
-/// The first list that has the name answers.
-fn ask_lists(rules: &Rules, course: &mut Course, name: &[u8]) -> Option<Step> {
-    if rules.allow_names.covers(name) {
-        return None;
-    }
-    let list = rules.block_lists.iter().find(|list| list.covers(name))?;
+/// The first list that has the name, unless it is allowed.
+fn find_list<'r>(rules: &'r Rules, name: &[u8]) -> Option<&'r BlockList> {
+    let lists = || rules.block_lists.iter().find(|list| list.covers(name));
+    let list = (!rules.allow_names.covers(name)).then(lists)?;
+    list.map(|list| &**list)
+}
+
+/// Answers as a list says.
+fn block(course: &mut Course, list: &BlockList) -> Step {
     course.note(Kind::BlockList, Some(list.name()));
     let outcome = list.answer(&course.current);
-    Some(course.end(outcome))
-}
-
-fn is_blocked(rules: &Rules, name: &[u8]) -> bool {
-    let mut lists = rules.block_lists.iter();
-    !rules.allow_names.covers(name) && lists.any(|list| list.covers(name))
+    course.end(outcome)
 }
 
 /// What is known here: local data, and what DNS64 makes of names of its own.

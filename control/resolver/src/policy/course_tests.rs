@@ -226,7 +226,7 @@ fn tcp_only_truncates_datagrams_and_lets_connections_through() {
     assert_eq!(run(&policy, UDP, ask(), vec![]).0, Step::Truncate);
     let found = resolved(&["www.example. A 192.0.2.1"]);
     let (step, hits) = run(&policy, TCP, ask(), vec![found.clone()]);
-    assert_eq!((answer(step), hits.len()), (found, 1));
+    assert_eq!((answer(step), hits.len(), hits[0].acts), (found, 1, false));
 }
 
 #[test]
@@ -285,13 +285,14 @@ fn an_alias_of_a_zone_is_resolved_without_the_zones() {
     );
     assert_eq!(outcome.ttl_secs, 120);
     assert_eq!(outcome.extended_errors[0].0, extended_error::FORGED_ANSWER);
-    let (step, _) = run(
-        &policy,
-        UDP,
-        question("bad.example.", RecordType::CNAME),
-        vec![],
-    );
-    assert_eq!(answer(step).answers.len(), 1);
+    // Who asks for the alias gets it as it is followed.
+    for qtype in [RecordType::CNAME, RecordType::ANY] {
+        let (step, _) = run(&policy, UDP, question("bad.example.", qtype), vec![]);
+        assert_eq!(
+            texts(&answer(step)),
+            ["bad.example. 120 IN CNAME bad.example.garden.example."]
+        );
+    }
 }
 
 #[test]
@@ -311,7 +312,107 @@ fn a_disabled_zone_is_counted_and_does_nothing() {
         question("www.example.", RecordType::A),
         vec![found.clone()],
     );
+    assert_eq!((answer(step), hits.len(), hits[0].acts), (found, 1, false));
+}
+
+#[test]
+fn a_disabled_zone_that_would_see_the_answer_makes_nothing_else_wait_for_it() {
+    let rules = "*.example CNAME rpz-passthru.\n32.1.2.0.192.rpz-ip CNAME .";
+    let zones = vec![
+        zone("rpz0.", RpzOverride::Disabled, rules),
+        zone("rpz1.", RpzOverride::Given, "bad.example CNAME ."),
+    ];
+    let list = BlockList::read(
+        "ads",
+        "ads.example",
+        ListForm::Auto,
+        BlockAnswer::NxDomain,
+        (1, 2),
+    )
+    .list;
+    let policy = Policy::new(
+        zones,
+        Rules {
+            rpz: vec![0, 1],
+            block_lists: vec![Arc::new(list)],
+            ..Rules::default()
+        },
+    );
+    for qname in ["bad.example.", "ads.example."] {
+        let (step, hits) = run(&policy, UDP, question(qname, RecordType::A), vec![]);
+        assert_eq!(answer(step).rcode, ResponseCode::NXDomain, "{qname}");
+        let acts: Vec<_> = hits.iter().map(|hit| hit.acts).collect();
+        assert_eq!(acts, [false, true], "{qname}");
+    }
+    // What was resolved is counted all the same.
+    let found = resolved(&["www.net. A 192.0.2.1"]);
+    let asked = question("www.net.", RecordType::A);
+    let (step, hits) = run(&policy, UDP, asked, vec![found.clone()]);
     assert_eq!((answer(step), hits.len()), (found, 1));
+}
+
+/// Draft §5.1 comes before §5.2, and that before §5.4.
+#[test]
+fn the_first_name_of_a_chain_wins_over_the_first_zone_and_that_over_the_kind_of_trigger() {
+    let found = || resolved(&["www.x. CNAME evil.y.", "evil.y. A 192.0.2.1"]);
+    let ask = || question("www.x.", RecordType::A);
+    for unrelated in ["", "\n32.9.9.9.9.rpz-ip CNAME ."] {
+        let first = format!("evil.y CNAME rpz-passthru.{unrelated}");
+        let policy = rpz(&[&first, "www.x CNAME ."]);
+        let waits = !unrelated.is_empty();
+        let outcomes = waits.then(found).into_iter().collect();
+        let (step, hits) = run(&policy, UDP, ask(), outcomes);
+        let outcome = answer(step);
+        assert_eq!(outcome.rcode, ResponseCode::NXDomain, "{unrelated}");
+        assert!(outcome.answers.is_empty());
+        assert_eq!(hits.len(), 1);
+        assert_eq!(hits[0].list.as_deref(), Some("rpz1."));
+    }
+    // A server of the first name before the name behind the alias, in one zone.
+    let policy = rpz(&["evil.y A 203.0.113.1\nns1.bad.example.rpz-nsdname CNAME *."]);
+    let found = resolved(&["www.hosted.example. CNAME evil.y.", "evil.y. A 192.0.2.1"]);
+    let asked = question("www.hosted.example.", RecordType::A);
+    assert!(texts(&answer(run(&policy, UDP, asked, vec![found]).0)).is_empty());
+    // Addresses are those of the last name, and come behind what any zone says of names before.
+    let policy = rpz(&["32.1.2.0.192.rpz-ip CNAME rpz-drop.", "www.x A 203.0.113.1"]);
+    let found = resolved(&["www.x. CNAME evil.y.", "evil.y. A 192.0.2.1"]);
+    let outcome = answer(run(&policy, UDP, ask(), vec![found]).0);
+    assert_eq!(texts(&outcome), ["www.x. 120 IN A 203.0.113.1"]);
+}
+
+#[test]
+fn an_alias_of_a_name_for_itself_lets_it_through() {
+    let own_alias = "good.example CNAME Good.example.\n*.example CNAME www.example.";
+    let policy = rpz(&[own_alias, "*.example CNAME ."]);
+    for qname in ["good.example.", "www.example."] {
+        let found = resolved(&[&format!("{qname} A 192.0.2.1")]);
+        let asked = question(qname, RecordType::A);
+        let (step, hits) = run(&policy, UDP, asked, vec![found.clone()]);
+        assert_eq!((answer(step), hits.len()), (found, 1), "{qname}");
+        assert!(!hits[0].acts);
+    }
+    let policy = rpz(&["ns1.bad.example.rpz-nsdname CNAME ns1.bad.example."]);
+    let found = resolved(&["www.hosted.example. A 192.0.2.1"]);
+    let asked = question("www.hosted.example.", RecordType::A);
+    let (step, _) = run(&policy, UDP, asked, vec![found.clone()]);
+    assert_eq!(answer(step), found);
+}
+
+#[test]
+fn hints_of_services_are_addresses_of_the_answer() {
+    let policy = rpz(&["32.1.2.0.192.rpz-ip CNAME ."]);
+    let mut found = resolved(&[]);
+    for (hint, rcode) in [
+        ("192.0.2.1", ResponseCode::NXDomain),
+        ("192.0.2.2", ResponseCode::NoError),
+    ] {
+        let text = format!("1 . ipv4hint={hint}");
+        let data = RData::try_from_str(RecordType::HTTPS, &text).unwrap();
+        found.answers = vec![Record::from_rdata(name("www.example."), 60, data)];
+        let asked = question("www.example.", RecordType::HTTPS);
+        let (step, _) = run(&policy, UDP, asked, vec![found.clone()]);
+        assert_eq!(answer(step).rcode, rcode, "{hint}");
+    }
 }
 
 #[test]
@@ -343,7 +444,8 @@ fn lists_block_names_and_aliases_to_them_but_not_what_is_allowed() {
         hits,
         [Hit {
             kind: Kind::BlockList,
-            list: Some("ads".into())
+            list: Some("ads".into()),
+            acts: true,
         }]
     );
     let found = resolved(&["good.ads.example. A 192.0.2.1"]);
@@ -415,7 +517,7 @@ fn local_aliases_lead_through_local_data_and_out_and_circles_end() {
 fn with_dns64() -> Policy {
     let dns64 = Dns64 {
         prefixes: vec![Nat64Prefix::WELL_KNOWN],
-        exclude: Vec::new(),
+        exclude: vec![Prefix::new("::ffff:0:0".parse().unwrap(), 96).unwrap()],
     };
     Policy::new(
         Vec::new(),
@@ -443,9 +545,46 @@ fn dns64_asks_for_ipv4_addresses_where_there_are_no_others() {
         course.take_hits(),
         [Hit {
             kind: Kind::Dns64,
-            list: None
+            list: None,
+            acts: true,
         }]
     );
+}
+
+#[test]
+fn dns64_leaves_excluded_addresses_out_beside_others_but_not_for_who_validates() {
+    let policy = with_dns64();
+    let found = resolved(&[
+        "www.example. AAAA 2001:db8::1",
+        "www.example. AAAA ::ffff:10.0.0.1",
+    ]);
+    let asked = question("www.example.", RecordType::AAAA);
+    let outcome = answer(run(&policy, UDP, asked.clone(), vec![found.clone()]).0);
+    assert_eq!(texts(&outcome), ["www.example. 300 IN AAAA 2001:db8::1"]);
+    assert!(!outcome.authentic);
+    let validates = Question {
+        dnssec_ok: true,
+        checking_disabled: true,
+        ..asked
+    };
+    let (step, _) = run(&policy, UDP, validates, vec![found.clone()]);
+    assert_eq!(answer(step), found);
+}
+
+#[test]
+fn ipv4_addresses_are_no_answer_where_dns64_was_taken_away_in_between() {
+    let policy = with_dns64();
+    let asked = question("www.example.", RecordType::AAAA);
+    let (mut course, _) = policy.begin(UDP, asked, 0);
+    let first = resolved(&[]);
+    let step = policy.go_on(&mut course, first.clone(), &known);
+    assert!(matches!(&step, Step::Resolve(second) if second.qtype == RecordType::A));
+    let found = resolved(&["www.example. A 192.0.2.1"]);
+    for policy in [Policy::default(), Policy::new(Vec::new(), Rules::default())] {
+        let mut course = course.clone();
+        let step = policy.go_on(&mut course, found.clone(), &known);
+        assert_eq!(answer(step), first);
+    }
 }
 
 #[test]

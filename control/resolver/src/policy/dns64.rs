@@ -10,8 +10,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use super::addresses::take_out;
 use super::prefix::Prefix;
-use crate::iterate::{Outcome, Question};
+use crate::iterate::{Outcome, Question, extended_error};
 
 /// Longest time that a synthesised address is kept if nothing limits it, in seconds (RFC 6147 §5.1.7).
 const TTL_SECS_MAX: u32 = 600;
@@ -110,19 +111,36 @@ impl Dns64 {
     /// (RFC 6147 §5.5).
     #[must_use]
     pub fn second_question(&self, question: &Question, outcome: &Outcome) -> Option<Question> {
-        let validates = question.dnssec_ok && question.checking_disabled;
         let is_denied = matches!(outcome.rcode, ResponseCode::NoError)
             && !outcome.answers.iter().any(|record| self.is_usable(record));
-        // Other failures are treated as an empty answer, for broken servers (RFC 6147 §5.1.2).
+        // Other failures are treated as an empty answer, for broken servers, and so is silence
+        // (RFC 6147 §5.1.2, §5.1.3); but what does not validate is a failure (§5.5).
+        let mut errors = outcome.extended_errors.iter();
+        let is_bogus = errors.any(|(code, _)| extended_error::is_of_dnssec(*code));
         let is_failed = !matches!(
             outcome.rcode,
-            ResponseCode::NoError | ResponseCode::NXDomain | ResponseCode::ServFail
-        );
-        let asks = question.qtype == RecordType::AAAA && !validates && (is_denied || is_failed);
+            ResponseCode::NoError | ResponseCode::NXDomain
+        ) && !is_bogus;
+        let asks = is_for(question) && (is_denied || is_failed);
         asks.then(|| Question {
             qtype: RecordType::A,
             ..question.clone()
         })
+    }
+
+    /// Leaves the excluded addresses out of an answer that has others, too (RFC 6147 §5.1.4).
+    pub(super) fn clean(&self, question: &Question, outcome: &mut Outcome) {
+        if is_for(question) {
+            self.leave_out_excluded(outcome);
+        }
+    }
+
+    fn leave_out_excluded(&self, outcome: &mut Outcome) {
+        let is_excluded =
+            |record: &Record| record.record_type() == RecordType::AAAA && !self.is_usable(record);
+        if take_out(&mut outcome.answers, is_excluded) {
+            outcome.authentic = false;
+        }
     }
 
     fn is_usable(&self, record: &Record) -> bool {
@@ -139,11 +157,7 @@ impl Dns64 {
     pub fn answer(&self, mut first: Outcome, second: Outcome) -> Outcome {
         let is_a = |record: &Record| record.record_type() == RecordType::A;
         if second.rcode != ResponseCode::NoError || !second.answers.iter().any(is_a) {
-            let before = first.answers.len();
-            first.answers.retain(|record| {
-                record.record_type() != RecordType::AAAA || self.is_usable(record)
-            });
-            first.authentic &= first.answers.len() == before;
+            self.leave_out_excluded(&mut first);
             return first;
         }
         let soa_secs = first
@@ -197,6 +211,12 @@ impl Dns64 {
         let alias = Record::from_rdata(question.qname.clone(), REVERSE_TTL_SECS, alias);
         Some((target, alias))
     }
+}
+
+/// Whether an answer may be changed: not for who checks signatures (RFC 6147 §5.5).
+fn is_for(question: &Question) -> bool {
+    let validates = question.dnssec_ok && question.checking_disabled;
+    question.qtype == RecordType::AAAA && !validates
 }
 
 /// The address of a name below `ip6.arpa.`, if it names a whole one (RFC 3596 §2.5).
@@ -334,6 +354,20 @@ mod tests {
         // What has no IPv4 address either stays as it was.
         let answer = dns64().answer(no_data(60), no_data(60));
         assert_eq!((answer.authority.len(), answer.authentic), (1, true));
+    }
+
+    #[test]
+    fn servers_that_fail_for_ipv6_are_asked_for_ipv4_but_what_is_bogus_fails() {
+        for rcode in [ResponseCode::ServFail, ResponseCode::Refused] {
+            let mut failed = Outcome::empty(rcode);
+            let code = extended_error::NO_REACHABLE_AUTHORITY;
+            failed.add_extended_error(code, String::new());
+            assert!(dns64().second_question(&aaaa(), &failed).is_some());
+            // Both fail: the first says so.
+            assert_eq!(dns64().answer(failed.clone(), failed.clone()), failed);
+            failed.add_extended_error(extended_error::SIGNATURE_EXPIRED, String::new());
+            assert_eq!(dns64().second_question(&aaaa(), &failed), None);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`Policy::begin`] takes a client's question and says what to do; what was resolved goes into
 //! [`Policy::go_on`], until there is an answer. Never reads a file, a clock or a socket.
 
+mod addresses;
 mod any;
 mod blocklist;
 mod chain;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, Restrict};
+pub(super) use wire::name::suffixes;
 
 /// A name.
 pub(super) type Key = Box<[u8]>;
@@ -26,17 +27,6 @@ pub(super) fn name(key: &[u8]) -> Option<Name> {
     let mut decoder = BinDecoder::new(key);
     let name = Name::read(&mut decoder).ok()?;
     decoder.is_empty().then_some(name)
-}
-
-/// The name itself, then each name above it, the root last.
-pub(super) fn suffixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(key);
-    std::iter::from_fn(move || {
-        let current = rest?;
-        let length = usize::from(*current.first()?);
-        rest = current.get(1 + length..).filter(|_| length > 0);
-        Some(current)
-    })
 }
 
 /// A record of wire form; data that its type cannot read stay opaque (RFC 3597).
@@ -85,15 +75,5 @@ mod tests {
         let covers = |text: &str| set.covers(&key(&Name::from_ascii(text).unwrap()));
         assert!(covers("ads.example.") && covers("a.b.ADS.example."));
         assert!(!covers("example.") && !covers("badads.example.") && !covers("."));
-    }
-
-    #[test]
-    fn the_suffixes_of_any_bytes_end_and_become_shorter() {
-        bolero::check!()
-            .with_iterations(5_000)
-            .for_each(|bytes: &[u8]| {
-                let lengths: Vec<_> = suffixes(bytes).map(<[u8]>::len).collect();
-                assert!(lengths.is_sorted_by(|one, next| one > next));
-            });
     }
 }

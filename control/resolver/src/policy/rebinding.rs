@@ -1,10 +1,9 @@
 //! Keeps names outside from leading browsers inside: addresses of the operator's own networks are
 //! taken out of answers that come from the Internet (DNS rebinding).
 
-use std::net::IpAddr;
+use hickory_proto::rr::{Name, Record};
 
-use hickory_proto::rr::{Name, RData, Record, RecordType};
-
+use super::addresses::{addresses, take_out};
 use super::prefix::Prefix;
 use crate::iterate::{Outcome, extended_error};
 
@@ -18,19 +17,12 @@ pub struct Rebinding {
 }
 
 impl Rebinding {
-    /// Takes such addresses out of an answer; true if there were any. What is left is no longer what
+    /// Takes such addresses, and the SVCB and HTTPS records that hint at them, out of an answer; true if there were any. What is left is no longer what
     /// was signed, so it has no AD.
     pub fn filter(&self, outcome: &mut Outcome) -> bool {
         let mut has_changed = false;
         for section in [&mut outcome.answers, &mut outcome.additional] {
-            let unwanted = section.iter().filter(|record| self.is_unwanted(record));
-            let owners: Vec<Name> = unwanted.map(|record| record.name.clone()).collect();
-            has_changed |= !owners.is_empty();
-            // Signatures over addresses fit what is left no more.
-            section.retain(|record| {
-                let is_signature = is_address_signature(record) && owners.contains(&record.name);
-                !is_signature && !self.is_unwanted(record)
-            });
+            has_changed |= take_out(section, |record| self.is_unwanted(record));
         }
         if has_changed {
             outcome.authentic = false;
@@ -41,26 +33,13 @@ impl Rebinding {
     }
 
     fn is_unwanted(&self, record: &Record) -> bool {
-        let address = match &record.data {
-            RData::A(address) => IpAddr::V4(address.0),
-            RData::AAAA(address) => IpAddr::V6(address.0),
-            _ => return false,
+        let is_private = |address| {
+            let mut networks = self.private_addresses.iter();
+            networks.any(|network| network.contains(address))
         };
-        let is_private = |network: &Prefix| network.contains(address);
         let is_allowed = |zone: &Name| zone.zone_of(&record.name);
-        self.private_addresses.iter().any(is_private)
-            && !self.private_domains.iter().any(is_allowed)
+        addresses(record).any(is_private) && !self.private_domains.iter().any(is_allowed)
     }
-}
-
-/// Whether it is a signature over A or AAAA records.
-fn is_address_signature(record: &Record) -> bool {
-    let RData::Unknown { code, rdata } = &record.data else {
-        return false;
-    };
-    let covered = rdata.anything.first_chunk::<2>();
-    let covered = covered.map(|covered| RecordType::from(u16::from_be_bytes(*covered)));
-    *code == RecordType::RRSIG && matches!(covered, Some(RecordType::A | RecordType::AAAA))
 }
 
 #[cfg(test)]
@@ -68,6 +47,7 @@ mod tests {
     use super::*;
     use hickory_proto::op::ResponseCode;
     use hickory_proto::rr::rdata::{A, AAAA, CNAME};
+    use hickory_proto::rr::{RData, RecordType};
 
     fn name(text: &str) -> Name {
         Name::from_ascii(text).unwrap()
@@ -123,5 +103,20 @@ mod tests {
         assert!(answer.authentic && answer.answers.len() == 1);
         let mut near = outcome(vec![("notcorp.example.", RData::A(A::new(10, 0, 0, 1)))]);
         assert!(rebinding().filter(&mut near));
+    }
+
+    #[test]
+    fn services_that_hint_at_private_addresses_are_taken_out() {
+        let service = |text| RData::try_from_str(RecordType::HTTPS, text).unwrap();
+        let mut answer = outcome(vec![
+            ("evil.example.", service("1 . ipv4hint=192.0.2.1,10.0.0.1")),
+            ("evil.example.", service("2 . ipv6hint=fd00::1")),
+            ("evil.example.", service("3 . ipv4hint=192.0.2.1")),
+        ]);
+        assert!(rebinding().filter(&mut answer));
+        assert_eq!(answer.answers.len(), 1);
+        assert!(!answer.authentic);
+        let hint = service("1 . ipv4hint=10.0.0.1");
+        assert!(!rebinding().filter(&mut outcome(vec![("www.corp.example.", hint)])));
     }
 }

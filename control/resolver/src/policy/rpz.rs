@@ -10,10 +10,11 @@ use std::sync::Arc;
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record};
 
+use super::addresses::addresses;
 use super::names::{Key, key, name, record, suffixes};
 use super::prefix::PrefixMap;
 use super::rpz_trigger::{Trigger, TriggerError};
-use super::servers::{Servers, address};
+use super::servers::Servers;
 use crate::zone::{Loader, NAME_BYTES_MAX, Place, ZoneError, read_zone_file};
 
 const TYPE_NS: u16 = 2;
@@ -237,9 +238,10 @@ impl RpzZone {
         !self.clients.is_empty() && self.policy != Override::Disabled
     }
 
-    /// Whether what was resolved sets it off.
+    /// Whether what was resolved may have it act. One that only counts is worth no question outside.
     pub(super) fn is_for_answers(&self) -> bool {
-        !self.answers.is_empty() || self.is_for_servers()
+        let has_triggers = !self.answers.is_empty() || self.is_for_servers();
+        has_triggers && self.policy != Override::Disabled
     }
 
     /// Whether servers set it off.
@@ -249,31 +251,35 @@ impl RpzZone {
 
     /// The rule for who asks.
     pub(super) fn find_client(&self, client: Option<IpAddr>) -> Option<Found> {
-        self.clients.find(client?).map(|(_, rule)| self.found(rule))
+        let (_, rule) = self.clients.find(client?)?;
+        Some(self.found(rule, &[]))
     }
 
     /// The rule for a name (its key).
     pub(super) fn find_name(&self, name: &[u8]) -> Option<Found> {
-        find_in(&self.names, name).map(|rule| self.found(rule))
+        find_in(&self.names, name).map(|rule| self.found(rule, name))
     }
 
     /// The rule for an address in the answer: that of the longest network of all of them.
     pub(super) fn find_answer(&self, records: &[Record]) -> Option<Found> {
-        let rule = longest(&self.answers, records.iter().filter_map(address));
-        rule.map(|rule| self.found(rule))
+        let rule = longest(&self.answers, records.iter().flat_map(addresses));
+        rule.map(|rule| self.found(rule, &[]))
     }
 
     /// The rule for servers: those for names before those for addresses (draft §5).
     pub(super) fn find_servers(&self, servers: &Servers) -> Option<Found> {
         let mut names = servers.names.iter();
-        let named = names.find_map(|name| find_in(&self.server_names, name));
+        let named = names.find_map(|name| Some((find_in(&self.server_names, name)?, &name[..])));
         let addresses = servers.addresses.iter().copied();
-        let rule = named.or_else(|| longest(&self.server_addresses, addresses));
-        rule.map(|rule| self.found(rule))
+        let address = || Some((longest(&self.server_addresses, addresses)?, &[][..]));
+        let (rule, name) = named.or_else(address)?;
+        Some(self.found(rule, name))
     }
 
-    fn found(&self, rule: &Rule) -> Found {
-        let action = match &self.policy {
+    /// What a rule does. An alias of the name that set it off for itself lets that name through: zones
+    /// from before `rpz-passthru` say it so, and it would be a circle.
+    fn found(&self, rule: &Rule, name: &[u8]) -> Found {
+        let mut action = match &self.policy {
             Override::Given | Override::Disabled => rule.action.clone(),
             Override::PassThru => Action::PassThru,
             Override::Drop => Action::Drop,
@@ -286,6 +292,11 @@ impl RpzZone {
                 Action::Data(vec![alias])
             }
         };
+        if let Action::Data(records) = &action
+            && alias_of(records).is_some_and(|(target, _)| *key(target) == *name)
+        {
+            action = Action::PassThru;
+        }
         let ttl_secs = rule.ttl_secs;
         Found { action, ttl_secs }
     }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use super::addresses::addresses;
 use super::names::{Key, key};
 
 /// Gives the records of a name and type that are at hand.
@@ -49,17 +50,8 @@ impl Servers {
             self.names.push(name);
             for rtype in [RecordType::A, RecordType::AAAA] {
                 let records = known(&server.0, rtype);
-                self.addresses.extend(records.iter().filter_map(address));
+                self.addresses.extend(records.iter().flat_map(addresses));
             }
         }
-    }
-}
-
-/// The address that a record gives.
-pub(super) fn address(record: &Record) -> Option<IpAddr> {
-    match &record.data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
     }
 }

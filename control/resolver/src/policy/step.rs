@@ -62,11 +62,14 @@ impl Kind {
     }
 }
 
-/// A change to an answer.
+/// A part of the policy that had something to say of a question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hit {
     /// By what.
     pub kind: Kind,
     /// The policy zone or list.
     pub list: Option<Arc<str>>,
+    /// Whether it has made, changed or withheld the answer. Not so a zone that only counts, nor a rule
+    /// that lets through.
+    pub acts: bool,
 }

@@ -7,6 +7,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+pub(super) use wire::name::is_at_or_below;
+
 /// Longest name in bytes, root label included (RFC 1035 §2.3.4).
 pub const NAME_BYTES_MAX: usize = 255;
 
@@ -175,24 +177,6 @@ pub(super) fn label_at(name: &[u8], start: u8) -> &[u8] {
 /// Number of labels, root label not counted.
 pub(super) fn label_count(name: &[u8]) -> usize {
     labels(name).count()
-}
-
-/// Whether `name` equals `ancestor` or lies below it. Both lower-case.
-pub(super) fn is_at_or_below(name: &[u8], ancestor: &[u8]) -> bool {
-    let Some(cut) = name.len().checked_sub(ancestor.len()) else {
-        return false;
-    };
-    if name.get(cut..) != Some(ancestor) {
-        return false;
-    }
-    // The bytes agree; the cut must also be where a label starts, since `\003com` may lie inside a label.
-    let mut offset = 0;
-    while offset < cut {
-        offset += 1 + name
-            .get(offset)
-            .map_or(NAME_BYTES_MAX, |&length| usize::from(length));
-    }
-    offset == cut
 }
 
 /// The oracle for keys of names: canonical order (RFC 4034 §6.1): labels compared from the right, as lower-case bytes, an absent label first.

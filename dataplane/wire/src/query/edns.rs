@@ -16,7 +16,8 @@ pub(crate) const COOKIE_BYTES: usize = CLIENT_COOKIE_BYTES + SERVER_COOKIE_BYTES
 /// The DO bit in the TTL field of OPT (RFC 3225 §3).
 const DNSSEC_OK: u32 = 0x8000;
 
-/// What the OPT record of a query says.
+/// What the OPT record of a query says. Padding (RFC 7830) is passed over: responses leave
+/// unencrypted, where padding hides nothing and amplifies (§6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edns {
     /// Largest UDP payload that the client takes, as it says, in bytes.
@@ -36,9 +37,6 @@ pub struct Edns {
     pub checked_cookie: Option<CheckedCookie>,
     /// An ECS option was present (RFC 7871); it is not read.
     pub client_subnet: bool,
-    /// A padding option was present (RFC 7830). Responses are never padded: they leave unencrypted,
-    /// where padding hides nothing and amplifies (§6).
-    pub padding: bool,
     /// Data of the Nexus extension, option 65053. Another length than 16 bytes belongs to some
     /// other local experiment and is passed over.
     pub nexus: Option<[u8; 16]>,
@@ -93,7 +91,6 @@ impl Edns {
             match code {
                 code::OPTION_COOKIE => edns.set_cookie(record.rdata_offset + offset, data)?,
                 code::OPTION_CLIENT_SUBNET => edns.client_subnet = true,
-                code::OPTION_PADDING => edns.padding = true,
                 code::OPTION_NEXUS => edns.nexus = data.try_into().ok(),
                 _ => {}
             }
