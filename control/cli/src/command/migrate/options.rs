@@ -96,6 +96,59 @@ const NUMBERS: [Number; 9] = [
     },
 ];
 
+/// An amount of memory with a key of its own.
+struct Size {
+    option: &'static str,
+    key: &'static str,
+    range: (u64, u64),
+    field: fn(&mut Config) -> &mut u64,
+}
+
+const SIZES: [Size; 2] = [
+    Size {
+        option: "rrset-cache-size",
+        key: "resolver.cache_bytes",
+        range: CACHE_BYTES,
+        field: |c| &mut c.resolver.cache_bytes,
+    },
+    Size {
+        option: "msg-cache-size",
+        key: "resolver.message_cache_bytes",
+        range: MESSAGE_CACHE_BYTES,
+        field: |c| &mut c.resolver.message_cache_bytes,
+    },
+];
+
+/// A switch with a key of its own.
+struct Flag {
+    option: &'static str,
+    key: &'static str,
+    field: fn(&mut Config) -> &mut bool,
+}
+
+const FLAGS: [Flag; 4] = [
+    Flag {
+        option: "use-caps-for-id",
+        key: "resolver.case_randomisation",
+        field: |c| &mut c.resolver.case_randomisation,
+    },
+    Flag {
+        option: "prefetch",
+        key: "resolver.prefetch",
+        field: |c| &mut c.resolver.prefetch,
+    },
+    Flag {
+        option: "aggressive-nsec",
+        key: "resolver.aggressive_nsec",
+        field: |c| &mut c.resolver.aggressive_nsec,
+    },
+    Flag {
+        option: "answer-cookie",
+        key: "resolver.cookies.enabled",
+        field: |c| &mut c.resolver.cookies.enabled,
+    },
+];
+
 impl Mapper {
     /// Takes one option of `server:` over, or says why not. Options that depend on each other are
     /// remembered for [`Mapper::finish`].
@@ -112,35 +165,14 @@ impl Mapper {
         if let Some(number) = numbers {
             return self.number(setting, number);
         }
+        if let Some(from) = SIZES.iter().find(|from| from.option == setting.option) {
+            let (bytes, note) = within(bytes(setting)?, from.range);
+            return Ok(self.set(from.key, from.field, bytes).noting(note));
+        }
+        if let Some(from) = FLAGS.iter().find(|from| from.option == setting.option) {
+            return Ok(self.set(from.key, from.field, flag(setting)?));
+        }
         match setting.option.as_str() {
-            "rrset-cache-size" => {
-                let (bytes, note) = within(bytes(setting)?, CACHE_BYTES);
-                let key = "resolver.cache_bytes";
-                let verdict = self.set(key, |c| &mut c.resolver.cache_bytes, bytes);
-                Ok(verdict.noting(note))
-            }
-            "msg-cache-size" => {
-                let (bytes, note) = within(bytes(setting)?, MESSAGE_CACHE_BYTES);
-                let key = "resolver.message_cache_bytes";
-                let verdict = self.set(key, |c| &mut c.resolver.message_cache_bytes, bytes);
-                Ok(verdict.noting(note))
-            }
-            "use-caps-for-id" => {
-                let key = "resolver.case_randomisation";
-                Ok(self.set(key, |c| &mut c.resolver.case_randomisation, flag(setting)?))
-            }
-            "prefetch" => {
-                let key = "resolver.prefetch";
-                Ok(self.set(key, |c| &mut c.resolver.prefetch, flag(setting)?))
-            }
-            "aggressive-nsec" => {
-                let key = "resolver.aggressive_nsec";
-                Ok(self.set(key, |c| &mut c.resolver.aggressive_nsec, flag(setting)?))
-            }
-            "answer-cookie" => {
-                let key = "resolver.cookies.enabled";
-                Ok(self.set(key, |c| &mut c.resolver.cookies.enabled, flag(setting)?))
-            }
             "cookie-secret" => self.cookie_secret(setting),
             "root-hints" => {
                 let path = self.path(setting.value());
