@@ -1,16 +1,15 @@
 //! DNS cookies towards servers (RFC 7873 §5).
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hickory_proto::op::{Edns, Message, ResponseCode};
 use hickory_proto::rr::RecordType::A;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{RData, Record};
 use resolver::iterate::{Config, Transport};
 
 use crate::authority::{Zone, respond};
+use crate::forgeries::{forged, server};
 use crate::net::{Action, EXAMPLE_NET, NET, Net, Request, address, addresses, config};
 
 const COOKIE: u16 = 10;
@@ -49,21 +48,6 @@ fn give(request: &Request, zones: &[Zone]) -> Message {
 
 fn gives(request: &Request, zones: &[Zone]) -> Action {
     Action::Message(Box::new(give(request, zones)))
-}
-
-fn server() -> SocketAddr {
-    SocketAddr::new(address(EXAMPLE_NET), 53)
-}
-
-/// What a forger sends who has guessed everything but the cookie.
-fn forged(request: &Request) -> Message {
-    let mut reply = respond(&[], &request.message);
-    reply.metadata.response_code = ResponseCode::NoError;
-    reply.metadata.authoritative = true;
-    let data = RData::A("203.0.113.66".parse().unwrap());
-    let name = request.message.queries[0].name().clone();
-    reply.add_answer(Record::from_rdata(name, 3600, data));
-    reply
 }
 
 /// Over UDP the forger is faster than the server, which gives cookies.

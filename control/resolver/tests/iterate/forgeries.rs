@@ -10,12 +10,12 @@ use resolver::iterate::{Config, Input, Transport};
 use crate::authority::{Zone, name, respond};
 use crate::net::{Action, EXAMPLE_NET, Net, Request, address, addresses, config};
 
-fn server() -> SocketAddr {
+pub(crate) fn server() -> SocketAddr {
     SocketAddr::new(address(EXAMPLE_NET), 53)
 }
 
-/// A reply with the forger's address.
-fn forged(request: &Request) -> Message {
+/// A reply with the forger's address: right in everything but what a test then changes.
+pub(crate) fn forged(request: &Request) -> Message {
     let mut reply = respond(&[], &request.message);
     reply.metadata.response_code = ResponseCode::NoError;
     reply.metadata.authoritative = true;
