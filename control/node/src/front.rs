@@ -1,7 +1,7 @@
 //! The front thread: takes queries from the workers' rings and from kernel UDP sockets, answers
 //! what it can at once, passes the rest to the engine, and returns the engine's answers.
 //!
-//! Allocates nothing for an answer from a zone. Spins while it is busy, sleeps otherwise. If it
+//! Allocates nothing for an answer from a zone. Looks on while it is busy, sleeps otherwise. If it
 //! dies, the process dies: see [`crate::run`].
 
 use std::os::fd::AsFd;
@@ -34,7 +34,7 @@ const SLEEP_MS_MAX: i64 = 50;
 const HELD_UP_MS: i64 = 1;
 /// How long to go on looking for work after the last piece, in microseconds, while sleeps are
 /// short: cheaper than falling asleep and being woken.
-const SPIN_US: u64 = 50;
+const LOOK_ON_US: u64 = 50;
 /// A sleep below this counts as short, in microseconds.
 const SHORT_SLEEP_US: u64 = 200;
 
@@ -201,8 +201,9 @@ impl Front {
             let now_us = clock::now_us();
             let work = self.round(now_us / 1_000);
             if work > 0 {
-                busy_until_us = now_us + SPIN_US;
+                busy_until_us = now_us + LOOK_ON_US;
             } else if self.slept_us < SHORT_SLEEP_US && now_us < busy_until_us {
+                // It may share its core with the engine, whose answers it waits for.
                 std::thread::yield_now();
             } else {
                 self.sleep();
