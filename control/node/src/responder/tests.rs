@@ -1,3 +1,5 @@
+//! What the responder says, keeps and refuses.
+
 use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 
