@@ -51,7 +51,7 @@ pub mod flag {
     pub const RCODE: u16 = 0x000f;
 }
 
-/// Response codes that the workers write themselves.
+/// Response codes that we write.
 pub mod rcode {
     /// The query cannot be read (RFC 1035 §4.1.1).
     pub const FORMERR: u16 = 1;
@@ -63,6 +63,16 @@ pub mod rcode {
     pub const NOTIMP: u16 = 4;
     /// Refused by policy (RFC 1035 §4.1.1).
     pub const REFUSED: u16 = 5;
+    /// A name is there that should not be (RFC 2136 §2.2).
+    pub const YXDOMAIN: u16 = 6;
+    /// Records are there that should not be (RFC 2136 §2.2).
+    pub const YXRRSET: u16 = 7;
+    /// Records that should be there are not (RFC 2136 §2.2).
+    pub const NXRRSET: u16 = 8;
+    /// Not an authority for the zone (RFC 2136 §2.2), or not authorised (RFC 8945 §5.2).
+    pub const NOTAUTH: u16 = 9;
+    /// A name is not inside of the zone (RFC 2136 §2.2).
+    pub const NOTZONE: u16 = 10;
     /// The EDNS version is not implemented (RFC 6891 §9).
     pub const BADVERS: u16 = 16;
     /// The server cookie is missing or wrong (RFC 7873 §8).

@@ -8,7 +8,7 @@ use super::tree::APEX;
 use super::types::{CLASS_IN, rtype, type_to_text};
 
 /// Most bytes that one set with its signatures may take: a message of 65535 bytes also holds header, question and OPT.
-const RRSET_BYTES_MAX: usize = 65_200;
+pub(super) const RRSET_BYTES_MAX: usize = 65_200;
 
 impl<'r> Builder<'r> {
     pub(super) fn encode_group(

@@ -2,7 +2,7 @@
 //!
 //! [`read_zone_file`] turns text into [`Records`], [`Zone::build`] checks them and lays them out for answering,
 //! [`Zone::answer`] writes responses, [`ZoneSet`] finds the zone of a question, [`Transfer`] sends a zone out,
-//! [`Receiver`] takes one in.
+//! [`Receiver`] takes one in. [`ZoneContents`] is what nodes agree on and [`Update`] what changes it.
 //! Never reads a file, a clock or a socket.
 
 mod error;
@@ -28,6 +28,15 @@ mod expand;
 mod receive;
 mod tsig;
 
+mod apply;
+mod codec;
+mod contents;
+mod fitness;
+mod record_set;
+mod snapshot;
+mod update;
+mod update_codec;
+
 mod tree;
 
 mod name;
@@ -47,19 +56,26 @@ mod svcb;
 mod words;
 
 pub use answer::{Kind, Outcome};
+pub use apply::{Applied, SetChange};
+pub use codec::CodecError;
+pub use contents::{CONTENTS_BYTES_MAX, ZoneContents};
 pub use data::{Counts, Zone};
 pub use delta::DeltaError;
 pub use error::{Note, Place, Problem, Remark, ZoneError};
 pub use file::{INCLUDE_DEPTH_MAX, Loader, read_zone_file};
+pub use fitness::Unfit;
 pub use name::{DisplayName, LABEL_BYTES_MAX, NAME_BYTES_MAX, NameBuffer};
 pub use nsec3::NSEC3_ITERATIONS_MAX;
 pub(crate) use nsec3::{HASH_BYTES, hash_name};
 pub use receive::{
     Carrier, Delta, ReceiveError, ReceiveLimits, Received, Receiver, Wanted, is_newer,
 };
+pub use record_set::RecordSet;
 pub use records::{Record, Records};
 pub use set::{Change, ZoneSet};
 pub use show::rdata_to_text;
 pub use transfer::Transfer;
 pub use tsig::{TsigAlgorithm, TsigError, TsigKey, TsigSession};
 pub use types::{type_from_text, type_to_text};
+pub use update::{Prerequisite, Step, Update, UpdateError};
+pub use update_codec::UPDATE_BYTES_MAX;

@@ -470,7 +470,7 @@ fn u16_at(message: &[u8], offset: usize) -> Result<u16, ReceiveError> {
 }
 
 /// The serial in the data of a SOA record: the first of the five numbers at its end.
-fn serial_of(data: &[u8]) -> Option<u32> {
+pub(super) fn serial_of(data: &[u8]) -> Option<u32> {
     let numbers = data.get(data.len().checked_sub(20)?..)?;
     numbers
         .first_chunk()

@@ -98,7 +98,9 @@ pub(super) mod rtype {
     pub(in super::super) const AAAA: u16 = 28;
     pub(in super::super) const NXT: u16 = 30;
     pub(in super::super) const SRV: u16 = 33;
+    pub(in super::super) const SIG: u16 = 24;
     pub(in super::super) const KEY: u16 = 25;
+    pub(in super::super) const WKS: u16 = 11;
     pub(in super::super) const DNAME: u16 = 39;
     pub(in super::super) const OPT: u16 = 41;
     pub(in super::super) const DS: u16 = 43;
