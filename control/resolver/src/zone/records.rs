@@ -121,6 +121,11 @@ impl Records {
         self.entries.is_empty()
     }
 
+    /// Bytes of names and data.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The records in the order they came.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| self.view(entry))

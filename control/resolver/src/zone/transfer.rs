@@ -1,14 +1,18 @@
-//! Sends a zone out: the messages of an AXFR (RFC 5936), without TSIG.
+//! Sends a zone out: the messages of an AXFR (RFC 5936) or IXFR (RFC 1995), without TSIG.
 
 use std::sync::Arc;
 
 use wire::query::Query;
 use wire::{HEADER_BYTES, flag};
 
+use super::codec::to_u16;
 use super::compose::{Composer, Full, Owner, Section, write_header};
 use super::data::{EncodedRecords, Rrset, Shape, Zone};
+use super::journal::{Journal, records_of};
+use super::receive::Delta;
+use super::records::{Record, Records};
 use super::tree::APEX;
-use super::types::rtype;
+use super::types::{CLASS_IN, rtype};
 
 /// Largest message over TCP in bytes.
 const MESSAGE_BYTES_MAX: usize = 65_535;
@@ -24,6 +28,8 @@ const COMPRESSION_SLOTS: usize = 1_024;
 #[derive(Debug)]
 pub struct Transfer {
     zone: Arc<Zone>,
+    /// Those of an IXFR; none: the whole zone.
+    steps: Vec<Arc<Delta>>,
     /// Header and question as the client sent them.
     question: Vec<u8>,
     flags: u16,
@@ -38,6 +44,9 @@ pub struct Transfer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     FirstSoa,
+    /// What goes with a step of an IXFR, its SOA record first, and then what comes.
+    Deleted(usize),
+    Added(usize),
     /// A set of a node.
     Set {
         node: usize,
@@ -57,6 +66,7 @@ impl Transfer {
     pub fn new(zone: Arc<Zone>, query: &Query, message: &[u8]) -> Self {
         Self {
             zone,
+            steps: Vec::new(),
             question: message[..usize::from(query.question_end)].to_vec(),
             flags: flag::QR | flag::AA | query.flags & flag::RD,
             buffer: vec![0; MESSAGE_BYTES_MAX],
@@ -64,6 +74,46 @@ impl Transfer {
             sent: 0,
             is_first: true,
         }
+    }
+
+    /// Begins the transfer of what changed since serial `from`; of the whole zone where the journal does not reach so far back, or
+    /// where that takes fewer records (RFC 1995 §4).
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn since(
+        zone: Arc<Zone>,
+        journal: &Journal,
+        from: u32,
+        query: &Query,
+        message: &[u8],
+    ) -> Self {
+        let steps = journal.steps(from, zone.serial());
+        let records_max = zone.counts().records;
+        let is_short = |steps: &Vec<Arc<Delta>>| {
+            steps.iter().map(|step| records_of(step)).sum::<usize>() <= records_max
+        };
+        let steps = steps.filter(is_short).unwrap_or_default();
+        Self {
+            steps,
+            ..Self::new(zone, query, message)
+        }
+    }
+
+    /// Whether it is an IXFR and not the whole zone.
+    pub fn is_incremental(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// All of it in one message of at most `capacity` bytes, if it fits, for UDP; before anything else was taken.
+    pub fn into_single(mut self, capacity: usize) -> Option<Vec<u8>> {
+        let capacity = capacity.min(MESSAGE_BYTES_MAX);
+        if self.question.len() > capacity {
+            return None;
+        }
+        let (bytes, _) = self.fill(capacity);
+        let message = self.buffer.get(..bytes).map(<[u8]>::to_vec);
+        message.filter(|_| self.stage == Stage::Done)
     }
 
     /// Fills one message of at most `capacity` bytes; its length, and how many records it has.
@@ -80,10 +130,16 @@ impl Transfer {
         let qname = self.is_first.then(|| self.zone.apex());
         let mut composer: Composer<'_, COMPRESSION_SLOTS> = Composer::new(message, start, qname);
         while self.stage != Stage::Done {
-            if send_stage(&self.zone, self.stage, &mut self.sent, &mut composer) == Err(Full) {
+            let sent = &mut self.sent;
+            let result = match step_records(&self.steps, self.stage) {
+                Some(records) => send_records(records, sent, &mut composer),
+                None => send_stage(&self.zone, self.stage, sent, &mut composer),
+            };
+            if result == Err(Full) {
                 break;
             }
-            (self.stage, self.sent) = (next_stage(&self.zone, self.stage), 0);
+            let next = next_stage(&self.zone, self.steps.len(), self.stage);
+            (self.stage, self.sent) = (next, 0);
         }
         let (bytes, counts) = (composer.position(), composer.counts());
         write_header(message, self.flags, u16::from(self.is_first), counts);
@@ -107,6 +163,40 @@ impl Iterator for Transfer {
         self.is_first = false;
         Some(self.buffer[..bytes].to_vec())
     }
+}
+
+/// The records of a stage that is a part of a step.
+fn step_records(steps: &[Arc<Delta>], stage: Stage) -> Option<&Records> {
+    match stage {
+        Stage::Deleted(index) => steps.get(index).map(|step| &step.deleted),
+        Stage::Added(index) => steps.get(index).map(|step| &step.added),
+        _ => None,
+    }
+}
+
+/// Sends what is left of records; counts in `sent`.
+fn send_records(
+    records: &Records,
+    sent: &mut usize,
+    composer: &mut Composer<'_, COMPRESSION_SLOTS>,
+) -> Result<(), Full> {
+    let mut encoded = Vec::new();
+    for record in records.iter().skip(*sent) {
+        encode(&record, &mut encoded);
+        let (owner, shape) = (Owner::Name(record.owner), Shape::of(record.rtype));
+        composer.write_record(Section::Answer, owner, shape, &encoded)?;
+        *sent += 1;
+    }
+    Ok(())
+}
+
+fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&record.rtype.to_be_bytes());
+    out.extend_from_slice(&CLASS_IN.to_be_bytes());
+    out.extend_from_slice(&record.ttl.to_be_bytes());
+    out.extend_from_slice(&to_u16(record.data.len()).to_be_bytes());
+    out.extend_from_slice(record.data);
 }
 
 /// Sends what is left of a stage; counts in `sent`.
@@ -134,7 +224,7 @@ fn send_stage(
             };
             (zone.span(entry.name), &entry.rrset)
         }
-        Stage::Done => return Ok(()),
+        Stage::Deleted(_) | Stage::Added(_) | Stage::Done => return Ok(()),
     };
     let (has_records, has_signatures) = match stage {
         Stage::FirstSoa | Stage::LastSoa => (true, false),
@@ -170,7 +260,7 @@ fn encoded<'z>(
     records.chain(signatures.map(|record| (Shape::OPAQUE, record)))
 }
 
-fn next_stage(zone: &Zone, stage: Stage) -> Stage {
+fn next_stage(zone: &Zone, steps_count: usize, stage: Stage) -> Stage {
     let nsec3_or_end = |index: usize| {
         let count = zone.nsec3.len() + zone.nsec3_other.len();
         if index < count {
@@ -180,7 +270,11 @@ fn next_stage(zone: &Zone, stage: Stage) -> Stage {
         }
     };
     match stage {
+        Stage::FirstSoa if steps_count > 0 => Stage::Deleted(0),
         Stage::FirstSoa => Stage::Set { node: 0, set: 0 },
+        Stage::Deleted(index) => Stage::Added(index),
+        Stage::Added(index) if index + 1 < steps_count => Stage::Deleted(index + 1),
+        Stage::Added(_) => Stage::LastSoa,
         Stage::Set { node, set } if set + 1 < usize::from(zone.tree.nodes[node].rrsets_count) => {
             Stage::Set { node, set: set + 1 }
         }
@@ -193,3 +287,7 @@ fn next_stage(zone: &Zone, stage: Stage) -> Stage {
         Stage::LastSoa | Stage::Done => Stage::Done,
     }
 }
+
+#[cfg(test)]
+#[path = "transfer_tests.rs"]
+mod tests;
