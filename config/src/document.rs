@@ -32,7 +32,7 @@ pub struct Config {
     pub resolver: Resolver,
     /// Zones answered with authority.
     pub zones: Vec<Zone>,
-    /// Agreement between nodes. Read and checked, not yet acting.
+    /// Agreement between nodes. Without members this node stands alone.
     pub consensus: Consensus,
     /// Certificate Transparency log. Read and checked, not yet acting.
     pub ct: Ct,
@@ -48,7 +48,8 @@ pub struct Config {
 pub struct Node {
     /// Folder of everything that must survive a restart.
     pub data_dir: PathBuf,
-    /// Ed25519 key of the node; relative to `data_dir`. Not yet used.
+    /// Ed25519 key of the node; relative to `data_dir`. Made at the first start that
+    /// needs one.
     pub key_file: PathBuf,
     /// User that the dataplane drops to after set-up, and that may take over its memory and
     /// sockets. A user that does not exist on this machine is ignored, and the log says so.
@@ -143,6 +144,7 @@ impl Config {
             ));
         }
         self.check_cookies()?;
+        self.consensus.check()?;
         self.resolver.check_policy()?;
         crate::route::check(&self.resolver)?;
         if self.dnstap.socket.is_some() && self.dnstap.file.is_some() {

@@ -31,7 +31,7 @@ mod zone;
 
 pub use api::Api;
 pub use client_subnet::ClientSubnet;
-pub use consensus::Consensus;
+pub use consensus::{Consensus, Member, MemberKey, MemberRole};
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};

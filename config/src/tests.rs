@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::{Dnssec, Mode, PuntLimit};
+use crate::{Dnssec, MemberRole, Mode, PuntLimit};
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("nexus.yaml"))
@@ -61,7 +61,10 @@ resolver:
   version: off
 zones:
 - {name: Example.com, file: example.com.zone, allow_transfer: [192.0.2.7]}
-consensus: {peers: ["a:4853"]}
+consensus:
+  members:
+  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: 192.0.2.1:4853}
+  - {key: 00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddee00, role: witness, address: "[2001:db8::1]:4853"}
 ct: {log_id: x}
 "#,
     )
@@ -76,6 +79,8 @@ ct: {log_id: x}
         config.dataplane.punts_per_second,
         PuntLimit { rate: 0, burst: 1 }
     );
+    let roles = config.consensus.members.iter().map(|member| member.role);
+    assert!(roles.eq([MemberRole::Authority, MemberRole::Witness]));
     assert_eq!(config.resolver.dnssec, Dnssec::Validate);
     assert_eq!(
         config.resolver.forward[0].0,
@@ -260,6 +265,26 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "dataplane:\n  response_rate_limit: {exempt: [10.0.0.1/8]}",
         (2, "dataplane.response_rate_limit.exempt[0]"),
         "expected 10.0.0.0/8",
+    ),
+    (
+        "consensus:\n  members:\n  - {key: 0011, address: \"192.0.2.1:1\"}",
+        (3, "consensus.members[0].key"),
+        "64 hexadecimal digits",
+    ),
+    (
+        "consensus:\n  members:\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: ns1}",
+        (3, "consensus.members[0].address"),
+        "expected one like 192.0.2.1:4853",
+    ),
+    (
+        "consensus:\n  members:\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: \"0.0.0.0:1\"}",
+        (3, "consensus.members[0].address"),
+        "cannot be reached",
+    ),
+    (
+        "consensus:\n  members:\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: \"192.0.2.1:1\"}\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: \"192.0.2.2:1\"}",
+        (4, "consensus.members[1].key"),
+        "listed twice",
     ),
 ];
 

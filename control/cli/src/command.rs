@@ -23,6 +23,9 @@ mod zone;
 mod zone_list;
 mod zone_reload;
 
+mod key;
+mod key_show;
+
 mod reload;
 
 mod check;
@@ -38,6 +41,8 @@ pub use cache_dump::CacheDump;
 pub use cache_flush::CacheFlush;
 pub use check::Check;
 pub use completions::Completions;
+pub use key::Key;
+pub use key_show::KeyShow;
 pub use lookup::Lookup;
 pub use metrics::Metrics;
 pub use migrate::Migrate;

@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, REPLY_TIMEOUT};
 use crate::command::{
-    Cache, Check, Completions, Lookup, Metrics, Migrate, Nta, Reload, Stats, Status, Trust, Zone,
+    Cache, Check, Completions, Key, Lookup, Metrics, Migrate, Nta, Reload, Stats, Status, Trust,
+    Zone,
 };
 use crate::exit::Exit;
 
@@ -68,6 +69,8 @@ pub enum Command {
     Trust(Trust),
     #[command(subcommand)]
     Zone(Zone),
+    #[command(subcommand)]
+    Key(Key),
     Reload(Reload),
     Check(Check),
     Migrate(Migrate),
@@ -90,6 +93,7 @@ impl Cli {
             Command::Nta(nta) => nta.run(options, out),
             Command::Trust(trust) => trust.run(options, out),
             Command::Zone(zone) => zone.run(options, out),
+            Command::Key(key) => key.run(options, out),
             Command::Reload(reload) => reload.run(options, out),
             Command::Check(check) => check.run(options, out),
             Command::Migrate(migrate) => migrate.run(options, out),

@@ -67,6 +67,8 @@ mod copied;
 pub mod transfer_in;
 pub mod transfer_key;
 
+pub mod mesh;
+
 mod dnstap;
 mod dnstap_writer;
 mod frame_stream;

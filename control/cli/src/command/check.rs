@@ -8,6 +8,7 @@ use config::{Config, ConfigError, Source};
 use node::anchors::read_anchor_file;
 use node::hints::read_hints;
 use node::local_root;
+use node::mesh::genesis;
 use node::policy::{self, PolicyError};
 use node::transfer_key;
 use node::zone_file::{self, Remark};
@@ -91,6 +92,7 @@ fn check(file: &Path) -> Findings {
             check_anchors(&config.resolver.trust_anchors, &mut findings);
             check_cookies(&config.resolver.cookies, &mut findings);
             check_policy(file, &config, &mut findings);
+            check_members(file, &config.consensus, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
             let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
             let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
@@ -160,6 +162,20 @@ fn check_policy(file: &Path, config: &Config, findings: &mut Findings) {
             key: Some(key),
             message,
         }),
+    }
+}
+
+fn check_members(file: &Path, consensus: &config::Consensus, findings: &mut Findings) {
+    if !consensus.members.is_empty()
+        && let Err(error) = genesis(consensus)
+    {
+        findings.mistakes.push(Mistake {
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            key: Some("consensus.members".to_owned()),
+            message: error.to_string(),
+        });
     }
 }
 

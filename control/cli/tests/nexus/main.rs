@@ -10,6 +10,7 @@ mod support;
 
 mod check;
 mod commands;
+mod key;
 mod migrate;
 mod migrate_policy;
 mod program;
