@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use libbpf_cargo::SkeletonBuilder;
 
 /// The product's programs, and the empty one that `examples/steering_cost.rs` measures against.
-const PROGRAMS: [&str; 2] = ["src/bpf/dns_filter.bpf.c", "examples/bpf/empty.bpf.c"];
+const PROGRAMS: [&str; 3] = [
+    "src/bpf/dns_filter.bpf.c",
+    "src/bpf/consensus_coord.bpf.c",
+    "examples/bpf/empty.bpf.c",
+];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

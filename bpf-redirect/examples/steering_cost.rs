@@ -1,4 +1,4 @@
-//! What steering costs a packet: `dns_filter` beside a program that does nothing.
+//! What steering costs a packet: `dns_filter` and `consensus_coord` beside a program that does nothing.
 //!
 //! Needs the privileges of the data plane. Prints the medians of alternating rounds by BPF run
 //! statistics, which count about two readings of the clock a run; the empty program shows how
@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use bpf_redirect::DnsFilter;
 use bpf_redirect::program::{self, Action};
+use bpf_redirect::{ConsensusCoord, DnsFilter, Peer, Rate, Rules};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use rustix::net::{AddressFamily, SocketType, socket};
 
@@ -28,6 +28,7 @@ mod skeleton {
 const ROUNDS: usize = 31;
 const RUNS_A_ROUND: u32 = 200_000;
 const PORT: u16 = 53;
+const CONSENSUS_PORT: u16 = 4853;
 const LOCAL_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const LOCAL_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
@@ -48,14 +49,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let worker = socket(AddressFamily::XDP, SocketType::RAW, None)?;
     filter.set_socket(0, worker.as_fd())?;
     filter.deadlines().cell(0).extend_until(u64::MAX);
+    let guard = guard(&filter)?;
+    filter.set_guard(Some(&guard))?;
     let mut object = MaybeUninit::uninit();
     let empty = skeleton::EmptySkelBuilder::default()
         .open(&mut object)?
         .load()?;
     let empty = empty.progs.empty.as_fd();
 
-    let mut other_port = query_v4();
-    other_port[37] = 80;
+    let to_port = |port: u16| {
+        let mut frame = query_v4();
+        frame[36..38].copy_from_slice(&port.to_be_bytes());
+        frame[42] = 0x40; // A short header of QUIC.
+        frame
+    };
     let case = |name, program, frame, action| Case {
         name,
         program,
@@ -84,10 +91,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             Action::Redirect,
         ),
         case(
-            "dns_filter, other UDP port",
+            "and consensus_coord, other port",
             filter.as_fd(),
-            other_port,
+            to_port(80),
             Action::Pass,
+        ),
+        case(
+            "and consensus_coord, from a peer",
+            filter.as_fd(),
+            to_port(CONSENSUS_PORT),
+            Action::Redirect,
         ),
     ];
     let _enabled = program::enable_statistics()?;
@@ -112,6 +125,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// The guard of the consensus port, with one peer, who sent the frames here.
+fn guard(filter: &DnsFilter) -> Result<ConsensusCoord, Box<dyn Error>> {
+    let mut guard = ConsensusCoord::load(filter)?;
+    let rate = Rate {
+        per_second: 500_000_000,
+        burst: u32::MAX,
+    };
+    guard.set_addresses(&[LOCAL_V4, LOCAL_V6])?;
+    guard.set_rules(&Rules {
+        port: CONSENSUS_PORT,
+        steers: true,
+        peer: rate,
+        initial: rate,
+        newcomer_secs: 1,
+        newcomer_packets: 1,
+    })?;
+    guard.set_peers(&[Peer {
+        node_id: 1,
+        endpoint: "198.51.100.7:12345".parse()?,
+        isolated_until_ns: 0,
+    }])?;
+    Ok(guard)
 }
 
 impl Case<'_> {

@@ -78,6 +78,21 @@ impl AddressTable {
     }
 }
 
+/// `struct address` in `src/bpf/served.h`, for a look-up of any address.
+pub(crate) fn to_bytes(address: IpAddr) -> [u8; size_of::<Address>()] {
+    let address = Address::of(&address);
+    let mut bytes = [0; size_of::<Address>()];
+    for (place, word) in bytes
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip([address.high, address.low])
+    {
+        *place = word.to_ne_bytes();
+    }
+    bytes
+}
+
 impl Bucket {
     /// The value of the map, in the byte order of this machine.
     pub(crate) fn to_bytes(self) -> [u8; WAYS * size_of::<Address>()] {
@@ -100,20 +115,24 @@ impl Bucket {
 impl Address {
     /// None for an address in ::/64, which no frame may carry (RFC 4291 §2.5).
     fn new(address: &IpAddr) -> Option<Self> {
+        let found = Self::of(address);
+        (address.is_ipv4() || found.high != 0).then_some(found)
+    }
+
+    fn of(address: &IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => {
                 let low = IPV4_MARK | u64::from(u32::from_ne_bytes(v4.octets()));
-                Some(Self { high: 0, low })
+                Self { high: 0, low }
             }
             IpAddr::V6(v6) => {
                 let octets = v6.octets();
                 let (words, _) = octets.as_chunks();
                 let word = |index: usize| u64::from(u32::from_ne_bytes(words[index]));
-                let address = Self {
+                Self {
                     high: word(0) << 32 | word(1),
                     low: word(2) << 32 | word(3),
-                };
-                (address.high != 0).then_some(address)
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, MapHandle};
 
 use crate::addresses::{AddressTable, BUCKETS};
 use crate::attach::{AttachError, AttachMode, XdpLink};
+use crate::consensus_coord::ConsensusCoord;
 use crate::deadline::Deadlines;
 use crate::log;
 use crate::program::{self, Action, Arrival, RunStatistics, TestRunError};
@@ -26,7 +27,9 @@ mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/dns_filter.skel.rs"));
 }
 
-/// How many queues of an interface can have a worker; `QUEUES_MAX` in `src/bpf/dns_filter.h`.
+const NAME: &str = "dns_filter";
+
+/// How many queues of an interface can have a worker; `QUEUES_MAX` in `src/bpf/workers.h`.
 pub const QUEUES_MAX: u32 = 64;
 
 /// Why the program could not be loaded.
@@ -36,15 +39,17 @@ pub enum LoadError {
     #[error("no permission to load BPF programs (CAP_BPF and CAP_NET_ADMIN)")]
     PermissionDenied,
     /// The kernel refused it: the verifier objects, or something that the program needs is missing.
-    #[error("the kernel refused dns_filter: {source}\n{log}")]
+    #[error("the kernel refused {program}: {source}\n{log}")]
     Refused {
+        /// Name of the program.
+        program: &'static str,
         /// libbpf's error.
         source: libbpf_rs::Error,
         /// What libbpf said meanwhile, the verifier's log included.
         log: String,
     },
-    /// The deadlines could not be mapped into this process.
-    #[error("mapping worker_deadline: {0}")]
+    /// A map could not be mapped into this process.
+    #[error("mapping a map: {0}")]
     Map(#[from] io::Error),
 }
 
@@ -83,6 +88,8 @@ struct Maps {
     served_ports: MapHandle,
     local_addresses: MapHandle,
     verdicts: MapHandle,
+    worker_deadline: MapHandle,
+    other_ports: MapHandle,
 }
 
 impl DnsFilter {
@@ -92,22 +99,19 @@ impl DnsFilter {
         let mut object = MaybeUninit::uninit();
         let builder = skeleton::DnsFilterSkelBuilder::default();
         let (loaded, log) = log::capture(|| builder.open(&mut object)?.load());
-        let skeleton = loaded.map_err(|source| LoadError::from_libbpf(source, log))?;
+        let skeleton = loaded.map_err(|source| LoadError::from_libbpf(NAME, source, log))?;
         // The skeleton borrows `object`; duplicated descriptors free us from both.
-        let duplicate = |map: &libbpf_rs::MapMut<'_>| {
-            MapHandle::try_from(map).map_err(|source| LoadError::Refused {
-                source,
-                log: String::new(),
-            })
-        };
+        let duplicate = |map: &libbpf_rs::MapMut<'_>| duplicate(NAME, map);
         let maps = Maps {
             xsks: duplicate(&skeleton.maps.xsks)?,
             served_ports: duplicate(&skeleton.maps.served_ports)?,
             local_addresses: duplicate(&skeleton.maps.local_addresses)?,
             verdicts: duplicate(&skeleton.maps.verdicts)?,
+            worker_deadline: duplicate(&skeleton.maps.worker_deadline)?,
+            other_ports: duplicate(&skeleton.maps.other_ports)?,
         };
         maps.assert_sizes();
-        let deadlines = Deadlines::map(skeleton.maps.worker_deadline.as_fd())?;
+        let deadlines = Deadlines::map(maps.worker_deadline.as_fd())?;
         let program = skeleton.progs.dns_filter.as_fd().try_clone_to_owned()?;
         let addresses = AddressTable::default();
         Ok(Self {
@@ -138,17 +142,7 @@ impl DnsFilter {
     /// # Errors
     /// After [`MapError::AddressesFull`] nothing has changed.
     pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<(), MapError> {
-        let table = self
-            .addresses
-            .replaced(addresses)
-            .map_err(MapError::AddressesFull)?;
-        for (index, bucket) in table.changes_since(&self.addresses) {
-            let map = &self.maps.local_addresses;
-            map.update(&index.to_ne_bytes(), &bucket.to_bytes(), MapFlags::ANY)
-                .map_err(refused("local_addresses"))?;
-            self.addresses.set(index, bucket);
-        }
-        Ok(())
+        replace_addresses(&mut self.addresses, &self.maps.local_addresses, addresses)
     }
 
     /// Attaches the program to an interface of the caller's network namespace; a previous
@@ -188,6 +182,29 @@ impl DnsFilter {
         }
     }
 
+    /// Datagrams for ports that are not served go to `guard` from now on, and to the kernel without
+    /// one. It must outlive that: the map does not keep the program loaded.
+    pub fn set_guard(&mut self, guard: Option<&ConsensusCoord>) -> Result<(), MapError> {
+        let place = 0_u32.to_ne_bytes();
+        let map = &self.maps.other_ports;
+        let result = match guard {
+            Some(guard) => {
+                let program = guard.as_fd().as_raw_fd().to_ne_bytes();
+                map.update(&place, &program, MapFlags::ANY)
+            }
+            None => match map.delete(&place) {
+                Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
+                result => result,
+            },
+        };
+        result.map_err(refused("other_ports"))
+    }
+
+    /// The maps of sockets and of deadlines, for a program that steers to the same workers.
+    pub(crate) fn workers(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
+        (self.maps.xsks.as_fd(), self.maps.worker_deadline.as_fd())
+    }
+
     /// The deadlines of the workers, all passed when the program is loaded.
     pub fn deadlines(&self) -> Deadlines {
         self.deadlines.clone()
@@ -195,17 +212,7 @@ impl DnsFilter {
 
     /// What became of the frames so far.
     pub fn verdicts(&self) -> Result<Verdicts, MapError> {
-        let error = refused("verdicts");
-        let mut counters = [0; VERDICTS];
-        for (verdict, counter) in (0_u32..).zip(&mut counters) {
-            let values = self
-                .maps
-                .verdicts
-                .lookup_percpu(&verdict.to_ne_bytes(), MapFlags::ANY);
-            for value in values.map_err(&error)?.unwrap_or_default() {
-                *counter += value.try_into().map_or(0, u64::from_ne_bytes);
-            }
-        }
+        let counters = sums(&self.maps.verdicts).map_err(refused("verdicts"))?;
         Ok(Verdicts::from_counters(counters))
     }
 
@@ -234,18 +241,65 @@ impl AsFd for DnsFilter {
 }
 
 impl LoadError {
-    fn from_libbpf(source: libbpf_rs::Error, log: String) -> Self {
+    pub(crate) fn from_libbpf(
+        program: &'static str,
+        source: libbpf_rs::Error,
+        log: String,
+    ) -> Self {
         // A verifier that objects says EACCES too, but never without a log of its own.
         let verified = log.contains("PROG LOAD LOG");
         if source.kind() == ErrorKind::PermissionDenied && !verified {
             return Self::PermissionDenied;
         }
-        Self::Refused { source, log }
+        Self::Refused {
+            program,
+            source,
+            log,
+        }
     }
 }
 
+/// A descriptor of `map` that outlives the skeleton of `program`.
+pub(crate) fn duplicate(
+    program: &'static str,
+    map: &libbpf_rs::MapMut<'_>,
+) -> Result<MapHandle, LoadError> {
+    MapHandle::try_from(map).map_err(|source| LoadError::Refused {
+        program,
+        source,
+        log: String::new(),
+    })
+}
+
+/// The counters of a map of one 64-bit number a key and a CPU, summed over all CPUs.
+pub(crate) fn sums<const COUNT: usize>(map: &MapHandle) -> Result<[u64; COUNT], libbpf_rs::Error> {
+    let mut counters = [0; COUNT];
+    for (index, counter) in (0_u32..).zip(&mut counters) {
+        let values = map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY)?;
+        for value in values.unwrap_or_default() {
+            *counter += value.try_into().map_or(0, u64::from_ne_bytes);
+        }
+    }
+    Ok(counters)
+}
+
+/// Has `map` hold `addresses` and no others. `table` is what it holds.
+pub(crate) fn replace_addresses(
+    table: &mut AddressTable,
+    map: &MapHandle,
+    addresses: &[IpAddr],
+) -> Result<(), MapError> {
+    let wanted = table.replaced(addresses).map_err(MapError::AddressesFull)?;
+    for (index, bucket) in wanted.changes_since(table) {
+        map.update(&index.to_ne_bytes(), &bucket.to_bytes(), MapFlags::ANY)
+            .map_err(refused("local_addresses"))?;
+        table.set(index, bucket);
+    }
+    Ok(())
+}
+
 /// Names the map in the error of an operation on it.
-fn refused(map: &'static str) -> impl Fn(libbpf_rs::Error) -> MapError {
+pub(crate) fn refused(map: &'static str) -> impl Fn(libbpf_rs::Error) -> MapError {
     move |source| MapError::Refused { map, source }
 }
 

@@ -2,21 +2,27 @@
 //!
 //! `dns_filter` steers queries for served ports and addresses to the AF_XDP socket of their
 //! queue and leaves everything else to the kernel. It never answers, drops or changes a packet,
-//! and it hands packets over only while a worker says that it is alive.
+//! and it hands packets over only while a worker says that it is alive. `consensus_coord` guards the
+//! consensus port behind it, by a tail call, and drops what its rules say.
 //! Nothing is pinned: what is attached goes away with the process that attached it.
 //!
-//! Start at [`DnsFilter`]; the program is `src/bpf/dns_filter.bpf.c`.
+//! Start at [`DnsFilter`] and [`ConsensusCoord`]; the programs are in `src/bpf`.
 
 mod addresses;
 mod attach;
+mod consensus_coord;
 mod deadline;
 mod dns_filter;
 mod interface;
 mod log;
+mod mapped_array;
 pub mod program;
 mod verdicts;
 
 pub use attach::{AttachError, AttachMode};
+pub use consensus_coord::{
+    ConsensusCoord, Outcomes, PEERS_MAX, Peer, PeerCounts, Rate, ReplicaState, Rules,
+};
 pub use deadline::{DeadlineCell, Deadlines};
 pub use dns_filter::{DnsFilter, LoadError, MapError, QUEUES_MAX};
 pub use interface::{

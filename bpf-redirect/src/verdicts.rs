@@ -17,7 +17,7 @@ pub struct Verdicts {
     pub fragment: u64,
     /// Cut short, or with lengths that contradict each other.
     pub bad_length: u64,
-    /// UDP to a port that is not served.
+    /// UDP to a port that is not served: it went to the guard of other ports, if there is one.
     pub foreign_port: u64,
     /// To an address that is not ours, or from one that no single host has.
     pub foreign_address: u64,
@@ -27,11 +27,11 @@ pub struct Verdicts {
     pub no_socket: u64,
 }
 
-/// How many counters there are; `VERDICTS` in `src/bpf/dns_filter.h`.
+/// How many counters there are; `VERDICTS` in `src/bpf/datagram.h`.
 pub(crate) const VERDICTS: usize = 10;
 
 impl Verdicts {
-    /// The counters in the order of `enum verdict` in `src/bpf/dns_filter.h`.
+    /// The counters in the order of `enum verdict` in `src/bpf/datagram.h`.
     pub(crate) fn from_counters(counters: [u64; VERDICTS]) -> Self {
         let [
             redirected,

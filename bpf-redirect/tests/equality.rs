@@ -7,6 +7,7 @@ mod support;
 use std::net::IpAddr;
 
 use bpf_redirect::program::Action;
+use bpf_redirect::{ConsensusCoord, Peer, Rate, Rules};
 use support::{Frame, LOCAL_V4, LOCAL_V6, SERVED_PORT, at};
 use wire::frame::Datagram;
 
@@ -155,4 +156,58 @@ fn each_header_byte_decides_the_same_in_both_parsers() {
             }
         }
     }
+}
+
+/// The guard steers too, and by the same parser; that it drops some is no matter here.
+#[test]
+fn whatever_the_guard_of_other_ports_redirects_wire_parses() {
+    let Some((mut filter, _socket)) = support::load_ready() else {
+        return;
+    };
+    let mut guard = ConsensusCoord::load(&filter).unwrap();
+    guard
+        .set_addresses(&[LOCAL_V4.into(), LOCAL_V6.into()])
+        .unwrap();
+    let rate = Rate {
+        per_second: 0,
+        burst: 1,
+    };
+    guard
+        .set_rules(&Rules {
+            port: SERVED_PORT + 1,
+            steers: true,
+            peer: rate,
+            initial: rate,
+            newcomer_secs: 3600,
+            newcomer_packets: u32::MAX,
+        })
+        .unwrap();
+    guard
+        .set_peers(
+            &["198.51.100.7:12345", "[2001:db8::7]:12345"].map(|endpoint| Peer {
+                node_id: 7,
+                endpoint: endpoint.parse().unwrap(),
+                isolated_until_ns: 0,
+            }),
+        )
+        .unwrap();
+    filter.set_guard(Some(&guard)).unwrap();
+    println!("seed {SEED:#x}");
+    let frames = [Frame::v4(), Frame::v6(), Frame::v4().tagged(TAGS[1])];
+    let frames = frames.map(|frame| {
+        let frame = frame.set_udp(at::UDP_DESTINATION, SERVED_PORT + 1);
+        frame.with_payload(&[0x40; 40]).padded(9).bytes()
+    });
+    let mut random = Random(SEED);
+    let mut redirected = 0;
+    for round in 0..FRAMES {
+        let mut frame = frames[random.below(frames.len())].clone();
+        mutate(&mut frame, &mut random);
+        if filter.test_run(&frame).unwrap() == Action::Redirect {
+            let parsed = Datagram::parse(&frame);
+            assert!(parsed.is_ok(), "round {round}: {parsed:?} {frame:02x?}");
+            redirected += 1;
+        }
+    }
+    assert!(redirected > FRAMES / 10, "{redirected} of {FRAMES}");
 }

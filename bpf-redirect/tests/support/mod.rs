@@ -104,6 +104,7 @@ pub(crate) mod at {
     pub(crate) const V6_NEXT_HEADER: usize = 6;
     pub(crate) const V6_SOURCE: usize = 8;
     pub(crate) const V6_DESTINATION: usize = 24;
+    pub(crate) const UDP_SOURCE: usize = 0;
     pub(crate) const UDP_DESTINATION: usize = 2;
     pub(crate) const UDP_BYTES: usize = 4;
 }
@@ -185,6 +186,18 @@ impl Frame {
         self = self.set_ip(offset, length + u16::try_from(bytes.len()).unwrap());
         self.ip.extend(bytes);
         self
+    }
+
+    /// The same headers before another payload, all lengths right.
+    pub(crate) fn with_payload(mut self, payload: &[u8]) -> Self {
+        let bytes = u16::try_from(8 + payload.len()).unwrap();
+        self.rest = payload.to_vec();
+        self = self.set_udp(at::UDP_BYTES, bytes);
+        if self.ip[0] >> 4 == 4 {
+            self.set_ip(at::V4_TOTAL_BYTES, 20 + bytes)
+        } else {
+            self.set_ip(at::V6_PAYLOAD_BYTES, bytes)
+        }
     }
 
     /// Appends bytes that no length counts.
