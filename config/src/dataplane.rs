@@ -9,7 +9,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
-use crate::{ResponseRateLimit, size};
+use crate::{ConsensusGuard, ResponseRateLimit, size};
 
 /// The packet path: interface, queues, cores, memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +63,8 @@ pub struct Dataplane {
     pub punts_per_second: PuntLimit,
     /// Responses that one client network gets over UDP.
     pub response_rate_limit: ResponseRateLimit,
+    /// What the kernel lets through to the consensus port.
+    pub consensus_guard: ConsensusGuard,
 }
 
 impl Default for Dataplane {
@@ -83,6 +85,7 @@ impl Default for Dataplane {
             busy_poll: BusyPoll::default(),
             punts_per_second: PuntLimit::default(),
             response_rate_limit: ResponseRateLimit::default(),
+            consensus_guard: ConsensusGuard::default(),
         }
     }
 }

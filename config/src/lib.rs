@@ -11,6 +11,7 @@
 mod api;
 mod client_subnet;
 mod consensus;
+mod consensus_guard;
 mod cookies;
 mod ct;
 mod dataplane;
@@ -32,6 +33,7 @@ mod zone;
 pub use api::Api;
 pub use client_subnet::ClientSubnet;
 pub use consensus::{Consensus, Member, MemberKey, MemberRole};
+pub use consensus_guard::ConsensusGuard;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::Ct;
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};

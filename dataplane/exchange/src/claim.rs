@@ -66,6 +66,8 @@ pub(crate) enum Part {
     Control,
     /// The dataplane's status.
     Status,
+    /// What the dataplane says of the guard.
+    Guard,
 }
 
 /// One thing taken; given back on drop.
@@ -81,6 +83,7 @@ impl Claims {
             Part::Worker(worker) => (&self.workers, 1 << worker),
             Part::Control => (&self.sides, 1),
             Part::Status => (&self.sides, 2),
+            Part::Guard => (&self.sides, 4),
         }
     }
 

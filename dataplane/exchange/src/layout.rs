@@ -9,11 +9,14 @@
 //! …      reply slots     workers × reply_slots × 2 KiB
 //! …      answer table    table_buckets × 2 KiB
 //! …      generations     zones_max × 4 bytes
+//! …      MeshBlock       written by control, on a page boundary
+//! …      GuardBlock      written by the dataplane
 //! ```
 
 use crate::counters::{COUNTERS, Counters};
 use crate::histogram::Histogram;
 use crate::mapped::Shareable;
+use crate::mesh::{GuardBlock, MeshBlock};
 use crate::ring::{Line, RingIndices, SLOT_BYTES, SLOT_WORDS};
 use crate::sync::AtomicU64;
 
@@ -37,11 +40,13 @@ const PAGE_BYTES: u64 = 4096;
 const STATUS_OFFSET: usize = 1024;
 const CONTROL_OFFSET: usize = 2048;
 const WORKERS_OFFSET: u64 = PAGE_BYTES;
+const MESH_BYTES: u64 = (size_of::<MeshBlock>() as u64).next_multiple_of(PAGE_BYTES);
+const GUARD_BYTES: u64 = (size_of::<GuardBlock>() as u64).next_multiple_of(PAGE_BYTES);
 
 /// First word of a region: "nexusmem" in memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"nexusmem");
 /// Raised with every change of meaning that the fingerprint does not see.
-pub(crate) const LAYOUT_VERSION: u64 = 1;
+pub(crate) const LAYOUT_VERSION: u64 = 2;
 /// Changes with the names and order of the counters and with the size of every block.
 pub(crate) const LAYOUT_FINGERPRINT: u64 = fingerprint();
 
@@ -149,6 +154,8 @@ const _: () = assert!(size_of::<ControlBlock>() == 384);
 const _: () = assert!((CONTROL_OFFSET + size_of::<ControlBlock>()) as u64 <= PAGE_BYTES);
 const _: () = assert!(size_of::<WorkerBlock>() == 2432);
 const _: () = assert!(size_of::<WorkerBlock>() as u64 <= PAGE_BYTES);
+const _: () = assert!(size_of::<MeshBlock>() == 12320);
+const _: () = assert!(size_of::<GuardBlock>() == 6232);
 const _: () = assert!(SLOT_BYTES == SLOT_WORDS * 8);
 
 // SAFETY: atomics and padding only, repr(C).
@@ -168,6 +175,7 @@ pub(crate) struct Layout {
     replies: u64,
     table: u64,
     generations: u64,
+    mesh: u64,
     bytes: u64,
 }
 
@@ -201,13 +209,15 @@ impl Layout {
         let replies = punts + workers * u64::from(config.punt_slots) * slot_bytes;
         let table = replies + workers * u64::from(config.reply_slots) * slot_bytes;
         let generations = table + u64::from(config.table_buckets) * BUCKET_BYTES as u64;
-        let bytes = (generations + u64::from(config.zones_max) * 4).next_multiple_of(PAGE_BYTES);
+        let mesh = (generations + u64::from(config.zones_max) * 4).next_multiple_of(PAGE_BYTES);
+        let bytes = mesh + MESH_BYTES + GUARD_BYTES;
         Ok(Self {
             config: *config,
             punts,
             replies,
             table,
             generations,
+            mesh,
             bytes,
         })
     }
@@ -262,6 +272,14 @@ impl Layout {
         )
     }
 
+    pub(crate) fn mesh(&self) -> usize {
+        offset(self.mesh)
+    }
+
+    pub(crate) fn guard(&self) -> usize {
+        offset(self.mesh + MESH_BYTES)
+    }
+
     /// Offset and number of the zone generations.
     pub(crate) fn generations(&self) -> (usize, usize) {
         (
@@ -312,6 +330,8 @@ const fn fingerprint() -> u64 {
         size_of::<StatusBlock>(),
         size_of::<ControlBlock>(),
         size_of::<WorkerBlock>(),
+        size_of::<MeshBlock>(),
+        size_of::<GuardBlock>(),
         SLOT_BYTES,
         BUCKET_BYTES,
     ];
@@ -330,11 +350,10 @@ mod tests {
     #[test]
     fn default_region_of_one_worker_is_about_20_mib() {
         let layout = Layout::new(&RegionConfig::default()).unwrap();
-        assert_eq!(layout.bytes(), 8192 + (4 << 20) + (16 << 20) + (256 << 10));
-        assert_eq!(
-            layout.generations().0 + layout.generations().1 * 4,
-            layout.bytes()
-        );
+        let mesh = 8192 + (4 << 20) + (16 << 20) + (256 << 10);
+        assert_eq!(layout.mesh(), mesh);
+        assert_eq!(layout.generations().0 + layout.generations().1 * 4, mesh);
+        assert_eq!(layout.bytes(), mesh + 6 * 4096);
     }
 
     #[test]
@@ -355,6 +374,10 @@ mod tests {
         assert_eq!(replies + words * 8, layout.table_words().0);
         let (table, words) = layout.table_words();
         assert_eq!(table + words * 8, layout.generations().0);
+        let (generations, count) = layout.generations();
+        assert_eq!(generations + count * 4, layout.mesh());
+        assert!(layout.mesh() + size_of::<MeshBlock>() <= layout.guard());
+        assert!(layout.guard() + size_of::<GuardBlock>() <= layout.bytes());
     }
 
     #[test]

@@ -32,6 +32,8 @@ mod layout;
 mod loom_models;
 mod mapped;
 #[cfg(not(loom))]
+mod mesh;
+#[cfg(not(loom))]
 mod punt;
 #[cfg(not(loom))]
 mod region;
@@ -60,6 +62,11 @@ pub use generations::{BumpError, Generations, GenerationsWriter};
 pub use histogram::{HistogramValues, HistogramWriter, LATENCY_BUCKETS, bucket_end_ns};
 #[cfg(not(loom))]
 pub use layout::{ConfigError, REASON_BYTES_MAX, RegionConfig, WORKERS_MAX};
+#[cfg(not(loom))]
+pub use mesh::{
+    GUARD_OUTCOME_NAMES, GUARD_OUTCOMES, GuardReport, GuardWriter, GuardedPeer, MESH_PEERS_MAX,
+    Mesh, MeshPeer, MeshReplica, MeshWriter,
+};
 #[cfg(not(loom))]
 pub use punt::{HEADERS_BYTES_MAX, MESSAGE_BYTES_MAX, Punt, PuntConsumer, PuntProducer, Transport};
 #[cfg(not(loom))]

@@ -17,6 +17,7 @@ use crate::layout::{
     RegionConfig, StatusBlock, WorkerBlock,
 };
 use crate::mapped::{Mapped, Mapping, Shareable};
+use crate::mesh::{self, GuardBlock, GuardReport, GuardWriter, Mesh, MeshBlock, MeshWriter};
 use crate::punt::{PuntConsumer, PuntProducer};
 use crate::reply::{ReplyConsumer, ReplyProducer};
 use crate::status::{self, ControlStatus, DataplaneStatus, Heartbeat, StatusWriter};
@@ -294,12 +295,14 @@ impl Region {
             Arc::clone(&claim),
         );
         let words = self.slice(layout.generations());
-        let generations = GenerationsWriter::new(words, tenure, claim);
+        let generations = GenerationsWriter::new(words, tenure.clone(), Arc::clone(&claim));
+        let mesh = MeshWriter::new(self.value(layout.mesh()), tenure, claim);
         Ok(ControlSide {
             punts,
             replies,
             table,
             generations,
+            mesh,
             heartbeat,
         })
     }
@@ -316,6 +319,34 @@ impl Region {
             started_ms,
             claim,
         ))
+    }
+
+    /// What says what the guard of the consensus port does. The creator's; once at a time.
+    pub fn guard_writer(&self) -> Result<GuardWriter, ClaimError> {
+        if self.0.role != Role::Creator {
+            return Err(ClaimError::Role);
+        }
+        let claim = Claims::take(&self.0.claims, Part::Guard)?;
+        Ok(GuardWriter::new(self.value(self.0.layout.guard()), claim))
+    }
+
+    /// What control says of the mesh; None while it is saying something else, or for ever if it
+    /// died doing so.
+    #[must_use]
+    pub fn mesh(&self) -> Option<Mesh> {
+        mesh::read_mesh(&self.value::<MeshBlock>(self.0.layout.mesh()))
+    }
+
+    /// A number that changes whenever [`Region::mesh`] may have changed.
+    #[must_use]
+    pub fn mesh_version(&self) -> u64 {
+        mesh::mesh_version(&self.value::<MeshBlock>(self.0.layout.mesh()))
+    }
+
+    /// What the guard of the consensus port has done; None while it is being said.
+    #[must_use]
+    pub fn guard_report(&self) -> Option<GuardReport> {
+        mesh::read_guard(&self.value::<GuardBlock>(self.0.layout.guard()))
     }
 
     /// The answer table for reading; any number of them.
@@ -451,6 +482,8 @@ pub struct ControlSide {
     pub table: TableWriter,
     /// Raises zone generations.
     pub generations: GenerationsWriter,
+    /// Says who is in the mesh.
+    pub mesh: MeshWriter,
     /// Control's sign of life.
     pub heartbeat: Heartbeat,
 }

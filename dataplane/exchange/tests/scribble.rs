@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cache::{ENTRY_BYTES_MAX, Entry, EntryMeta, Hasher, Lookup};
 use common::{Random, SMALL_GENERATIONS_OFFSET, entry, name, punt, small};
-use exchange::{Attachment, ControlSide, Region, Reply, WorkerSide};
+use exchange::{
+    Attachment, ControlSide, MESH_PEERS_MAX, Mesh, MeshPeer, Region, Reply, WorkerSide,
+};
 
 const SEED: u64 = 0x5eed;
 const ROUNDS: u32 = 15_000;
@@ -110,6 +112,7 @@ fn work(side: &mut WorkerSide, control: &mut ControlSide, region: &Region, throu
             }
             Lookup::Miss => {}
         }
+        control.mesh.write(&mesh(u64::from(round)));
         observe(region, round);
         side.counters.queries.add(1);
         side.latency.record(u64::from(round), 1);
@@ -123,12 +126,32 @@ fn observe(region: &Region, round: u32) {
     }
     let _ = region.dataplane_status();
     let _ = region.control_status();
+    if let Some(mesh) = region.mesh() {
+        assert!(mesh.peers.len() <= MESH_PEERS_MAX);
+        assert!(mesh.replicas.len() <= MESH_PEERS_MAX);
+    }
+    if let Some(report) = region.guard_report() {
+        assert!(report.peers.len() <= MESH_PEERS_MAX);
+    }
     let _ = region.counters(0).unwrap();
     let _ = region.latency(0).unwrap().quantile_ns(0.99);
     region
         .table()
         .for_each(|entry| assert!(entry.as_bytes().len() <= ENTRY_BYTES_MAX));
     assert_eq!(region.workers(), 1);
+}
+
+fn mesh(node_id: u64) -> Mesh {
+    let peer = MeshPeer {
+        node_id,
+        endpoint: ([192, 0, 2, 1], 4853).into(),
+        isolated_until_ms: 0,
+    };
+    Mesh {
+        guarded: true,
+        peers: vec![peer; 3],
+        ..Mesh::default()
+    }
 }
 
 /// A message gets through each ring, and an entry through the table, within a few tries.
@@ -153,6 +176,8 @@ fn assert_everything_works(side: &mut WorkerSide, region: &Region) {
         }
     }
     assert_eq!(arrived, (true, true));
+    control.mesh.write(&mesh(7));
+    assert_eq!(region.mesh(), Some(mesh(7)));
 
     let (k0, k1) = region.hash_keys();
     let hasher = Hasher::new(k0, k1);

@@ -13,6 +13,7 @@ pub mod steering;
 
 pub mod batch;
 pub mod gate;
+pub mod guarding;
 pub mod replies;
 pub mod worker;
 

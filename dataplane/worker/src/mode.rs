@@ -116,7 +116,7 @@ fn open_xdp(config: &Config, zero_copy: bool) -> Result<Lanes> {
         bail!("no dataplane.interface is set")
     };
     let queues = steering::queues(interface, &dataplane.queues)?;
-    let mut steering = Steering::load(interface, dataplane.ports.dns, &config.resolver.listen)?;
+    let mut steering = Steering::load(interface, dataplane, &config.resolver.listen)?;
     // Attached before anything is proved: a driver that refuses XDP is a reason to fall back. Until
     // a worker extends its deadline, the program passes everything on.
     steering.attach(dataplane.xdp == config::Xdp::Generic)?;

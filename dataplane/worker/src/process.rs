@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use config::{Config, Cores};
 use core_affinity::CoreId;
 use exchange::handover::{Event, Offer, Server, SharedSocket};
-use exchange::{Doorbell, Region, RegionConfig, StatusWriter, WorkerEvents};
+use exchange::{Doorbell, GuardWriter, Region, RegionConfig, StatusWriter, WorkerEvents};
 use guard::{Limits, Prefixes, Secrets};
 use port::uring::UringPort;
 use port::{Mode, Port, PortError};
@@ -69,6 +69,10 @@ struct Process {
     stop_workers: Arc<AtomicBool>,
     server: Server,
     status: StatusWriter,
+    region: Region,
+    guard: GuardWriter,
+    /// Control asked for a guard that there cannot be, and the log says so.
+    unguarded: bool,
     refreshed: Instant,
 }
 
@@ -124,6 +128,9 @@ impl Process {
             stop_workers,
             server,
             status,
+            guard: region.guard_writer()?,
+            region,
+            unguarded: false,
             refreshed,
         })
     }
@@ -144,9 +151,20 @@ impl Process {
                 self.refreshed = Instant::now();
                 self.refresh()?;
             }
+            self.guard();
             notify(&[sd_notify::NotifyState::Watchdog]);
         }
         Ok(())
+    }
+
+    /// Guards the consensus port as control says, and says what came of it.
+    fn guard(&mut self) {
+        if let Some(steering) = &mut self.steering {
+            self.guard.write(&steering.guard(&self.region));
+        } else if !self.unguarded && self.region.mesh().is_some_and(|mesh| mesh.guarded) {
+            self.unguarded = true;
+            tracing::warn!("the consensus port is not guarded: that takes AF_XDP");
+        }
     }
 
     /// Follows the interface's addresses; an interface that went away ends the process, so that

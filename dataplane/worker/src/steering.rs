@@ -6,8 +6,12 @@ use anyhow::{Context, Result, bail};
 use bpf_redirect::program::Arrival;
 use bpf_redirect::{Action, AttachMode, DeadlineCell, DnsFilter, QUEUES_MAX};
 use bpf_redirect::{interface_addresses, interface_index, queue_count, strips_vlan_tags};
+use config::Dataplane;
+use exchange::{GuardReport, Region};
 use port::xdp::XdpPort;
 use wire::frame;
+
+use crate::guarding::Guarding;
 
 /// A query for the root's name servers, as the self-test sends it to the program.
 const PROBE: &[u8] = b"\x4e\x58\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01";
@@ -18,16 +22,20 @@ const ETHERTYPE_LOOPBACK: u16 = 0x9000;
 #[derive(Debug)]
 pub struct Steering {
     filter: DnsFilter,
+    guarding: Option<Guarding>,
     interface: String,
     port: u16,
     listen: Vec<IpAddr>,
     served: Vec<IpAddr>,
+    /// All of the interface, listened on or not.
+    addresses: Vec<IpAddr>,
 }
 
 impl Steering {
-    /// Loads the program and tells it what is served: `port` on those addresses of the interface
-    /// that `listen` covers (an unspecified address covers its family).
-    pub fn load(interface: &str, port: u16, listen: &[IpAddr]) -> Result<Self> {
+    /// Loads the programs and tells them what is served: the DNS port on those addresses of the
+    /// interface that `listen` covers (an unspecified address covers its family).
+    pub fn load(interface: &str, dataplane: &Dataplane, listen: &[IpAddr]) -> Result<Self> {
+        let port = dataplane.ports.dns;
         let mut filter = DnsFilter::load().context("load the steering program dns_filter")?;
         filter
             .serve_port(port)
@@ -42,11 +50,13 @@ impl Steering {
         let interface = interface.to_owned();
         let listen = listen.to_vec();
         let mut steering = Self {
+            guarding: Guarding::load(&filter, dataplane),
             filter,
             interface,
             port,
             listen,
             served: Vec::new(),
+            addresses: Vec::new(),
         };
         steering.refresh()?;
         Ok(steering)
@@ -54,8 +64,17 @@ impl Steering {
 
     /// Follows address changes of the interface; true when there was one.
     pub fn refresh(&mut self) -> Result<bool> {
-        let mut served = interface_addresses(&self.interface)?;
-        served.retain(|address| self.listen.iter().any(|listen| covers(*listen, *address)));
+        let addresses = interface_addresses(&self.interface)?;
+        if addresses == self.addresses {
+            return Ok(false);
+        }
+        if let Some(guarding) = &mut self.guarding {
+            guarding.set_addresses(&addresses);
+        }
+        let is_listened_on =
+            |address: &IpAddr| self.listen.iter().any(|listen| covers(*listen, *address));
+        let served: Vec<IpAddr> = addresses.iter().copied().filter(is_listened_on).collect();
+        self.addresses = addresses;
         if served == self.served {
             return Ok(false);
         }
@@ -64,6 +83,15 @@ impl Steering {
             .context("tell dns_filter its addresses")?;
         self.served = served;
         Ok(true)
+    }
+
+    /// Has the guard of the consensus port do as control says, and tells what it did so far.
+    pub fn guard(&mut self, region: &Region) -> GuardReport {
+        let Some(guarding) = &mut self.guarding else {
+            return GuardReport::default();
+        };
+        guarding.follow(&mut self.filter, region);
+        guarding.report()
     }
 
     /// Addresses whose queries are steered to the workers.
