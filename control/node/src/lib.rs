@@ -31,6 +31,8 @@ mod punts;
 
 mod outbound;
 
+pub mod mesh_link;
+
 mod generations;
 mod generations_file;
 

@@ -22,6 +22,7 @@ use crate::counters::{Counters, Kind};
 use crate::engine::EngineStatistics;
 
 mod copies;
+mod guard;
 
 /// Everything that a scrape reads.
 #[derive(Clone, Debug)]
@@ -256,6 +257,7 @@ fn encode_dataplane(region: &Region, encoder: &mut DescriptorEncoder<'_>) -> fmt
         }
     }
     write_latency(encoder, &latency)?;
+    guard::encode(region, encoder)?;
     write_state(encoder, region)
 }
 

@@ -26,6 +26,7 @@ use crate::front::{BATCH_MAX, FrontOrigin};
 use crate::gate::cut;
 use crate::generations::{Published, bump_all};
 use crate::kept::encode;
+use crate::mesh_link::{MeshLink, Telling};
 use crate::outbound::{Outbound, Outgoing, Template};
 use crate::question::{Finished, Origin};
 use crate::responder::{Keep, RESOLVED, Responder, Verdict, Via};
@@ -54,6 +55,7 @@ pub(crate) struct PuntOrigin {
 pub(crate) struct Punts {
     attachment: Option<Attachment>,
     attachments: u64,
+    mesh: MeshLink,
     engine: EngineHandle,
     counters: Arc<Counters>,
     published: Published,
@@ -79,6 +81,7 @@ struct Attachment {
     outbound: Vec<Outbound>,
     table: TableWriter,
     generations: GenerationsWriter,
+    mesh: Telling,
     heartbeat: Heartbeat,
     connection: Connection,
     hasher: Hasher,
@@ -86,10 +89,16 @@ struct Attachment {
 
 impl Punts {
     /// Not attached. `published` remembers over a restart which zones the dataplane was told of.
-    pub(crate) fn new(engine: EngineHandle, counters: Arc<Counters>, published: Published) -> Self {
+    pub(crate) fn new(
+        engine: EngineHandle,
+        counters: Arc<Counters>,
+        published: Published,
+        mesh: MeshLink,
+    ) -> Self {
         Self {
             attachment: None,
             attachments: 0,
+            mesh,
             engine,
             counters,
             published,
@@ -124,6 +133,7 @@ impl Punts {
             replies,
             table,
             mut generations,
+            mesh,
             heartbeat,
         } = region.control(now_ms)?;
         let status = region.dataplane_status().unwrap_or_default();
@@ -154,6 +164,7 @@ impl Punts {
                 .collect(),
             table,
             generations,
+            mesh: Telling::begin(&self.mesh, mesh),
             heartbeat,
             connection,
             hasher: Hasher::new(k0, k1),
@@ -175,13 +186,14 @@ impl Punts {
     /// control has taken our place there.
     pub(crate) fn tend(&mut self, now_ms: u64) -> Option<Option<Region>> {
         self.now_secs = u32::try_from(now_ms / 1_000).unwrap_or(u32::MAX);
-        let attachment = self.attachment.as_ref()?;
+        let attachment = self.attachment.as_mut()?;
         if now_ms < self.tend_at_ms {
             return None;
         }
         self.tend_at_ms = now_ms + TEND_MS;
         if attachment.connection.is_open() {
             attachment.heartbeat.beat(now_ms);
+            attachment.mesh.go_on();
             return None;
         }
         let superseded = attachment.region.control_status().epoch != attachment.epoch;

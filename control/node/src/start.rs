@@ -38,6 +38,7 @@ use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::local_root::LocalRootKeeper;
 use crate::lookup::Lookups;
+use crate::mesh_link::MeshLink;
 use crate::policy::PolicyError;
 use crate::policy_service::{PolicyService, Started};
 use crate::punts::Punts;
@@ -137,6 +138,7 @@ pub struct Prepared {
     attacher: Attacher,
     found: Option<exchange::handover::Attached>,
     stop_front: Arc<AtomicBool>,
+    mesh: MeshLink,
 }
 
 /// What runs on the runtime.
@@ -178,12 +180,13 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
+    let mesh = MeshLink::default();
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
-        punts(config, handle.clone(), &counters, core.policy_digest)?,
+        punts(config, &handle, &counters, (core.policy_digest, &mesh))?,
         sockets.kernel,
         attacher.attaching(),
         Arc::clone(&state),
@@ -226,6 +229,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
         attacher,
         found: sockets.found,
         stop_front,
+        mesh,
     })
 }
 
@@ -314,6 +318,12 @@ impl Sockets {
 }
 
 impl Prepared {
+    /// The way to the guard of the consensus port.
+    #[must_use]
+    pub fn mesh_link(&self) -> MeshLink {
+        self.mesh.clone()
+    }
+
     /// Serves until a signal says stop, and ends in order.
     ///
     /// # Errors
@@ -327,6 +337,7 @@ impl Prepared {
             attacher,
             found,
             stop_front,
+            mesh: _,
         } = self;
         front.begin(found);
         let attaching = attacher
@@ -476,14 +487,15 @@ fn open_udp(
 /// The way to dataplanes, with what they are told.
 fn punts(
     config: &Config,
-    engine: EngineHandle,
+    engine: &EngineHandle,
     counters: &Arc<Counters>,
-    policy_digest: u64,
+    (policy_digest, mesh): (u64, &MeshLink),
 ) -> Result<Punts, StartError> {
     let file = GenerationsFile::new(config.api.socket.with_extension("zones"));
     let file = file.map_err(StartError::Resources)?;
     let published = Published::new(file, policy_digest);
-    Ok(Punts::new(engine, Arc::clone(counters), published))
+    let (engine, counters) = (engine.clone(), Arc::clone(counters));
+    Ok(Punts::new(engine, counters, published, mesh.clone()))
 }
 
 /// Keys of the hashes in lists of names.
