@@ -1,9 +1,11 @@
 //! Status, statistics and metrics tell what happens.
 
+use exchange::{GuardReport, GuardedPeer};
 use hickory_proto::rr::RecordType;
 use node::admin::{FailureCode, Reply, Request, ResolverMode, Response};
 
-use crate::common::{Node, query};
+use crate::common::{Node, query, wait_until};
+use crate::dataplane::both;
 
 const ZONES: &str = "zones: [{name: example.com., file: example.com.zone}]";
 
@@ -187,4 +189,39 @@ fn garbage_on_the_admin_socket_is_answered_and_the_next_command_works() {
         node.admin_ok(&Request::Status {}),
         Response::Status(_)
     ));
+}
+
+#[test]
+fn what_the_guard_counts_is_shown_with_its_peers() {
+    let (node, dataplane) = both(ZONES);
+    wait_until("control attaches", || {
+        node.metric("nexus_control_attached") == Some(1)
+    });
+    assert_eq!(node.metric("nexus_consensus_guard_active"), Some(0));
+    let mut writer = dataplane.region.guard_writer().unwrap();
+    writer.write(&GuardReport {
+        active: true,
+        outcomes: [1, 2, 3, 4, 5, 6, 7, 8],
+        peers: vec![GuardedPeer {
+            node_id: 0xab,
+            packets: 10,
+            bytes: 11,
+            dropped_shape: 1,
+            dropped_rate: 2,
+            dropped_isolated: 3,
+        }],
+    });
+    let metric = |rest: &str| node.metric(&format!("nexus_consensus_guard_{rest}"));
+    let node_label = "{node=\"00000000000000ab\"}";
+    for (sample, value) in [
+        ("active".to_owned(), 1),
+        ("passed_packets_total{sender=\"newcomer\"}".to_owned(), 3),
+        ("dropped_packets_total{reason=\"shape\"}".to_owned(), 4),
+        ("dropped_packets_total{reason=\"initial_rate\"}".to_owned(), 8),
+        (format!("peer_packets_total{node_label}"), 10),
+        (format!("peer_bytes_total{node_label}"), 11),
+        (format!("peer_dropped_packets_total{node_label}"), 6),
+    ] {
+        assert_eq!(metric(&sample), Some(value), "{sample}");
+    }
 }
