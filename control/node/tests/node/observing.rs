@@ -217,7 +217,10 @@ fn what_the_guard_counts_is_shown_with_its_peers() {
         ("active".to_owned(), 1),
         ("passed_packets_total{sender=\"newcomer\"}".to_owned(), 3),
         ("dropped_packets_total{reason=\"shape\"}".to_owned(), 4),
-        ("dropped_packets_total{reason=\"initial_rate\"}".to_owned(), 8),
+        (
+            "dropped_packets_total{reason=\"initial_rate\"}".to_owned(),
+            8,
+        ),
         (format!("peer_packets_total{node_label}"), 10),
         (format!("peer_bytes_total{node_label}"), 11),
         (format!("peer_dropped_packets_total{node_label}"), 6),
