@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::codec::{DecodeError, Reader, Wire, Writer};
-use crate::identity::{ClusterId, Digest, Epoch, NodeId, PublicKey, View};
+use crate::identity::{ClusterId, Digest, Epoch, NodeId, PublicKey, Sequence, View};
 
 /// Most members of a cluster, those without a vote included.
 pub const MEMBERS_MAX: usize = 128;
@@ -192,7 +192,7 @@ impl Configuration {
         self.clone().at(other.epoch) == *other
     }
 
-    fn at(mut self, epoch: Epoch) -> Self {
+    pub(crate) fn at(mut self, epoch: Epoch) -> Self {
         self.epoch = epoch;
         self
     }
@@ -343,6 +343,12 @@ impl Configuration {
     #[must_use]
     pub fn checkpoint_interval(&self) -> u64 {
         self.checkpoint_interval.into()
+    }
+
+    /// Whether there is a checkpoint after this sequence.
+    #[must_use]
+    pub fn has_checkpoint(&self, sequence: Sequence) -> bool {
+        sequence.0.is_multiple_of(self.checkpoint_interval())
     }
 
     /// Batches that may be on their way at once.

@@ -87,8 +87,9 @@ pub enum Effect {
         /// The durable log from now on.
         records: Vec<Record>,
     },
-    /// Answer a member's [`Message::FetchLog`] from history: [`Message::Log`] with what follows
-    /// `after`, or, if history begins later, [`Message::SnapshotOffer`] with `transitions`.
+    /// Answer a member's [`Message::FetchLog`] from history: [`Message::Log`] with the batches that
+    /// follow `after` and the checkpoints from `after` on, in their order; or, if history begins
+    /// later, [`Message::SnapshotOffer`] with `transitions`.
     ServeLog {
         /// Whom.
         to: NodeId,

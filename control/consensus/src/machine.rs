@@ -23,7 +23,11 @@ pub struct RestoreError(pub &'static str);
 
 /// A deterministic state: the same requests in the same order give the same state, replies and
 /// root on every node, whatever its clock, its hash seeds and its processor.
-pub trait StateMachine {
+pub trait StateMachine: Sized {
+    /// The same machine before its first request: a snapshot is restored into it and judged before
+    /// it takes the place of what there is.
+    fn fresh(&self) -> Self;
+
     /// Whether a request is one that this machine knows, as far as its bytes say. Voters refuse to
     /// prepare a batch with one that is not. Must not depend on the state.
     fn is_well_formed(&self, request: &Request) -> bool;

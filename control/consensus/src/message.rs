@@ -11,7 +11,7 @@ use crate::identity::{ClusterId, Digest, Epoch, NodeId, Sequence, Signature, Vie
 use crate::transfer::{CHUNK_BYTES_MAX, HistoryItem, LOG_ITEMS_MAX, SnapshotOffer, Status};
 use crate::verified::SignatureCheck;
 use crate::view_change::{NewView, ViewChange};
-use crate::vote::{Phase, SignedVote, Vote};
+use crate::vote::{CheckpointBody, Phase, SignedVote, Vote};
 
 /// Most bytes of a message, header included.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -24,8 +24,10 @@ const APPLICATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub enum Message {
     /// A proposal and its batch.
     PrePrepare(SignedVote, Arc<Batch>),
-    /// A prepare, a commit or a checkpoint.
+    /// A prepare or a commit.
     Vote(SignedVote),
+    /// The digest of a state, and what it covers.
+    Checkpoint(SignedVote, Box<CheckpointBody>),
     /// A wish for another primary.
     ViewChange(Box<ViewChange>),
     /// A new primary's proof.
@@ -106,12 +108,9 @@ impl Message {
     pub fn kind(&self) -> MessageKind {
         match self {
             Self::PrePrepare(..) => MessageKind::PrePrepare,
-            Self::Vote(signed) => match signed.vote.phase {
-                Phase::PrePrepare => MessageKind::PrePrepare,
-                Phase::Prepare => MessageKind::Prepare,
-                Phase::Commit => MessageKind::Commit,
-                Phase::Checkpoint => MessageKind::Checkpoint,
-            },
+            Self::Vote(signed) if signed.vote.phase == Phase::Commit => MessageKind::Commit,
+            Self::Vote(_) => MessageKind::Prepare,
+            Self::Checkpoint(..) => MessageKind::Checkpoint,
             Self::ViewChange(_) => MessageKind::ViewChange,
             Self::NewView(_) => MessageKind::NewView,
             Self::Request(_) => MessageKind::Request,
@@ -133,7 +132,7 @@ impl Message {
     fn outline(&self) -> (View, Sequence, Option<(NodeId, Signature)>) {
         let none = (View(0), Sequence(0), None);
         match self {
-            Self::PrePrepare(signed, _) | Self::Vote(signed) => (
+            Self::PrePrepare(signed, _) | Self::Vote(signed) | Self::Checkpoint(signed, _) => (
                 signed.vote.view,
                 signed.vote.sequence,
                 Some((signed.signer, signed.signature)),
@@ -165,7 +164,7 @@ impl Message {
             Self::PrePrepare(signed, batch) => core::iter::once(signed.check(cluster))
                 .chain(batch.checks(cluster))
                 .collect(),
-            Self::Vote(signed) => [signed.check(cluster)].into(),
+            Self::Vote(signed) | Self::Checkpoint(signed, _) => [signed.check(cluster)].into(),
             Self::ViewChange(change) => change.checks(cluster).collect(),
             Self::NewView(new) => new.checks(cluster).collect(),
             Self::Request(request) => [request.check(cluster)].into(),
@@ -245,6 +244,10 @@ impl Message {
                 batch.write(out);
             }
             Self::Vote(signed) => write_place(&signed.vote, out),
+            Self::Checkpoint(signed, body) => {
+                write_place(&signed.vote, out);
+                body.write(out);
+            }
             Self::ViewChange(change) => change.write(out),
             Self::NewView(new) => new.write(out),
             Self::Request(request) => request.write(out),
@@ -305,7 +308,10 @@ impl Message {
             ),
             MessageKind::Prepare => Self::Vote(signed(Phase::Prepare, from)?),
             MessageKind::Commit => Self::Vote(signed(Phase::Commit, from)?),
-            MessageKind::Checkpoint => Self::Vote(signed(Phase::Checkpoint, from)?),
+            MessageKind::Checkpoint => Self::Checkpoint(
+                signed(Phase::Checkpoint, from)?,
+                Box::new(CheckpointBody::read(from)?),
+            ),
             MessageKind::ViewChange => Self::ViewChange(Box::new(ViewChange::read(from)?)),
             MessageKind::NewView => Self::NewView(Arc::new(NewView::read(from)?)),
             MessageKind::Request => Self::Request(Request::read(from)?),

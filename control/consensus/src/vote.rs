@@ -251,7 +251,7 @@ impl CheckpointCertificate {
         let is_wanted = first.phase == Phase::Checkpoint
             && first.epoch == configuration.epoch()
             && first.view == View(0)
-            && first.sequence.0 % configuration.checkpoint_interval() == 0
+            && configuration.has_checkpoint(first.sequence)
             && first.sequence > Sequence(0);
         let holds = |signed: &&SignedVote| configuration.is_holder(signed.signer);
         let count = distinct_voters(&self.votes, configuration, |signed| signed.vote == first);

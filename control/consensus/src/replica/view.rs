@@ -1,0 +1,236 @@
+//! Another primary (PBFT §4.4): VIEW-CHANGE, NEW-VIEW, and what must survive them.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Replica;
+use crate::batch::Batch;
+use crate::effect::{Effect, Now, Observation};
+use crate::identity::{NodeId, Sequence, Signature, View};
+use crate::machine::StateMachine;
+use crate::message::Message;
+use crate::record::Record;
+use crate::verified::Signer;
+use crate::view_change::{NewView, PrePrepared, ViewChange};
+use crate::vote::SignedVote;
+
+impl<M: StateMachine, S: Signer> Replica<M, S> {
+    /// Gives up on the views before `view`: from now on there is no vote in any of them.
+    pub(super) fn want_view(&mut self, now: Now, view: View, out: &mut Vec<Effect>) {
+        if !self.is_voter() || view <= self.view {
+            return;
+        }
+        self.view = view;
+        self.is_changing = true;
+        self.new_view = None;
+        self.timers.on_view_wanted(now);
+        let change = self.view_change();
+        self.view_changes.insert(self.me, change.clone());
+        out.push(Effect::Persist(Record::ViewWanted(change.epoch, view)));
+        out.push(Effect::Observe(Observation::ViewWanted(view)));
+        let message = Message::ViewChange(Box::new(change));
+        out.push(Effect::Broadcast(Arc::new(message)));
+        self.try_new_view(now, out);
+    }
+
+    /// This voter's VIEW-CHANGE for the view that it wants.
+    pub(super) fn view_change(&self) -> ViewChange {
+        let prepared = self.slots.values().filter_map(|slot| slot.prepared.clone());
+        let accepted = self.slots.iter().filter_map(|(sequence, slot)| {
+            let vote = slot.proposal?.vote;
+            Some(PrePrepared {
+                sequence: *sequence,
+                view: vote.view,
+                digest: vote.digest,
+            })
+        });
+        let change = ViewChange {
+            epoch: self.configuration.epoch(),
+            view: self.view,
+            stable: self.stable.certificate.clone(),
+            prepared: prepared.collect(),
+            pre_prepared: accepted.collect(),
+            signer: self.me,
+            signature: Signature([0; 64]),
+        };
+        change.sign(self.cluster, &self.signer)
+    }
+
+    pub(super) fn on_view_change(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        change: ViewChange,
+        out: &mut Vec<Effect>,
+    ) {
+        if change.epoch != self.configuration.epoch() {
+            out.push(Effect::Observe(Observation::Stale(from)));
+            return;
+        }
+        if !change.is_valid(&self.configuration, self.base) || change.signer == self.me {
+            out.push(Effect::Observe(Observation::BadMessage(from)));
+            return;
+        }
+        let has_begun = change.view < self.view || (change.view == self.view && !self.is_changing);
+        if has_begun {
+            // The sender missed a NEW-VIEW.
+            let known = self.new_view.clone().filter(|new| new.view >= change.view);
+            if let Some(new) = known {
+                out.push(Effect::Send(change.signer, Arc::new(Message::NewView(new))));
+            }
+            return;
+        }
+        let kept = self.view_changes.get(&change.signer);
+        if kept.is_some_and(|kept| kept.view >= change.view) {
+            return;
+        }
+        self.view_changes.insert(change.signer, change);
+        self.join(now, out);
+        self.try_new_view(now, out);
+    }
+
+    /// f + 1 voters want a later view, one of them honest: so does this one.
+    fn join(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let later = self
+            .view_changes
+            .values()
+            .filter(|change| change.view > self.view);
+        let views: Vec<View> = later.map(|change| change.view).collect();
+        if views.len() > self.configuration.faults_max() {
+            let lowest = views.into_iter().min().unwrap_or(self.view);
+            self.want_view(now, lowest, out);
+        }
+    }
+
+    /// A quorum wants the view: its timer starts, and its primary opens it.
+    fn try_new_view(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let wanting = self
+            .view_changes
+            .values()
+            .filter(|change| change.view == self.view);
+        let wanting: Vec<ViewChange> = wanting.cloned().collect();
+        if !self.is_changing || wanting.len() < self.configuration.quorum() {
+            return;
+        }
+        self.timers
+            .on_view_quorum(now, self.params.view_change_timeout_us);
+        if self.primary() != self.me {
+            return;
+        }
+        let new = NewView::make(
+            self.view,
+            wanting,
+            &self.configuration,
+            self.cluster,
+            &self.signer,
+        );
+        let new = Arc::new(new);
+        self.enter_view(now, &new, out);
+        out.push(Effect::Broadcast(Arc::new(Message::NewView(new))));
+    }
+
+    pub(super) fn on_new_view(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        new: Arc<NewView>,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_current = new.view > self.view || (new.view == self.view && self.is_changing);
+        if new.epoch != self.configuration.epoch() || !is_current {
+            out.push(Effect::Observe(Observation::Stale(from)));
+            return;
+        }
+        if !new.is_valid(&self.configuration, self.base) || new.signer == self.me {
+            out.push(Effect::Observe(Observation::BadMessage(from)));
+            return;
+        }
+        self.enter_view(now, &new, out);
+    }
+
+    /// Begins a view whose NEW-VIEW is valid, or one's own.
+    fn enter_view(&mut self, now: Now, new: &Arc<NewView>, out: &mut Vec<Effect>) {
+        out.push(Effect::Persist(Record::ViewEntered(Arc::clone(new))));
+        if !self.adopt_view(new, out) {
+            return;
+        }
+        out.push(Effect::Observe(Observation::ViewEntered(new.view)));
+        self.timers.on_view_entered(now);
+        self.pending.restart(now.monotonic_us);
+        for proposal in &new.proposals {
+            self.take_up(now, *proposal, out);
+        }
+        self.resend_own(now, out);
+        self.execute_ready(now, out);
+    }
+
+    /// The part of entering a view that a replay repeats: its proposals are accepted. `false` if one
+    /// of them contradicts what is decided here.
+    pub(super) fn adopt_view(&mut self, new: &Arc<NewView>, out: &mut Vec<Effect>) -> bool {
+        self.view = new.view;
+        self.is_changing = false;
+        self.new_view = Some(Arc::clone(new));
+        self.view_changes.retain(|_, change| change.view > new.view);
+        for proposal in &new.proposals {
+            let vote = proposal.vote;
+            if !self.is_in_window(vote.sequence) {
+                continue;
+            }
+            if vote.digest == Batch::null().digest() {
+                self.batches.insert(vote.digest, Arc::new(Batch::null()));
+            }
+            let slot = self.slots.entry(vote.sequence).or_default();
+            if let Some(decided) = slot.decided().filter(|decided| *decided != vote.digest) {
+                // More than f voters lie, or this disk does.
+                self.halt(vote.sequence, vote.digest, decided, out);
+                return false;
+            }
+            slot.proposal = Some(*proposal);
+            slot.note(*proposal);
+        }
+        true
+    }
+
+    /// Goes on with a proposal of the view that has begun, as far as its batch is known.
+    fn take_up(&mut self, now: Now, proposal: SignedVote, out: &mut Vec<Effect>) {
+        let vote = proposal.vote;
+        let Some(slot) = self.slots.get_mut(&vote.sequence) else {
+            return;
+        };
+        slot.accepted_us = now.monotonic_us;
+        slot.fast_until_us = None;
+        let Some(batch) = self.batches.get(&vote.digest).cloned() else {
+            self.fetch_batch(vote.digest, out);
+            return;
+        };
+        for request in &batch.requests {
+            self.pending.mark_proposed(request.id);
+        }
+        self.consent(proposal, out);
+        self.advance(now, vote.sequence, out);
+    }
+
+    /// This node's own requests, to the primary of the view that has begun.
+    pub(super) fn resend_own(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let own = self.pending.take_due(self.me, u64::MAX, now.monotonic_us);
+        if self.is_primary() {
+            return;
+        }
+        for request in own {
+            let message = Arc::new(Message::Request(request));
+            out.push(Effect::Send(self.primary(), message));
+        }
+    }
+
+    /// The highest sequence that this voter has consented to, or that is decided.
+    pub(super) fn consented(&self) -> Sequence {
+        let accepted = self
+            .slots
+            .iter()
+            .rev()
+            .find(|(_, slot)| slot.proposal.is_some() || slot.committed.is_some());
+        let highest = accepted.map_or(Sequence(0), |(sequence, _)| *sequence);
+        highest.max(self.executed).max(self.stable.sequence)
+    }
+}
