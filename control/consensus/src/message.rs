@@ -229,6 +229,10 @@ impl Message {
         if signed.is_some() != signature.is_some() {
             return Err(MessageError::Header("presence of a signature"));
         }
+        // The form of some bodies has signer and signature, too: they must be these.
+        if signed.is_some_and(|signed| Some(signed) != signature.map(|it| (header.node, it))) {
+            return Err(MessageError::Header("signer or signature"));
+        }
         if u64::from(header.round) != view.0 & 0xffff_ffff
             || u64::from(header.sequence) != sequence.0 & 0xffff_ffff
         {

@@ -608,3 +608,14 @@ fn a_request_that_comes_twice_is_executed_once() {
     assert_eq!(bus.commands(ids[0]), vec![b"once".to_vec()]);
     bus.assert_same();
 }
+
+/// One message of each kind that a run brings forth, for the fuzzer (`tests/messages.hex`).
+#[test]
+fn samples_for_the_fuzzer_are_messages() {
+    for line in include_str!("../../tests/messages.hex").lines() {
+        let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..line.len()).step_by(2).map(byte).collect();
+        let message = Message::decode(&bytes).unwrap();
+        assert_eq!(message.encode(NodeId::of(&PublicKey([1; 32]))), bytes);
+    }
+}
