@@ -46,6 +46,6 @@ pub use replica::{Params, Recovered, Replica, ReplicaError, Summary};
 pub use transfer::{
     CHUNK_BYTES_MAX, HistoryItem, LOG_BYTES_MAX, SnapshotOffer, Status, Transition,
 };
-pub use verified::{SignatureCheck, Signer, Verified};
+pub use verified::{SignatureCheck, Signer, Verified, answer_preimage};
 pub use view_change::{NewView, PrePrepared, PreparedCertificate, ViewChange};
 pub use vote::{CheckpointBody, CheckpointCertificate, CommitCertificate, Phase, SignedVote, Vote};

@@ -57,6 +57,7 @@ pub(crate) enum Domain {
     Request = 2,
     ViewChange = 3,
     NewView = 4,
+    Answer = 5,
 }
 
 const TAG: &[u8] = b"nexus consensus 1\0";
@@ -73,4 +74,9 @@ pub(crate) fn preimage(
     cluster.write(&mut out);
     body(&mut out);
     out.into_bytes()
+}
+
+/// The bytes that a voter signs about answers, which the state machine defines.
+pub fn answer_preimage(cluster: ClusterId, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    preimage(Domain::Answer, cluster, body)
 }

@@ -1,0 +1,271 @@
+//! [`Ledger`]: the state machine that consensus runs, and what a node asks of it.
+
+use std::sync::Arc;
+
+use consensus::{
+    ApplyContext, ClusterId, Configuration, Digest, Member, NodeId, Request, RestoreError,
+    SignatureCheck, StateMachine, Wire,
+};
+use resolver::zone::ZoneContents;
+
+use crate::answer::Question;
+use crate::answers::Answer;
+use crate::application::{Application, Applications, REPLY_BYTES_MAX};
+use crate::assess::Assessment;
+use crate::command::{Command, Commands};
+use crate::members::Proposal;
+use crate::outcome::{Outcome, Outcomes};
+use crate::parameters::Parameters;
+use crate::score::Score;
+use crate::snapshot;
+use crate::standing::Mark;
+use crate::state::{CtHead, Key, State};
+use crate::tree::Tree;
+use crate::zones::ZoneChanges;
+
+/// Zones, answers, members and their standing, as all nodes have them.
+///
+/// A witness has one, too, for [`StateMachine::is_well_formed`] and [`StateMachine::checks`], and never applies anything.
+#[derive(Debug)]
+pub struct Ledger {
+    state: State,
+    applications: Applications,
+    tree: Tree,
+    changes: ZoneChanges,
+}
+
+impl Ledger {
+    /// The state before the first batch. Parameters and names of applications must be the same on all nodes.
+    ///
+    /// # Panics
+    /// A parameter is out of its range: see [`Parameters::is_valid`].
+    #[must_use]
+    pub fn new(
+        genesis: &Configuration,
+        parameters: Parameters,
+        applications: Applications,
+    ) -> Self {
+        assert!(parameters.is_valid(), "{parameters:?}");
+        Self {
+            state: State::new(genesis, parameters),
+            applications,
+            tree: Tree::new(),
+            changes: ZoneChanges::Steps(Vec::new()),
+        }
+    }
+
+    /// What has happened to zones since this was last asked.
+    pub fn take_changes(&mut self) -> ZoneChanges {
+        std::mem::replace(&mut self.changes, ZoneChanges::Steps(Vec::new()))
+    }
+
+    /// A zone by its name in wire form, lower-case.
+    #[must_use]
+    pub fn zone(&self, apex: &[u8]) -> Option<&ZoneContents> {
+        self.state.zones.get(apex)
+    }
+
+    /// All zones, by name.
+    pub fn zones(&self) -> impl Iterator<Item = &ZoneContents> {
+        self.state.zones.iter()
+    }
+
+    /// The validated answer to a question, if it has not expired by the ledger's time.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> Option<&Answer> {
+        self.state.answers.get(question)
+    }
+
+    /// The last batch's time, milliseconds since 1970.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.state.time_ms
+    }
+
+    /// The window in which reports belong now.
+    #[must_use]
+    pub fn window(&self) -> u64 {
+        self.state.window()
+    }
+
+    /// Numbers that all nodes share.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.state.parameters
+    }
+
+    /// The members that are decided on, by id. The epoch in force may be one behind.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.state.members.values()
+    }
+
+    /// Changes that wait for support.
+    pub fn proposals(&self) -> impl Iterator<Item = &Proposal> {
+        self.state.proposals.values()
+    }
+
+    /// Voters whose traffic is to be dropped: at most f.
+    #[must_use]
+    pub fn shut_out(&self) -> Vec<NodeId> {
+        self.state.shut_out()
+    }
+
+    /// A member's score.
+    #[must_use]
+    pub fn score(&self, node: NodeId) -> Option<Score> {
+        let standing = self.state.standings.get(&node)?;
+        Some(standing.score)
+    }
+
+    /// What is known of a member.
+    #[must_use]
+    pub fn assess(&self, node: NodeId) -> Option<Assessment> {
+        self.state.assess(node)
+    }
+
+    /// The last events behind a member's score, oldest first.
+    #[must_use]
+    pub fn explain(&self, node: NodeId) -> &[Mark] {
+        let standing = self.state.standings.get(&node);
+        standing.map_or(&[], |standing| &standing.marks)
+    }
+
+    /// Trust of one node in another, as its own reports say.
+    #[must_use]
+    pub fn trust(&self, reporter: NodeId, subject: NodeId) -> Score {
+        self.state.trust(reporter, subject)
+    }
+
+    /// What the other voters together think of a node, each as far as it is in good standing itself.
+    #[must_use]
+    pub fn trust_of_all(&self, subject: NodeId) -> Score {
+        self.state.trust_of_all(subject)
+    }
+
+    /// Voters that are not shut out, whose score and whose trust by the others reach a minimum.
+    #[must_use]
+    pub fn trusted(&self, minimum: Score) -> Vec<NodeId> {
+        self.state.trusted(minimum)
+    }
+
+    /// How far the certificate log's hook is.
+    #[must_use]
+    pub fn ct_head(&self) -> CtHead {
+        self.state.ct
+    }
+
+    /// A registered application.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Option<&dyn Application> {
+        self.applications.get(name)
+    }
+
+    fn is_known(&self, command: &Command) -> bool {
+        match command {
+            Command::Application { name, bytes } => self
+                .applications
+                .get(name)
+                .is_some_and(|application| application.is_well_formed(bytes)),
+            _ => true,
+        }
+    }
+
+    fn execute(&mut self, context: ApplyContext, client: NodeId, command: &Command) -> Outcome {
+        if let Err(reason) = self.state.check_client(client) {
+            return Outcome::Refused(reason);
+        }
+        let (state, changes) = (&mut self.state, &mut self.changes);
+        let outcome = match command {
+            Command::ZoneCreate { contents, mode } => {
+                Ok(state.create_zone(contents, *mode, changes))
+            }
+            Command::ZoneUpdate(update) => Ok(state.update_zone(update, changes)),
+            Command::ZoneDelete(apex) => Ok(state.delete_zone(apex, changes)),
+            Command::Answers(answers) => state.validate(client, answers),
+            Command::CtEntries(entries) => Ok(Outcome::CtEntries(state.add_ct_entries(entries))),
+            Command::Report(report) => state.report(client, *report),
+            Command::Measure(subject, measurement) => state.measure(client, *subject, *measurement),
+            Command::Evidence(evidence) => state.evidence(evidence),
+            Command::Propose(change) => state.propose(client, change),
+            Command::Application { name, bytes } => {
+                Ok(self.apply_application(context, client, name, bytes))
+            }
+        };
+        outcome.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn apply_application(
+        &mut self,
+        context: ApplyContext,
+        client: NodeId,
+        name: &str,
+        bytes: &Arc<[u8]>,
+    ) -> Outcome {
+        let application = self.applications.0.get_mut(name);
+        let reply = application.map(|application| application.apply(context, client, bytes));
+        // One that nobody knows is not well formed and does not come here.
+        let mut reply = reply.unwrap_or_default();
+        reply.truncate(REPLY_BYTES_MAX);
+        Outcome::Application(reply)
+    }
+
+    /// Brings the digest up to what has changed.
+    fn flush(&mut self) {
+        for key in std::mem::take(&mut self.state.dirty) {
+            let value = self.state.value(&key);
+            self.tree.set(&key.to_bytes(), value.as_deref());
+        }
+        for (name, application) in &mut self.applications.0 {
+            let root = application.root();
+            self.tree.set(&Key::of_application(name), Some(&root.0));
+        }
+    }
+}
+
+impl StateMachine for Ledger {
+    fn is_well_formed(&self, request: &Request) -> bool {
+        Commands::from_bytes(&request.command)
+            .is_ok_and(|commands| commands.0.iter().all(|command| self.is_known(command)))
+    }
+
+    fn checks(&self, cluster: ClusterId, request: &Request) -> Vec<SignatureCheck> {
+        let commands = Commands::from_bytes(&request.command);
+        commands.map_or(Vec::new(), |commands| commands.checks(cluster))
+    }
+
+    fn apply(&mut self, context: ApplyContext, request: &Request) -> Vec<u8> {
+        self.state.advance(context);
+        let commands = match Commands::from_bytes(&request.command) {
+            Ok(commands) if commands.0.iter().all(|command| self.is_known(command)) => commands.0,
+            _ => Vec::new(),
+        };
+        let client = request.id.client;
+        let outcomes = commands
+            .iter()
+            .map(|command| self.execute(context, client, command));
+        Outcomes(outcomes.collect()).to_bytes()
+    }
+
+    fn root(&mut self) -> Digest {
+        self.flush();
+        self.tree.root()
+    }
+
+    fn wanted_configuration(&self, current: &Configuration) -> Configuration {
+        self.state.wanted_configuration(current)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        snapshot::write(&self.state, &self.applications)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let (state, applications) = snapshot::read(bytes, &self.applications)?;
+        self.applications = applications;
+        self.state = state;
+        self.state.dirty = self.state.keys().collect();
+        self.tree = Tree::new();
+        self.changes = ZoneChanges::All;
+        Ok(())
+    }
+}

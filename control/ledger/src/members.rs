@@ -1,0 +1,213 @@
+//! Changes of members, of parameters, and the lifting of isolations: what f + 1 voters must ask for alike.
+//!
+//! Whoever asks first opens a proposal; the others ask for the same and so support it. It is made by whoever completes the
+//! count, within [`crate::Parameters::proposal_ms`] of the ledger's time, else it is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus::{
+    Configuration, DecodeError, Digest, Epoch, MEMBERS_MAX, Member, NodeId, Reader, Wire, Writer,
+};
+
+use crate::command::Change;
+use crate::outcome::{Outcome, Reason};
+use crate::standing::{Cause, Standing};
+use crate::state::{Key, State};
+
+/// Most proposals that one node may have opened and that still wait.
+pub const PROPOSALS_PER_NODE_MAX: usize = 8;
+/// Most proposals that wait.
+pub const PROPOSALS_MAX: usize = MEMBERS_MAX * PROPOSALS_PER_NODE_MAX;
+
+/// A change that waits for support.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// What is asked for.
+    pub change: Change,
+    /// Who asked first.
+    pub opener: NodeId,
+    /// When, milliseconds since 1970.
+    pub opened_ms: u64,
+    /// Who have asked, ascending.
+    pub supporters: BTreeSet<NodeId>,
+}
+
+impl State {
+    /// Asks for a change, or supports it.
+    pub(crate) fn propose(&mut self, client: NodeId, change: &Change) -> Result<Outcome, Reason> {
+        self.check_voter(client)?;
+        if *change == Change::Lift(client) {
+            return Err(Reason::OwnSubject);
+        }
+        let members = self.members_after(change)?;
+        let key = Digest::of(&change.to_bytes());
+        if !self.proposals.contains_key(&key) {
+            self.open(client, key, change)?;
+        }
+        let Some(proposal) = self.proposals.get_mut(&key) else {
+            return Err(Reason::TooMany);
+        };
+        proposal.supporters.insert(client);
+        self.dirty.insert(Key::Proposal(key));
+        let supporters = self.proposals.get(&key).map(|open| &open.supporters);
+        let count = self.heard(supporters.into_iter().flatten()).count();
+        let wanted = self.faults_max() + 1;
+        if count < wanted {
+            return Ok(Outcome::Pending {
+                supporters: u32::try_from(count).unwrap_or(u32::MAX),
+                wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
+            });
+        }
+        self.proposals.remove(&key);
+        self.make(change, members);
+        Ok(Outcome::Done)
+    }
+
+    fn open(&mut self, client: NodeId, key: Digest, change: &Change) -> Result<(), Reason> {
+        let own = self.proposals.values().filter(|p| p.opener == client);
+        let is_full = self.proposals.len() >= PROPOSALS_MAX;
+        if own.count() >= PROPOSALS_PER_NODE_MAX || is_full {
+            return Err(Reason::TooMany);
+        }
+        let proposal = Proposal {
+            change: change.clone(),
+            opener: client,
+            opened_ms: self.time_ms,
+            supporters: BTreeSet::new(),
+        };
+        self.proposals.insert(key, proposal);
+        Ok(())
+    }
+
+    /// The members with a change made, if that is safe and changes anything at all.
+    fn members_after(&self, change: &Change) -> Result<BTreeMap<NodeId, Member>, Reason> {
+        let mut members = self.members.clone();
+        match change {
+            Change::Add(member) => {
+                if members.insert(member.id(), member.clone()).is_some() {
+                    return Err(Reason::NotSafe);
+                }
+            }
+            Change::Remove(node) => drop(members.remove(node).ok_or(Reason::NoSuchNode)?),
+            Change::ReplaceKey { node, key } => {
+                let old = members.remove(node).ok_or(Reason::NoSuchNode)?;
+                let new = Member { key: *key, ..old };
+                if new.id() == *node || members.insert(new.id(), new).is_some() {
+                    return Err(Reason::NotSafe);
+                }
+            }
+            Change::Alter(member) => {
+                let old = members.insert(member.id(), member.clone());
+                if old.ok_or(Reason::NoSuchNode)? == *member {
+                    return Err(Reason::NotSafe);
+                }
+            }
+            Change::Lift(node) => {
+                let standing = self.standings.get(node);
+                let isolation = standing.and_then(|standing| standing.isolation);
+                isolation.ok_or(Reason::NoSuchNode)?;
+            }
+            Change::Parameters(parameters) if *parameters == self.parameters => {
+                return Err(Reason::NotSafe);
+            }
+            Change::Parameters(_) => {}
+        }
+        let all = members.values().cloned().collect();
+        // Its numbers are the business of consensus; any valid ones do here.
+        match Configuration::new(Epoch(0), all, 1, 1) {
+            Ok(_) => Ok(members),
+            Err(_) => Err(Reason::NotSafe),
+        }
+    }
+
+    fn make(&mut self, change: &Change, members: BTreeMap<NodeId, Member>) {
+        match change {
+            Change::Add(member) => {
+                // Evidence from before is of another time: who lets a node in again lets bygones be bygones.
+                let standing = Standing::new(self.sequence);
+                self.standings.insert(member.id(), standing);
+                self.dirty.insert(Key::Standing(member.id()));
+            }
+            Change::Remove(node) => {
+                self.standings.remove(node);
+                self.forget(*node);
+            }
+            Change::ReplaceKey { node, key } => {
+                let (new, standing) = (NodeId::of(key), self.standings.remove(node));
+                self.standings
+                    .extend(standing.map(|standing| (new, standing)));
+                self.dirty.insert(Key::Standing(new));
+                self.forget(*node);
+            }
+            Change::Alter(_) => {}
+            Change::Lift(node) => self.end_isolation(*node, Cause::Lifted),
+            Change::Parameters(parameters) => {
+                // Windows may have other lengths now.
+                let tallies = std::mem::take(&mut self.tallies);
+                self.dirty.extend(tallies.into_keys().map(Key::Tally));
+                self.parameters = *parameters;
+                self.dirty.insert(Key::Parameters);
+            }
+        }
+        self.members = members;
+        self.dirty.insert(Key::Members);
+    }
+
+    /// Drops what is kept by the id of a node that is gone, so that bounds by members hold however many come and go.
+    fn forget(&mut self, node: NodeId) {
+        self.dirty.extend([Key::Standing(node), Key::Trust(node)]);
+        self.trust.remove(&node);
+        self.forget_tallies(node);
+        for (key, proposal) in &mut self.proposals {
+            if proposal.supporters.remove(&node) {
+                self.dirty.insert(Key::Proposal(*key));
+            }
+        }
+        for (reporter, subjects) in &mut self.trust {
+            if subjects.remove(&node).is_some() {
+                self.dirty.insert(Key::Trust(*reporter));
+            }
+        }
+        for (subject, standing) in &mut self.standings {
+            if standing.measurements.remove(&node).is_some() {
+                self.dirty.insert(Key::Standing(*subject));
+            }
+        }
+    }
+
+    pub(crate) fn expire_proposals(&mut self) {
+        let (now_ms, lasts_ms) = (self.time_ms, self.parameters.proposal_ms);
+        let dirty = &mut self.dirty;
+        self.proposals.retain(|key, proposal| {
+            let stays = now_ms.saturating_sub(proposal.opened_ms) < lasts_ms;
+            if !stays {
+                dirty.insert(Key::Proposal(*key));
+            }
+            stays
+        });
+    }
+}
+
+impl Wire for Proposal {
+    fn write(&self, out: &mut Writer) {
+        self.change.write(out);
+        self.opener.write(out);
+        out.u64(self.opened_ms);
+        out.list(&self.supporters.iter().copied().collect::<Vec<_>>());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let change = Change::read(from)?;
+        let (opener, opened_ms) = (NodeId::read(from)?, from.u64()?);
+        let supporters: Vec<NodeId> = from.list("supporters", MEMBERS_MAX)?;
+        if !supporters.is_sorted_by(|one, next| one < next) {
+            return Err(DecodeError::Order { what: "supporters" });
+        }
+        Ok(Self {
+            change,
+            opener,
+            opened_ms,
+            supporters: supporters.into_iter().collect(),
+        })
+    }
+}
