@@ -1,0 +1,190 @@
+//! Changes of members: what one node cannot do alone.
+
+#![expect(clippy::unwrap_used, reason = "a test fails then")]
+
+mod common;
+
+use common::*;
+use consensus::{NodeId, PublicKey, Role};
+use ledger::{
+    Applications, Change, Class, Command, CreateMode, Event, Outcome, PROPOSALS_PER_NODE_MAX,
+    Parameters, Reason, Score,
+};
+
+const PENDING: Outcome = Outcome::Pending {
+    supporters: 1,
+    wanted: 2,
+};
+
+#[test]
+fn member_comes_when_more_voters_ask_for_it_than_may_be_faulty() {
+    let mut cluster = Cluster::of(4);
+    let change = Change::Add(member(9, Role::Edge));
+    assert_eq!(cluster.propose(0, &change), PENDING);
+    assert_eq!(cluster.propose(0, &change), PENDING, "one node counts once");
+    assert!(cluster.wanted().is_like(&cluster.genesis));
+    assert_eq!(cluster.ledger.proposals().count(), 1);
+    assert_eq!(cluster.propose(1, &change), Outcome::Done);
+    let id = member(9, Role::Edge).id();
+    assert!(cluster.wanted().member(id).is_some());
+    assert_eq!(cluster.ledger.proposals().count(), 0);
+    cluster.root(Applications::default());
+
+    // An edge node may change zones, but not members, nor speak of others.
+    let zone = create(plain(), CreateMode::New);
+    assert!(matches!(
+        cluster.one(id, zone),
+        Outcome::Zone { rcode: 0, .. }
+    ));
+    let remove = Command::Propose(Change::Remove(id));
+    assert_eq!(cluster.one(id, remove), Outcome::Refused(Reason::NotVoter));
+}
+
+#[test]
+fn different_wishes_do_not_add_up() {
+    let mut cluster = Cluster::of(4);
+    assert_eq!(
+        cluster.propose(0, &Change::Add(member(8, Role::Edge))),
+        PENDING
+    );
+    assert_eq!(
+        cluster.propose(1, &Change::Add(member(9, Role::Edge))),
+        PENDING
+    );
+    assert!(cluster.wanted().is_like(&cluster.genesis));
+}
+
+#[test]
+fn proposal_is_forgotten_when_its_time_is_over() {
+    let mut cluster = Cluster::of(4);
+    let change = Change::Add(member(9, Role::Resolver));
+    cluster.propose(0, &change);
+    cluster.wait(HOUR_MS);
+    assert_eq!(cluster.ledger.proposals().count(), 0);
+    assert_eq!(cluster.propose(1, &change), PENDING);
+    cluster.root(Applications::default());
+}
+
+#[test]
+fn one_node_cannot_fill_the_table_of_proposals() {
+    let mut cluster = Cluster::of(4);
+    for number in 0..PROPOSALS_PER_NODE_MAX {
+        let number = 100 + u8::try_from(number).unwrap();
+        assert_eq!(
+            cluster.propose(0, &Change::Add(member(number, Role::Edge))),
+            PENDING
+        );
+    }
+    let more = Change::Add(member(99, Role::Edge));
+    assert_eq!(cluster.propose(0, &more), Outcome::Refused(Reason::TooMany));
+    assert_eq!(cluster.propose(1, &more), PENDING);
+    assert_eq!(
+        cluster.propose(0, &more),
+        Outcome::Done,
+        "support is no proposal"
+    );
+}
+
+#[test]
+fn change_that_is_unsafe_or_none_is_refused() {
+    let mut cluster = Cluster::of(4);
+    let own = cluster.ids[0];
+    let stranger = member(9, Role::Edge);
+    let known = (1..=4)
+        .map(|n| member(n, Role::Authority))
+        .find(|m| m.id() == own)
+        .unwrap();
+    for (change, reason) in [
+        (Change::Add(known.clone()), Reason::NotSafe),
+        (Change::Alter(known.clone()), Reason::NotSafe),
+        (Change::Alter(stranger.clone()), Reason::NoSuchNode),
+        (Change::Remove(stranger.id()), Reason::NoSuchNode),
+        (
+            Change::ReplaceKey {
+                node: own,
+                key: known.key,
+            },
+            Reason::NotSafe,
+        ),
+        (Change::Parameters(Parameters::default()), Reason::NotSafe),
+        (Change::Lift(own), Reason::OwnSubject),
+        (Change::Lift(cluster.ids[1]), Reason::NoSuchNode),
+    ] {
+        assert_eq!(
+            cluster.propose(0, &change),
+            Outcome::Refused(reason),
+            "{change:?}"
+        );
+    }
+    // A second witness among four would be one too many.
+    let mut as_witness = |node: usize, by: [usize; 2]| {
+        let id = cluster.ids[node];
+        let known = cluster.ledger.members().find(|m| m.id() == id).unwrap();
+        let change = Change::Alter(consensus::Member {
+            role: Role::Witness,
+            ..known.clone()
+        });
+        by.map(|by| cluster.propose(by, &change))
+    };
+    assert_eq!(as_witness(0, [1, 2]), [PENDING, Outcome::Done]);
+    let refused = Outcome::Refused(Reason::NotSafe);
+    assert_eq!(as_witness(1, [0, 2]), [refused.clone(), refused]);
+}
+
+#[test]
+fn new_key_keeps_the_standing_and_the_old_one_is_nobody() {
+    let mut cluster = Cluster::of(4);
+    let old = cluster.ids[3];
+    for reporter in [0, 1] {
+        cluster.report(reporter, 3, Event::InvalidSignature, 1);
+        cluster.measure(3, reporter, 100);
+    }
+    let key = PublicKey([77; 32]);
+    let change = Change::ReplaceKey { node: old, key };
+    cluster.propose(0, &change);
+    assert_eq!(
+        cluster.propose(3, &change),
+        Outcome::Done,
+        "its own wish counts"
+    );
+    let new = NodeId::of(&key);
+    assert_eq!(cluster.ledger.score(new), Some(Score::from_micros(400_000)));
+    assert_eq!(cluster.ledger.explain(new).len(), 1);
+    assert_eq!(cluster.ledger.score(old), None);
+    let zone = create(plain(), CreateMode::New);
+    assert_eq!(cluster.one(old, zone), Outcome::Refused(Reason::NotMember));
+    cluster.root(Applications::default());
+}
+
+#[test]
+fn support_of_a_node_that_is_gone_counts_no_more() {
+    let mut cluster = Cluster::of(5);
+    let change = Change::Add(member(9, Role::Edge));
+    cluster.propose(0, &change);
+    let remove = Change::Remove(cluster.ids[0]);
+    cluster.propose(1, &remove);
+    assert_eq!(cluster.propose(2, &remove), Outcome::Done);
+    assert_eq!(cluster.propose(3, &change), PENDING);
+    cluster.root(Applications::default());
+}
+
+#[test]
+fn parameters_change_like_members_do() {
+    let mut cluster = Cluster::of(4);
+    let parameters = Parameters {
+        isolation_ms: 5000,
+        ..Parameters::default()
+    };
+    let change = Change::Parameters(parameters);
+    cluster.propose(0, &change);
+    assert_eq!(*cluster.ledger.parameters(), Parameters::default());
+    cluster.propose(2, &change);
+    assert_eq!(*cluster.ledger.parameters(), parameters);
+    let culprit = cluster.ids[1];
+    let evidence = evidence(&cluster.genesis, culprit, 1000);
+    cluster.one(cluster.ids[0], Command::Evidence(Box::new(evidence)));
+    assert_eq!(cluster.ledger.shut_out(), [culprit]);
+    cluster.wait(5000);
+    assert!(cluster.ledger.shut_out().is_empty());
+    assert_eq!(cluster.ledger.assess(culprit).unwrap().class, Class::Sound);
+}
