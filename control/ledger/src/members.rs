@@ -88,7 +88,9 @@ impl State {
                     return Err(Reason::NotSafe);
                 }
             }
-            Change::Remove(node) => drop(members.remove(node).ok_or(Reason::NoSuchNode)?),
+            Change::Remove(node) => {
+                members.remove(node).ok_or(Reason::NoSuchNode)?;
+            }
             Change::ReplaceKey { node, key } => {
                 let old = members.remove(node).ok_or(Reason::NoSuchNode)?;
                 let new = Member { key: *key, ..old };

@@ -69,10 +69,12 @@ impl State {
             event: report.event,
         };
         let count = report.count.min(report.event.count_max());
-        let tally = self.tallies.entry(key).or_default();
-        if count == 0 || tally.counts.contains_key(&client) {
+        let tally = self.tallies.get(&key);
+        let is_known = tally.is_some_and(|tally| tally.counts.contains_key(&client));
+        if count == 0 || is_known {
             return Ok(Outcome::Known);
         }
+        let tally = self.tallies.entry(key).or_default();
         tally.counts.insert(client, count);
         self.dirty.insert(Key::Tally(key));
         let change = i64::from(report.event.weight()) * i64::from(count);

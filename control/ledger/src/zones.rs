@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use resolver::zone::{Applied, Delta, Update, ZoneContents};
+use resolver::zone::{Applied, Delta, Step, Update, ZoneContents};
 use wire::rcode;
 
 use crate::command::CreateMode;
@@ -141,7 +141,8 @@ impl State {
         let Some(serial) = self.zones.get(&apex).map(ZoneContents::serial) else {
             return refused(rcode::NOTAUTH, 0);
         };
-        if self.zones.is_full() {
+        let adds = |step: &Step| matches!(step, Step::Add { .. });
+        if self.zones.is_full() && update.steps().iter().any(adds) {
             return refused(rcode::REFUSED, serial);
         }
         match self.zones.change(&apex, |zone| zone.apply(update)) {

@@ -1,7 +1,5 @@
 //! Determinism: the same batches give the same replies, roots and snapshots, whoever looks in between and whoever restarts.
 
-#![expect(clippy::unwrap_used, reason = "a test fails then")]
-
 mod common;
 
 use std::panic::AssertUnwindSafe;

@@ -1,7 +1,5 @@
 //! Changes of members: what one node cannot do alone.
 
-#![expect(clippy::unwrap_used, reason = "a test fails then")]
-
 mod common;
 
 use common::*;

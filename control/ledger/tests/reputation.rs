@@ -1,7 +1,5 @@
 //! Scores, isolation, leaders, assessments: what liars cannot do, and what evidence does.
 
-#![expect(clippy::unwrap_used, reason = "a test fails then")]
-
 mod common;
 
 use common::*;
@@ -35,6 +33,11 @@ fn report_of_as_many_as_may_be_faulty_changes_no_score() {
     cluster.time_ms = (cluster.time_ms / MINUTE_MS + 3) * MINUTE_MS;
     assert_eq!(cluster.report(1, 3, Event::Contradiction, 2), pending);
     assert_eq!(cluster.micros(3), 500_000);
+    assert_eq!(
+        cluster.report(1, 2, Event::Contradiction, 0),
+        Outcome::Known
+    );
+    cluster.root(Applications::default());
 }
 
 #[test]

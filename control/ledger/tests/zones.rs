@@ -1,7 +1,5 @@
 //! Commands about zones: what they do, what the client and the node are told.
 
-#![expect(clippy::unwrap_used, reason = "a test fails then")]
-
 mod common;
 
 use common::*;
