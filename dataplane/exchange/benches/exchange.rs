@@ -27,6 +27,7 @@ fn ring(criterion: &mut Criterion) {
                     transport: Transport::Udp,
                     client: SocketAddr::from(([192, 0, 2, 1], 5353)),
                     local: SocketAddr::from(([192, 0, 2, 53], 53)),
+                    ecn: 0,
                     received_us: 1,
                     headers: black_box(&headers),
                     message: black_box(&message),

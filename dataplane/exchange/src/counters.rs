@@ -142,6 +142,8 @@ counters! {
     drops_punt_limited: Counter "nexus_drops_total" {reason = "punt_limited"} "Packets dropped, by reason.";
     drops_response_limited: Counter "nexus_drops_total" {reason = "response_limited"} "Packets dropped, by reason.";
     drops_reply_invalid: Counter "nexus_drops_total" {reason = "reply_invalid"} "Packets dropped, by reason.";
+    drops_mesh_full: Counter "nexus_drops_total" {reason = "mesh_full"} "Packets dropped, by reason.";
+    drops_mesh_unheard: Counter "nexus_drops_total" {reason = "mesh_unheard"} "Packets dropped, by reason.";
     drops_tx_full: Counter "nexus_drops_total" {reason = "tx_full"} "Packets dropped, by reason.";
 
     cookies_client_only: Counter "nexus_cookies_total" {standing = "client_only"} "Queries with a COOKIE option, by what it proves.";
@@ -150,6 +152,8 @@ counters! {
 
     punts: Counter "nexus_punts_total" {} "Queries passed to control.";
     replies: Counter "nexus_replies_total" {} "Messages taken from control's reply ring.";
+    mesh_received: Counter "nexus_mesh_datagrams_total" {direction = "received"} "Datagrams between nodes that took the worker's way.";
+    mesh_sent: Counter "nexus_mesh_datagrams_total" {direction = "sent"} "Datagrams between nodes that took the worker's way.";
     samples_dropped: Counter "nexus_dnstap_dropped_samples_total" {} "Answers that workers were to report to the query log, without room for it.";
 
     cache_insertions: Counter "nexus_cache_insertions_total" {} "Entries put into the worker's cache.";

@@ -46,7 +46,7 @@ const GUARD_BYTES: u64 = (size_of::<GuardBlock>() as u64).next_multiple_of(PAGE_
 /// First word of a region: "nexusmem" in memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"nexusmem");
 /// Raised with every change of meaning that the fingerprint does not see.
-pub(crate) const LAYOUT_VERSION: u64 = 2;
+pub(crate) const LAYOUT_VERSION: u64 = 3;
 /// Changes with the names and order of the counters and with the size of every block.
 pub(crate) const LAYOUT_FINGERPRINT: u64 = fingerprint();
 

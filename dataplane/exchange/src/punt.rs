@@ -29,6 +29,9 @@ const _: () = assert!(MESSAGE_BYTES_MAX >= wire::UDP_PAYLOAD_BYTES_MAX as usize)
 /// Flag: the client's and the local address are IPv4.
 const FLAG_CLIENT_V4: u8 = 1;
 const FLAG_LOCAL_V4: u8 = 2;
+/// Where the two bits of ECN lie in the flags.
+const ECN_SHIFT: u8 = 2;
+const ECN_MASK: u8 = 3;
 
 /// How the message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub enum Transport {
     AnsweredQuery = 3,
     /// A copy of the response to the [`Transport::AnsweredQuery`] before it.
     Response = 4,
+    /// One UDP datagram for the consensus port, untouched; what it holds is none of the worker's
+    /// business.
+    Mesh = 5,
 }
 
 impl Transport {
@@ -52,6 +58,7 @@ impl Transport {
             Self::Refresh,
             Self::AnsweredQuery,
             Self::Response,
+            Self::Mesh,
         ]
         .into_iter()
         .find(|transport| *transport as u8 == kind)
@@ -67,12 +74,14 @@ pub struct Punt<'a> {
     pub client: SocketAddr,
     /// Which address of ours was asked.
     pub local: SocketAddr,
+    /// The two bits of explicit congestion notification that it came with (RFC 3168 §5).
+    pub ecn: u8,
     /// When the worker received it, microseconds of CLOCK_MONOTONIC.
     pub received_us: u64,
     /// What the worker needs to send the reply, opaque to control: at most
     /// [`HEADERS_BYTES_MAX`] bytes, returned unchanged with the reply.
     pub headers: &'a [u8],
-    /// The DNS message, at most [`MESSAGE_BYTES_MAX`] bytes.
+    /// The message, at most [`MESSAGE_BYTES_MAX`] bytes.
     pub message: &'a [u8],
 }
 
@@ -81,7 +90,7 @@ impl<'a> Punt<'a> {
     pub fn parse(slot: &'a [u8]) -> Result<Self, SlotError> {
         let fields = Fields::parse(slot)?;
         let transport = Transport::parse(fields.kind).ok_or(SlotError::Kind(fields.kind))?;
-        if fields.flags & !(FLAG_CLIENT_V4 | FLAG_LOCAL_V4) != 0 {
+        if fields.flags & !(FLAG_CLIENT_V4 | FLAG_LOCAL_V4 | ECN_MASK << ECN_SHIFT) != 0 {
             return Err(SlotError::Kind(fields.flags));
         }
         let Some(fixed) = slot.first_chunk::<FIELD_BYTES>() else {
@@ -99,6 +108,7 @@ impl<'a> Punt<'a> {
             transport,
             client,
             local,
+            ecn: fields.flags >> ECN_SHIFT & ECN_MASK,
             received_us: u64::from_le_bytes(array(fixed, 8)),
             headers: slice(slot, FIELD_BYTES, fields.headers_bytes)?,
             message: slice(slot, MESSAGE_BYTE, fields.message_bytes)?,
@@ -107,15 +117,10 @@ impl<'a> Punt<'a> {
 
     fn write(&self, body: &[AtomicU64]) {
         let mut fields = [0; FIELD_BYTES];
-        let flags = if self.client.is_ipv4() {
-            FLAG_CLIENT_V4
-        } else {
-            0
-        } | if self.local.is_ipv4() {
-            FLAG_LOCAL_V4
-        } else {
-            0
-        };
+        let family = |address: SocketAddr, flag| if address.is_ipv4() { flag } else { 0 };
+        let flags = family(self.client, FLAG_CLIENT_V4)
+            | family(self.local, FLAG_LOCAL_V4)
+            | (self.ecn & ECN_MASK) << ECN_SHIFT;
         let parts = Fields {
             headers_bytes: self.headers.len(),
             message_bytes: self.message.len(),

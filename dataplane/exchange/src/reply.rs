@@ -22,6 +22,7 @@ const KIND_ANSWER: u8 = 1;
 const KIND_ANSWER_UNCACHED: u8 = 2;
 const KIND_FILL: u8 = 3;
 const KIND_FLUSH: u8 = 4;
+const KIND_MESH: u8 = 5;
 const FLAG_SUBTREE: u8 = 1;
 
 /// How a message is to be kept.
@@ -65,6 +66,13 @@ pub enum Reply<'a> {
         /// How to keep it.
         meta: ReplyMeta,
     },
+    /// Send this to another node. What it holds is none of the worker's business.
+    Mesh {
+        /// The template of a datagram that came from there.
+        headers: &'a [u8],
+        /// The payload of one datagram.
+        message: &'a [u8],
+    },
     /// Forget what is kept for a name.
     Flush {
         /// The name, uncompressed lower-case wire form with the root byte.
@@ -102,6 +110,7 @@ impl<'a> Reply<'a> {
             }),
             (KIND_ANSWER_UNCACHED, _) => Ok(Self::AnswerUncached { headers, message }),
             (KIND_FILL, _) => Ok(Self::Fill { message, meta }),
+            (KIND_MESH, _) => Ok(Self::Mesh { headers, message }),
             (KIND_FLUSH, 0) => Ok(Self::Flush {
                 qname: message,
                 subtree: false,
@@ -125,6 +134,7 @@ impl<'a> Reply<'a> {
             Self::AnswerUncached { headers, message } => {
                 (KIND_ANSWER_UNCACHED, 0, headers, message, none)
             }
+            Self::Mesh { headers, message } => (KIND_MESH, 0, headers, message, none),
             Self::Fill { message, meta } => (KIND_FILL, meta.key_flags, &[], message, meta),
             Self::Flush { qname, subtree } => (
                 KIND_FLUSH,

@@ -77,15 +77,17 @@ fn punt_arrives_as_it_was_pushed_with_the_longest_message_and_template() {
         "[2001:db8::1]:53".parse().unwrap(),
         scoped,
     ] {
-        for (headers, message, transport) in [
-            (&headers[..], &message[..], Transport::Udp),
-            (&[], &[7], Transport::Refresh),
-            (&headers[..9], &[], Transport::Udp),
+        for (headers, message, transport, ecn) in [
+            (&headers[..], &message[..], Transport::Udp, 0),
+            (&[], &[7], Transport::Refresh, 0),
+            (&headers[..9], &[], Transport::Udp, 0),
+            (&headers[..], &message[..1472], Transport::Mesh, 3),
         ] {
             let punt = Punt {
                 transport,
                 client,
                 local: "[::ffff:192.0.2.53]:53".parse().unwrap(),
+                ecn,
                 received_us: u64::MAX - 1,
                 headers,
                 message,
@@ -124,6 +126,10 @@ fn every_kind_of_reply_arrives_as_it_was_pushed() {
         Reply::AnswerUncached {
             headers: &headers[..42],
             message: &message[..100],
+        },
+        Reply::Mesh {
+            headers: &headers,
+            message: &message[..1472],
         },
         Reply::Fill {
             message: &message[..1232],

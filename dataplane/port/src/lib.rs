@@ -161,6 +161,13 @@ pub trait Port {
     /// Who sent an opened packet.
     fn source(&self, index: usize) -> Source;
 
+    /// Whether an opened packet is a datagram of another node, which is for control as it is: then
+    /// its two bits of explicit congestion notification.
+    #[inline]
+    fn mesh(&self, _index: usize) -> Option<u8> {
+        None
+    }
+
     /// Writes what [`Port::inject`] needs to answer this packet later; returns its length.
     fn reply_headers(&self, index: usize, out: &mut [u8; HEADERS_BYTES_MAX]) -> usize;
 

@@ -106,6 +106,7 @@ fn with_pair(body: impl FnOnce(&mut Pair) + Send) {
                 zero_copy: false,
                 busy_poll_us: 0,
                 busy_poll_budget: 64,
+                mesh_port: 4853,
             };
             let port = XdpPort::bind(&config).unwrap();
             filter.serve_port(53).unwrap();

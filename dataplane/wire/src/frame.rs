@@ -170,6 +170,24 @@ impl Datagram {
         self.endpoint(frame, 0)
     }
 
+    /// The port that the datagram was sent to.
+    #[inline]
+    #[must_use]
+    pub fn destination_port(&self, frame: &[u8]) -> u16 {
+        u16::from_be_bytes(array_at::<2>(frame, self.transport_start() + 2))
+    }
+
+    /// The two bits of explicit congestion notification (RFC 3168 §5).
+    #[must_use]
+    pub fn ecn(&self, frame: &[u8]) -> u8 {
+        let [first, second] = array_at::<2>(frame, usize::from(self.network_start));
+        match self.version {
+            IpVersion::V4 => second & 3,
+            // Across version, traffic class and flow label (RFC 8200 §3).
+            IpVersion::V6 => (u16::from_be_bytes([first, second]) >> 4 & 3) as u8,
+        }
+    }
+
     /// The address and port that the datagram was sent to.
     #[must_use]
     pub fn destination(&self, frame: &[u8]) -> SocketAddr {

@@ -78,6 +78,33 @@ fn datagram_is_found_with_and_without_vlan_tag() {
 }
 
 #[test]
+fn port_and_congestion_bits_are_read_from_either_family() {
+    for frame in both(QUERY) {
+        for tagged in [frame.clone(), frame.clone().tagged(0x8100, 7)] {
+            let mut bytes = tagged.bytes();
+            let datagram = Datagram::parse(&bytes).unwrap();
+            assert_eq!(datagram.destination_port(&bytes), 53);
+            let network = datagram.payload().start - 8;
+            // Right behind the tag, or the addresses.
+            let ip = if bytes[network - 20] >> 4 == 4 {
+                network - 20
+            } else {
+                network - 40
+            };
+            for ecn in 0..4 {
+                if bytes[ip] >> 4 == 4 {
+                    bytes[ip + 1] = 0xb8 | ecn;
+                } else {
+                    bytes[ip] = 0x6b;
+                    bytes[ip + 1] = 0x8f | ecn << 4;
+                }
+                assert_eq!(datagram.ecn(&bytes), ecn);
+            }
+        }
+    }
+}
+
+#[test]
 fn payload_ends_where_udp_says_whatever_the_padding() {
     for mut frame in both(QUERY) {
         for padding_bytes in [0, 1, 18, 500] {

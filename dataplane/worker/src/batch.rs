@@ -104,7 +104,7 @@ impl Desk {
         tally: &mut Tally,
     ) {
         tally.packets_received += count as u64;
-        let opened = self.open(port, count, tally);
+        let opened = self.open(port, count, situation, tally);
         let parsed = self.parse(port, opened, situation, tally);
         let Self { sources, pending } = self;
         let pending = pending.get_mut(..parsed).unwrap_or_default();
@@ -120,18 +120,27 @@ impl Desk {
         }
     }
 
-    /// Finds the DNS messages; what has none is dropped and counted. Returns how many have one.
-    fn open<P: Port>(&mut self, port: &mut P, count: usize, tally: &mut Tally) -> usize {
+    /// Finds the DNS messages; what has none is dropped and counted, and what other nodes sent goes
+    /// to control. Returns how many there are.
+    fn open<P: Port>(
+        &mut self,
+        port: &mut P,
+        count: usize,
+        situation: Situation,
+        tally: &mut Tally,
+    ) -> usize {
         let mut opened = 0;
         for index in 0..count {
             let Some(place) = self.pending.get_mut(opened) else {
                 break; // A port never returns more than a batch.
             };
-            if port.open(index).is_ok() {
+            if port.open(index).is_err() {
+                tally.drops_frame += 1;
+            } else if let Some(ecn) = port.mesh(index) {
+                self.sources.pass_mesh(port, (index, ecn), situation, tally);
+            } else {
                 place.index = index;
                 opened += 1;
-            } else {
-                tally.drops_frame += 1;
             }
         }
         opened
@@ -298,6 +307,39 @@ impl Sources {
         self.pass_on(port, *index, situation, tally);
     }
 
+    /// Hands a datagram of another node to control, untouched. The guard has limited these.
+    #[cold]
+    fn pass_mesh<P: Port>(
+        &mut self,
+        port: &mut P,
+        (index, ecn): (usize, u8),
+        situation: Situation,
+        tally: &mut Tally,
+    ) {
+        tally.receive_bytes += port.packet_bytes(index) as u64;
+        if !situation.control_alive {
+            tally.drops_mesh_unheard += 1;
+            return;
+        }
+        let mut headers = [0; HEADERS_BYTES_MAX];
+        let headers_bytes = port.reply_headers(index, &mut headers);
+        let source = port.source(index);
+        let punt = Punt {
+            transport: Transport::Mesh,
+            client: source.client,
+            local: source.local,
+            ecn,
+            received_us: situation.now.nanoseconds / 1000,
+            headers: headers.get(..headers_bytes).unwrap_or(&[]),
+            message: port.message(index),
+        };
+        match self.punts.push(&punt) {
+            Ok(()) => tally.mesh_received += 1,
+            Err(PushError::TooLong { .. }) => tally.drops_oversize += 1,
+            Err(_) => tally.drops_mesh_full += 1,
+        }
+    }
+
     /// Hands a message to control.
     fn pass_on<P: Port>(
         &mut self,
@@ -320,6 +362,7 @@ impl Sources {
             transport: Transport::Udp,
             client: source.client,
             local: source.local,
+            ecn: 0,
             received_us: situation.now.nanoseconds / 1000,
             headers: headers.get(..headers_bytes).unwrap_or(&[]),
             message: port.message(index),
@@ -346,6 +389,7 @@ pub(crate) fn send_copy<P: Port>(
         transport,
         client: source.client,
         local: source.local,
+        ecn: 0,
         received_us: situation.now.nanoseconds / 1000,
         headers: &[],
         message,

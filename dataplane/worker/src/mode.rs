@@ -128,6 +128,7 @@ fn open_xdp(config: &Config, zero_copy: bool) -> Result<Lanes> {
             zero_copy,
             busy_poll_us: dataplane.busy_poll.usecs,
             busy_poll_budget: dataplane.busy_poll.budget,
+            mesh_port: dataplane.ports.consensus,
         })?;
         steering.connect(queue, &port)?;
         prove(&steering, queue, &mut port, interface)?;

@@ -59,11 +59,16 @@ impl Replies {
                     message,
                     meta,
                 }) => {
-                    send(port, headers, message, tally);
+                    tally.answers_control += u64::from(send(port, headers, message, tally));
                     keep(cache, hasher, message, &meta, &mut self.scratch, tally);
                 }
                 Ok(Reply::AnswerUncached { headers, message }) => {
-                    send(port, headers, message, tally);
+                    tally.answers_control += u64::from(send(port, headers, message, tally));
+                }
+                Ok(Reply::Mesh { headers, message }) => {
+                    if send(port, headers, message, tally) {
+                        tally.mesh_sent += 1;
+                    }
                 }
                 Ok(Reply::Fill { message, meta }) => {
                     keep(cache, hasher, message, &meta, &mut self.scratch, tally);
@@ -79,12 +84,14 @@ impl Replies {
     }
 }
 
-fn send<P: Port>(port: &mut P, headers: &[u8], message: &[u8], tally: &mut Tally) {
+/// False if it was dropped, and counted as such.
+fn send<P: Port>(port: &mut P, headers: &[u8], message: &[u8], tally: &mut Tally) -> bool {
     match port.inject(headers, message) {
-        Ok(()) => tally.answers_control += 1,
+        Ok(()) => return true,
         Err(InjectError::NoFrame) => tally.drops_tx_full += 1,
         Err(InjectError::Invalid) => tally.drops_reply_invalid += 1,
     }
+    false
 }
 
 /// Encodes the message as an entry and puts it into the own cache.

@@ -76,6 +76,10 @@ tally! {
     drops_response_limited;
     /// Slots of the reply ring, or replies, that made no sense.
     drops_reply_invalid;
+    /// Datagrams of other nodes lost since control does not keep up.
+    drops_mesh_full;
+    /// Datagrams of other nodes that came while there was no control.
+    drops_mesh_unheard;
     /// Replies lost since the kernel took no more.
     drops_tx_full;
     /// Queries with a client cookie alone.
@@ -86,6 +90,10 @@ tally! {
     cookies_valid;
     /// Misses passed to control.
     punts;
+    /// Datagrams of other nodes passed to control.
+    mesh_received;
+    /// Datagrams for other nodes, from control.
+    mesh_sent;
     /// Messages from control.
     replies;
 }

@@ -14,7 +14,7 @@ use cache::{Cache, Hasher};
 use config::{Networks, SharedClients};
 use exchange::{ControlSide, Region, RegionConfig, Reply, ReplyMeta, Transport};
 use guard::{Cookies, Limits, Prefixes, Secrets};
-use support::MemoryPort;
+use support::{MESH_ECN, MESH_PORT, MemoryPort};
 use worker::batch::{Desk, Situation, Sources};
 use worker::clock::Now;
 use worker::gate::Gate;
@@ -486,6 +486,67 @@ fn full_ring_drops_and_counts_and_a_limited_client_does_not_take_it_all() {
 }
 
 #[test]
+fn datagrams_of_other_nodes_go_to_control_untouched_and_queries_beside_them_are_answered() {
+    let mut bench = Bench::with_limit(1, 1, 8);
+    let question = query(1, "www.example");
+    bench.learn(&question, 300);
+    let before = bench.tally;
+    // One that is a well-formed query too.
+    let datagrams = [&[0xc3; 1472][..], &question, &[]];
+    for datagram in datagrams {
+        bench.port.ask("192.0.2.7:4853", datagram);
+        bench.port.ask(CLIENT, &question);
+    }
+    let sent = bench.round();
+    assert_eq!(sent.len(), 3);
+    assert!(sent.iter().all(|(port, _)| *port != MESH_PORT));
+    for datagram in datagrams {
+        let punt = bench.control.punts[0].pop().unwrap().unwrap();
+        assert_eq!((punt.transport, punt.ecn), (Transport::Mesh, MESH_ECN));
+        assert_eq!(punt.client, "192.0.2.7:4853".parse().unwrap());
+        assert_eq!(punt.headers, MESH_PORT.to_be_bytes());
+        assert_eq!(punt.message, datagram);
+    }
+    assert_eq!(bench.tally.mesh_received, 3);
+    assert_eq!(bench.tally.punts, before.punts);
+    assert_eq!(bench.tally.queries, before.queries + 3);
+}
+
+#[test]
+fn datagrams_of_other_nodes_that_control_cannot_take_are_dropped_and_counted() {
+    let mut bench = Bench::with_limit(0, 1, 4);
+    for _ in 0..6 {
+        bench.port.ask("192.0.2.7:4853", b"quic");
+    }
+    bench.port.ask("192.0.2.7:4853", &[0; 1905]);
+    assert_eq!(bench.round(), vec![]);
+    let tally = bench.tally;
+    assert_eq!((tally.mesh_received, tally.drops_mesh_full), (4, 2));
+    assert_eq!(tally.drops_oversize, 1);
+    bench.control_alive = false;
+    bench.port.ask("192.0.2.7:4853", b"quic");
+    assert_eq!(bench.round(), vec![]);
+    assert_eq!(bench.tally.drops_mesh_unheard, 1);
+}
+
+#[test]
+fn datagram_for_another_node_leaves_as_it_is() {
+    let mut bench = Bench::new();
+    let headers = &MESH_PORT.to_be_bytes()[..];
+    for message in [&[0xc3; 1472][..], &[]] {
+        let sent = bench.reply(&Reply::Mesh { headers, message });
+        assert_eq!(sent, [(MESH_PORT, message.to_vec())]);
+    }
+    bench.reply(&Reply::Mesh {
+        headers: b"wrong",
+        message: b"quic",
+    });
+    let tally = bench.tally;
+    assert_eq!((tally.mesh_sent, tally.drops_reply_invalid), (2, 1));
+    assert_eq!(tally.answers_control, 0);
+}
+
+#[test]
 fn message_too_long_for_a_punt_is_dropped_and_counted() {
     let mut bench = Bench::new();
     let mut long = query(1, "www.example");
@@ -654,9 +715,10 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     let with_cookie = with_cookie(query(2, "www.example"), &[7; 24]);
     let messages = [&known, &unknown, malformed, with_cookie.as_slice()];
     bench.port.ask("10.1.2.3:77", &expiring);
-    for message in messages.into_iter().cycle().take(63) {
+    for message in messages.into_iter().cycle().take(62) {
         bench.port.ask(CLIENT, message);
     }
+    bench.port.ask("192.0.2.7:4853", b"from another node");
     let fill = Reply::Fill {
         message: &response(&unknown, 60),
         meta: bench.meta(60, 1),
@@ -675,9 +737,9 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     });
     assert_eq!(allocations.count_total, 0);
     let tally = bench.tally;
-    assert_eq!((tally.answers_cache, tally.errors_formerr), (1 + 31, 16));
+    assert_eq!((tally.answers_cache, tally.errors_formerr), (1 + 31, 15));
     assert_eq!((tally.punts, tally.replies), (1 + 16, 3));
-    assert_eq!(tally.cookies_invalid, 15);
+    assert_eq!((tally.cookies_invalid, tally.mesh_received), (15, 1));
     let first = bench.control.punts[0]
         .pop()
         .map(|punt| punt.unwrap().transport);
@@ -743,7 +805,7 @@ fn arbitrary_replies_from_control_never_panic() {
                 ttl,
                 key_flags: *key_flags,
             };
-            let reply = match kind % 4 {
+            let reply = match kind % 5 {
                 0 => Reply::Answer {
                     headers,
                     message,
@@ -751,6 +813,7 @@ fn arbitrary_replies_from_control_never_panic() {
                 },
                 1 => Reply::AnswerUncached { headers, message },
                 2 => Reply::Fill { message, meta },
+                3 => Reply::Mesh { headers, message },
                 _ => Reply::Flush {
                     qname: message,
                     subtree: headers.is_empty(),

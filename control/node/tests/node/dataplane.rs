@@ -129,6 +129,7 @@ impl Dataplane {
             transport,
             client: SocketAddr::from((client, 4242)),
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
+            ecn: 0,
             received_us: now_us(),
             headers: TEMPLATE,
             message,

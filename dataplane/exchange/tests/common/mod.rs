@@ -30,6 +30,7 @@ pub(crate) fn punt<'a>(message: &'a [u8], headers: &'a [u8]) -> Punt<'a> {
         transport: Transport::Udp,
         client: SocketAddr::from(([192, 0, 2, 1], 5353)),
         local: SocketAddr::from(([192, 0, 2, 53], 53)),
+        ecn: 0,
         received_us: 1_000_000,
         headers,
         message,

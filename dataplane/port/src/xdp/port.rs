@@ -58,12 +58,15 @@ pub struct XdpConfig {
     pub busy_poll_us: u32,
     /// Packets that the kernel takes in one busy poll.
     pub busy_poll_budget: u32,
+    /// The UDP port at which other nodes are heard.
+    pub mesh_port: u16,
 }
 
 #[derive(Debug)]
 struct Packet {
     frame: Frame,
     datagram: Option<Datagram>,
+    is_mesh: bool,
     replied: bool,
 }
 
@@ -75,6 +78,7 @@ pub struct XdpPort {
     /// Frames ready to send, oldest first.
     outgoing: Vec<Frame>,
     outgoing_bytes: u64,
+    mesh_port: u16,
 }
 
 impl XdpPort {
@@ -97,6 +101,7 @@ impl XdpPort {
             batch: Vec::with_capacity(BATCH_PACKETS_MAX),
             outgoing: Vec::with_capacity(PENDING_FRAMES_MAX),
             outgoing_bytes: 0,
+            mesh_port: config.mesh_port,
         };
         port.set_options(config)?;
         port.frames.refill(RING_FRAMES as usize, REPLY_FRAMES);
@@ -271,6 +276,7 @@ impl Port for XdpPort {
             batch.push(Packet {
                 frame,
                 datagram: None,
+                is_mesh: false,
                 replied: false,
             });
         });
@@ -284,7 +290,10 @@ impl Port for XdpPort {
 
     fn open(&mut self, index: usize) -> Result<(), FrameError> {
         let packet = &mut self.batch[index];
-        packet.datagram = Some(Datagram::parse(self.frames.bytes(&packet.frame))?);
+        let bytes = self.frames.bytes(&packet.frame);
+        let datagram = Datagram::parse(bytes)?;
+        packet.is_mesh = datagram.destination_port(bytes) == self.mesh_port;
+        packet.datagram = Some(datagram);
         Ok(())
     }
 
@@ -331,6 +340,13 @@ impl Port for XdpPort {
             client: datagram.source(bytes),
             local: datagram.destination(bytes),
         }
+    }
+
+    #[inline]
+    fn mesh(&self, index: usize) -> Option<u8> {
+        let packet = &self.batch[index];
+        let datagram = packet.datagram.filter(|_| packet.is_mesh)?;
+        Some(datagram.ecn(self.frames.bytes(&packet.frame)))
     }
 
     fn reply_headers(&self, index: usize, out: &mut [u8; HEADERS_BYTES_MAX]) -> usize {

@@ -14,6 +14,11 @@ use wire::frame::FrameError;
 /// Capacity of a packet, as in a umem chunk.
 const ROOM_BYTES: usize = 1700;
 
+/// Whoever sends from there is another node.
+pub(crate) const MESH_PORT: u16 = 4853;
+/// What its datagrams are marked with.
+pub(crate) const MESH_ECN: u8 = 2;
+
 #[derive(Debug)]
 struct Packet {
     room: Vec<u8>,
@@ -95,6 +100,10 @@ impl Port for MemoryPort {
             client,
             local: "192.0.2.53:53".parse().unwrap(),
         }
+    }
+
+    fn mesh(&self, index: usize) -> Option<u8> {
+        (self.batch[index].client.port() == MESH_PORT).then_some(MESH_ECN)
     }
 
     fn reply_headers(&self, index: usize, out: &mut [u8; HEADERS_BYTES_MAX]) -> usize {
