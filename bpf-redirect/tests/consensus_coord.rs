@@ -170,6 +170,24 @@ fn packets_of_a_peer_go_to_the_kernel_without_steering_or_a_live_worker() {
 }
 
 #[test]
+fn packets_from_a_link_local_address_are_judged_and_go_to_the_kernel() {
+    let Some(mut pair) = load_with_peers() else {
+        return;
+    };
+    let link_local = Peer {
+        node_id: 9,
+        endpoint: "[fe80::7]:4853".parse().unwrap(),
+        isolated_until_ns: 0,
+    };
+    let [one, two] = peers(0);
+    pair.guard.set_peers(&[one, two, link_local]).unwrap();
+    let mut frame = v6(&short());
+    let source: std::net::Ipv6Addr = "fe80::7".parse().unwrap();
+    frame.ip[at::V6_SOURCE..at::V6_DESTINATION].copy_from_slice(&source.octets());
+    pair.assert(&frame, Action::Pass, |o| &mut o.passed_peer);
+}
+
+#[test]
 fn other_ports_and_addresses_and_what_is_no_plain_datagram_are_not_judged() {
     let Some(pair) = load_with_peers() else {
         return;

@@ -85,7 +85,9 @@ int consensus_coord(struct xdp_md *ctx)
 		++*count;
 	if (outcome >= DROPPED_SHAPE)
 		return XDP_DROP;
-	return rules->steers && is_alive(queue) ? bpf_redirect_map(&xsks, queue, XDP_PASS) : XDP_PASS;
+	if (!rules->steers || is_link_local(found.source) || !is_alive(queue))
+		return XDP_PASS;
+	return bpf_redirect_map(&xsks, queue, XDP_PASS);
 }
 
 char _license[] SEC("license") = "MIT";

@@ -82,6 +82,12 @@ static __always_inline int is_host_v6(const struct in6_addr *source)
 	return (word[0] | word[1]) && source->in6_u.u6_addr8[0] != 0xff;
 }
 
+/* fe80::/10 (RFC 4291 §2.5.6): means something on its link alone, which a frame does not name. */
+static __always_inline int is_link_local(struct address address)
+{
+	return (address.high >> 32 & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
 static __always_inline int is_local(struct address address)
 {
 	__u32 index = (address.high * MULTIPLIER + address.low) * MULTIPLIER >> (64 - BUCKETS_BITS);

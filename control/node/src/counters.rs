@@ -114,6 +114,13 @@ counters! {
     cookies_invalid: Counter "nexus_control_cookies_total" {standing = "invalid"} "Queries with a COOKIE option that reached control, by what it proves.";
     cookies_valid: Counter "nexus_control_cookies_total" {standing = "valid"} "Queries with a COOKIE option that reached control, by what it proves.";
 
+    mesh_received_rings: Counter "nexus_control_mesh_datagrams_total" {direction = "received", way = "rings"} "Datagrams between nodes, by the way they took.";
+    mesh_received_kernel: Counter "nexus_control_mesh_datagrams_total" {direction = "received", way = "kernel"} "Datagrams between nodes, by the way they took.";
+    mesh_sent_rings: Counter "nexus_control_mesh_datagrams_total" {direction = "sent", way = "rings"} "Datagrams between nodes, by the way they took.";
+    mesh_sent_kernel: Counter "nexus_control_mesh_datagrams_total" {direction = "sent", way = "kernel"} "Datagrams between nodes, by the way they took.";
+    mesh_drops_queue: Counter "nexus_control_mesh_drops_total" {reason = "queue"} "Datagrams between nodes that were lost between the workers and their receiver, by reason.";
+    mesh_drops_ring: Counter "nexus_control_mesh_drops_total" {reason = "reply_ring"} "Datagrams between nodes that were lost between the workers and their receiver, by reason.";
+
     table_insertions: Counter "nexus_control_table_insertions_total" {} "Answers put into the shared table.";
     attachments: Counter "nexus_control_attachments_total" {} "Times control attached to a dataplane.";
     attached: Gauge "nexus_control_attached" {} "1 while control is attached to a dataplane.";

@@ -115,6 +115,11 @@ impl FrontSender {
         }
     }
 
+    /// What wakes the thread.
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
     /// What control counts.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
@@ -218,6 +223,7 @@ impl Front {
         let mut work = self.punts.serve(&mut self.responder, now_ms);
         work += self.kernel.serve(&mut self.responder);
         work += self.take_requests(now_ms);
+        work += self.punts.send_mesh();
         work += self.punts.go_on_flushing();
         self.punts.publish();
         work

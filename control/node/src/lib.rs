@@ -32,6 +32,8 @@ mod punts;
 mod outbound;
 
 pub mod mesh_link;
+mod mesh_rings;
+pub mod mesh_socket;
 
 mod generations;
 mod generations_file;

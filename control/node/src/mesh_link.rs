@@ -1,27 +1,71 @@
 //! The way from whoever keeps the mesh to the dataplane: who the peers are, for the guard of the
-//! consensus port.
+//! consensus port, and a socket whose datagrams take the workers' rings.
 //!
-//! Anybody may say so from any thread; the front thread, which owns the shared memory, passes on the
+//! Anybody may speak from any thread; the front thread, which owns the shared memory, passes on the
 //! latest, and again to each new dataplane.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use exchange::{Mesh, MeshPeer, MeshReplica, MeshWriter};
 
+use crate::bell::Bell;
+use crate::counters::Counters;
+use crate::mesh_rings::MeshRings;
+use crate::mesh_socket::MeshSocket;
+
 /// Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MeshLink(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     said: ArcSwap<Mesh>,
     /// Raised whenever something changed.
     version: AtomicU64,
+    rings: MeshRings,
 }
 
 impl MeshLink {
+    /// `bell` wakes the front thread.
+    pub(crate) fn new(bell: Arc<Bell>, counters: Arc<Counters>) -> Self {
+        Self(Arc::new(Shared {
+            said: ArcSwap::default(),
+            version: AtomicU64::new(0),
+            rings: MeshRings::new(bell, counters),
+        }))
+    }
+
+    /// A socket for [`quinn::Endpoint::new_with_abstract_socket`] over `kernel`, which is bound to
+    /// `dataplane.ports.consensus`. Call it where a tokio runtime runs. While it lives and a
+    /// dataplane guards the port ([`MeshLink::say`]), the port's datagrams come by the rings.
+    ///
+    /// # Errors
+    /// The kernel socket cannot be used.
+    pub fn socket(&self, kernel: std::net::UdpSocket) -> io::Result<Arc<MeshSocket>> {
+        MeshSocket::new(kernel, self.clone()).map(Arc::new)
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.rings.open();
+        self.0.version.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.rings.close();
+        self.0.version.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn rings(&self) -> &MeshRings {
+        &self.0.rings
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        self.0.rings.counters()
+    }
+
     /// Tells the guard all that there is to know from now on: the endpoints of all peers, also those
     /// of newcomers that have shown who they are, and what is known of replicas. At most
     /// [`exchange::MESH_PEERS_MAX`] of each count. Takes effect within about 100 ms.
@@ -67,7 +111,9 @@ impl Telling {
         let version = self.link.0.version.load(Ordering::Acquire);
         if version != self.told {
             self.told = version;
-            self.writer.write(&self.link.0.said.load());
+            let mut mesh = Mesh::clone(&self.link.0.said.load());
+            mesh.by_rings = self.link.rings().is_open();
+            self.writer.write(&mesh);
         }
     }
 }
@@ -97,7 +143,7 @@ mod tests {
         });
         drop(writer);
 
-        let link = MeshLink::default();
+        let link = MeshLink::new(Arc::new(Bell::new().unwrap()), Arc::default());
         let second = region.attach_control().unwrap();
         let mut telling = Telling::begin(&link, second.control(2).unwrap().mesh);
         assert_eq!(region.mesh(), Some(Mesh::default()));

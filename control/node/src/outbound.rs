@@ -9,6 +9,8 @@ use exchange::{Doorbell, HEADERS_BYTES_MAX, PushError, Reply, ReplyMeta, ReplyPr
 const BACKLOG_MAX: usize = 16_384;
 /// Replies behind which a name to forget does not wait: the caller makes all answers dead instead.
 const FLUSH_BACKLOG_MAX: usize = 1024;
+/// Replies behind which a datagram for another node does not wait: whoever sent it sends it again.
+const MESH_BACKLOG_MAX: usize = 256;
 
 /// A worker's reply header template, to be returned with the reply.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ impl Template {
         }
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
 }
@@ -42,6 +44,11 @@ pub(crate) enum Outgoing<'a> {
         message: &'a [u8],
         meta: Option<ReplyMeta>,
     },
+    /// Send this to another node.
+    Mesh {
+        template: &'a Template,
+        message: &'a [u8],
+    },
     /// Forget a name.
     Flush { qname: &'a [u8], subtree: bool },
 }
@@ -53,6 +60,10 @@ enum Held {
         template: Template,
         message: Box<[u8]>,
         meta: Option<ReplyMeta>,
+    },
+    Mesh {
+        template: Template,
+        message: Box<[u8]>,
     },
     Flush {
         qname: Box<[u8]>,
@@ -95,6 +106,7 @@ impl Outbound {
         }
         let backlog_max = match outgoing {
             Outgoing::Answer { .. } => BACKLOG_MAX,
+            Outgoing::Mesh { .. } => MESH_BACKLOG_MAX,
             Outgoing::Flush { .. } => FLUSH_BACKLOG_MAX,
         };
         if self.backlog.len() >= backlog_max {
@@ -155,6 +167,10 @@ impl<'a> Outgoing<'a> {
                 headers: template.as_slice(),
                 message,
             },
+            Self::Mesh { template, message } => Reply::Mesh {
+                headers: template.as_slice(),
+                message,
+            },
             Self::Flush { qname, subtree } => Reply::Flush { qname, subtree },
         }
     }
@@ -169,6 +185,10 @@ impl<'a> Outgoing<'a> {
                 template: *template,
                 message: message.into(),
                 meta,
+            },
+            Self::Mesh { template, message } => Held::Mesh {
+                template: *template,
+                message: message.into(),
             },
             Self::Flush { qname, subtree } => Held::Flush {
                 qname: qname.into(),
@@ -190,6 +210,7 @@ impl Held {
                 message,
                 meta: *meta,
             },
+            Self::Mesh { template, message } => Outgoing::Mesh { template, message },
             Self::Flush { qname, subtree } => Outgoing::Flush {
                 qname,
                 subtree: *subtree,

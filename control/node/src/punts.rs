@@ -204,6 +204,7 @@ impl Punts {
         }
         let region = self.attachment.take().map(|attachment| attachment.region);
         self.counters.attached.set(0);
+        self.mesh.rings().forget_routes();
         Some(region.filter(|_| superseded))
     }
 
@@ -230,6 +231,27 @@ impl Punts {
         count
     }
 
+    /// Passes on a batch of datagrams for other nodes.
+    pub(crate) fn send_mesh(&mut self) -> usize {
+        let mut count = 0;
+        while count < BATCH_MAX
+            && let Some(outgoing) = self.mesh.rings().next_outgoing()
+        {
+            count += 1;
+            let mut workers = self.attachment.iter_mut();
+            let outbound =
+                workers.find_map(|attachment| attachment.outbound.get_mut(outgoing.worker));
+            let sent = outbound.is_some_and(|outbound| {
+                let (template, message) = (&outgoing.template, &*outgoing.payload);
+                outbound.send(Outgoing::Mesh { template, message }).is_ok()
+            });
+            if !sent {
+                self.counters.mesh_drops_ring.increment();
+            }
+        }
+        count
+    }
+
     /// Whether the worker takes replies: if not, its punts stay where they are.
     fn has_room(&mut self, worker: usize) -> bool {
         let attachment = self.attachment.as_mut();
@@ -250,6 +272,10 @@ impl Punts {
                 return true;
             }
         };
+        if punt.transport == exchange::Transport::Mesh {
+            self.mesh.rings().receive(worker, &punt, now_ms);
+            return true;
+        }
         if punt.transport != exchange::Transport::Udp {
             take_copy(&punt, responder.tap(), &self.engine, &self.counters);
             return true;
@@ -492,10 +518,11 @@ impl Punts {
     /// Announces sleep to every worker whose punts we would take. False: there is work.
     pub(crate) fn prepare_sleep(&mut self) -> bool {
         let Some(attachment) = &mut self.attachment else {
-            return true;
+            return self.mesh.rings().is_idle();
         };
         let mut workers = attachment.punts.iter_mut().zip(&attachment.outbound);
-        workers.all(|(punts, outbound)| outbound.is_held_up() || punts.prepare_sleep())
+        self.mesh.rings().is_idle()
+            && workers.all(|(punts, outbound)| outbound.is_held_up() || punts.prepare_sleep())
     }
 
     /// Whether a worker has no room for replies. It does not ring when it has room again.
@@ -571,7 +598,7 @@ pub(crate) fn is_under(name: &[u8], parent: &[u8], subtree: bool) -> bool {
 /// A worker tells of a query that it answers itself.
 fn take_copy(punt: &exchange::Punt<'_>, tap: &Tap, engine: &EngineHandle, counters: &Counters) {
     let kind = match punt.transport {
-        exchange::Transport::Udp => return,
+        exchange::Transport::Udp | exchange::Transport::Mesh => return,
         exchange::Transport::Refresh => {
             counters.refreshes.increment();
             let mut query = Query::empty();

@@ -180,7 +180,7 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
-    let mesh = MeshLink::default();
+    let mesh = MeshLink::new(Arc::clone(front_sender.bell()), Arc::clone(&counters));
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
     let front = Front::new(

@@ -740,10 +740,8 @@ fn hits_misses_errors_and_fills_allocate_nothing() {
     assert_eq!((tally.answers_cache, tally.errors_formerr), (1 + 31, 15));
     assert_eq!((tally.punts, tally.replies), (1 + 16, 3));
     assert_eq!((tally.cookies_invalid, tally.mesh_received), (15, 1));
-    let first = bench.control.punts[0]
-        .pop()
-        .map(|punt| punt.unwrap().transport);
-    assert_eq!(first, Some(Transport::Refresh));
+    let mut next = || bench.control.punts[0].pop().unwrap().unwrap().transport;
+    assert_eq!([next(), next()], [Transport::Mesh, Transport::Refresh]);
 }
 
 /// The message with an OPT record of these options.
