@@ -28,11 +28,14 @@ pub trait Application: fmt::Debug + Send + Sync {
     /// The whole state.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// A new one with the state of a snapshot. This one stays as it is.
+    /// The same before its first command.
+    fn fresh(&self) -> Box<dyn Application>;
+
+    /// Replaces the whole state. Called on a fresh one, which is dropped if this fails.
     ///
     /// # Errors
     /// The bytes are no state.
-    fn restored(&self, snapshot: &[u8]) -> Result<Box<dyn Application>, RestoreError>;
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError>;
 }
 
 /// Applications by name.
@@ -55,5 +58,12 @@ impl Applications {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&dyn Application> {
         self.0.get(name).map(|application| &**application)
+    }
+
+    /// The same before their first commands.
+    pub(crate) fn fresh(&self) -> Self {
+        let all = self.0.iter();
+        let fresh = all.map(|(name, application)| (name.clone(), application.fresh()));
+        Self(fresh.collect())
     }
 }

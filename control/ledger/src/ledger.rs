@@ -28,6 +28,8 @@ use crate::zones::ZoneChanges;
 /// A witness has one, too, for [`StateMachine::is_well_formed`] and [`StateMachine::checks`], and never applies anything.
 #[derive(Debug)]
 pub struct Ledger {
+    /// What it began with, to begin with again.
+    genesis: (Configuration, Parameters),
     state: State,
     applications: Applications,
     tree: Tree,
@@ -47,6 +49,7 @@ impl Ledger {
     ) -> Self {
         assert!(parameters.is_valid(), "{parameters:?}");
         Self {
+            genesis: (genesis.clone(), parameters),
             state: State::new(genesis, parameters),
             applications,
             tree: Tree::new(),
@@ -223,6 +226,11 @@ impl Ledger {
 }
 
 impl StateMachine for Ledger {
+    fn fresh(&self) -> Self {
+        let (genesis, parameters) = &self.genesis;
+        Self::new(genesis, *parameters, self.applications.fresh())
+    }
+
     fn is_well_formed(&self, request: &Request) -> bool {
         Commands::from_bytes(&request.command)
             .is_ok_and(|commands| commands.0.iter().all(|command| self.is_known(command)))

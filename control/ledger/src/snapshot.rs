@@ -159,7 +159,9 @@ fn read_applications(
         if last.is_some_and(|(last, _)| *last >= name) {
             return Err(RestoreError("applications out of order"));
         }
-        restored.0.insert(name, application.restored(bytes)?);
+        let mut application = application.fresh();
+        application.restore(bytes)?;
+        restored.0.insert(name, application);
     }
     match restored.0.len() == own.0.len() {
         true => Ok(restored),

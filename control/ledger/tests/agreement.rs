@@ -140,7 +140,7 @@ proptest! {
             };
             if restarts.contains(&index) {
                 let snapshot = restarted.snapshot();
-                restarted = Ledger::new(&genesis(1), Parameters::default(), Applications::default());
+                restarted = restarted.fresh();
                 restarted.restore(&snapshot).unwrap();
             }
             let reply = steady.apply(context, &request);

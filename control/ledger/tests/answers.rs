@@ -204,9 +204,14 @@ impl Application for Sum {
         self.0.to_be_bytes().to_vec()
     }
 
-    fn restored(&self, snapshot: &[u8]) -> Result<Box<dyn Application>, RestoreError> {
+    fn fresh(&self) -> Box<dyn Application> {
+        Box::new(Self::default())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
         let bytes = snapshot.try_into().map_err(|_| RestoreError("sum"))?;
-        Ok(Box::new(Self(u64::from_be_bytes(bytes))))
+        self.0 = u64::from_be_bytes(bytes);
+        Ok(())
     }
 }
 
@@ -238,6 +243,9 @@ fn application_has_its_part_of_state_root_and_snapshot() {
     assert_ne!(cluster.root(sums(&["sum"])), before);
     let sum = cluster.ledger.application("sum").unwrap();
     assert_eq!(sum.snapshot(), 6_u64.to_be_bytes());
+    let mut fresh = cluster.ledger.fresh();
+    assert_eq!(fresh.root(), before);
+    assert_eq!(fresh.application("sum").unwrap().snapshot(), [0; 8]);
 }
 
 #[test]
