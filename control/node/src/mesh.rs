@@ -12,3 +12,5 @@ pub use identity::Identity;
 pub use key_file::KeyError;
 
 pub mod store;
+
+pub mod driver;
