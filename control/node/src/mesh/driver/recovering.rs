@@ -6,7 +6,7 @@ use consensus::{
 };
 
 use super::StartError;
-use crate::mesh::store::{Store, StoredSnapshot};
+use crate::mesh::store::{Store, StoreError, StoredSnapshot};
 
 /// Makes the replica. A snapshot that is no good costs a warning, and the one before it is taken.
 pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
@@ -18,17 +18,7 @@ pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
     store: &Store,
     records: &[Record],
 ) -> Result<(Replica<M, S>, Vec<Effect>), StartError> {
-    let snapshots = store.snapshots.all();
-    let candidates = snapshots.iter().map(|stored| Some(&**stored));
-    for candidate in candidates.chain([None]) {
-        let after = candidate.map_or(Sequence(0), |stored| stored.body.sequence);
-        let snapshot = match candidate.map(read_snapshot).transpose() {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                tracing::warn!(%error, "consensus: this snapshot is not used");
-                continue;
-            }
-        };
+    let attempt = |snapshot, after| {
         let recovered = Recovered {
             genesis: genesis.clone(),
             snapshot,
@@ -37,17 +27,23 @@ pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
         };
         let mut out = Vec::new();
         let (signer, machine) = (signer.clone(), machine.fresh());
-        let made = Replica::recover(now, params.clone(), signer, machine, recovered, &mut out);
-        match made {
-            Ok(replica) => return Ok((replica, out)),
-            Err(error @ ReplicaError::NoMember(_)) => return Err(error.into()),
-            Err(error) if candidate.is_none() => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(sequence = %after, %error, "consensus: this snapshot is not used");
-            }
-        }
+        let replica = Replica::recover(now, params.clone(), signer, machine, recovered, &mut out)?;
+        Ok((replica, out))
+    };
+    for stored in store.snapshots.all() {
+        let sequence = stored.body.sequence;
+        let error: StartError = match read_snapshot(&stored) {
+            Ok(snapshot) => match attempt(Some(snapshot), sequence) {
+                Ok(made) => return Ok(made),
+                Err(error @ StartError::Replica(ReplicaError::NoMember(_))) => return Err(error),
+                Err(error) => error,
+            },
+            Err(error) => error.into(),
+        };
+        tracing::warn!(%sequence, %error, "consensus: this snapshot is set aside");
+        store.snapshots.discard(sequence)?;
     }
-    unreachable!("the last candidate is the state before the first batch");
+    attempt(None, Sequence(0))
 }
 
 type Snapshot = (
@@ -56,7 +52,7 @@ type Snapshot = (
     Vec<u8>,
 );
 
-fn read_snapshot(stored: &StoredSnapshot) -> Result<Snapshot, crate::mesh::store::StoreError> {
+fn read_snapshot(stored: &StoredSnapshot) -> Result<Snapshot, StoreError> {
     let state = stored.state()?;
     Ok((stored.certificate.clone(), stored.body.clone(), state))
 }

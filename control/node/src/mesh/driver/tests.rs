@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use consensus::{
     ApplyContext, ClusterId, Configuration, Digest, Epoch, Member, Message, NodeId, Params,
-    Request, RestoreError, Role, SignatureCheck, Signer, StateMachine, Verified, Writer,
+    Request, RestoreError, Role, Sequence, SignatureCheck, Signer, StateMachine, Verified, Writer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::mesh::Identity;

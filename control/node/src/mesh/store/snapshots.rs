@@ -69,10 +69,8 @@ impl Snapshots {
             match StoredSnapshot::open(&path, owner) {
                 Ok(snapshot) => stored.push(Arc::new(snapshot)),
                 Err(error @ StoreError::Damaged { .. }) => {
-                    let aside = folder.join("snapshot.aside");
-                    tracing::warn!(%error, aside = %aside.display(), "this snapshot is set aside");
-                    disk.rename(&path, &aside)
-                        .map_err(StoreError::disk(&path, "set it aside"))?;
+                    tracing::warn!(%error, "this snapshot is set aside");
+                    set_aside(&*disk, folder, &path)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -122,6 +120,22 @@ impl Snapshots {
     #[must_use]
     pub fn newest(&self) -> Option<Arc<StoredSnapshot>> {
         self.stored().back().cloned()
+    }
+
+    /// Sets aside a snapshot that turned out to be no good.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn discard(&self, sequence: Sequence) -> Result<(), StoreError> {
+        let mut stored = self.stored();
+        let place = stored
+            .iter()
+            .position(|other| other.body.sequence == sequence);
+        place
+            .and_then(|place| stored.remove(place))
+            .map_or(Ok(()), |bad| {
+                set_aside(&*self.disk, &self.folder, &bad.path)
+            })
     }
 
     /// Up to where history is not needed, even if the newest snapshot turns out to be damaged.
@@ -279,6 +293,11 @@ impl StoredSnapshot {
             .checked_add(self.bytes_count)?
             .checked_add(heads)
     }
+}
+
+fn set_aside(disk: &dyn Disk, folder: &Path, path: &Path) -> Result<(), StoreError> {
+    disk.rename(path, &folder.join("snapshot.aside"))
+        .map_err(StoreError::disk(path, "set it aside"))
 }
 
 /// Most bytes in front of the first chunk.

@@ -1,7 +1,9 @@
 //! What must wait for the disk, and what need not.
 
 use super::*;
-use crate::mesh::driver::writer::Release;
+use crate::mesh::driver::driving::Order;
+use crate::mesh::driver::writer::{Release, Step};
+use consensus::RequestId;
 
 /// A disk on which nothing becomes durable before it is allowed to.
 #[derive(Debug)]
