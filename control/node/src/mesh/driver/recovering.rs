@@ -1,8 +1,8 @@
 //! A replica out of what the disk holds: the newest snapshot that is good, and what follows it.
 
 use consensus::{
-    Configuration, Effect, HistoryItem, Now, Params, Record, Recovered, Replica, ReplicaError,
-    Sequence, Signer, StateMachine,
+    Configuration, Effect, HistoryItem, Now, Params, Record, Recovered, Replica, Sequence, Signer,
+    StateMachine,
 };
 
 use super::StartError;
@@ -35,8 +35,8 @@ pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
         let error: StartError = match read_snapshot(&stored) {
             Ok(snapshot) => match attempt(Some(snapshot), sequence) {
                 Ok(made) => return Ok(made),
-                Err(error @ StartError::Replica(ReplicaError::NoMember(_))) => return Err(error),
-                Err(error) => error,
+                Err(error @ StartError::Replica(_)) => error,
+                Err(error) => return Err(error),
             },
             Err(error) => error.into(),
         };
