@@ -27,6 +27,7 @@ mod delta;
 mod expand;
 mod receive;
 mod tsig;
+mod tsig_serve;
 
 mod apply;
 mod codec;
@@ -78,6 +79,7 @@ pub use set::{Change, ZoneSet};
 pub use show::rdata_to_text;
 pub use transfer::Transfer;
 pub use tsig::{TsigAlgorithm, TsigError, TsigKey, TsigSession};
+pub use tsig_serve::{TSIG_BYTES_MAX, TsigKeys, TsigRefusal, TsigSigner};
 pub use types::{type_from_text, type_to_text};
 pub use update::{Prerequisite, Step, Update, UpdateError};
 pub use update_codec::UPDATE_BYTES_MAX;

@@ -1,12 +1,13 @@
 //! Transfers signed with a shared secret (RFC 8945): the query, and the messages of its response.
 //!
-//! Start at [`TsigSession::sign`]. Never reads a clock: who calls says the time.
+//! Start at [`TsigSession::sign`]; the side of the server is `tsig_serve.rs`. Never reads a clock: who calls says the time.
 
 use std::fmt;
 
 use ring::hmac;
 use wire::HEADER_BYTES;
 
+use super::codec::to_u16;
 use super::expand::expand_name;
 use super::name::NameBuffer;
 use super::radix::read_base64;
@@ -15,7 +16,7 @@ use super::scanner::Token;
 const TYPE_TSIG: u16 = 250;
 const CLASS_ANY: u16 = 255;
 /// Seconds by which clocks may differ (RFC 8945 §10).
-const FUDGE_SECS: u16 = 300;
+pub(super) const FUDGE_SECS: u16 = 300;
 /// Messages in a row without a signature (RFC 8945 §5.3.1).
 const UNSIGNED_MAX: usize = 99;
 /// Length of id, flags and counts up to ARCOUNT, in bytes.
@@ -33,7 +34,7 @@ pub enum TsigAlgorithm {
 }
 
 impl TsigAlgorithm {
-    fn name(self) -> &'static [u8] {
+    pub(super) fn name(self) -> &'static [u8] {
         match self {
             Self::HmacSha256 => b"\x0bhmac-sha256\0",
             Self::HmacSha384 => b"\x0bhmac-sha384\0",
@@ -45,8 +46,8 @@ impl TsigAlgorithm {
 /// A shared secret.
 #[derive(Clone, PartialEq)]
 pub struct TsigKey {
-    name: NameBuffer,
-    algorithm: TsigAlgorithm,
+    pub(super) name: NameBuffer,
+    pub(super) algorithm: TsigAlgorithm,
     secret: Vec<u8>,
 }
 
@@ -84,7 +85,13 @@ impl TsigKey {
         })
     }
 
-    fn hmac(&self) -> hmac::Key {
+    /// Its name in wire form, lower-case.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    pub(super) fn hmac(&self) -> hmac::Key {
         let algorithm = match self.algorithm {
             TsigAlgorithm::HmacSha256 => hmac::HMAC_SHA256,
             TsigAlgorithm::HmacSha384 => hmac::HMAC_SHA384,
@@ -94,15 +101,14 @@ impl TsigKey {
     }
 
     /// What is signed beside a message (RFC 8945 §4.3.3).
-    fn variables(&self, times: &Times, error: u16, other: &[u8]) -> Vec<u8> {
+    pub(super) fn variables(&self, times: &Times, error: u16, other: &[u8]) -> Vec<u8> {
         let mut out = self.name.as_bytes().to_vec();
         out.extend_from_slice(&CLASS_ANY.to_be_bytes());
         out.extend_from_slice(&[0; 4]); // TTL.
         out.extend_from_slice(self.algorithm.name());
         times.write(&mut out);
         out.extend_from_slice(&error.to_be_bytes());
-        let other_bytes = u16::try_from(other.len()).unwrap_or(u16::MAX);
-        out.extend_from_slice(&other_bytes.to_be_bytes());
+        out.extend_from_slice(&to_u16(other.len()).to_be_bytes());
         out.extend_from_slice(other);
         out
     }
@@ -147,13 +153,13 @@ pub enum TsigError {
 
 /// When something was signed.
 #[derive(Clone, Copy, Debug)]
-struct Times {
-    unix_secs: u64,
-    fudge_secs: u16,
+pub(super) struct Times {
+    pub(super) unix_secs: u64,
+    pub(super) fudge_secs: u16,
 }
 
 impl Times {
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let [_, _, secs @ ..] = self.unix_secs.to_be_bytes();
         out.extend_from_slice(&secs);
         out.extend_from_slice(&self.fudge_secs.to_be_bytes());
@@ -211,8 +217,7 @@ impl<'k> TsigSession<'k> {
         if found.name != self.key.name || found.algorithm.as_bytes() != self.key.algorithm.name() {
             return Err(TsigError::Key);
         }
-        let mac_bytes = u16::try_from(self.mac.len()).unwrap_or(u16::MAX);
-        let mut signed = mac_bytes.to_be_bytes().to_vec();
+        let mut signed = to_u16(self.mac.len()).to_be_bytes().to_vec();
         signed.extend_from_slice(&self.mac);
         signed.append(&mut self.pending);
         strip(message, &found, &mut signed)?;
@@ -250,19 +255,20 @@ fn unsigned(message: &[u8]) -> TsigError {
 }
 
 /// The signature of a message.
-struct Found<'m> {
+pub(super) struct Found<'m> {
     /// Where its record begins.
     start: usize,
-    name: NameBuffer,
-    algorithm: NameBuffer,
-    times: Times,
-    mac: &'m [u8],
+    pub(super) name: NameBuffer,
+    pub(super) algorithm: NameBuffer,
+    pub(super) times: Times,
+    pub(super) mac: &'m [u8],
     original_id: u16,
-    error: u16,
-    other: &'m [u8],
+    pub(super) error: u16,
+    pub(super) other: &'m [u8],
 }
 
-fn find(message: &[u8]) -> Result<Option<Found<'_>>, TsigError> {
+/// The signature of a message, if it has one.
+pub(super) fn find(message: &[u8]) -> Result<Option<Found<'_>>, TsigError> {
     let count = |at| u16_at(message, at).map(usize::from);
     let (questions, additional) = (count(4)?, count(ARCOUNT)?);
     let records = count(6)? + count(8)? + additional;
@@ -324,7 +330,7 @@ fn read(message: &[u8], start: usize, data: usize, end: usize) -> Result<Found<'
 }
 
 /// Appends the message as it was before it was signed.
-fn strip(message: &[u8], found: &Found<'_>, out: &mut Vec<u8>) -> Result<(), TsigError> {
+pub(super) fn strip(message: &[u8], found: &Found<'_>, out: &mut Vec<u8>) -> Result<(), TsigError> {
     let additional = u16_at(message, ARCOUNT)?.wrapping_sub(1);
     let fault = TsigError::Malformed { offset: 0 };
     let flags_and_counts = message.get(2..ARCOUNT).ok_or(fault)?;
@@ -336,24 +342,47 @@ fn strip(message: &[u8], found: &Found<'_>, out: &mut Vec<u8>) -> Result<(), Tsi
     Ok(())
 }
 
+/// What stands in the record of a signature beside names and times.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Signature<'s> {
+    pub(super) mac: &'s [u8],
+    pub(super) error: u16,
+    pub(super) other: &'s [u8],
+}
+
 /// Appends a signature to a message.
 fn append(message: &mut Vec<u8>, key: &TsigKey, times: &Times, mac: &[u8]) {
+    let names = (key.name.as_bytes(), key.algorithm.name());
+    let signature = Signature {
+        mac,
+        ..Signature::default()
+    };
+    append_record(message, names, times, signature);
+}
+
+/// Appends the record of a signature by the key of this name and algorithm.
+pub(super) fn append_record(
+    message: &mut Vec<u8>,
+    (name, algorithm): (&[u8], &[u8]),
+    times: &Times,
+    signature: Signature<'_>,
+) {
     let id = u16_at(message, 0).unwrap_or(0);
     let additional = u16_at(message, ARCOUNT).unwrap_or(0).wrapping_add(1);
     if let Some(count) = message.get_mut(ARCOUNT..HEADER_BYTES) {
         count.copy_from_slice(&additional.to_be_bytes());
     }
     let word = |out: &mut Vec<u8>, value: u16| out.extend_from_slice(&value.to_be_bytes());
-    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    let mut data = key.algorithm.name().to_vec();
+    let mut data = algorithm.to_vec();
     times.write(&mut data);
-    word(&mut data, length(mac));
-    data.extend_from_slice(mac);
-    for value in [id, 0, 0] {
-        word(&mut data, value); // Original id, error, length of other data.
+    word(&mut data, to_u16(signature.mac.len()));
+    data.extend_from_slice(signature.mac);
+    for value in [id, signature.error, to_u16(signature.other.len())] {
+        word(&mut data, value);
     }
-    message.extend_from_slice(key.name.as_bytes());
-    for value in [TYPE_TSIG, CLASS_ANY, 0, 0, length(&data)] {
+    data.extend_from_slice(signature.other);
+    message.extend_from_slice(name);
+    for value in [TYPE_TSIG, CLASS_ANY, 0, 0, to_u16(data.len())] {
         word(message, value);
     }
     message.extend_from_slice(&data);
