@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::{Api, ConfigError, Consensus, Cores, Ct, Dataplane, Dnstap, Queues, Resolver, Zone};
+use crate::{
+    Api, ConfigError, Consensus, Cores, Ct, Dataplane, Dnstap, Queues, Resolver, Tsig, Zone,
+};
 
 /// Where both processes look when no path is given.
 pub const DEFAULT_PATH: &str = "/etc/nexus/nexus.yaml";
@@ -32,6 +34,8 @@ pub struct Config {
     pub resolver: Resolver,
     /// Zones answered with authority.
     pub zones: Vec<Zone>,
+    /// Secrets shared with clients and secondaries: for updates, transfers and what is told of changes (RFC 8945).
+    pub tsig_keys: Vec<Tsig>,
     /// Agreement between nodes. Without members this node stands alone.
     pub consensus: Consensus,
     /// Certificate Transparency log. Read and checked, not yet acting.
@@ -153,6 +157,20 @@ impl Config {
                 "expected either a socket or a file, not both",
             ));
         }
+        self.check_zones()?;
+        Ok(())
+    }
+
+    fn check_zones(&self) -> Result<(), Problem> {
+        let mut keys = BTreeSet::new();
+        for (index, key) in self.tsig_keys.iter().enumerate() {
+            if !keys.insert(&*key.name) {
+                return Err(Problem::new(
+                    format!("tsig_keys[{index}].name"),
+                    format!("key {} is listed twice; expected it once", key.name),
+                ));
+            }
+        }
         let mut names = BTreeSet::new();
         for (index, zone) in self.zones.iter().enumerate() {
             if !names.insert(&zone.name) {
@@ -164,6 +182,7 @@ impl Config {
                     ),
                 ));
             }
+            zone.check(&format!("zones[{index}]"), &keys)?;
         }
         if self.zones.len() >= self.dataplane.zones_max as usize {
             return Err(Problem::new(
@@ -232,8 +251,10 @@ impl Config {
     }
 
     fn resolve_relative_to(&mut self, folder: &Path) {
-        for zone in &mut self.zones {
-            zone.file = folder.join(&zone.file);
+        let keys = self.tsig_keys.iter_mut().map(|key| &mut key.secret_file);
+        let zones = self.zones.iter_mut().filter_map(|zone| zone.file.as_mut());
+        for file in zones.chain(keys) {
+            *file = folder.join(&*file);
         }
         for source in [
             &mut self.resolver.root_hints,
@@ -266,7 +287,10 @@ pub fn json_schema() -> schemars::Schema {
     schemars::schema_for!(Config)
 }
 
-fn unique<T: PartialEq + std::fmt::Display>(key: &str, items: &[T]) -> Result<(), Problem> {
+pub(crate) fn unique<T: PartialEq + std::fmt::Display>(
+    key: &str,
+    items: &[T],
+) -> Result<(), Problem> {
     for (index, item) in items.iter().enumerate() {
         if items.iter().take(index).any(|earlier| earlier == item) {
             return Err(Problem::new(

@@ -195,7 +195,32 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
     (
         "zones:\n- name: a.\n",
         (2, "zones[0]"),
-        "missing field `file`",
+        "expected `file`, or `agreed: true`",
+    ),
+    (
+        "zones:\n- {name: a, file: f, allow_update: [k]}",
+        (2, "zones[0].allow_update"),
+        "`agreed: true` alone",
+    ),
+    (
+        "tsig_keys: [{name: k, secret_file: f}]\nzones:\n- {name: a, agreed: true, allow_update: [K., l]}",
+        (3, "zones[0].allow_update"),
+        "no key l.",
+    ),
+    (
+        "zones:\n- {name: a, file: f, notify_key: l}",
+        (2, "zones[0].notify_key"),
+        "no key l.",
+    ),
+    (
+        "zones:\n- {name: a, file: f, notify: [192.0.2.1, \"192.0.2.1:53\"]}",
+        (2, "zones[0].notify[1]"),
+        "twice",
+    ),
+    (
+        "tsig_keys:\n- {name: k, secret_file: f}\n- {name: K, secret_file: g}",
+        (3, "tsig_keys[1].name"),
+        "twice",
     ),
     (
         "zones:\n- {name: a..b, file: f}",
@@ -336,12 +361,16 @@ fn relative_files_are_relative_to_the_configuration() {
     std::fs::write(
         &path,
         "zones: [{name: a, file: a.zone}, {name: b, file: /b.zone}]\n\
+         tsig_keys: [{name: k, secret_file: k.secret}]\n\
          resolver: {local_root: {file: root.zone}, cookies: {secret: new.secret, previous_secret: /old.secret}}",
     )
     .unwrap();
     let config = Config::load(&path).unwrap();
-    assert_eq!(config.zones[0].file, folder.path().join("a.zone"));
-    assert_eq!(config.zones[1].file, Path::new("/b.zone"));
+    let first = config.zones[0].file.as_deref();
+    assert_eq!(first, Some(&*folder.path().join("a.zone")));
+    assert_eq!(config.zones[1].file.as_deref(), Some(Path::new("/b.zone")));
+    let secret = &config.tsig_keys[0].secret_file;
+    assert_eq!(*secret, folder.path().join("k.secret"));
     let root = config.resolver.local_root.as_ref().unwrap();
     assert_eq!(root.file, Some(folder.path().join("root.zone")));
     let file = |path: PathBuf| Some(crate::CookieSecret::File(path));

@@ -1,25 +1,93 @@
 //! `zones`: what is answered with authority.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Networks;
+use crate::document::unique;
+use crate::error::Problem;
+use crate::{Networks, Upstream};
 
 /// A zone answered with authority.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Zone {
     /// Name of the zone's apex. Kept in lower case with the final dot.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// Master file (RFC 1035 §5), relative to the folder of the configuration file.
-    #[serde(deserialize_with = "file")]
-    pub file: PathBuf,
-    /// Who may copy the zone by AXFR. Nobody if left out.
+    /// Master file (RFC 1035 §5), relative to the folder of the configuration file. Of an agreed zone
+    /// only the first contents, and not needed.
+    #[serde(
+        default,
+        deserialize_with = "optional_file",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub file: Option<PathBuf>,
+    /// The nodes of the mesh agree on its contents: they come from the ledger and change by updates.
+    #[serde(default)]
+    pub agreed: bool,
+    /// Who may copy the zone by AXFR or IXFR. Nobody if left out.
     #[serde(default)]
     pub allow_transfer: Networks,
+    /// Names of keys in `tsig_keys`: who signs with one of them may copy the zone, too.
+    #[serde(default, deserialize_with = "names")]
+    pub allow_transfer_keys: Vec<String>,
+    /// Names of keys in `tsig_keys`: who signs with one of them may change an agreed zone by UPDATE
+    /// (RFC 2136). Nobody if left out.
+    #[serde(default, deserialize_with = "names")]
+    pub allow_update: Vec<String>,
+    /// Secondaries that are told of each change (RFC 1996).
+    #[serde(default)]
+    pub notify: Vec<Upstream>,
+    /// Name of the key in `tsig_keys` that signs what they are told.
+    #[serde(
+        default,
+        deserialize_with = "optional_name",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub notify_key: Option<String>,
+}
+
+/// Secondaries of one zone that are told of changes.
+const NOTIFY_MAX: usize = 64;
+
+impl Zone {
+    /// The checks that one key alone cannot make. `key` is the place of the zone, `keys` the names of all TSIG keys.
+    pub(crate) fn check(&self, key: &str, keys: &BTreeSet<&str>) -> Result<(), Problem> {
+        let fault =
+            |field: &str, message: String| Err(Problem::new(format!("{key}.{field}"), message));
+        if self.file.is_none() && !self.agreed {
+            let message = "the zone has no file; expected `file`, or `agreed: true`";
+            return Err(Problem::new(key, message));
+        }
+        if !self.allow_update.is_empty() && !self.agreed {
+            let message =
+                "a zone file takes no updates; expected `allow_update` with `agreed: true` alone";
+            return fault("allow_update", message.to_owned());
+        }
+        for (field, names) in [
+            ("allow_transfer_keys", &*self.allow_transfer_keys),
+            ("allow_update", &self.allow_update),
+            ("notify_key", self.notify_key.as_slice()),
+        ] {
+            if let Some(name) = names.iter().find(|name| !keys.contains(&***name)) {
+                return fault(
+                    field,
+                    format!("no key {name}; expected a name of `tsig_keys`"),
+                );
+            }
+        }
+        let count = self.notify.len();
+        if count > NOTIFY_MAX {
+            return fault(
+                "notify",
+                format!("{count} addresses; expected at most {NOTIFY_MAX}"),
+            );
+        }
+        unique(&format!("{key}.notify"), &self.notify)
+    }
 }
 
 /// RFC 1035 §2.3.4, counted in wire form with the root.

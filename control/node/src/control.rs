@@ -1,6 +1,6 @@
 //! What the command line and the metrics see and may do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use exchange::Region;
 use hickory_proto::rr::Name;
 use tokio::sync::oneshot;
 
+use crate::access;
 use crate::admin::{
     ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode, ResolverStatus,
     Response, Stats, Status, ZoneReloaded, ZoneStatus,
@@ -24,6 +25,7 @@ use crate::front::{self, FrontSender, Unheard};
 use crate::local_root;
 use crate::lookup::Lookups;
 use crate::metrics::{Snapshot, resolver_rows};
+use crate::notifier::Notifier;
 use crate::pending::pending_keys;
 use crate::policy;
 use crate::policy_service::{Loaded, PolicyService};
@@ -81,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) policy: PolicyService,
     /// Zones that are copied from primaries.
     pub(crate) copied: CopiedZones,
+    /// Tells secondaries of changes.
+    pub(crate) notifier: Notifier,
     /// Held during a reload: of two, the one that has read older files must not come last.
     pub(crate) reloading: tokio::sync::Mutex<()>,
 }
@@ -193,6 +197,8 @@ impl Control {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+        let keys = access::read_keys(&fresh.tsig_keys)
+            .map_err(|remark| Failure::new(FailureCode::Invalid, remark.to_string()))?;
         let read = inner.policy.read(&fresh);
         let mut policy =
             read.map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
@@ -210,7 +216,7 @@ impl Control {
                 "changes outside of `zones` and of the policy take effect at the next start"
             );
         }
-        let reloaded = inner.zones.reconfigure(fresh.zones);
+        let reloaded = inner.zones.reconfigure(fresh.zones, keys);
         log(&reloaded.zones);
         Ok((reloaded, pending, policy))
     }
@@ -242,12 +248,20 @@ impl Control {
     /// in service, so that no answer from the old ones carries a new number. Returns when they are:
     /// whoever asks then gets new data.
     async fn publish(&self, reloaded: &Reloaded) -> Result<(), Failure> {
+        let changed = reloaded.zones.iter().filter(|zone| zone.changed);
+        let changed = changed.map(|zone| zone.name.clone()).collect();
+        let redrawn = reloaded.redrawn.iter().cloned().collect();
+        self.raise(&redrawn, &changed).await
+    }
+
+    /// The same, of zones by name; secondaries of those that changed are told then.
+    pub(crate) async fn raise(
+        &self,
+        redrawn: &BTreeSet<String>,
+        changed: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
         let engine = &self.0.engine;
-        let names: Result<Vec<_>, _> = reloaded
-            .redrawn
-            .iter()
-            .map(|name| parse_name(name))
-            .collect();
+        let names: Result<Vec<_>, _> = redrawn.iter().map(|name| parse_name(name)).collect();
         match names {
             Ok(names) if names.len() <= FLUSHES_MAX => {
                 for name in names {
@@ -258,8 +272,29 @@ impl Control {
                 engine.flush(None).await;
             }
         }
-        let request = |done| front::Request::ZonesChanged { done };
-        tell_front(&self.0.front, request).await
+        let redrawn = !redrawn.is_empty();
+        let request = |done| front::Request::ZonesChanged { redrawn, done };
+        tell_front(&self.0.front, request).await?;
+        let zones = self.0.zones.shared().load_full();
+        let changed = changed.iter().filter_map(|name| zones.find_name(name));
+        changed.for_each(|served| self.0.notifier.tell(served));
+        Ok(())
+    }
+
+    /// Has the secondaries of all zones told what there is.
+    pub(crate) fn notify_all(&self) {
+        let zones = self.0.zones.shared().load_full();
+        zones.iter().for_each(|served| self.0.notifier.tell(served));
+    }
+
+    /// The zones in service.
+    pub(crate) fn zones(&self) -> Arc<Zones> {
+        Arc::clone(&self.0.zones)
+    }
+
+    /// What control counts.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     fn region(&self) -> Option<Region> {

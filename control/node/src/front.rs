@@ -55,15 +55,28 @@ pub(crate) enum FrontOrigin {
     Datagram(DatagramOrigin),
 }
 
+/// The answer to an update.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    origin: FrontOrigin,
+    message: Vec<u8>,
+}
+
 /// What others want of the front thread.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A question of ours came back.
     Finished(Box<Finished>),
+    /// An update of ours is answered.
+    Ready(Box<Ready>),
     /// A dataplane was found.
     Attached(Box<exchange::handover::Attached>),
     /// Zones in service changed: raise generations, then say so.
-    ZonesChanged { done: oneshot::Sender<()> },
+    ZonesChanged {
+        /// Other names than before are ours.
+        redrawn: bool,
+        done: oneshot::Sender<()>,
+    },
     /// The policy in service has this digest: forget what was resolved under another, then say so.
     PolicyInService {
         digest: u64,
@@ -88,6 +101,14 @@ impl FrontSender {
     /// Returns an answer. Dropped if the thread is far behind.
     pub(crate) fn send(&self, finished: Box<Finished>) {
         if self.request(Request::Finished(finished)).is_err() {
+            self.counters.drops_late.increment();
+        }
+    }
+
+    /// Returns the answer to an update. Dropped if the thread is far behind.
+    pub(crate) fn answer(&self, origin: FrontOrigin, message: Vec<u8>) {
+        let ready = Box::new(Ready { origin, message });
+        if self.request(Request::Ready(ready)).is_err() {
             self.counters.drops_late.increment();
         }
     }
@@ -123,6 +144,10 @@ impl FrontSender {
     /// What control counts.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) fn shared_counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     /// Wakes the thread, so that it sees that it is to stop.
@@ -261,9 +286,14 @@ impl Front {
         match request {
             Request::Finished(finished) => self.on_finished(&finished),
             Request::Attached(attached) => self.on_attached(*attached, now_ms),
-            Request::ZonesChanged { done } => {
-                // Which names are ours may have changed.
-                self.responder.forget(None);
+            Request::Ready(ready) => match &ready.origin {
+                FrontOrigin::Punt(origin) => self.punts.deliver_ready(origin, &ready.message),
+                FrontOrigin::Datagram(origin) => self.kernel.deliver_ready(origin, &ready.message),
+            },
+            Request::ZonesChanged { redrawn, done } => {
+                if redrawn {
+                    self.responder.forget(None);
+                }
                 self.punts.on_zones_changed(self.responder.zones());
                 let _ = done.send(()); // Nobody waits any more: no harm.
             }
@@ -348,7 +378,10 @@ mod tests {
 
     fn request() -> Request {
         let (done, _) = oneshot::channel();
-        Request::ZonesChanged { done }
+        Request::ZonesChanged {
+            redrawn: true,
+            done,
+        }
     }
 
     #[test]

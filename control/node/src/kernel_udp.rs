@@ -241,11 +241,20 @@ impl KernelUdp {
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
+                    let bytes = overloaded.0.sign(&mut self.buffer[..], bytes, Via::Udp);
                     let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
                     let bytes = self.limited(bytes, permission, Some(query));
                     self.log(responder, tapped.as_ref(), bytes);
                     self.send(socket, bytes, client, local.as_ref());
                 }
+            }
+            Verdict::Update(submission) => {
+                let origin = DatagramOrigin {
+                    socket: Arc::clone(socket),
+                    client,
+                    local,
+                };
+                responder.submit(*submission, FrontOrigin::Datagram(origin));
             }
             Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
         }
@@ -262,10 +271,24 @@ impl KernelUdp {
             .finisher
             .write(finished, &mut self.buffer[..], Via::Udp);
         self.counters.answers_resolver.increment();
-        let permission = responder.permit(&self.buffer[..written.bytes], &finished.asked);
-        let bytes = self.limited(written.bytes, permission, Some(&finished.asked.query));
+        let asked = &finished.asked;
+        let bytes = asked.sign(&mut self.buffer[..], written.bytes, Via::Udp);
+        let permission = responder.permit(&self.buffer[..bytes], asked);
+        let bytes = self.limited(bytes, permission, Some(&asked.query));
         self.log(responder, finished.asked.tapped.as_ref(), bytes);
         self.send(&origin.socket, bytes, origin.client, origin.local.as_ref());
+    }
+
+    /// Sends the answer to an update.
+    pub(crate) fn deliver_ready(&mut self, origin: &DatagramOrigin, message: &[u8]) {
+        match self.buffer.get_mut(..message.len()) {
+            Some(room) => {
+                room.copy_from_slice(message);
+                let local = origin.local.as_ref();
+                self.send(&origin.socket, message.len(), origin.client, local);
+            }
+            None => self.counters.drops_send.increment(),
+        }
     }
 
     /// How much of the response of `bytes` is to be sent; 0: nothing.

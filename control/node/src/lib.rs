@@ -23,6 +23,11 @@ mod follow;
 
 mod chaos;
 
+mod access;
+mod notifier;
+pub mod publisher;
+mod signing;
+pub mod updates;
 mod zones;
 
 pub mod zone_file;

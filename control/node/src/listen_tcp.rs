@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use resolver::zone::Transfer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,11 +23,16 @@ use crate::finish::Finisher;
 use crate::outbox::Outbox;
 use crate::question::{Finished, Origin};
 use crate::responder::{Responders, Verdict, Via};
+use crate::signing::SignedTransfer;
 
 /// Length in front of each message (RFC 1035 §4.2.2).
 const LENGTH_BYTES: usize = 2;
-/// Longest query: no client has reason for more, and an attacker shall not make us hold it.
+/// Longest query: no client has reason for more, and an attacker shall not make us hold it. An update may
+/// be as long as a message can, where there is a zone that takes updates.
 const QUERY_BYTES_MAX: usize = 4096;
+/// Opcode UPDATE (RFC 2136 §1.3) and QR in the first byte of flags.
+const OPCODE_UPDATE: u8 = 0x28;
+const QR_AND_OPCODE: u8 = 0xf8;
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
 /// After an error of accepting (too many open files), before the next try.
@@ -97,6 +101,9 @@ struct Connection {
     waiting: usize,
     finished: mpsc::Receiver<Box<Finished>>,
     finished_in: mpsc::Sender<Box<Finished>>,
+    /// Answers to updates.
+    ready: mpsc::Receiver<Vec<u8>>,
+    ready_in: mpsc::Sender<Vec<u8>>,
     /// The client sends no more.
     ended: bool,
     /// When something last went forward.
@@ -106,6 +113,7 @@ struct Connection {
 impl Connection {
     fn new(service: TcpService, client: SocketAddr) -> Self {
         let (finished_in, finished) = mpsc::channel(service.questions_max);
+        let (ready_in, ready) = mpsc::channel(service.questions_max);
         Self {
             service,
             client,
@@ -114,6 +122,8 @@ impl Connection {
             waiting: 0,
             finished,
             finished_in,
+            ready,
+            ready_in,
             ended: false,
             moved_at: Instant::now(),
         }
@@ -160,6 +170,7 @@ impl Connection {
                     self.on_written(written?)?;
                 }
                 Some(finished) = self.finished.recv(), if !self.outbox.is_full() => self.on_finished(&finished),
+                Some(message) = self.ready.recv(), if !self.outbox.is_full() => self.on_ready(&message),
                 () = tokio::time::sleep_until(self.moved_at + self.service.idle), if self.can_time_out() => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
@@ -185,10 +196,16 @@ impl Connection {
         };
         let bytes = usize::from(u16::from_be_bytes(*length));
         if bytes > QUERY_BYTES_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a query of absurd length",
-            ));
+            let Some(flags) = self.inbox.get(LENGTH_BYTES + 2) else {
+                return Ok(None);
+            };
+            let is_update = flags & QR_AND_OPCODE == OPCODE_UPDATE;
+            if !is_update || !self.service.responders.zones.load().takes_updates() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a query of absurd length",
+                ));
+            }
         }
         let Some(query) = self.inbox.get(LENGTH_BYTES..LENGTH_BYTES + bytes) else {
             return Ok(None);
@@ -202,7 +219,7 @@ impl Connection {
     }
 
     /// Answers a query, or passes it on.
-    fn on_query(&mut self, query: &[u8]) -> Option<Box<Transfer>> {
+    fn on_query(&mut self, query: &[u8]) -> Option<Box<SignedTransfer>> {
         self.service.counters.queries_tcp.increment();
         SCRATCH.with_borrow_mut(|scratch| {
             let message = &mut scratch.message[..];
@@ -224,10 +241,18 @@ impl Connection {
                         Ok(()) => self.waiting += 1,
                         Err(Overloaded(asked)) => {
                             let bytes = responder.overloaded(message, query.len(), &asked.query);
+                            let bytes = asked.sign(message, bytes, Via::Tcp);
                             tap.client_response(tapped.as_ref(), &message[..bytes]);
                             self.outbox.push(&message[..bytes]);
                         }
                     }
+                }
+                Verdict::Update(submission) => {
+                    self.waiting += 1;
+                    let ready = self.ready_in.clone();
+                    let updates = &self.service.responders.policy.updates;
+                    // As many as may wait have room.
+                    updates.submit(*submission, move |message| drop(ready.try_send(message)));
                 }
                 Verdict::Transfer(transfer) => return Some(transfer),
             }
@@ -246,11 +271,20 @@ impl Connection {
             let written = scratch
                 .finisher
                 .write(finished, &mut scratch.message, Via::Tcp);
-            let response = &scratch.message[..written.bytes];
+            let bytes = finished
+                .asked
+                .sign(&mut scratch.message, written.bytes, Via::Tcp);
+            let response = &scratch.message[..bytes];
             let tap = &self.service.responders.policy.tap;
             tap.client_response(finished.asked.tapped.as_ref(), response);
             self.outbox.push(response);
         });
+    }
+
+    fn on_ready(&mut self, message: &[u8]) {
+        self.waiting -= 1;
+        self.moved_at = Instant::now();
+        self.outbox.push(message);
     }
 
     fn on_written(&mut self, bytes: usize) -> io::Result<()> {
@@ -263,7 +297,12 @@ impl Connection {
     }
 
     /// Sends a whole zone, no faster than the client takes it. Other questions wait.
-    async fn transfer(&mut self, transfer: Transfer, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+    async fn transfer(
+        &mut self,
+        transfer: SignedTransfer,
+        writer: &mut WriteHalf<'_>,
+    ) -> io::Result<()> {
+        let is_incremental = transfer.is_incremental();
         for message in transfer {
             self.outbox.push(&message);
             if self.outbox.is_full() {
@@ -271,7 +310,11 @@ impl Connection {
             }
         }
         self.flush(writer).await?;
-        self.service.counters.transfers.increment();
+        let counters = &self.service.counters;
+        match is_incremental {
+            true => counters.transfers_incremental.increment(),
+            false => counters.transfers.increment(),
+        }
         Ok(())
     }
 

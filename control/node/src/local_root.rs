@@ -25,8 +25,8 @@ pub(crate) struct Copy {
 pub fn zone_entry(file: &Path) -> config::Zone {
     config::Zone {
         name: ".".to_owned(),
-        file: file.to_owned(),
-        allow_transfer: config::Networks::default(),
+        file: Some(file.to_owned()),
+        ..config::Zone::default()
     }
 }
 

@@ -77,7 +77,7 @@ impl Lookups {
                         },
                     )
                 }
-                Verdict::Silent | Verdict::Transfer(_) => {
+                Verdict::Silent | Verdict::Transfer(_) | Verdict::Update(_) => {
                     let message = format!("{record_type} cannot be looked up");
                     return Err(Failure::new(FailureCode::BadRequest, message));
                 }

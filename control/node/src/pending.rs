@@ -7,6 +7,7 @@ use serde_json::Value;
 pub(crate) fn pending_keys(running: &Config, fresh: &Config) -> Vec<String> {
     let tree = |config: &Config| {
         let config = Config {
+            tsig_keys: Vec::new(),
             zones: Vec::new(), // These are taken into service at once, as the policy is.
             resolver: without_policy(&config.resolver),
             ..config.clone()

@@ -313,12 +313,22 @@ impl Punts {
                 if let Err(overloaded) = self.engine.ask(asked) {
                     let query = &overloaded.0.query;
                     let bytes = responder.overloaded(&mut self.buffer[..], bytes, query);
+                    let bytes = overloaded.0.sign(&mut self.buffer[..], bytes, Via::Udp);
                     let permission = responder.permit(&self.buffer[..bytes], &overloaded.0);
                     if permission != Permission::Drop {
                         self.log(responder, tapped.as_ref(), bytes);
                         self.reply(worker, &template, bytes, None);
                     }
                 }
+            }
+            Verdict::Update(submission) => {
+                let number = attachment.number;
+                let origin = PuntOrigin {
+                    attachment: number,
+                    worker,
+                    template,
+                };
+                responder.submit(*submission, FrontOrigin::Punt(origin));
             }
             Verdict::Transfer(_) => unreachable!("zones are transferred over TCP only"),
         }
@@ -375,13 +385,14 @@ impl Punts {
             key_flags: asked.query.key_flags(),
             table: true,
         });
-        // A worker keeps what it is sent: not what was cut to fit this client.
-        let whole = keep.filter(|_| written.whole);
+        // A worker keeps what it is sent: not what was cut to fit this client, or is signed for it.
+        let whole = keep.filter(|_| written.whole && asked.signer.is_none());
+        let bytes = asked.sign(&mut self.buffer[..], written.bytes, Via::Udp);
         let (worker, template) = (origin.worker, &origin.template);
-        let sent = match responder.permit(&self.buffer[..written.bytes], asked) {
+        let sent = match responder.permit(&self.buffer[..bytes], asked) {
             Permission::Send => {
-                self.reply(worker, template, written.bytes, whole.as_ref());
-                written.bytes
+                self.reply(worker, template, bytes, whole.as_ref());
+                bytes
             }
             Permission::Slip => self.reply_cut(worker, template, &asked.query),
             Permission::Drop => 0,
@@ -390,6 +401,19 @@ impl Punts {
         self.counters.answers_resolver.increment();
         if let Some(keep) = keep {
             self.insert(Source::Message(&resolved.message), &keep, &asked.query);
+        }
+    }
+
+    /// Sends the answer to an update.
+    pub(crate) fn deliver_ready(&mut self, origin: &PuntOrigin, message: &[u8]) {
+        let attachment = self.attachment.as_ref().map(|attachment| attachment.number);
+        let room = self.buffer.get_mut(..message.len());
+        match room.filter(|_| attachment == Some(origin.attachment)) {
+            Some(room) => {
+                room.copy_from_slice(message);
+                self.reply(origin.worker, &origin.template, message.len(), None);
+            }
+            None => self.counters.drops_late.increment(),
         }
     }
 

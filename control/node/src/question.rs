@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 
 use resolver::iterate::TraceEvent;
+use resolver::zone::TsigSigner;
 use tokio::sync::mpsc;
 use wire::query::Query;
 
 use crate::dnstap::Tapped;
 use crate::front::FrontOrigin;
+use crate::responder::Via;
+use crate::signing;
 
 /// A query that zones and policy did not answer.
 #[derive(Debug)]
@@ -30,10 +33,22 @@ pub(crate) struct Asked {
     pub generation: u32,
     /// The same for what the front thread keeps.
     pub epoch: u32,
+    /// Signs the answer, if the query was signed.
+    pub signer: Option<Box<TsigSigner>>,
     /// Set if the query log has it: the answer goes there, too.
     pub tapped: Option<Tapped>,
     /// Where the answer goes.
     pub origin: Origin,
+}
+
+impl Asked {
+    /// Signs the answer of `bytes` at the front of `buffer`, if the query was signed. Returns its length.
+    pub(crate) fn sign(&self, buffer: &mut [u8], bytes: usize, via: Via) -> usize {
+        match &self.signer {
+            Some(signer) => signing::sign(signer, buffer, bytes, Some(&self.query), via),
+            None => bytes,
+        }
+    }
 }
 
 /// The part of an answer that an own zone gave.

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use config::Networks;
 use guard::{Permission, Standing};
-use hickory_proto::op::Message;
-use hickory_proto::rr::RData;
-use resolver::zone::{Kind, Transfer};
+use resolver::zone::{Kind, Transfer, TsigSigner};
 use wire::answer::{opt_bytes, write_error, write_opt};
 use wire::query::{Query, QueryError};
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
@@ -21,9 +19,12 @@ use crate::counters::Counters;
 use crate::dnstap::{Tap, Tapped};
 use crate::finish::Finisher;
 use crate::follow::{Followed, follow};
+use crate::front::FrontOrigin;
 use crate::gate::{CookieKeeper, Gate};
 use crate::kept::Kept;
 use crate::question::{Alias, Asked, Finished, Origin};
+use crate::signing::{self, SignedTransfer};
+use crate::updates::{Submission, Updates};
 use crate::zones::{CachedTable, ServedZone, SharedTable, ZoneTable};
 
 /// INFO-CODE "Prohibited" (RFC 8914 §4.19).
@@ -35,13 +36,14 @@ pub(crate) const EXTENDED_ERROR_NOT_AUTHORITATIVE: u16 = 20;
 
 const CLASS_IN: u16 = 1;
 const CLASS_CHAOS: u16 = 3;
-const TYPE_SOA: u16 = 6;
 const TYPE_DS: u16 = 43;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 
 /// RFC 1996 §3.3.
 const OPCODE_NOTIFY: u8 = 4;
+/// RFC 2136 §1.3.
+const OPCODE_UPDATE: u8 = 5;
 /// First of the two bytes of flags.
 const FLAGS_BYTE: usize = 2;
 
@@ -73,8 +75,10 @@ pub(crate) enum Verdict {
     },
     /// Have it resolved.
     Resolve(Box<Resolve>),
-    /// Send a whole zone. Only for [`Via::Tcp`].
-    Transfer(Box<Transfer>),
+    /// Send a whole zone, or what changed. Only for [`Via::Tcp`].
+    Transfer(Box<SignedTransfer>),
+    /// Hand it to [`Updates::submit`].
+    Update(Box<Submission>),
 }
 
 /// How an answer may be kept.
@@ -101,6 +105,7 @@ pub(crate) struct Resolve {
     cache_only: bool,
     generation: u32,
     epoch: u32,
+    signer: Option<Box<TsigSigner>>,
 }
 
 impl Resolve {
@@ -121,6 +126,7 @@ impl Resolve {
             trace: false,
             generation: self.generation,
             epoch: self.epoch,
+            signer: self.signer,
             tapped,
             origin,
         })
@@ -187,6 +193,8 @@ pub(crate) struct Policy {
     pub tap: Tap,
     /// Zones whose primaries may tell of changes.
     pub copied: CopiedZones,
+    /// The way of updates.
+    pub updates: Updates,
 }
 
 impl Responder {
@@ -245,6 +253,11 @@ impl Responder {
         }
     }
 
+    /// Hands an update over, whose answer comes back to the front thread.
+    pub(crate) fn submit(&self, submission: Submission, origin: FrontOrigin) {
+        self.policy.updates.submit_from_front(submission, origin);
+    }
+
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
@@ -282,9 +295,27 @@ impl Responder {
                     self.query = Some(query);
                     return Verdict::Answer { bytes, keep: None };
                 }
-                let verdict = self.decide(&query, buffer, query_bytes, client, via);
-                match verdict {
+                let message = &buffer[..query_bytes];
+                let signer = match self.check_signature(&query, message) {
+                    Ok(signer) => signer,
+                    Err(refusal) => {
+                        self.counters.answers_policy.increment();
+                        let bytes =
+                            signing::write_refusal(buffer, query_bytes, Some(&query), &refusal);
+                        self.query = Some(query);
+                        return Verdict::Answer { bytes, keep: None };
+                    }
+                };
+                let from = (client, signer.as_ref());
+                match self.decide(&query, buffer, query_bytes, from, via) {
                     Decision::Answer { bytes, keep } => {
+                        let (bytes, keep) = match &signer {
+                            Some(signer) => {
+                                let query = Some(&query);
+                                (signing::sign(signer, buffer, bytes, query, via), None)
+                            }
+                            None => (bytes, keep),
+                        };
                         self.query = Some(query);
                         Verdict::Answer { bytes, keep }
                     }
@@ -296,12 +327,18 @@ impl Responder {
                             cache_only,
                             generation: self.generation(RESOLVED).unwrap_or(0),
                             epoch: self.kept.as_ref().map_or(0, Kept::epoch),
+                            signer: signer.map(Box::new),
                         }))
                     }
-                    Decision::Transfer(transfer) => Verdict::Transfer(transfer),
+                    Decision::Transfer(transfer) => {
+                        Verdict::Transfer(Box::new(SignedTransfer::new(*transfer, signer)))
+                    }
                 }
             }
             Err(QueryError::Opcode(OPCODE_NOTIFY)) => self.notified(buffer, query_bytes, client),
+            Err(QueryError::Opcode(OPCODE_UPDATE)) => {
+                self.updated(buffer, query_bytes, client, via)
+            }
             Err(QueryError::QuestionCount(0)) => self.cookie_only(buffer, query_bytes, client),
             Err(error) => self.malformed(buffer, query_bytes, error),
         }
@@ -377,7 +414,7 @@ impl Responder {
         query: &Query,
         buffer: &mut [u8],
         query_bytes: usize,
-        client: IpAddr,
+        from: (IpAddr, Option<&TsigSigner>),
         via: Via,
     ) -> Decision {
         match query.qclass {
@@ -390,8 +427,8 @@ impl Responder {
             _ => return self.refuse(query, buffer, query_bytes, None),
         }
         match query.qtype {
-            TYPE_AXFR | TYPE_IXFR => self.decide_transfer(query, buffer, query_bytes, client, via),
-            _ => self.decide_data(query, buffer, query_bytes, client, via),
+            TYPE_AXFR | TYPE_IXFR => self.decide_transfer(query, buffer, query_bytes, from, via),
+            _ => self.decide_data(query, buffer, query_bytes, from.0, via),
         }
     }
 
@@ -491,43 +528,6 @@ impl Responder {
         }
     }
 
-    fn decide_transfer(
-        &mut self,
-        query: &Query,
-        buffer: &mut [u8],
-        query_bytes: usize,
-        client: IpAddr,
-        via: Via,
-    ) -> Decision {
-        let served = self.zones.load().find_apex(query.qname()).cloned();
-        let Some(served) = served.filter(|served| served.allow_transfer.contain(client)) else {
-            self.counters.transfers_refused.increment();
-            return self.refuse(query, buffer, query_bytes, Some(EXTENDED_ERROR_PROHIBITED));
-        };
-        let current = query.qtype == TYPE_IXFR
-            && has_current_serial(&buffer[..query_bytes], served.zone.serial());
-        match (query.qtype, via) {
-            (_, Via::Tcp) if !current => {
-                let message = &buffer[..query_bytes];
-                Decision::Transfer(Box::new(Transfer::new(served.zone, query, message)))
-            }
-            // RFC 1995 §2: the SOA alone says "nothing newer" or, over UDP, "come back by TCP".
-            (TYPE_IXFR, _) => {
-                let mut soa = query.clone();
-                soa.qtype = TYPE_SOA;
-                self.counters.answers_zone.increment();
-                let bytes = ZoneAnswer::write(&served, &soa, buffer, via).bytes;
-                Decision::Answer { bytes, keep: None }
-            }
-            // RFC 5936 §4.2: AXFR is not defined over UDP.
-            _ => {
-                self.counters.answers_malformed.increment();
-                let bytes = write_error(buffer, query_bytes, Some(query), rcode::FORMERR, None);
-                Decision::Answer { bytes, keep: None }
-            }
-        }
-    }
-
     fn refuse(
         &self,
         query: &Query,
@@ -560,17 +560,6 @@ impl Generations {
     fn of(&self, zone: u32) -> Option<u32> {
         (zone < self.zones_max).then(|| self.generations.generation(zone))
     }
-}
-
-/// Whether the SOA in an IXFR query (RFC 1995 §3) is not older than `serial` (RFC 1982 §3.2).
-fn has_current_serial(message: &[u8], serial: u32) -> bool {
-    let Ok(message) = Message::from_vec(message) else {
-        return false;
-    };
-    message.authorities.iter().any(|record| match &record.data {
-        RData::SOA(soa) => soa.serial.wrapping_sub(serial) < 1 << 31,
-        _ => false,
-    })
 }
 
 impl Decision {
@@ -649,6 +638,9 @@ impl ZoneAnswer {
         }
     }
 }
+
+mod transferring;
+mod updating;
 
 #[cfg(test)]
 mod tests;

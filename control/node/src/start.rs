@@ -12,10 +12,10 @@ use std::time::Duration;
 use config::{Config, Dnssec, Source};
 use guard::Secrets;
 use resolver::iterate;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::access;
 use crate::admin_server::AdminServer;
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
@@ -34,29 +34,27 @@ use crate::generations::Published;
 use crate::generations_file::GenerationsFile;
 use crate::hints::{HintsError, read_hints};
 use crate::kept::Kept;
-use crate::kernel_udp::KernelUdp;
 use crate::listen_tcp::TcpService;
 use crate::local_root::LocalRootKeeper;
 use crate::lookup::Lookups;
 use crate::mesh_link::MeshLink;
+use crate::notifier::Notifier;
 use crate::policy::PolicyError;
 use crate::policy_service::{PolicyService, Started};
+use crate::publisher::ZonePublisher;
 use crate::punts::Punts;
 use crate::responder::{Policy, Responder, Responders};
 use crate::saved_cache::{self, SavedCache};
 use crate::trust_keeper::{TrustFiles, TrustKeeper, TrustWriter};
+use crate::updates::{UpdateSink, Updates};
+use crate::zone_file::Remark;
 use crate::zones::{ZoneLoadError, Zones};
 
 mod core;
+mod sockets;
 
 use self::core::Core;
-
-/// Connections that the kernel holds for us until we accept.
-const TCP_BACKLOG: i32 = 1024;
-
-/// Tries to open UDP sockets at the start, and the time between two.
-const UDP_TRIES: u32 = 10;
-const UDP_RETRY: Duration = Duration::from_millis(100);
+use self::sockets::Sockets;
 
 /// For the reader of the query log to take what waits, when we end.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -82,6 +80,8 @@ pub enum StartError {
     CookieSecret(config::SecretError),
     /// The trust anchors cannot be used: the file, and why.
     Anchors(String),
+    /// The secret of a key cannot be used: the file, and why.
+    Key(Remark),
     /// The policy cannot be used.
     Policy(PolicyError),
     /// A socket cannot be opened.
@@ -108,6 +108,7 @@ impl fmt::Display for StartError {
             }
             Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
             Self::Policy(error) => error.fmt(out),
+            Self::Key(remark) => write!(out, "tsig_keys: {remark}"),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
                 write!(out, "cannot open {what} on {place}: {error}")?;
@@ -162,6 +163,18 @@ struct Tasks {
 /// # Errors
 /// What the operator has to mend.
 pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared, StartError> {
+    prepare_with(config, config_path, None)
+}
+
+/// Opens everything, for zones that are changed through `sink`. See [`Prepared::publisher`].
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_with(
+    config: &Config,
+    config_path: Option<PathBuf>,
+    sink: Option<Arc<dyn UpdateSink>>,
+) -> Result<Prepared, StartError> {
     raise_descriptor_limit();
     let counters = Arc::new(Counters::default());
     let zones = Arc::new(load_zones(config, &counters)?);
@@ -172,9 +185,10 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
     engine.set_tap(tap.clone());
+    let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(config, tap, copied.clone())?),
+        policy: Arc::new(policy(config, tap, copied.clone(), updates.clone())?),
         counters: Arc::clone(&counters),
     };
     let attacher = Attacher::new(config.dataplane.socket.clone());
@@ -194,12 +208,13 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     );
     let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
     let control = Control::new(Inner {
+        notifier: notifier(&runtime, &counters, &sockets.listen),
         config: config.clone(),
         config_path,
         listen: sockets.listen,
         started_ms: clock::now_ms(),
         counters,
-        lookups: lookups(config, &zones, handle.clone()),
+        lookups: lookups(config, &zones, handle.clone(), updates),
         zones,
         engine: handle,
         front: front_sender.clone(),
@@ -234,7 +249,8 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
 }
 
 fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartError> {
-    Zones::load(config.zones.clone(), Arc::clone(counters))
+    let keys = access::read_keys(&config.tsig_keys).map_err(StartError::Key)?;
+    Zones::load(config.zones.clone(), keys, Arc::clone(counters))
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })
 }
 
@@ -254,7 +270,12 @@ fn dnstap(config: &Config, counters: &Arc<Counters>) -> (Tap, Option<DnstapWrite
     (tap, Some(writer))
 }
 
-fn policy(config: &Config, tap: Tap, copied: CopiedZones) -> Result<Policy, StartError> {
+fn policy(
+    config: &Config,
+    tap: Tap,
+    copied: CopiedZones,
+    updates: Updates,
+) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),
         views: config.resolver.shared_clients().views,
@@ -262,7 +283,12 @@ fn policy(config: &Config, tap: Tap, copied: CopiedZones) -> Result<Policy, Star
         cookies: cookies(config)?,
         tap,
         copied,
+        updates,
     })
+}
+
+fn notifier(runtime: &Runtime, counters: &Arc<Counters>, own: &[SocketAddr]) -> Notifier {
+    Notifier::new(runtime.handle().clone(), Arc::clone(counters), own)
 }
 
 fn runtime() -> Result<Runtime, StartError> {
@@ -272,56 +298,18 @@ fn runtime() -> Result<Runtime, StartError> {
         .map_err(StartError::Resources)
 }
 
-/// Every socket of the start.
-struct Sockets {
-    listen: Vec<SocketAddr>,
-    found: Option<exchange::handover::Attached>,
-    kernel: KernelUdp,
-    tcp: Vec<std::net::TcpListener>,
-    http: std::net::TcpListener,
-    admin: AdminServer,
-}
-
-impl Sockets {
-    /// TCP first: unlike UDP it tells of every other program that holds the port. The dataplane is
-    /// looked for before UDP, since in socket mode it brings the sockets.
-    fn open(
-        config: &Config,
-        attacher: &Attacher,
-        engine: &EngineHandle,
-        counters: &Arc<Counters>,
-    ) -> Result<Self, StartError> {
-        let listen = addresses(config);
-        let tcp = bind_tcp(&listen)?;
-        let api = config.api.listen;
-        let http = std::net::TcpListener::bind(api)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| bind_error("metrics (api.listen)", api, error))?;
-        let path = &config.api.socket;
-        let admin = AdminServer::bind(path).map_err(|error| {
-            bind_error(
-                "the command line's socket (api.socket)",
-                path.display(),
-                error,
-            )
-        })?;
-        let (found, kernel) = open_udp(config, &listen, attacher, engine, counters)?;
-        Ok(Self {
-            listen,
-            found,
-            kernel,
-            tcp,
-            http,
-            admin,
-        })
-    }
-}
-
 impl Prepared {
     /// The way to the guard of the consensus port.
     #[must_use]
     pub fn mesh_link(&self) -> MeshLink {
         self.mesh.clone()
+    }
+
+    /// The way of zones that the mesh agrees on into service.
+    #[must_use]
+    pub fn publisher(&self) -> ZonePublisher {
+        let control = self.tasks.control.clone();
+        ZonePublisher::new(control.zones(), control, self.runtime.handle().clone())
     }
 
     /// Serves until a signal says stop, and ends in order.
@@ -397,6 +385,7 @@ impl Tasks {
         let saving = self.saved_cache.map(|saved_cache| {
             tokio::spawn(saved_cache.run(self.control.engine().clone(), stopped.clone()))
         });
+        self.control.notify_all();
         crate::service::run(&self.control).await?;
         let _ = stop.send(true);
         // So that the query log has its end.
@@ -416,27 +405,6 @@ impl Tasks {
     }
 }
 
-/// Addresses to serve. On a machine without IPv6, `::` of the defaults is left out.
-fn addresses(config: &Config) -> Vec<SocketAddr> {
-    let port = config.dataplane.ports.dns;
-    let (mut addresses, has_ipv6) = (Vec::new(), has_ipv6());
-    for address in &config.resolver.listen {
-        if address.is_ipv6() && address.is_unspecified() && !has_ipv6 {
-            tracing::warn!("this machine has no IPv6: not serving [::]:{port}");
-        } else {
-            addresses.push((*address, port).into());
-        }
-    }
-    addresses
-}
-
-fn has_ipv6() -> bool {
-    match Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)) {
-        Ok(_) => true,
-        Err(error) => error.raw_os_error() != Some(nix::libc::EAFNOSUPPORT),
-    }
-}
-
 /// Each question to a server has a socket: takes all descriptors that the system allows us.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -447,40 +415,6 @@ fn raise_descriptor_limit() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, all) {
         tracing::warn!(%error, "cannot raise the limit on open files");
-    }
-}
-
-/// A dataplane in socket mode that is just starting may hold the addresses, under another user,
-/// and not yet hand them over: worth a short wait before giving up.
-fn open_udp(
-    config: &Config,
-    listen: &[SocketAddr],
-    attacher: &Attacher,
-    engine: &EngineHandle,
-    counters: &Arc<Counters>,
-) -> Result<(Option<exchange::handover::Attached>, KernelUdp), StartError> {
-    let mut tries_left = UDP_TRIES;
-    loop {
-        let found = attacher.try_now();
-        let has_sockets = found
-            .as_ref()
-            .is_some_and(|attached| !attached.sockets.is_empty());
-        let (mode, engine) = (config.dataplane.mode, engine.clone());
-        let opened = KernelUdp::new(
-            listen.to_vec(),
-            mode,
-            engine,
-            Arc::clone(counters),
-            has_sockets,
-        );
-        tries_left -= 1;
-        match opened {
-            Ok(kernel) => return Ok((found, kernel)),
-            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
-                std::thread::sleep(UDP_RETRY);
-            }
-            Err((address, error)) => return Err(bind_error("UDP", address, error)),
-        }
     }
 }
 
@@ -698,7 +632,7 @@ fn tcp_service(
     }
 }
 
-fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
+fn lookups(config: &Config, zones: &Zones, engine: EngineHandle, updates: Updates) -> Lookups {
     let mut allow = config::Networks::default();
     allow
         .add("any")
@@ -710,6 +644,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         cookies: None,
         tap: Tap::default(),
         copied: CopiedZones::default(),
+        updates,
     };
     Lookups {
         responders: Responders {
@@ -721,37 +656,5 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle) -> Lookups {
         engine,
         question_ms: config.resolver.timeouts.question_ms,
         forwarded: crate::routes::Forwarded::new(&config.resolver),
-    }
-}
-
-fn bind_tcp(listen: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, StartError> {
-    listen
-        .iter()
-        .map(|address| listen_tcp(*address).map_err(|error| bind_error("TCP", address, error)))
-        .collect()
-}
-
-fn listen_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of the process before, in TIME_WAIT, must not keep us out.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(TCP_BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-fn bind_error(what: &'static str, place: impl fmt::Display, error: io::Error) -> StartError {
-    StartError::Bind {
-        what,
-        place: place.to_string(),
-        error,
     }
 }

@@ -49,24 +49,25 @@ impl fmt::Display for Remark {
 /// # Errors
 /// The first fault.
 pub fn read(zone: &config::Zone) -> Result<ZoneFile, Remark> {
+    let file = zone.file.clone().unwrap_or_default();
     let whole_file = |message| Remark {
-        file: zone.file.clone(),
+        file: file.clone(),
         position: None,
         message,
     };
     let apex = wire_name(&zone.name)
         .ok_or_else(|| whole_file(format!("{} is no domain name", zone.name)))?;
-    let text = read_file(&zone.file).map_err(whole_file)?;
+    let text = read_file(&file).map_err(whole_file)?;
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    let folder = zone.file.parent().unwrap_or(Path::new(""));
+    let folder = file.parent().unwrap_or(Path::new(""));
     let mut include = |_: &str, path: &str| {
         let text = read_file(&folder.join(path))?;
         text.hash(&mut hasher);
         Ok(text)
     };
     // Named within its folder, as included files are.
-    let name = zone.file.file_name().unwrap_or_default().to_string_lossy();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
     let remark = |place: &Place, message: String| Remark {
         file: folder.join(&*place.file),
         position: (place.line > 0).then_some((place.line, place.column)),

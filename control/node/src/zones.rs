@@ -1,15 +1,17 @@
 //! The zones in service: read from their files, replaced whole, found by name.
 //!
 //! Readers hold a snapshot; a reload builds the next one beside it. A file that cannot be used
-//! leaves the data of the time before in service.
+//! leaves the data of the time before in service. Zones that the mesh agrees on come from elsewhere,
+//! by [`Zones::publish`].
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use config::Networks;
-use resolver::zone::{Zone, ZoneSet};
+use resolver::zone::{Delta, DisplayName, Journal, TsigKeys, Zone, ZoneSet};
 
+use crate::access::Access;
 use crate::admin::{ZoneReloaded, ZoneStatus};
 use crate::clock;
 use crate::counters::Counters;
@@ -17,6 +19,9 @@ use crate::zone_file::{self, Remark};
 
 /// Remarks on one zone that are logged one by one.
 const REMARKS_LOGGED_MAX: usize = 10;
+
+/// Shown in place of the file of a zone that the mesh agrees on.
+const BY_AGREEMENT: &str = "(agreed)";
 
 /// One zone with what control knows about it.
 #[derive(Clone, Debug)]
@@ -29,8 +34,10 @@ pub(crate) struct ServedZone {
     pub zone: Arc<Zone>,
     /// Of the text that the data came from.
     pub digest: u64,
-    /// Who may copy it.
-    pub allow_transfer: Networks,
+    /// The latest steps of an agreed zone.
+    pub journal: Arc<Journal>,
+    /// Who may copy and change it.
+    pub access: Arc<Access>,
     /// When the data were read, milliseconds of CLOCK_MONOTONIC.
     pub loaded_ms: u64,
 }
@@ -48,6 +55,10 @@ pub(crate) struct ZoneTable {
     set: ZoneSet,
     /// By number.
     served: BTreeMap<u32, ServedZone>,
+    /// Agreed zones of the configuration, in service or not, by apex.
+    agreed: Arc<BTreeMap<Vec<u8>, Arc<Access>>>,
+    /// Keys that clients may sign with.
+    keys: Arc<TsigKeys>,
 }
 
 /// Where the latest snapshot is found. Holds no other one.
@@ -71,8 +82,26 @@ impl ZoneTable {
     }
 
     /// The zone of this name, as the configuration gives it.
-    fn find_name(&self, name: &str) -> Option<&ServedZone> {
+    pub(crate) fn find_name(&self, name: &str) -> Option<&ServedZone> {
         self.find_apex(&zone_file::wire_name(name)?)
+    }
+
+    /// Who may do what with the agreed zone of exactly this apex (wire form, lower case).
+    #[must_use]
+    pub(crate) fn find_agreed(&self, apex: &[u8]) -> Option<&Arc<Access>> {
+        self.agreed.get(apex)
+    }
+
+    /// Whether there is a zone that somebody may change.
+    #[must_use]
+    pub(crate) fn takes_updates(&self) -> bool {
+        self.agreed.values().any(|access| access.takes_updates())
+    }
+
+    /// Keys that clients may sign with.
+    #[must_use]
+    pub(crate) fn keys(&self) -> &Arc<TsigKeys> {
+        &self.keys
     }
 
     /// All of them, by number.
@@ -83,6 +112,17 @@ impl ZoneTable {
     fn insert(&mut self, mut served: ServedZone) {
         served.number = self.set.insert(Arc::clone(&served.zone)).index;
         self.served.insert(served.number, served);
+    }
+
+    fn set_agreed(&mut self, agreed: BTreeMap<Vec<u8>, Arc<Access>>) {
+        for (apex, access) in &agreed {
+            if let Some((number, _)) = self.set.get(apex)
+                && let Some(served) = self.served.get_mut(&number)
+            {
+                served.access = Arc::clone(access);
+            }
+        }
+        self.agreed = Arc::new(agreed);
     }
 
     fn remove(&mut self, served: &ServedZone) {
@@ -112,6 +152,19 @@ pub(crate) struct Reloaded {
 }
 
 impl Reloaded {
+    /// Takes a zone out of service.
+    fn drop(&mut self, table: &mut ZoneTable, served: &ServedZone) {
+        table.remove(served);
+        self.note(Some(served), None);
+        self.zones.push(ZoneReloaded {
+            name: served.name.clone(),
+            serial_before: Some(served.zone.serial()),
+            serial: None,
+            changed: true,
+            error: None,
+        });
+    }
+
     fn note(&mut self, before: Option<&ServedZone>, now: Option<&ServedZone>) {
         let is_redrawn = match (before, now) {
             // What is below a delegation is resolved, for those who want it.
@@ -142,6 +195,8 @@ pub(crate) struct Zones {
     /// Held for a whole reload, so that two of them come one after the other. Never taken on the
     /// control runtime: reading files takes its time.
     reloading: Mutex<()>,
+    /// Held for moments, while the next snapshot is made from the last.
+    swapping: Mutex<()>,
     /// Held for moments.
     ledger: Mutex<Ledger>,
     counters: Arc<Counters>,
@@ -154,15 +209,17 @@ impl Zones {
     /// The first zone that cannot be served.
     pub(crate) fn load(
         configured: Vec<config::Zone>,
+        keys: TsigKeys,
         counters: Arc<Counters>,
     ) -> Result<Self, ZoneLoadError> {
         let zones = Self {
             table: Arc::default(),
             reloading: Mutex::default(),
+            swapping: Mutex::default(),
             ledger: Mutex::default(),
             counters,
         };
-        let reloaded = zones.reconfigure(configured);
+        let reloaded = zones.reconfigure(configured, keys);
         match reloaded
             .zones
             .into_iter()
@@ -187,14 +244,80 @@ impl Zones {
         if only.is_some_and(|only| !configured.contains_key(only)) {
             return None;
         }
-        Some(self.replace(&reloading, configured, only))
+        let keys = Arc::clone(&self.table.load().keys);
+        Some(self.replace(&reloading, configured, keys, only))
     }
 
     /// Serves the zones of a new configuration: reads all files, drops zones that are gone.
-    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>) -> Reloaded {
+    pub(crate) fn reconfigure(&self, configured: Vec<config::Zone>, keys: TsigKeys) -> Reloaded {
         let configured = configured.into_iter().map(|zone| (zone.name.clone(), zone));
         let configured = Arc::new(configured.collect());
-        self.replace(&lock(&self.reloading), configured, None)
+        self.replace(&lock(&self.reloading), configured, Arc::new(keys), None)
+    }
+
+    /// The agreed zones of the configuration.
+    pub(crate) fn agreed(&self) -> Vec<config::Zone> {
+        let configured = Arc::clone(&self.ledger().configured);
+        let agreed = configured.values().filter(|zone| zone.agreed);
+        agreed.cloned().collect()
+    }
+
+    /// Takes the next version of an agreed zone into service, with the steps that lead to it from the
+    /// one in service; without them, secondaries copy all of it. `None` if no such zone is configured.
+    pub(crate) fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Option<Reloaded> {
+        let mut hasher = DefaultHasher::new();
+        zone.hash(&mut hasher);
+        let digest = hasher.finish();
+        let _swapping = lock(&self.swapping);
+        let before = self.table.load_full();
+        let access = Arc::clone(before.find_agreed(zone.apex())?);
+        let old = before.find_apex(zone.apex());
+        let mut journal = old.map_or_else(Journal::default, |old| Journal::clone(&old.journal));
+        if steps.first().map(|step| step.from) != old.map(|old| old.zone.serial()) {
+            journal = Journal::default();
+        }
+        let result = ZoneReloaded {
+            name: DisplayName(zone.apex()).to_string(),
+            serial_before: old.map(|old| old.zone.serial()),
+            serial: Some(zone.serial()),
+            changed: old.is_none_or(|old| old.digest != digest),
+            error: None,
+        };
+        steps.into_iter().for_each(|step| journal.push(step));
+        let served = ServedZone {
+            number: 0,
+            name: result.name.clone(),
+            zone,
+            digest,
+            journal: Arc::new(journal),
+            access,
+            loaded_ms: clock::now_ms(),
+        };
+        let mut reloaded = Reloaded::default();
+        reloaded.note(old, Some(&served));
+        reloaded.zones.push(result);
+        let mut next = ZoneTable::clone(&before);
+        next.insert(served);
+        self.store(next);
+        Some(reloaded)
+    }
+
+    /// Serves an agreed zone no more. `None` if it was not served.
+    pub(crate) fn withdraw(&self, apex: &[u8]) -> Option<Reloaded> {
+        let _swapping = lock(&self.swapping);
+        let before = self.table.load_full();
+        before.find_agreed(apex)?;
+        let old = before.find_apex(apex)?;
+        let mut next = ZoneTable::clone(&before);
+        let mut reloaded = Reloaded::default();
+        reloaded.drop(&mut next, old);
+        self.store(next);
+        Some(reloaded)
+    }
+
+    fn store(&self, next: ZoneTable) {
+        self.counters.zones.set(next.served.len() as u64);
+        self.table.store(Arc::new(next));
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -206,38 +329,43 @@ impl Zones {
         &self,
         _reloading: &MutexGuard<'_, ()>,
         configured: Arc<Configured>,
+        keys: Arc<TsigKeys>,
         only: Option<&str>,
     ) -> Reloaded {
         let before = self.table.load_full();
-        let mut next = ZoneTable::clone(&before);
+        let wanted = configured
+            .values()
+            .filter(|zone| !zone.agreed && only.is_none_or(|only| only == zone.name));
+        // While this goes on, agreed zones may change, but no others.
+        let read = wanted.map(|zone| {
+            let old = before.find_name(&zone.name);
+            (old, self.reread(zone, &keys, old))
+        });
+        let read: Vec<_> = read.collect();
+        let _swapping = lock(&self.swapping);
+        let current = self.table.load_full();
+        let mut next = ZoneTable::clone(&current);
         let mut reloaded = Reloaded::default();
-        let gone = before
+        let gone = current
             .iter()
             .filter(|served| !configured.contains_key(&served.name));
         for served in gone {
-            next.remove(served);
-            reloaded.note(Some(served), None);
-            reloaded.zones.push(ZoneReloaded {
-                name: served.name.clone(),
-                serial_before: Some(served.zone.serial()),
-                serial: None,
-                changed: true,
-                error: None,
-            });
+            reloaded.drop(&mut next, served);
         }
-        for zone in configured
-            .values()
-            .filter(|zone| only.is_none_or(|only| only == zone.name))
-        {
-            let old = before.find_name(&zone.name);
-            let (served, result) = self.reread(zone, old);
+        for (old, (served, result)) in read {
             reloaded.note(old, served.as_ref());
             served.into_iter().for_each(|served| next.insert(served));
             reloaded.zones.push(result);
         }
+        let agreed = configured.values().filter(|zone| zone.agreed);
+        let agreed = agreed.filter_map(|zone| {
+            let access = Arc::new(Access::new(zone, &keys));
+            Some((zone_file::wire_name(&zone.name)?, access))
+        });
+        next.set_agreed(agreed.collect());
+        next.keys = keys;
         self.ledger().note(configured, &reloaded.zones);
-        self.counters.zones.set(next.served.len() as u64);
-        self.table.store(Arc::new(next));
+        self.store(next);
         reloaded
     }
 
@@ -245,6 +373,7 @@ impl Zones {
     fn reread(
         &self,
         zone: &config::Zone,
+        keys: &TsigKeys,
         old: Option<&ServedZone>,
     ) -> (Option<ServedZone>, ZoneReloaded) {
         let mut result = ZoneReloaded {
@@ -267,7 +396,8 @@ impl Zones {
                     name: zone.name.clone(),
                     zone: same.map_or(Arc::new(data), |same| Arc::clone(&same.zone)),
                     digest,
-                    allow_transfer: zone.allow_transfer.clone(),
+                    journal: Arc::default(),
+                    access: Arc::new(Access::new(zone, keys)),
                     loaded_ms: clock::now_ms(),
                 })
             }
@@ -293,7 +423,10 @@ impl Zones {
                 let served = table.find_name(&zone.name);
                 ZoneStatus {
                     name: zone.name.clone(),
-                    file: zone.file.display().to_string(),
+                    file: match &zone.file {
+                        Some(file) if !zone.agreed => file.display().to_string(),
+                        _ => BY_AGREEMENT.to_owned(),
+                    },
                     serial: served.map(|served| served.zone.serial()),
                     records: served.map_or(0, |served| served.zone.counts().records as u64),
                     generation: served.map_or(0, |served| generation(served.number)),
@@ -345,30 +478,5 @@ fn log(name: &str, remarks: &[Remark]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ZONE: &str = "@ 60 SOA ns.test. host.test. 7 3600 600 86400 60\n@ 60 NS ns.test.\n";
-
-    #[test]
-    fn many_zones_are_listed_by_name_and_stay_apart_when_some_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("zone");
-        std::fs::write(&file, ZONE).unwrap();
-        let zone = |index: u32| config::Zone {
-            name: format!("z{index}.test."),
-            file: file.clone(),
-            allow_transfer: Networks::default(),
-        };
-        let zones = Zones::load((0..5_000).map(zone).collect(), Arc::default()).unwrap();
-        let reloaded = zones.reconfigure((2_500..5_000).chain([9_000]).map(zone).collect());
-        assert_eq!(reloaded.redrawn.len(), 2_501);
-        let status = zones.status(|number| number);
-        assert_eq!(status.len(), 2_501);
-        assert!(status.is_sorted_by(|one, next| one.name < next.name));
-        let numbers: std::collections::BTreeSet<_> =
-            status.iter().map(|zone| zone.generation).collect();
-        assert_eq!(numbers.len(), status.len());
-        assert!(status.iter().all(|zone| zone.serial == Some(7)));
-    }
-}
+#[path = "zones_tests.rs"]
+mod tests;

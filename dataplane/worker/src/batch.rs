@@ -24,6 +24,8 @@ const EDE_NOT_READY: u16 = 14;
 
 /// RFC 1996 §3.3.
 const OPCODE_NOTIFY: u8 = 4;
+/// RFC 2136 §1.3.
+const OPCODE_UPDATE: u8 = 5;
 
 /// Where a parsed query of the batch is looked up.
 #[derive(Debug)]
@@ -167,8 +169,11 @@ impl Desk {
                     place.index = index;
                     parsed += 1;
                 }
-                // Only control knows which zones are copied, and from whom (RFC 1996).
-                Err(QueryError::Opcode(OPCODE_NOTIFY)) if situation.control_alive => {
+                // Only control knows which zones are copied, and from whom (RFC 1996), and which may be
+                // changed, and by whom (RFC 2136).
+                Err(QueryError::Opcode(OPCODE_NOTIFY | OPCODE_UPDATE))
+                    if situation.control_alive =>
+                {
                     self.sources.pass_on(port, index, situation, tally);
                 }
                 Err(error) => {

@@ -421,7 +421,7 @@ fn malformed_queries_get_their_rcode_and_responses_get_silence() {
     };
     assert_eq!(bench.ask(&with(2, 0x81)), vec![], "QR=1");
     assert_eq!(bench.ask(&good[..11]), vec![], "no whole header");
-    assert_eq!(rcode(&bench.ask(&with(2, 0x29))[0].1), 4, "opcode UPDATE");
+    assert_eq!(rcode(&bench.ask(&with(2, 0x11))[0].1), 4, "opcode STATUS");
     assert_eq!(
         rcode(&bench.ask(&with(5, 2))[0].1),
         1,
@@ -446,16 +446,19 @@ fn malformed_queries_get_their_rcode_and_responses_get_silence() {
 }
 
 #[test]
-fn a_notify_goes_to_control_and_is_not_implemented_without() {
-    let mut bench = Bench::new();
-    let mut notify = query(7, "rpz.example");
-    notify[2] = 0x24; // OPCODE 4 and AA (RFC 1996).
-    assert_eq!(bench.ask(&notify), vec![]);
-    assert_eq!(bench.punted().unwrap().1, notify);
-    bench.control_alive = false;
-    assert_eq!(rcode(&bench.ask(&notify)[0].1), 4);
-    assert_eq!(bench.punted(), None);
-    assert_eq!((bench.tally.punts, bench.tally.errors_notimp), (1, 1));
+fn a_notify_or_an_update_goes_to_control_and_is_not_implemented_without() {
+    // OPCODE 4 and AA (RFC 1996), OPCODE 5 (RFC 2136).
+    for flags in [0x24, 0x28] {
+        let mut bench = Bench::new();
+        let mut message = query(7, "rpz.example");
+        message[2] = flags;
+        assert_eq!(bench.ask(&message), vec![]);
+        assert_eq!(bench.punted().unwrap().1, message);
+        bench.control_alive = false;
+        assert_eq!(rcode(&bench.ask(&message)[0].1), 4);
+        assert_eq!(bench.punted(), None);
+        assert_eq!((bench.tally.punts, bench.tally.errors_notimp), (1, 1));
+    }
 }
 
 #[test]

@@ -96,12 +96,14 @@ fn check(file: &Path) -> Findings {
             let local_root = config.resolver.local_root.as_ref();
             let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
             let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
+            let keys = keys.chain(&config.tsig_keys);
             let faults = keys.filter_map(|key| transfer_key::read(key).err());
             findings.mistakes.extend(faults.map(Mistake::from));
             if let Some(file) = local_root.and_then(|copy| copy.file.as_ref()) {
                 check_zone(&local_root::zone_entry(file), &mut findings);
             }
-            let zones = config.zones.iter();
+            // An agreed zone may have none.
+            let zones = config.zones.iter().filter(|zone| zone.file.is_some());
             zones.for_each(|zone| check_zone(zone, &mut findings));
         }
         Err(error) => findings.mistakes.push(error.into()),
@@ -186,7 +188,7 @@ fn check_zone(zone: &config::Zone, findings: &mut Findings) {
             findings.notes.extend(remarks);
             findings.zones.push(GoodZone {
                 name: zone.name.clone(),
-                file: zone.file.clone(),
+                file: zone.file.clone().unwrap_or_default(),
                 serial: read.zone.serial(),
                 records: read.zone.counts().records,
                 signed: read.zone.is_signed(),

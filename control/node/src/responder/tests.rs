@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 
+use resolver::zone::TsigKeys;
+
 use super::*;
 use crate::zones::Zones;
 
@@ -40,11 +42,16 @@ fn serve(texts: &[(&str, &str)]) -> (tempfile::TempDir, Zones, Responders) {
         std::fs::write(&file, text).unwrap();
         config::Zone {
             name: (*name).to_owned(),
-            file,
+            file: Some(file),
             allow_transfer: Networks::local(),
+            ..config::Zone::default()
         }
     });
-    let zones = Zones::load(configured.collect(), Arc::default()).unwrap();
+    let keys = TsigKeys::default();
+    let zones = Zones::load(configured.collect(), keys, Arc::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.unwrap();
+    let (front, _) = crate::front::inbox(&Arc::default()).unwrap();
     let policy = Policy {
         allow: Networks::local(),
         views: Networks::default(),
@@ -52,6 +59,7 @@ fn serve(texts: &[(&str, &str)]) -> (tempfile::TempDir, Zones, Responders) {
         cookies: Some(CookieKeeper::new(SECRETS, false)),
         tap: Tap::default(),
         copied: CopiedZones::default(),
+        updates: Updates::new(None, runtime.handle().clone(), front),
     };
     let responders = Responders {
         zones: zones.shared(),
@@ -100,6 +108,7 @@ fn check(responder: &mut Responder, message: &[u8], via: Via) {
             }
             assert!(keep.is_none(), "nothing is kept without a dataplane");
         }
+        Verdict::Update(_) => panic!("no zone here takes updates"),
         Verdict::Silent => {
             assert!(
                 bytes < 12 || message[2] & 0x80 != 0,

@@ -14,6 +14,8 @@ mod serving;
 
 mod transferring;
 
+mod updating;
+
 mod trusting;
 
 mod reloading;

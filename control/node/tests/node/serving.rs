@@ -115,7 +115,13 @@ fn what_is_no_query_gets_the_code_that_the_rfcs_say_or_silence() {
     let node = Node::start(ZONES);
     let mut update = query("example.com.", RecordType::SOA);
     update.metadata.op_code = OpCode::Update;
-    assert_eq!(rcode(&node.ask(&update)), ResponseCode::NotImp);
+    assert_eq!(rcode(&node.ask(&update)), ResponseCode::Refused);
+    let mut update = query("example.net.", RecordType::SOA);
+    update.metadata.op_code = OpCode::Update;
+    assert_eq!(rcode(&node.ask(&update)), ResponseCode::NotAuth);
+    let mut status = query("example.com.", RecordType::SOA);
+    status.metadata.op_code = OpCode::Status;
+    assert_eq!(rcode(&node.ask(&status)), ResponseCode::NotImp);
     let mut notify = query("example.com.", RecordType::SOA);
     notify.metadata.op_code = OpCode::Notify;
     assert_eq!(rcode(&node.ask(&notify)), ResponseCode::NotImp);

@@ -197,6 +197,13 @@ impl Zone {
     }
 }
 
+impl std::hash::Hash for Zone {
+    /// Equal records, equal hash.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let apex = DisplayName(self.apex()).to_string();

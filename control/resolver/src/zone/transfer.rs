@@ -38,6 +38,8 @@ pub struct Transfer {
     /// Records of this stage that were already sent.
     sent: usize,
     is_first: bool,
+    /// Bytes of a message that the caller adds.
+    reserved: usize,
 }
 
 /// What is to be sent next.
@@ -73,7 +75,13 @@ impl Transfer {
             stage: Stage::FirstSoa,
             sent: 0,
             is_first: true,
+            reserved: 0,
         }
+    }
+
+    /// Leaves room for so many bytes that the caller adds to each message, unless one record takes all of it.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.reserved = bytes.min(MESSAGE_BYTES_AIM / 2);
     }
 
     /// Begins the transfer of what changed since serial `from`; of the whole zone where the journal does not reach so far back, or
@@ -154,7 +162,10 @@ impl Iterator for Transfer {
         if self.stage == Stage::Done {
             return None;
         }
-        let (mut bytes, mut count) = self.fill(MESSAGE_BYTES_AIM);
+        let (mut bytes, mut count) = self.fill(MESSAGE_BYTES_AIM - self.reserved);
+        if count == 0 {
+            (bytes, count) = self.fill(MESSAGE_BYTES_MAX - self.reserved);
+        }
         if count == 0 {
             // One record that is larger than what we aim at. The build bounds sets so that any record fits here.
             (bytes, count) = self.fill(MESSAGE_BYTES_MAX);

@@ -43,6 +43,8 @@ pub struct TsigSigner {
     key: Arc<TsigKey>,
     /// Of the message before: at first, the request.
     mac: Vec<u8>,
+    /// Messages since then without a signature.
+    unsigned: Vec<u8>,
     /// No message of the response was signed yet.
     is_first: bool,
 }
@@ -172,6 +174,7 @@ impl TsigKeys {
         let signer = TsigSigner {
             key: Arc::clone(key),
             mac: found.mac.to_vec(),
+            unsigned: Vec::new(),
             is_first: true,
         };
         if unix_secs.abs_diff(found.times.unix_secs) > found.times.fudge_secs.into() {
@@ -210,12 +213,20 @@ impl TsigSigner {
         let names = (self.key.name(), self.key.algorithm.name());
         append_record(message, names, &times, signature);
         self.mac = mac.as_ref().to_vec();
+        self.unsigned.clear();
         self.is_first = false;
+    }
+
+    /// Passes over a message that is neither the first nor the last and has no room for a signature: that of
+    /// the next covers it, too.
+    pub fn leave_unsigned(&mut self, message: &[u8]) {
+        self.unsigned.extend_from_slice(message);
     }
 
     fn mac_of(&self, message: &[u8], times: &Times, error: u16, other: &[u8]) -> hmac::Tag {
         let mut signed = to_u16(self.mac.len()).to_be_bytes().to_vec();
         signed.extend_from_slice(&self.mac);
+        signed.extend_from_slice(&self.unsigned);
         signed.extend_from_slice(message);
         if self.is_first {
             signed.extend_from_slice(&self.key.variables(times, error, other));

@@ -37,7 +37,12 @@ fn what_a_key_has_signed_is_answered_message_for_message() {
         let signer = keys(algorithm).check(&query, NOW + 300).unwrap();
         let mut signer = signer.expect("it is signed");
         assert_eq!(signer.key_name(), b"\x03key\x07example\0");
-        for _ in 0..3 {
+        for index in 0..5 {
+            if index == 3 {
+                signer.leave_unsigned(&message(7));
+                session.check(&message(7), NOW).unwrap();
+                continue;
+            }
             let mut response = message(7);
             let bytes = response.len() + signer.signature_bytes();
             signer.sign(&mut response, NOW);

@@ -174,8 +174,8 @@ impl Mapper {
         let file = self.path(file);
         self.config.zones.push(config::Zone {
             name,
-            file,
-            allow_transfer: config::Networks::default(),
+            file: Some(file),
+            ..config::Zone::default()
         });
         Verdict::taken("zones")
     }
