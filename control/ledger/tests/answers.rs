@@ -10,8 +10,9 @@ use Opinion::{Agree, Disagree, NoAnswer};
 use common::*;
 use consensus::{ApplyContext, Digest, NodeId, RestoreError, StateMachine};
 use ledger::{
-    ANSWER_AGE_MS_MAX, AnswerBundle, AnswerItem, AnswerVote, Application, Applications, Cause,
-    Command, Opinion, Outcome, Question, Reason, Security, ValidatedAnswers, Verdict,
+    ANSWER_AGE_MS_MAX, ANSWERS_MAX, AnswerBundle, AnswerItem, AnswerVote, Application,
+    Applications, BUNDLE_ITEMS_MAX, Cause, Command, Opinion, Outcome, Question, Reason, Security,
+    ValidatedAnswers, Verdict,
 };
 
 fn question(label: &str) -> Question {
@@ -97,6 +98,33 @@ fn answer_is_validated_by_a_quorum_with_the_proposer_and_kept_until_it_expires()
 
     cluster.wait(300_000);
     assert!(cluster.ledger.answer(&question("www")).is_none());
+    cluster.root(Applications::default());
+}
+
+#[test]
+fn answer_that_expires_first_goes_when_there_are_too_many() {
+    let mut cluster = Cluster::of(1);
+    let node = cluster.ids[0];
+    let bundle = |cluster: &mut Cluster, numbers: std::ops::Range<usize>| {
+        let items = numbers.map(|number| {
+            // The third of all expires first.
+            let ttl = if number == 2 { 3000 } else { 3600 };
+            item(&format!("n{number}"), ttl)
+        });
+        let answers = answers(cluster, 0, items.collect(), &[]);
+        cluster.one(node, Command::Answers(answers));
+    };
+    for start in (0..ANSWERS_MAX).step_by(BUNDLE_ITEMS_MAX) {
+        bundle(&mut cluster, start..start + BUNDLE_ITEMS_MAX);
+    }
+    cluster.ledger.root();
+    bundle(&mut cluster, ANSWERS_MAX..ANSWERS_MAX + 1);
+    let is_there = |number: usize| {
+        let question = question(&format!("n{number}"));
+        cluster.ledger.answer(&question).is_some()
+    };
+    assert!(!is_there(2));
+    assert!([0, 1, 3, ANSWERS_MAX].into_iter().all(is_there));
     cluster.root(Applications::default());
 }
 

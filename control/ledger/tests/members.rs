@@ -155,15 +155,24 @@ fn new_key_keeps_the_standing_and_the_old_one_is_nobody() {
 }
 
 #[test]
-fn support_of_a_node_that_is_gone_counts_no_more() {
+fn word_of_a_node_that_is_gone_counts_no_more() {
     let mut cluster = Cluster::of(5);
     let change = Change::Add(member(9, Role::Edge));
     cluster.propose(0, &change);
+    cluster.report(0, 4, Event::TimingViolation, 1);
+    cluster.report(1, 0, Event::TimingViolation, 1);
+    cluster.root(Applications::default());
     let remove = Change::Remove(cluster.ids[0]);
     cluster.propose(1, &remove);
     assert_eq!(cluster.propose(2, &remove), Outcome::Done);
     assert_eq!(cluster.propose(3, &change), PENDING);
     cluster.root(Applications::default());
+    assert_eq!(
+        cluster.report(1, 4, Event::TimingViolation, 1),
+        PENDING,
+        "nor do its reports"
+    );
+    assert_eq!(cluster.micros(4), 500_000);
 }
 
 #[test]
