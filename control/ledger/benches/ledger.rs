@@ -111,7 +111,9 @@ impl Bench {
 
 fn updates(c: &mut Criterion) {
     let mut group = c.benchmark_group("apply");
-    let requests: Vec<_> = (0..4096)
+    // Whoever comes round again to a name brings another address.
+    let numbers = 0..4 * NAMES_A_ZONE;
+    let requests: Vec<_> = numbers
         .map(|number| request(vec![update(number)]))
         .collect();
     let mut bench = Bench::new(1);

@@ -7,11 +7,15 @@ use std::cmp::Reverse;
 
 use consensus::{Configuration, NodeId};
 
+use crate::assess::Indicator;
 use crate::standing::{Cause, Class, Isolation};
 use crate::state::{Key, State};
 
 /// By how much a node that comes out of isolation stands above its threshold at least, in millionths.
 const PROBATION_MARGIN: i64 = 100_000;
+
+/// What is left of the patience with a leader that is not sound. Not less: who is asked to lead must be able to.
+const PATIENCE_PERCENT_MIN: u32 = 50;
 
 impl State {
     /// Isolates a node from now on, or longer. An edge node has no vote to take away; its isolation counts in no configuration.
@@ -82,6 +86,30 @@ impl State {
         let mut leaders: Vec<_> = voters.map(|node| (class(node), node)).collect();
         leaders.sort_unstable();
         leaders.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// See [`crate::Ledger::is_fast_path_promising`].
+    pub(crate) fn is_fast_path_promising(&self) -> bool {
+        let is_sound = |node| {
+            let known = self.assess(node);
+            known.is_some_and(|known| {
+                let is_silent = known
+                    .indicators
+                    .iter()
+                    .any(|one| matches!(one, Indicator::Absent(_) | Indicator::Unreachable(_)));
+                known.class == Class::Sound && !is_silent
+            })
+        };
+        self.shut_out().is_empty() && self.voters().all(is_sound)
+    }
+
+    /// See [`crate::Ledger::patience_percent`].
+    pub(crate) fn patience_percent(&self, leader: NodeId) -> u32 {
+        let standing = self.standings.get(&leader);
+        match standing.map(|standing| standing.class) {
+            Some(Class::Sound) => 100,
+            _ => PATIENCE_PERCENT_MIN,
+        }
     }
 
     /// See [`consensus::StateMachine::wanted_configuration`].

@@ -113,6 +113,19 @@ impl Ledger {
         self.state.shut_out()
     }
 
+    /// Whether the consent of all voters is likely to come in time, so that the fast path is worth a try. A node's own
+    /// choice: nothing depends on others choosing alike.
+    #[must_use]
+    pub fn is_fast_path_promising(&self) -> bool {
+        self.state.is_fast_path_promising()
+    }
+
+    /// How much of the usual time a leader gets before this node wants another, in percent. A node's own choice, too.
+    #[must_use]
+    pub fn patience_percent(&self, leader: NodeId) -> u32 {
+        self.state.patience_percent(leader)
+    }
+
     /// A member's score.
     #[must_use]
     pub fn score(&self, node: NodeId) -> Option<Score> {

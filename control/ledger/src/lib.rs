@@ -10,6 +10,7 @@ mod ledger;
 mod state;
 
 mod command;
+mod import;
 mod outcome;
 
 mod answer;
@@ -45,6 +46,7 @@ pub use assess::{Assessment, Indicator};
 pub use command::{
     COMMANDS_MAX, CT_ENTRIES_MAX, CT_ENTRY_BYTES_MAX, Change, Command, Commands, CreateMode,
 };
+pub use import::{ImportError, commands_of};
 pub use ledger::Ledger;
 pub use members::{PROPOSALS_MAX, PROPOSALS_PER_NODE_MAX, Proposal};
 pub use outcome::{Outcome, Outcomes, Reason};

@@ -359,3 +359,32 @@ fn trust_follows_reports_and_the_trusted_set_those_in_good_standing() {
     assert_eq!(cluster.ledger.trust(ids[3], ids[0]), Score::NEUTRAL);
     cluster.root(Applications::default());
 }
+
+#[test]
+fn fast_path_and_patience_are_for_those_in_good_standing() {
+    let mut cluster = Cluster::of(4);
+    let leader = cluster.ids[0];
+    assert!(cluster.ledger.is_fast_path_promising());
+    assert_eq!(cluster.ledger.patience_percent(leader), 100);
+    for reporter in [1, 2] {
+        cluster.report(reporter, 0, Event::TimingViolation, 4);
+    }
+    assert!(!cluster.ledger.is_fast_path_promising());
+    assert_eq!(cluster.ledger.patience_percent(leader), 50);
+
+    // Who is seldom there keeps everybody's consent from coming in time.
+    let mut cluster = Cluster::of(4);
+    let measurement = ledger::Measurement {
+        window: cluster.time_ms / MINUTE_MS,
+        votes_expected: 10,
+        votes_seen: 8,
+        ..ledger::Measurement::default()
+    };
+    cluster.wait(1);
+    for reporter in [1, 2, 3] {
+        let measure = Command::Measure(cluster.ids[0], measurement);
+        assert_eq!(cluster.one(cluster.ids[reporter], measure), Outcome::Done);
+    }
+    assert!(!cluster.ledger.is_fast_path_promising());
+    assert_eq!(cluster.ledger.patience_percent(cluster.ids[0]), 100);
+}

@@ -3,7 +3,10 @@
 mod common;
 
 use common::*;
-use ledger::{Applications, Command, CreateMode, Outcome, ZoneChange, ZoneChangeKind, ZoneChanges};
+use ledger::{
+    Applications, Command, CreateMode, ImportError, Outcome, ZoneChange, ZoneChangeKind,
+    ZoneChanges, commands_of,
+};
 
 const NOERROR: u16 = 0;
 const YXDOMAIN: u16 = 6;
@@ -163,4 +166,63 @@ fn node_is_told_to_look_at_everything_after_another_state_has_come() {
     cluster.ledger.restore(&snapshot).unwrap();
     assert!(matches!(cluster.ledger.take_changes(), ZoneChanges::All));
     assert!(steps(&mut cluster).is_empty());
+}
+
+fn large() -> resolver::zone::ZoneContents {
+    let mut text =
+        "@ 60 SOA ns host 4294967294 3600 600 86400 60\n@ 60 NS ns\n@ 60 MX 10 ns\n".to_owned();
+    for number in 0..15_000 {
+        let last = number % 200;
+        text += &format!(
+            "host{number} 60 A 192.0.2.7
+host{number} 50 A 192.0.2.{last}
+"
+        );
+    }
+    zone_at(APEX, &text)
+}
+
+#[test]
+fn zone_too_large_for_one_command_comes_in_parts_though_two_nodes_bring_it() {
+    let mut cluster = Cluster::of(4);
+    let contents = large();
+    let commands = commands_of(&contents, CreateMode::IfAbsent).unwrap();
+    assert!(commands.len() > 10);
+    let (one, other) = (cluster.ids[0], cluster.ids[1]);
+    for command in &commands {
+        assert!(matches!(
+            cluster.one(one, command.clone()),
+            Outcome::Zone { rcode: 0, .. }
+        ));
+        assert!(matches!(
+            cluster.one(other, command.clone()),
+            Outcome::Zone { .. }
+        ));
+    }
+    let came = cluster.ledger.zone(APEX).unwrap();
+    // The serial wrapped, and left 0 out.
+    let updates = u32::try_from(commands.len()).unwrap() - 1;
+    assert_eq!(came.serial(), updates - 1);
+    let others = |contents: &resolver::zone::ZoneContents| -> Vec<_> {
+        let sets = contents.sets().filter(|(_, rtype, _)| *rtype != 6);
+        sets.map(|(owner, rtype, set)| (owner.to_vec(), rtype, set.clone()))
+            .collect()
+    };
+    assert!(others(came) == others(&contents));
+    for command in commands.iter().skip(1) {
+        assert!(matches!(
+            cluster.one(other, command.clone()),
+            Outcome::Zone { rcode: NXRRSET, .. }
+        ));
+    }
+}
+
+#[test]
+fn large_zone_never_replaces_one_part_by_part_and_a_small_one_needs_no_parts() {
+    assert_eq!(
+        commands_of(&large(), CreateMode::Replace),
+        Err(ImportError::Replace)
+    );
+    let commands = commands_of(&plain(), CreateMode::Replace).unwrap();
+    assert_eq!(commands, [create(plain(), CreateMode::Replace)]);
 }
