@@ -42,7 +42,7 @@ pub use identity::{ClusterId, Digest, Epoch, NodeId, PublicKey, Sequence, Signat
 pub use machine::{ApplyContext, RestoreError, StateMachine};
 pub use message::{MESSAGE_BYTES_MAX, Message, MessageError};
 pub use record::Record;
-pub use replica::{Params, Recovered, Replica, ReplicaError, Summary};
+pub use replica::{Params, REPLY_BYTES_MAX, Recovered, Replica, ReplicaError, Summary};
 pub use transfer::{
     CHUNK_BYTES_MAX, HistoryItem, LOG_BYTES_MAX, SnapshotOffer, Status, Transition,
 };

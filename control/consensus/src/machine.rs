@@ -35,7 +35,8 @@ pub trait StateMachine: Sized {
     /// Signatures inside a request's command that must hold before a voter prepares it.
     fn checks(&self, cluster: ClusterId, request: &Request) -> Vec<SignatureCheck>;
 
-    /// Executes a request and returns the reply, which is kept for the client and must be short.
+    /// Executes a request and returns the reply, which is kept for the client and must have no more
+    /// than [`crate::REPLY_BYTES_MAX`] bytes, whatever the request.
     /// What cannot be done is a reply, too.
     fn apply(&mut self, context: ApplyContext, request: &Request) -> Vec<u8>;
 

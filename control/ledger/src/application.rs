@@ -8,7 +8,7 @@ use consensus::{ApplyContext, Digest, NodeId, RestoreError};
 /// Most bytes of an application's name.
 pub const NAME_BYTES_MAX: usize = 32;
 /// Most bytes of an application's reply; what is longer is cut.
-pub const REPLY_BYTES_MAX: usize = 1024;
+pub const APPLICATION_REPLY_BYTES_MAX: usize = 1024;
 /// Most applications.
 pub const APPLICATIONS_MAX: usize = 32;
 /// Most bytes of an application's snapshot.

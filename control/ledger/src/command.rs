@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use consensus::{
-    COMMAND_BYTES_MAX, ClusterId, DecodeError, Evidence, Member, NodeId, PublicKey, Reader,
-    SignatureCheck, Wire, Writer,
+    COMMAND_BYTES_MAX, ClusterId, DecodeError, Evidence, Member, NodeId, PublicKey,
+    REPLY_BYTES_MAX, Reader, SignatureCheck, Wire, Writer,
 };
 use resolver::zone::{UPDATE_BYTES_MAX, Update, ZoneContents};
 
 use crate::answer::{ValidatedAnswers, byte};
-use crate::application::NAME_BYTES_MAX;
+use crate::application::{APPLICATION_REPLY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::codec::{read_name, unknown};
 use crate::parameters::Parameters;
 use crate::report::{Measurement, Report};
@@ -97,6 +97,19 @@ pub enum Change {
 }
 
 impl Commands {
+    /// As many bytes as the reply may have. With more than [`REPLY_BYTES_MAX`] the commands are not well formed: consensus
+    /// keeps replies.
+    #[must_use]
+    pub fn reply_bytes_max(&self) -> usize {
+        // A count and the outcomes: none but these two kinds has more than 9 bytes.
+        let outcomes = self.0.iter().map(|command| match command {
+            Command::Answers(answers) => 5 + answers.bundle.items.len(),
+            Command::Application { .. } => 5 + APPLICATION_REPLY_BYTES_MAX,
+            _ => 9,
+        });
+        4 + outcomes.sum::<usize>()
+    }
+
     /// Signatures inside that must hold: those of votes and of evidence.
     #[must_use]
     pub fn checks(&self, cluster: ClusterId) -> Vec<SignatureCheck> {
@@ -122,7 +135,15 @@ impl Wire for Commands {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(from.list("commands", COMMANDS_MAX)?))
+        let commands = Self(from.list("commands", COMMANDS_MAX)?);
+        match commands.reply_bytes_max() {
+            count if count > REPLY_BYTES_MAX => Err(DecodeError::TooMany {
+                what: "bytes of a reply",
+                count,
+                max: REPLY_BYTES_MAX,
+            }),
+            _ => Ok(commands),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use resolver::zone::ZoneContents;
 
 use crate::answer::Question;
 use crate::answers::Answer;
-use crate::application::{Application, Applications, REPLY_BYTES_MAX};
+use crate::application::{APPLICATION_REPLY_BYTES_MAX, Application, Applications};
 use crate::assess::Assessment;
 use crate::command::{Command, Commands};
 use crate::members::Proposal;
@@ -221,7 +221,7 @@ impl Ledger {
         let reply = application.map(|application| application.apply(context, client, bytes));
         // One that nobody knows is not well formed and does not come here.
         let mut reply = reply.unwrap_or_default();
-        reply.truncate(REPLY_BYTES_MAX);
+        reply.truncate(APPLICATION_REPLY_BYTES_MAX);
         Outcome::Application(reply)
     }
 

@@ -39,8 +39,8 @@ pub use answer::{
 };
 pub use answers::{ANSWER_TTL_SECONDS_MAX, ANSWERS_MAX, Answer};
 pub use application::{
-    APPLICATION_BYTES_MAX, APPLICATIONS_MAX, Application, Applications, NAME_BYTES_MAX,
-    REPLY_BYTES_MAX,
+    APPLICATION_BYTES_MAX, APPLICATION_REPLY_BYTES_MAX, APPLICATIONS_MAX, Application,
+    Applications, NAME_BYTES_MAX,
 };
 pub use assess::{Assessment, Indicator};
 pub use command::{

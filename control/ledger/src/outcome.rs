@@ -3,7 +3,7 @@
 use consensus::{DecodeError, Reader, Wire, Writer};
 
 use crate::answer::{BUNDLE_ITEMS_MAX, Verdict, byte};
-use crate::application::REPLY_BYTES_MAX;
+use crate::application::APPLICATION_REPLY_BYTES_MAX;
 use crate::codec::unknown;
 use crate::command::COMMANDS_MAX;
 
@@ -127,7 +127,10 @@ impl Wire for Outcome {
                 supporters: from.u32()?,
                 wanted: from.u32()?,
             },
-            7 => Self::Application(from.block("bytes of a reply", REPLY_BYTES_MAX)?.into()),
+            7 => Self::Application(
+                from.block("bytes of a reply", APPLICATION_REPLY_BYTES_MAX)?
+                    .into(),
+            ),
             8 => Self::Refused(Reason::read(from)?),
             value => return unknown("outcome", value, offset),
         })

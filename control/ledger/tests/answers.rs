@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use Opinion::{Agree, Disagree, NoAnswer};
 use common::*;
-use consensus::{ApplyContext, Digest, NodeId, RestoreError, StateMachine};
+use consensus::{ApplyContext, Digest, NodeId, REPLY_BYTES_MAX, RestoreError, StateMachine, Wire};
 use ledger::{
-    ANSWER_AGE_MS_MAX, ANSWERS_MAX, AnswerBundle, AnswerItem, AnswerVote, Application,
-    Applications, BUNDLE_ITEMS_MAX, Cause, Command, Opinion, Outcome, Question, Reason, Security,
-    ValidatedAnswers, Verdict,
+    ANSWER_AGE_MS_MAX, ANSWERS_MAX, APPLICATION_REPLY_BYTES_MAX, AnswerBundle, AnswerItem,
+    AnswerVote, Application, Applications, BUNDLE_ITEMS_MAX, Cause, Command, Commands, Opinion,
+    Outcome, Question, Reason, Security, ValidatedAnswers, Verdict,
 };
 
 fn question(label: &str) -> Question {
@@ -266,7 +266,11 @@ fn application_has_its_part_of_state_root_and_snapshot() {
     let Outcome::Application(reply) = outcome else {
         panic!("{outcome:?}");
     };
-    assert_eq!(reply.len(), ledger::REPLY_BYTES_MAX, "a long reply is cut");
+    assert_eq!(
+        reply.len(),
+        APPLICATION_REPLY_BYTES_MAX,
+        "a long reply is cut"
+    );
     assert_eq!(reply[..8], 6_u64.to_be_bytes());
     assert_ne!(cluster.root(sums(&["sum"])), before);
     let sum = cluster.ledger.application("sum").unwrap();
@@ -289,6 +293,18 @@ fn command_for_an_unknown_application_or_unfit_for_it_is_not_well_formed() {
         let reply = cluster.ledger.apply(context, &request);
         assert_eq!(reply, [0; 4], "nothing of it is executed");
     }
+}
+
+#[test]
+fn commands_whose_replies_consensus_could_not_keep_are_not_well_formed() {
+    let mut cluster = Cluster::with(4, sums(&["sum"]));
+    let command = to_sum("sum", &[2]);
+    let many = REPLY_BYTES_MAX / (APPLICATION_REPLY_BYTES_MAX + 5);
+    let mut commands = Commands(vec![command.clone(); many]);
+    assert_eq!(cluster.all(cluster.ids[0], commands.0.clone()).len(), many);
+    commands.0.push(command);
+    assert!(commands.reply_bytes_max() > REPLY_BYTES_MAX);
+    assert!(Commands::from_bytes(&commands.to_bytes()).is_err());
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::identity::{Digest, NodeId};
 
 /// Lanes of a client.
 pub(crate) const LANES_MAX: u32 = 64;
-/// Most bytes of a reply.
-pub(crate) const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a reply. A state machine must never give more.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
 const ENTRIES_MAX: usize = MEMBERS_MAX * LANES_MAX as usize;
 
 /// By client and lane.

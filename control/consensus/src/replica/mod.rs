@@ -42,6 +42,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+pub use clients::REPLY_BYTES_MAX;
 pub use recover::{Recovered, ReplicaError};
 
 use self::catch_up::Transfer;

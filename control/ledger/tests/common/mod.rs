@@ -89,6 +89,8 @@ impl Cluster {
             time_ms: self.time_ms,
         };
         let reply = self.ledger.apply(context, &request);
+        let commands = Commands::from_bytes(&request.command).unwrap();
+        assert!(reply.len() <= commands.reply_bytes_max());
         Outcomes::from_bytes(&reply).unwrap().0
     }
 
