@@ -15,6 +15,8 @@ from .peers import answers, wait_for_answer
 from .process import LabError, Process, wait_until
 from .run import command
 
+# A control whose mesh is an echo.
+MESH_ECHO = "mesh_echo"
 PROGRAMS = ("nexus-dataplane", "nexus-control", "nexus")
 # Exists on every Debian and owns nothing: what both planes run as after set-up.
 USER, GROUP = "nobody", "nogroup"
@@ -41,8 +43,10 @@ def build(*, quiet: bool = False) -> None:
         options = ["--quiet"] if quiet else []
         packages = [word for name in ("worker", "node", "cli") for word in ("-p", name)]
         arguments = ["cargo", "build", "--release", "--locked", *options, *packages]
-        if subprocess.run(arguments, cwd=REPOSITORY, check=False).returncode != 0:
-            raise LabError("cargo build failed")
+        example = ["cargo", "build", "--release", "--locked", *options, "-p", "node", "--example", MESH_ECHO]
+        for build_one in (arguments, example):
+            if subprocess.run(build_one, cwd=REPOSITORY, check=False).returncode != 0:
+                raise LabError("cargo build failed")
     if missing := missing_programs():
         raise LabError(f"not in {program_folder()}: {', '.join(missing)}")
 
@@ -126,6 +130,14 @@ class Appliance:
             "--ambient-caps=-all,+net_bind_service",
         ]  # fmt: skip
         self.control = self._start("nexus-control", *prefix, *confined)
+        return self.control
+
+    def start_mesh_echo(self, own: str, peer: str, *words: str) -> Process:
+        """Starts the example in control's place: OWN and PEER are address:port."""
+        self.starts += 1
+        program = str(program_folder() / "examples" / MESH_ECHO)
+        name = f"{MESH_ECHO}-{self.host.name}-{self.starts}"
+        self.control = self.host.start(name, [program, str(self.config), own, peer, *words])
         return self.control
 
     def start(self) -> None:

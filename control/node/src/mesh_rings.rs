@@ -166,6 +166,11 @@ impl MeshRings {
         self.leaving.is_empty()
     }
 
+    /// The front thread: the worker gives no sign of life, so nothing goes by it.
+    pub(crate) fn forget_worker(&self, worker: usize) {
+        lock(&self.routes).retain(|_, route| route.worker != worker);
+    }
+
     /// The front thread: the workers are gone, and with them the ways by them.
     pub(crate) fn forget_routes(&self) {
         lock(&self.routes).clear();
@@ -369,6 +374,11 @@ mod tests {
         rings.receive(4, &punt(PEER, b"", b"x"), 2_001);
         assert!(send(&rings, PEER, b"x", 2_001));
         assert_eq!(rings.next_outgoing().unwrap().worker, 4);
+        rings.forget_worker(3);
+        assert!(rings.has_routes());
+        rings.forget_worker(4);
+        assert!(!send(&rings, PEER, b"x", 2_001), "a silent worker");
+        rings.receive(4, &punt(PEER, b"", b"x"), 2_001);
         rings.forget_routes();
         assert!(!rings.has_routes());
         assert!(!send(&rings, PEER, b"x", 2_001));

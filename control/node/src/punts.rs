@@ -38,6 +38,9 @@ const _: () = assert!(BUFFER_BYTES >= UDP_PAYLOAD_BYTES_MAX as usize);
 /// Punts that waited longer are from before we came: their clients have asked again.
 const PUNT_AGE_US_MAX: u64 = 5_000_000;
 
+/// A worker that has been silent for so long is sent no datagrams for other nodes, in milliseconds.
+const WORKER_SILENT_MS: u64 = 300;
+
 /// Between two looks at the connection, each a system call, in milliseconds. Heartbeats go with it.
 const TEND_MS: u64 = 10;
 
@@ -194,6 +197,12 @@ impl Punts {
         if attachment.connection.is_open() {
             attachment.heartbeat.beat(now_ms);
             attachment.mesh.go_on();
+            for worker in 0..attachment.region.workers() {
+                let heard_ms = attachment.region.worker_heartbeat_ms(worker);
+                if now_ms.saturating_sub(heard_ms.unwrap_or(0)) > WORKER_SILENT_MS {
+                    self.mesh.rings().forget_worker(worker as usize);
+                }
+            }
             return None;
         }
         let superseded = attachment.region.control_status().epoch != attachment.epoch;
@@ -281,11 +290,7 @@ impl Punts {
             return true;
         }
         self.counters.queries_punt.increment();
-        if now_ms
-            .saturating_mul(1_000)
-            .saturating_sub(punt.received_us)
-            > PUNT_AGE_US_MAX
-        {
+        if is_late(&punt, now_ms) {
             self.counters.drops_late.increment();
             return true;
         }
@@ -617,6 +622,11 @@ pub(crate) fn is_under(name: &[u8], parent: &[u8], subtree: bool) -> bool {
     } else {
         name == parent
     }
+}
+
+fn is_late(punt: &exchange::Punt<'_>, now_ms: u64) -> bool {
+    let now_us = now_ms.saturating_mul(1_000);
+    now_us.saturating_sub(punt.received_us) > PUNT_AGE_US_MAX
 }
 
 /// A worker tells of a query that it answers itself.

@@ -13,7 +13,7 @@ use exchange::{GuardReport, GuardedPeer, Mesh, Region};
 /// How long a stranger that began to shake hands may take; until then control lists it, or not.
 const NEWCOMER_SECS: u32 = 10;
 /// Packets that it may send meanwhile: certificates, and the first requests.
-const NEWCOMER_PACKETS: u32 = 128;
+const NEWCOMER_PACKETS: u32 = 64;
 
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
 
