@@ -1,5 +1,7 @@
 //! Ledgers under the real replicas of consensus, on a bus without faults: what the state decides becomes the configuration.
 
+#![expect(clippy::unwrap_used, reason = "a test fails then")]
+
 mod common;
 
 use std::collections::{BTreeMap, VecDeque};
