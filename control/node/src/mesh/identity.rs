@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use consensus::{NodeId, PublicKey, Signature, Signer};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
@@ -38,6 +39,18 @@ impl Identity {
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.public
+    }
+
+    /// The secret as TLS libraries take it (RFC 8410 §7).
+    pub(super) fn to_pkcs8(&self) -> Vec<u8> {
+        key_file::to_der(self.key.as_ref())
+    }
+
+    /// A secret for one purpose, the same after each restart.
+    pub(super) fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.as_ref());
+        let tag = hmac::sign(&key, purpose);
+        tag.as_ref().try_into().unwrap_or([0; 32]) // An HMAC with SHA-256 has 32 bytes.
     }
 }
 
@@ -81,9 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn secret_is_not_printed() {
+    fn secret_is_not_printed_and_differs_by_purpose() {
         let identity = Identity::from_seed([7; 32]);
         let text = format!("{identity:?}");
         assert_eq!(text, format!("Identity({})", identity.id()));
+        assert_ne!(identity.derive(b"one"), identity.derive(b"two"));
+        assert_eq!(identity.derive(b"one"), identity.derive(b"one"));
     }
 }

@@ -118,7 +118,7 @@ fn from_pem(text: &[u8]) -> Result<[u8; 32], &'static str> {
 }
 
 /// PKCS #8 of a secret.
-fn to_der(secret: &[u8]) -> Vec<u8> {
+pub(super) fn to_der(secret: &[u8]) -> Vec<u8> {
     [&PREFIX[..], secret].concat()
 }
 
