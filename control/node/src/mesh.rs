@@ -15,6 +15,8 @@ pub use key_file::KeyError;
 mod network;
 pub use network::{Network, Settings};
 
+mod outbox;
+
 mod connect;
 mod link;
 mod peer;

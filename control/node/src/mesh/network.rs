@@ -173,6 +173,15 @@ impl Network {
         self.changed.notify_one();
     }
 
+    /// Peers that vote, or those that do not.
+    pub(super) fn ids(&self, votes: bool) -> Vec<NodeId> {
+        let members = self.members.load();
+        let those = members
+            .peers()
+            .filter(|(_, known)| known.role.votes() == votes);
+        those.map(|(id, _)| id).collect()
+    }
+
     /// How it stands with each peer.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {

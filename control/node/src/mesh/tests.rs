@@ -688,3 +688,25 @@ fn node_that_may_only_be_dialled_is_refused_when_it_dials() {
     assert!(failed.is_err());
     node.refused(Refusal::Direction);
 }
+
+#[test]
+fn votes_go_to_voters_and_announcements_to_the_rest() {
+    let mut cluster = Cluster::new(3);
+    let members = cluster.configuration.members().map(|member| {
+        let is_edge = member.id() == cluster.id(2);
+        let role = if is_edge { Role::Edge } else { Role::Authority };
+        Member {
+            role,
+            ..member.clone()
+        }
+    });
+    cluster.configuration = Configuration::new(Epoch(0), members.collect(), 10, 3).unwrap();
+    let nodes = cluster.all();
+    let (vote, word) = [1, 2]
+        .map(|byte| Arc::new(Message::Application(vec![byte])))
+        .into();
+    driver::Outbox::broadcast(&nodes[0].network, &vote);
+    driver::Outbox::announce(&nodes[0].network, &word);
+    assert_eq!(nodes[1].message(), (cluster.id(0), (*vote).clone()));
+    assert_eq!(nodes[2].message(), (cluster.id(0), (*word).clone()));
+}
