@@ -1,0 +1,265 @@
+//! A disk of one node: a log whose records count once they are durable, effects that wait for them,
+//! history and a snapshot; and what is left of it all after a crash.
+
+use std::collections::VecDeque;
+
+use consensus::{
+    CheckpointBody, CheckpointCertificate, Configuration, Effect, HistoryItem, Record, Recovered,
+    Sequence, Wire,
+};
+
+use crate::machine::hash;
+use crate::random::Random;
+
+/// Items that stay in history behind the last snapshot.
+const HISTORY_KEPT: u64 = 6;
+
+type Snapshot = (CheckpointCertificate, CheckpointBody, Vec<u8>);
+
+/// What waits to become durable.
+#[derive(Debug)]
+enum Write {
+    Record(Vec<u8>),
+    Install(Box<Snapshot>, Vec<Record>),
+}
+
+/// The disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    log: Vec<(u64, Vec<u8>)>,
+    writes: VecDeque<(u64, Write)>,
+    /// Of the last write asked for, and of the last that is durable.
+    asked: u64,
+    durable: u64,
+    syncing: Option<u64>,
+    /// Effects, and the write that must be durable before.
+    waiting: VecDeque<(u64, Effect)>,
+    history: Vec<HistoryItem>,
+    history_durable: usize,
+    pending: Option<(CheckpointBody, Vec<u8>)>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Disk {
+    /// Takes an effect over, to be given back by [`Disk::next`] when it may happen.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(record) => {
+                self.asked += 1;
+                let write = Write::Record(record.to_bytes());
+                self.writes.push_back((self.asked, write));
+            }
+            Effect::Install {
+                certificate,
+                body,
+                snapshot,
+                records,
+            } => {
+                self.asked += 1;
+                let snapshot = Box::new((certificate, body, snapshot));
+                let write = Write::Install(snapshot, records);
+                self.writes.push_back((self.asked, write));
+            }
+            other => self.waiting.push_back((self.asked, other)),
+        }
+    }
+
+    /// The next effect that may happen. `early`: although it should wait.
+    pub(crate) fn next(&mut self, early: bool) -> Option<Effect> {
+        let (needs, _) = self.waiting.front()?;
+        if *needs > self.durable && !early {
+            return None;
+        }
+        let (needs, effect) = self.waiting.pop_front()?;
+        match effect {
+            Effect::Append(item) => self.history.push(item),
+            Effect::Snapshot(body, bytes) => self.pending = Some((body, bytes)),
+            Effect::Stable {
+                certificate,
+                body,
+                records,
+            } => self.stabilize(needs, certificate, body, &records),
+            other => return Some(other),
+        }
+        self.next(early)
+    }
+
+    fn stabilize(
+        &mut self,
+        written: u64,
+        certificate: CheckpointCertificate,
+        body: CheckpointBody,
+        records: &[Record],
+    ) {
+        self.history_durable = self.history.len();
+        let later = self.log.iter().filter(|(at, _)| *at > written).cloned();
+        let kept = records.iter().map(|record| (written, record.to_bytes()));
+        self.log = kept.chain(later).collect();
+        let pending = self.pending.take_if(|(of, _)| *of == body);
+        if let Some((body, bytes)) = pending {
+            let begin = Sequence(body.sequence.0.saturating_sub(HISTORY_KEPT));
+            self.history.retain(|item| item.sequence() > begin);
+            self.history_durable = self.history.len();
+            self.snapshot = Some((certificate, body, bytes));
+        }
+    }
+
+    /// Whether something should be made durable and nothing is on its way.
+    pub(crate) fn begin_sync(&mut self) -> bool {
+        let is_due = self.syncing.is_none() && self.asked > self.durable;
+        if is_due {
+            self.syncing = Some(self.asked);
+        }
+        is_due
+    }
+
+    /// What was on its way is durable.
+    pub(crate) fn end_sync(&mut self) {
+        let Some(until) = self.syncing.take() else {
+            return;
+        };
+        self.durable = until;
+        self.history_durable = self.history.len();
+        while let Some((at, write)) = self.writes.pop_front_if(|(at, _)| *at <= until) {
+            match write {
+                Write::Record(bytes) => self.log.push((at, bytes)),
+                Write::Install(snapshot, records) => {
+                    self.snapshot = Some(*snapshot);
+                    self.history.clear();
+                    self.history_durable = 0;
+                    self.pending = None;
+                    self.log = records.iter().map(|r| (at, r.to_bytes())).collect();
+                }
+            }
+        }
+    }
+
+    /// Power is gone. If `torn`, a part of what was on its way is there, cut or flipped somewhere.
+    pub(crate) fn crash(&mut self, torn: bool, random: &mut Random) {
+        let survivors = if torn {
+            self.torn_tail(random)
+        } else {
+            Vec::new()
+        };
+        self.writes.clear();
+        self.waiting.clear();
+        self.pending = None;
+        self.syncing = None;
+        self.asked += 1;
+        self.durable = self.asked;
+        let at = self.asked;
+        self.log
+            .extend(survivors.into_iter().map(|bytes| (at, bytes)));
+        let unsure = self.history.len() - self.history_durable;
+        self.history
+            .truncate(self.history_durable + random.index(unsure + 1));
+        self.history_durable = self.history.len();
+    }
+
+    /// The records of the tail whose checksums hold, up to the first that does not.
+    fn torn_tail(&self, random: &mut Random) -> Vec<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for (_, write) in &self.writes {
+            let Write::Record(record) = write else { break };
+            bytes.extend_from_slice(&(record.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(&hash(record).to_be_bytes());
+            bytes.extend_from_slice(record);
+        }
+        bytes.truncate(random.index(bytes.len() + 1));
+        if random.chance(30) {
+            let at = random.index(bytes.len());
+            bytes
+                .iter_mut()
+                .skip(at)
+                .take(1)
+                .for_each(|byte| *byte ^= 0x10);
+        }
+        let (mut rest, mut records) = (bytes.as_slice(), Vec::new());
+        while let Some((head, body)) = rest.split_first_chunk::<16>() {
+            let (length, sum) = head.split_at(8);
+            let number = |part: &[u8]| part.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            let length = usize::try_from(number(length)).unwrap_or(usize::MAX);
+            let Some(record) = body.get(..length).filter(|r| hash(r) == number(sum)) else {
+                break;
+            };
+            records.push(record.to_vec());
+            rest = &body[length..];
+        }
+        records
+    }
+
+    /// Nothing was ever written.
+    pub(crate) fn wipe(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets what was promised, but not what was committed.
+    pub(crate) fn forget_log(&mut self) {
+        let is_promise = |bytes: &[u8]| {
+            matches!(
+                Record::from_bytes(bytes),
+                Ok(Record::Accepted(_) | Record::Prepared(_) | Record::ViewWanted(..))
+            )
+        };
+        self.log.retain(|(_, bytes)| !is_promise(bytes));
+    }
+
+    /// What a node starts from.
+    pub(crate) fn recover(&self, genesis: Configuration) -> Recovered {
+        let begin = self
+            .snapshot
+            .as_ref()
+            .map_or(Sequence(0), |(_, body, _)| body.sequence);
+        let records = self.log.iter().map(|(_, bytes)| Record::from_bytes(bytes));
+        Recovered {
+            genesis,
+            snapshot: self.snapshot.clone(),
+            history: self
+                .history
+                .iter()
+                .filter(|item| item.sequence() > begin)
+                .cloned()
+                .collect(),
+            records: records
+                .map(|record| record.expect("its checksum held"))
+                .collect(),
+        }
+    }
+
+    /// The last snapshot.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// History that follows a sequence, in parts of about so many bytes. `None` if it begins later.
+    pub(crate) fn history_after(
+        &self,
+        after: Sequence,
+        bytes_max: usize,
+    ) -> Option<Vec<HistoryItem>> {
+        let is_batch = |item: &&HistoryItem| matches!(item, HistoryItem::Batch { .. });
+        let first = self
+            .history
+            .iter()
+            .find(is_batch)
+            .map(HistoryItem::sequence);
+        let snapshot = self
+            .snapshot
+            .as_ref()
+            .map_or(Sequence(0), |(_, body, _)| body.sequence);
+        if first.unwrap_or(snapshot.next()) > after.next() {
+            return None;
+        }
+        let mut bytes = 0;
+        let follows = self.history.iter().filter(|item| match item {
+            HistoryItem::Batch { .. } => item.sequence() > after,
+            HistoryItem::Checkpoint(_) => item.sequence() >= after,
+        });
+        let fits = follows.take_while(|item| {
+            let had = bytes;
+            bytes += item.to_bytes().len();
+            had < bytes_max
+        });
+        Some(fits.cloned().collect())
+    }
+}

@@ -1,0 +1,713 @@
+//! The world of one run: everything happens in one thread, in the order of one queue.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use consensus::{
+    ClusterId, Configuration, Effect, Epoch, Input, Member, Message, NodeId, Params, Role,
+    Signer as _, Verified,
+};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::fault::{Fault, Lie, Plan};
+use crate::keys::{Key, Registry};
+use crate::liar::Liar;
+use crate::machine::Registers;
+use crate::network::Network;
+use crate::oracle::Oracle;
+use crate::process::{Lane, Process};
+use crate::random::Random;
+use crate::report::Report;
+
+/// Within this, after the faults have ended, everything must be executed everywhere.
+const LIVENESS_US: u64 = 120_000_000;
+/// More events than any run needs: then something spins.
+const EVENTS_MAX: u64 = 4_000_000;
+/// How often liars act by themselves, and how often it is looked at whether all is done.
+const LIAR_US: u64 = 80_000;
+const PROBE_US: u64 = 50_000;
+
+/// A rule that is broken on purpose, to see that the judges notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    None,
+    /// Nothing waits for the disk.
+    SendBeforeDurable,
+    /// After a crash votes and locks are gone.
+    ForgetPromises,
+    /// No signature is checked.
+    TrustSignatures,
+    /// One node executes wrongly.
+    BrokenMachine,
+}
+
+/// How a run is carried out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Which rule is broken.
+    pub sabotage: Sabotage,
+    /// Whether a trace is written.
+    pub trace: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Boot(usize),
+    Deliver {
+        to: usize,
+        from: usize,
+        copy: usize,
+        bytes: Arc<[u8]>,
+    },
+    Synced(usize, u64),
+    Tick(usize, u64),
+    Client(usize, usize, u64),
+    Begin(usize),
+    End(usize),
+    Liar(usize),
+    Heal,
+    Probe,
+}
+
+/// An event and its time. Of one time, the one queued first comes first.
+#[derive(Debug)]
+struct Queued(u64, u64, Event);
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+/// The world.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) options: Options,
+    pub(crate) now_us: u64,
+    pub(crate) is_healed: bool,
+    events: BinaryHeap<Reverse<Queued>>,
+    queued: u64,
+    pub(crate) cluster: ClusterId,
+    pub(crate) genesis: Configuration,
+    pub(crate) params: Params,
+    pub(crate) keys: Vec<Key>,
+    registry: Registry,
+    pub(crate) liars: Vec<Option<Liar>>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) network: Network,
+    pub(crate) oracle: Oracle,
+    pub(crate) random: Random,
+    /// Bit i: node i deals with the first copy of Twins, else with the second; or with both.
+    twin_sides: u64,
+    twin_both: u64,
+    pub(crate) report: Report,
+}
+
+/// The member that a node is.
+pub(crate) fn member(plan: &Plan, key: &Key, node: usize) -> Member {
+    let port = u16::try_from(4853 + node).unwrap_or(0);
+    let is_witness = plan.has_witness && node + 1 == plan.voters;
+    let is_edge = plan.has_edge && node == plan.voters;
+    let role = match (is_witness, is_edge) {
+        (true, _) => Role::Witness,
+        (_, true) => Role::Edge,
+        _ if node.is_multiple_of(2) => Role::Authority,
+        _ => Role::Resolver,
+    };
+    Member {
+        key: key.public(),
+        role,
+        address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+    }
+}
+
+/// Carries a run out and says how it went.
+#[must_use]
+pub fn run(plan: &Plan, options: Options) -> Report {
+    let mut world = World::new(plan, options);
+    world.start();
+    world.run();
+    world.finish()
+}
+
+impl World {
+    fn new(plan: &Plan, options: Options) -> Self {
+        let keys: Vec<_> = (0..plan.nodes())
+            .map(|node| Key::new(plan.seed, node))
+            .collect();
+        let members = (0..plan.members()).map(|node| member(plan, &keys[node], node));
+        let genesis = Configuration::new(
+            Epoch(0),
+            members.collect(),
+            plan.checkpoint_interval,
+            plan.pipeline_depth,
+        );
+        let genesis = genesis.expect("a plan's members are safe");
+        let cluster = genesis.cluster();
+        let mut registry = Registry::default();
+        keys.iter().for_each(|key| registry.insert(key.clone()));
+        let liars: Vec<_> = (0..plan.nodes())
+            .map(|node| {
+                let lies: Vec<_> = plan.lies(node).collect();
+                let random = Random::new(plan.seed, &format!("liar {node}"));
+                (!lies.is_empty()).then(|| Liar::new(keys[node].clone(), cluster, lies, random))
+            })
+            .collect();
+        let is_honest = |node: &usize| liars[*node].is_none();
+        let honest = (0..plan.nodes())
+            .filter(is_honest)
+            .map(|node| keys[node].id());
+        Self {
+            oracle: Oracle::new(honest),
+            params: Params {
+                batch_requests_max: plan.batch_requests_max,
+                batch_bytes_max: 4096,
+                batch_timeout_us: plan.batch_timeout_us,
+                round_timeout_us: plan.round_timeout_us,
+                view_change_timeout_us: plan.view_change_timeout_us,
+                fast_path: plan.fast_path,
+                clock_skew_max_ms: plan.clock_skew_max_ms,
+                snapshot_interval: plan.snapshot_interval,
+            },
+            network: Network::new(plan),
+            random: Random::new(plan.seed, "world"),
+            report: Report::new(plan),
+            plan: plan.clone(),
+            options,
+            now_us: 0,
+            is_healed: false,
+            events: BinaryHeap::new(),
+            queued: 0,
+            cluster,
+            genesis,
+            keys,
+            registry,
+            liars,
+            processes: Vec::new(),
+            twin_sides: 0b0101_0101,
+            twin_both: 0,
+        }
+    }
+
+    fn start(&mut self) {
+        for node in 0..self.plan.nodes() {
+            let is_twins = self.liars[node]
+                .as_ref()
+                .is_some_and(|liar| liar.does(Lie::Twins));
+            let copies = if is_twins { 2 } else { 1 };
+            for copy in 0..copies {
+                let label = format!("process {node} {copy}");
+                self.processes.push(Process {
+                    node,
+                    copy,
+                    key: self.keys[node].clone(),
+                    replica: None,
+                    disk: Disk::default(),
+                    clock: Clock::default(),
+                    life: 0,
+                    disk_us: 0,
+                    tick_us: None,
+                    doom: None,
+                    lanes: vec![Lane::default(); self.plan.lanes as usize],
+                    next_token: 0,
+                    judged: 0,
+                    judged_count: 0,
+                    random: Random::new(self.plan.seed, &label),
+                });
+                if node < self.plan.members() {
+                    let process = self.processes.len() - 1;
+                    let at_us = self.random.below(5_000);
+                    self.queue(at_us, Event::Boot(process));
+                }
+            }
+            if self.liars[node].is_some() {
+                self.queue(LIAR_US, Event::Liar(node));
+            }
+        }
+        for index in 0..self.plan.faults.len() {
+            let fault = self.plan.faults[index];
+            let (begin_us, end_us) = match fault {
+                Fault::Crash { at_us, .. } | Fault::Change { at_us, .. } => (at_us, None),
+                Fault::SlowDisk {
+                    begin_us, end_us, ..
+                }
+                | Fault::ClockJump {
+                    begin_us, end_us, ..
+                } => (begin_us, Some(end_us)),
+                _ => (0, None),
+            };
+            self.queue(begin_us, Event::Begin(index));
+            end_us
+                .into_iter()
+                .for_each(|end_us| self.queue(end_us, Event::End(index)));
+        }
+        self.queue(self.plan.heal_us, Event::Heal);
+        self.queue(PROBE_US, Event::Probe);
+    }
+
+    fn run(&mut self) {
+        let end_us = self.plan.heal_us + LIVENESS_US;
+        while let Some(Reverse(Queued(at_us, _, event))) = self.events.pop() {
+            self.now_us = at_us;
+            self.report.events += 1;
+            if self.report.events > EVENTS_MAX {
+                self.oracle
+                    .fail(format!("{EVENTS_MAX} events: something spins"));
+            }
+            if at_us > end_us {
+                let state = self.describe();
+                self.oracle
+                    .fail(format!("no progress after the faults ended:\n{state}"));
+            }
+            let is_done = matches!(event, Event::Probe) && self.is_done();
+            if is_done || self.oracle.violation().is_some() {
+                break;
+            }
+            self.on_event(event);
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        self.oracle.finish();
+        self.report.simulated_us = self.now_us;
+        self.report.batches = self.oracle.committed_count();
+        self.report.requests = self.oracle.executed_count();
+        self.report.operations = self.oracle.history.len();
+        self.report.violation = self.oracle.violation().map(str::to_owned);
+        self.report.count_network(&self.network);
+        self.report.lies = self.liars.iter().flatten().map(|liar| liar.told).sum();
+        self.report
+    }
+
+    pub(crate) fn queue(&mut self, at_us: u64, event: Event) {
+        self.queued += 1;
+        self.events.push(Reverse(Queued(at_us, self.queued, event)));
+    }
+
+    /// A line for who reads along.
+    pub(crate) fn trace(&mut self, line: impl FnOnce() -> String) {
+        if self.options.trace {
+            let at = self.now_us;
+            let line = format!("{:>4}.{:06} {}", at / 1_000_000, at % 1_000_000, line());
+            self.report.trace.push(line);
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Boot(process) => self.boot(process),
+            Event::Deliver {
+                to,
+                from,
+                copy,
+                bytes,
+            } => self.deliver(to, from, copy, &bytes),
+            Event::Synced(process, life) => {
+                if self.is_alive(process, life) {
+                    self.processes[process].disk.end_sync();
+                    self.release(process);
+                }
+            }
+            Event::Tick(process, life) => {
+                if self.is_alive(process, life) {
+                    self.tick(process);
+                }
+            }
+            Event::Client(process, lane, life) => {
+                if self.is_alive(process, life) {
+                    self.on_client(process, lane);
+                }
+            }
+            Event::Begin(fault) => self.begin(self.plan.faults[fault]),
+            Event::End(fault) => self.end(self.plan.faults[fault]),
+            Event::Liar(node) => self.lie(node),
+            Event::Heal => self.heal(),
+            Event::Probe => self.queue(self.now_us + PROBE_US, Event::Probe),
+        }
+    }
+
+    pub(crate) fn is_alive(&self, process: usize, life: u64) -> bool {
+        let process = &self.processes[process];
+        process.replica.is_some() && process.life == life
+    }
+
+    pub(crate) fn is_honest(&self, node: usize) -> bool {
+        self.liars[node].is_none()
+    }
+
+    fn boot(&mut self, index: usize) {
+        if self.processes[index].replica.is_some() {
+            return;
+        }
+        let node = self.processes[index].node;
+        let mut machine = Registers::new(self.genesis.clone(), self.plan.padding);
+        if self.options.sabotage == Sabotage::BrokenMachine && node == 0 {
+            machine.broken_after = Some(5);
+        }
+        let (now_us, genesis, params) = (self.now_us, self.genesis.clone(), self.params.clone());
+        self.trace(|| format!("{node} starts"));
+        let process = &mut self.processes[index];
+        match process.boot(now_us, genesis, params, machine) {
+            Ok(effects) => {
+                self.perform(index, effects);
+                self.start_clients(index);
+            }
+            Err(error) => self
+                .oracle
+                .fail(format!("node {node} does not start: {error}")),
+        }
+    }
+
+    /// A message arrives, and is believed if everything that it holds is signed.
+    fn deliver(&mut self, to: usize, from: usize, copy: usize, bytes: &Arc<[u8]>) {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                self.trace(|| format!("{from} -> {to}: dropped: {error}"));
+                self.report.malformed += 1;
+                return;
+            }
+        };
+        let mut checks = message.checks(self.cluster).into_iter();
+        let trusts = self.options.sabotage == Sabotage::TrustSignatures;
+        if !trusts && !checks.all(|check| self.registry.holds(&check)) {
+            self.trace(|| {
+                format!(
+                    "{from} -> {to}: dropped: a bad signature in {:?}",
+                    message.kind()
+                )
+            });
+            self.report.bad_signatures += 1;
+            return;
+        }
+        self.trace(|| format!("{from} -> {to}: {}", crate::report::brief(&message)));
+        if let Some(liar) = &mut self.liars[to] {
+            liar.remember(&message, bytes);
+        }
+        let sender = self.keys[from].id();
+        for index in 0..self.processes.len() {
+            let process = &self.processes[index];
+            if process.node == to && process.replica.is_some() && self.hears(index, from, copy) {
+                self.report.delivered += 1;
+                let message = Verified::vouch(message.clone());
+                self.step(index, Input::Message(sender, message));
+            }
+        }
+    }
+
+    fn has_twin(&self, node: usize) -> bool {
+        self.liars[node]
+            .as_ref()
+            .is_some_and(|liar| liar.does(Lie::Twins))
+    }
+
+    /// Whether this copy of a node deals with that copy of another.
+    fn hears(&self, index: usize, other: usize, other_copy: usize) -> bool {
+        let process = &self.processes[index];
+        match (self.has_twin(process.node), self.has_twin(other)) {
+            (false, _) => true,
+            (true, true) => process.copy == other_copy,
+            (true, false) => {
+                let side = usize::from(self.twin_sides >> other & 1 == 1);
+                self.twin_both >> other & 1 == 1 || side == process.copy
+            }
+        }
+    }
+
+    pub(crate) fn step(&mut self, index: usize, input: Input) {
+        let now_us = self.now_us;
+        let process = &mut self.processes[index];
+        let now = process.now(now_us);
+        let Some(replica) = &mut process.replica else {
+            return;
+        };
+        let mut effects = Vec::new();
+        replica.step(now, input, &mut effects);
+        self.report.steps += 1;
+        self.judge(index);
+        self.perform(index, effects);
+    }
+
+    /// Looks at a replica after its step.
+    fn judge(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        let Some(replica) = &process.replica else {
+            return;
+        };
+        let (id, is_honest) = (process.key.id(), self.liars[process.node].is_none());
+        if !is_honest {
+            return;
+        }
+        let machine = replica.machine();
+        let journal = machine.journal();
+        if machine.count() < process.judged_count || journal.len() < process.judged {
+            process.judged = 0;
+        }
+        for entry in journal.iter().skip(process.judged) {
+            self.oracle.on_entry(id, entry);
+        }
+        process.judged = journal.len();
+        process.judged_count = machine.count();
+        let summary = replica.summary();
+        self.report.view_max = self.report.view_max.max(summary.view.0);
+        self.report.epoch_max = self.report.epoch_max.max(summary.epoch.0);
+        if let Some(excess) = crate::bounds::excess(&summary, replica.configuration()) {
+            self.oracle
+                .fail(format!("node {id} keeps too much: {excess}"));
+        }
+    }
+
+    /// Takes over what a step wants done, unless the node crashes amid it.
+    pub(crate) fn perform(&mut self, index: usize, effects: Vec<Effect>) {
+        let (id, node) = (self.processes[index].key.id(), self.processes[index].node);
+        for effect in effects {
+            if self.is_honest(node) {
+                self.oracle.on_effect(id, &effect);
+            }
+            if self.processes[index].is_last_effect() {
+                return self.crash(index);
+            }
+            self.processes[index].disk.push(effect);
+        }
+        self.release(index);
+    }
+
+    /// Lets everything happen that needs not wait for the disk.
+    fn release(&mut self, index: usize) {
+        let early = self.options.sabotage == Sabotage::SendBeforeDurable;
+        while let Some(effect) = self.processes[index].disk.next(early) {
+            if self.processes[index].is_last_effect() {
+                return self.crash(index);
+            }
+            self.act(index, effect);
+        }
+        let process = &mut self.processes[index];
+        if process.disk.begin_sync() {
+            let takes =
+                process.random.between(100, 1_500) + process.random.below(process.disk_us + 1);
+            let (life, at_us) = (process.life, self.now_us + takes);
+            self.queue(at_us, Event::Synced(index, life));
+        }
+        self.schedule_tick(index);
+    }
+
+    fn schedule_tick(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        let Some(deadline) = process.replica.as_ref().and_then(|r| r.deadline_us()) else {
+            return;
+        };
+        let at_us = process.clock.true_us(deadline).max(self.now_us + 1);
+        if process.tick_us.is_none_or(|before| at_us < before) {
+            process.tick_us = Some(at_us);
+            let life = process.life;
+            self.queue(at_us, Event::Tick(index, life));
+        }
+    }
+
+    fn tick(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        if process.tick_us == Some(self.now_us) {
+            process.tick_us = None;
+        }
+        let now = process.now(self.now_us);
+        let deadline = process.replica.as_ref().and_then(|r| r.deadline_us());
+        if deadline.is_some_and(|deadline| deadline <= now.monotonic_us) {
+            self.step(index, Input::Tick);
+        } else {
+            self.schedule_tick(index);
+        }
+    }
+
+    fn act(&mut self, index: usize, effect: Effect) {
+        let configuration = self.processes[index]
+            .replica
+            .as_ref()
+            .map(|r| r.configuration());
+        let own = self.processes[index].key.id();
+        match effect {
+            Effect::Send(to, message) => self.send(index, &[to], &message),
+            Effect::Broadcast(message) => {
+                let voters: Vec<_> = configuration.map_or(Vec::new(), |c| c.voters().collect());
+                let others: Vec<_> = voters.into_iter().filter(|id| *id != own).collect();
+                self.send(index, &others, &message);
+            }
+            Effect::Announce(message) => {
+                let without_vote = |c: &Configuration| {
+                    let members = c.members().filter(|member| !member.role.votes());
+                    members.map(Member::id).collect::<Vec<_>>()
+                };
+                let others: Vec<_> = configuration.map_or(Vec::new(), without_vote);
+                self.send(index, &others, &message);
+            }
+            Effect::Executed { id, .. } => self.on_executed(index, id),
+            Effect::ReadReady(token) => self.on_read(index, token, true),
+            Effect::ReadFailed(token) => self.on_read(index, token, false),
+            Effect::ServeLog {
+                to,
+                after,
+                transitions,
+            } => self.serve_log(index, to, after, transitions),
+            Effect::ServeChunk {
+                to,
+                sequence,
+                index: part,
+            } => self.serve_chunk(index, to, sequence, part),
+            Effect::Evidence(evidence) => {
+                self.report.evidence += 1;
+                let node = self.processes[index].node;
+                self.trace(|| format!("{node} has evidence: {evidence:?}"));
+            }
+            Effect::Observe(what) => {
+                self.report.observe(&what);
+                let node = self.processes[index].node;
+                self.trace(|| format!("{node}     {what:?}"));
+            }
+            Effect::Configured(configuration) => {
+                let node = self.processes[index].node;
+                self.trace(|| format!("{node} is in epoch {}", configuration.epoch()));
+            }
+            // The disk's, or an application's.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn node_of(&self, id: NodeId) -> Option<usize> {
+        self.keys.iter().position(|key| key.id() == id)
+    }
+
+    pub(crate) fn send(&mut self, index: usize, to: &[NodeId], message: &Message) {
+        let (node, copy) = (self.processes[index].node, self.processes[index].copy);
+        let id = self.processes[index].key.id();
+        if self.is_honest(node) {
+            self.oracle.on_message(id, message);
+        }
+        let bytes: Arc<[u8]> = message.encode(id).into();
+        for to in to {
+            let Some(target) = self.node_of(*to) else {
+                continue;
+            };
+            if !self.hears(index, target, copy) {
+                continue;
+            }
+            let mut sent = Arc::clone(&bytes);
+            if let Some(liar) = &mut self.liars[node] {
+                liar.remember(message, &bytes);
+                if liar.is_silent_to(target) {
+                    continue;
+                }
+                sent = liar.bend(message).map_or(sent, Into::into);
+            }
+            self.transmit(node, copy, target, sent);
+        }
+    }
+
+    fn transmit(&mut self, from: usize, copy: usize, to: usize, bytes: Arc<[u8]>) {
+        for at_us in self.network.arrivals(self.now_us, from, to) {
+            let bytes = Arc::clone(&bytes);
+            let event = Event::Deliver {
+                to,
+                from,
+                copy,
+                bytes,
+            };
+            self.queue(at_us, event);
+        }
+    }
+
+    /// A liar does something by itself.
+    fn lie(&mut self, node: usize) {
+        let negative = self.plan.lies_count() > self.plan.faults_max();
+        if self.random.chance(if negative { 2 } else { 10 }) {
+            self.twin_sides = self.random.bits();
+            self.twin_both = if negative {
+                0
+            } else {
+                self.random.bits() & self.random.bits()
+            };
+        }
+        let told = self.liars[node].as_mut().and_then(Liar::invent);
+        if let Some(bytes) = told {
+            let to = self.random.index(self.plan.nodes());
+            let bytes: Arc<[u8]> = bytes.into();
+            let copy = self.random.index(2);
+            if to != node {
+                self.transmit(node, copy, to, bytes);
+            }
+        }
+        let at_us = self.now_us + self.random.between(LIAR_US / 2, LIAR_US);
+        self.queue(at_us, Event::Liar(node));
+    }
+
+    /// Whether, after the faults, all that honest clients want is executed everywhere.
+    fn is_done(&mut self) -> bool {
+        if !self.is_healed {
+            return false;
+        }
+        let targets = self.targets();
+        let most = targets.iter().map(|index| self.executed(*index)).max();
+        targets.iter().all(|index| {
+            let process = &self.processes[*index];
+            Some(self.executed(*index)) == most && process.lanes.iter().all(|lane| lane.is_done)
+        })
+    }
+
+    fn executed(&self, index: usize) -> u64 {
+        let replica = self.processes[index].replica.as_ref();
+        replica.map_or(0, |replica| replica.summary().executed.0)
+    }
+
+    /// Honest members of the newest configuration that are not shut out.
+    pub(crate) fn targets(&self) -> Vec<usize> {
+        let honest = |index: &usize| self.is_honest(self.processes[*index].node);
+        let all = (0..self.processes.len()).filter(honest);
+        let newest = all
+            .clone()
+            .filter_map(|index| self.processes[index].replica.as_ref())
+            .map(|replica| replica.configuration())
+            .max_by_key(|configuration| configuration.epoch());
+        let Some(newest) = newest else {
+            return all.collect();
+        };
+        all.filter(|index| {
+            let id = self.processes[*index].key.id();
+            newest.member(id).is_some() && !newest.is_isolated(id)
+        })
+        .collect()
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for process in &self.processes {
+            let summary = process.replica.as_ref().map(|replica| replica.summary());
+            let waiting = process.lanes.iter().filter(|lane| !lane.is_done).count();
+            let honest = self.is_honest(process.node);
+            text += &format!(
+                "  node {} ({}) copy {} honest={honest} clients waiting={waiting}: {summary:?}\n",
+                process.node,
+                process.key.id(),
+                process.copy,
+            );
+        }
+        text
+    }
+}

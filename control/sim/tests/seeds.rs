@@ -1,0 +1,53 @@
+//! Runs of fixed seeds: none may fail. Seeds that once failed have a test of their own.
+
+use sim::{Kind, Options, Plan, run};
+
+fn assert_seeds_hold(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let report = run(&Plan::draw(seed, &Kind::ALL, None), Options::default());
+        assert_eq!(report.violation, None, "seed {seed}");
+        assert!(report.requests > 0, "seed {seed}: nothing was executed");
+    }
+}
+
+#[test]
+fn seeds_0_to_30_hold() {
+    assert_seeds_hold(0..30);
+}
+
+#[test]
+fn seeds_30_to_60_hold() {
+    assert_seeds_hold(30..60);
+}
+
+#[test]
+fn seeds_60_to_90_hold() {
+    assert_seeds_hold(60..90);
+}
+
+#[test]
+fn seeds_90_to_120_hold() {
+    assert_seeds_hold(90..120);
+}
+
+#[test]
+fn run_without_faults_changes_no_view_and_commits() {
+    for seed in 0..5 {
+        let report = run(&Plan::draw(seed, &[], None), Options::default());
+        assert_eq!(report.violation, None, "seed {seed}");
+        assert_eq!(report.view_max, 0, "seed {seed}");
+        assert!(report.requests > 10, "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
+fn same_seed_gives_the_same_run_to_the_last_message() {
+    let options = Options {
+        trace: true,
+        ..Options::default()
+    };
+    let plan = Plan::draw(3, &Kind::ALL, None);
+    let (one, other) = (run(&plan, options), run(&plan, options));
+    assert!(one.trace.len() > 1000);
+    assert_eq!(one.trace, other.trace);
+}
