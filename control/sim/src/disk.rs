@@ -263,3 +263,61 @@ impl Disk {
         Some(fits.cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus::{Epoch, View};
+
+    use super::*;
+
+    fn record(view: u64) -> Effect {
+        Effect::Persist(Record::ViewWanted(Epoch(0), View(view)))
+    }
+
+    fn views(disk: &Disk) -> Vec<u64> {
+        let view = |(_, bytes): &(u64, Vec<u8>)| match Record::from_bytes(bytes) {
+            Ok(Record::ViewWanted(_, view)) => view.0,
+            other => panic!("{other:?}"),
+        };
+        disk.log.iter().map(view).collect()
+    }
+
+    #[test]
+    fn effect_behind_a_record_waits_until_that_record_is_durable() {
+        let mut disk = Disk::default();
+        disk.push(Effect::ReadReady(1));
+        disk.push(record(1));
+        disk.push(Effect::ReadReady(2));
+        assert_eq!(disk.next(false), Some(Effect::ReadReady(1)));
+        assert_eq!(disk.next(false), None);
+        assert!(disk.begin_sync());
+        disk.push(record(2));
+        disk.push(Effect::ReadReady(3));
+        disk.end_sync();
+        assert_eq!(disk.next(false), Some(Effect::ReadReady(2)));
+        assert_eq!(disk.next(false), None);
+    }
+
+    #[test]
+    fn crash_keeps_what_was_durable_and_of_the_rest_a_beginning_at_most() {
+        for seed in 0..200 {
+            let mut random = Random::new(seed, "disk");
+            let mut disk = Disk::default();
+            (0..3).for_each(|view| disk.push(record(view)));
+            disk.begin_sync();
+            disk.end_sync();
+            (3..8).for_each(|view| disk.push(record(view)));
+            disk.crash(seed % 2 == 0, &mut random);
+            let left = views(&disk);
+            assert!(left.len() >= 3, "seed {seed}: {left:?}");
+            assert!(
+                left.iter().copied().eq(0..left.len() as u64),
+                "seed {seed}: {left:?}"
+            );
+            disk.push(record(9));
+            disk.begin_sync();
+            disk.end_sync();
+            assert_eq!(views(&disk).last(), Some(&9));
+        }
+    }
+}

@@ -124,9 +124,8 @@ impl World {
             self.queue(self.now_us, Event::Boot(index));
         }
         for index in 0..self.processes.len() {
-            let life = self.processes[index].life;
             for lane in 0..self.processes[index].lanes.len() {
-                self.queue(self.now_us, Event::Client(index, lane, life));
+                self.wake(index, lane, 0);
             }
         }
     }
@@ -182,7 +181,7 @@ impl World {
     }
 
     pub(crate) fn start_clients(&mut self, index: usize) {
-        let (life, rest_us) = (self.processes[index].life, self.plan.rest_us);
+        let rest_us = self.plan.rest_us;
         for lane in 0..self.processes[index].lanes.len() {
             let process = &mut self.processes[index];
             // A client of before the crash asks again, or gives up and never learns.
@@ -194,8 +193,8 @@ impl World {
                 state.is_last = false;
             }
             state.asked_us = 0;
-            let at_us = self.now_us + process.random.below(rest_us);
-            self.queue(at_us, Event::Client(index, lane, life));
+            let rest_us = process.random.below(rest_us);
+            self.wake(index, lane, rest_us);
         }
     }
 
@@ -231,8 +230,10 @@ impl World {
     }
 
     fn wake(&mut self, index: usize, lane: usize, after_us: u64) {
-        let life = self.processes[index].life;
-        self.queue(self.now_us + after_us, Event::Client(index, lane, life));
+        let state = &mut self.processes[index].lanes[lane];
+        state.ticket += 1;
+        let event = Event::Client(index, lane, state.ticket);
+        self.queue(self.now_us + after_us, event);
     }
 
     /// A new request. After the faults one write, and no more.

@@ -11,6 +11,7 @@ use consensus::{
 
 use crate::fault::Lie;
 use crate::keys::Key;
+use crate::machine::Command;
 use crate::random::Random;
 
 /// How often, in a hundred, a message is bent by a node that bends messages of its sort.
@@ -180,9 +181,11 @@ impl Liar {
             2 => {
                 // The same twice, or a request that its client never signed.
                 let copy = batch.requests.first().cloned();
-                let forged = self.random.chance(50);
+                let value = self.random.bits();
+                let forged = Command::Write { key: 0, value }.bytes();
+                let is_forged = self.random.chance(50);
                 batch.requests.extend(copy.map(|request| Request {
-                    command: if forged { [0].into() } else { request.command },
+                    command: if is_forged { forged } else { request.command },
                     ..request
                 }));
             }

@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     pub(crate) last_timestamp: u64,
     pub(crate) pending: Option<Pending>,
     pub(crate) asked_us: u64,
+    /// Of the one time at which it is to be looked at.
+    pub(crate) ticket: u64,
     /// The last write, after the faults, was executed.
     pub(crate) is_done: bool,
     /// It has begun the last one.

@@ -40,6 +40,8 @@ pub enum Sabotage {
     SendBeforeDurable,
     /// After a crash votes and locks are gone.
     ForgetPromises,
+    /// Who wants another view says nothing of what was prepared or accepted before.
+    HideLocks,
     /// No signature is checked.
     TrustSignatures,
     /// One node executes wrongly.
@@ -333,8 +335,9 @@ impl World {
                     self.tick(process);
                 }
             }
-            Event::Client(process, lane, life) => {
-                if self.is_alive(process, life) {
+            Event::Client(process, lane, ticket) => {
+                let state = &self.processes[process];
+                if state.replica.is_some() && state.lanes[lane].ticket == ticket {
                     self.on_client(process, lane);
                 }
             }
@@ -601,6 +604,8 @@ impl World {
         if self.is_honest(node) {
             self.oracle.on_message(id, message);
         }
+        let bare = self.without_locks(index, message);
+        let message = bare.as_ref().unwrap_or(message);
         let bytes: Arc<[u8]> = message.encode(id).into();
         for to in to {
             let Some(target) = self.node_of(*to) else {
@@ -619,6 +624,21 @@ impl World {
             }
             self.transmit(node, copy, target, sent);
         }
+    }
+
+    /// What a node that hides its locks says instead.
+    fn without_locks(&self, index: usize, message: &Message) -> Option<Message> {
+        let Message::ViewChange(change) = message else {
+            return None;
+        };
+        if self.options.sabotage != Sabotage::HideLocks {
+            return None;
+        }
+        let mut change = change.clone();
+        change.prepared.clear();
+        change.pre_prepared.clear();
+        let change = change.sign(self.cluster, &self.processes[index].key);
+        Some(Message::ViewChange(Box::new(change)))
     }
 
     fn transmit(&mut self, from: usize, copy: usize, to: usize, bytes: Arc<[u8]>) {

@@ -44,6 +44,13 @@ fn node_that_forgets_its_promises_in_a_crash_is_found() {
 }
 
 #[test]
+fn nodes_that_hide_their_locks_are_found_to_fork() {
+    let kinds = [Kind::Crash, Kind::Delay, Kind::Loss, Kind::Partition];
+    let found = find(0..80, &kinds, None, Sabotage::HideLocks, "fork");
+    assert!(found.is_some());
+}
+
+#[test]
 fn node_that_checks_no_signatures_is_found_to_execute_what_nobody_asked_for() {
     let kinds = [Kind::Byzantine];
     let found = find(0..60, &kinds, None, Sabotage::TrustSignatures, "never made");
