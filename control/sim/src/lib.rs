@@ -14,7 +14,9 @@ mod shrink;
 mod world;
 
 mod driver;
+mod post;
 mod process;
+mod steps;
 
 mod bounds;
 mod oracle;

@@ -5,10 +5,7 @@ use std::collections::BinaryHeap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use consensus::{
-    ClusterId, Configuration, Effect, Epoch, Input, Member, Message, NodeId, Params, Role,
-    Signer as _, Verified,
-};
+use consensus::{ClusterId, Configuration, Epoch, Member, Params, Role, Signer as _};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -27,7 +24,7 @@ const LIVENESS_US: u64 = 120_000_000;
 /// More events than any run needs: then something spins.
 const EVENTS_MAX: u64 = 4_000_000;
 /// How often liars act by themselves, and how often it is looked at whether all is done.
-const LIAR_US: u64 = 80_000;
+pub(crate) const LIAR_US: u64 = 80_000;
 const PROBE_US: u64 = 50_000;
 
 /// A rule that is broken on purpose, to see that the judges notice.
@@ -113,15 +110,15 @@ pub(crate) struct World {
     pub(crate) genesis: Configuration,
     pub(crate) params: Params,
     pub(crate) keys: Vec<Key>,
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) liars: Vec<Option<Liar>>,
     pub(crate) processes: Vec<Process>,
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
     pub(crate) random: Random,
     /// Bit i: node i deals with the first copy of Twins, else with the second; or with both.
-    twin_sides: u64,
-    twin_both: u64,
+    pub(crate) twin_sides: u64,
+    pub(crate) twin_both: u64,
     pub(crate) report: Report,
 }
 
@@ -379,303 +376,6 @@ impl World {
                 .oracle
                 .fail(format!("node {node} does not start: {error}")),
         }
-    }
-
-    /// A message arrives, and is believed if everything that it holds is signed.
-    fn deliver(&mut self, to: usize, from: usize, copy: usize, bytes: &Arc<[u8]>) {
-        let message = match Message::decode(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                self.trace(|| format!("{from} -> {to}: dropped: {error}"));
-                self.report.malformed += 1;
-                return;
-            }
-        };
-        let mut checks = message.checks(self.cluster).into_iter();
-        let trusts = self.options.sabotage == Sabotage::TrustSignatures;
-        if !trusts && !checks.all(|check| self.registry.holds(&check)) {
-            self.trace(|| {
-                format!(
-                    "{from} -> {to}: dropped: a bad signature in {:?}",
-                    message.kind()
-                )
-            });
-            self.report.bad_signatures += 1;
-            return;
-        }
-        self.trace(|| format!("{from} -> {to}: {}", crate::report::brief(&message)));
-        if let Some(liar) = &mut self.liars[to] {
-            liar.remember(&message, bytes);
-        }
-        let sender = self.keys[from].id();
-        for index in 0..self.processes.len() {
-            let process = &self.processes[index];
-            if process.node == to && process.replica.is_some() && self.hears(index, from, copy) {
-                self.report.delivered += 1;
-                let message = Verified::vouch(message.clone());
-                self.step(index, Input::Message(sender, message));
-            }
-        }
-    }
-
-    fn has_twin(&self, node: usize) -> bool {
-        self.liars[node]
-            .as_ref()
-            .is_some_and(|liar| liar.does(Lie::Twins))
-    }
-
-    /// Whether this copy of a node deals with that copy of another.
-    fn hears(&self, index: usize, other: usize, other_copy: usize) -> bool {
-        let process = &self.processes[index];
-        match (self.has_twin(process.node), self.has_twin(other)) {
-            (false, _) => true,
-            (true, true) => process.copy == other_copy,
-            (true, false) => {
-                let side = usize::from(self.twin_sides >> other & 1 == 1);
-                self.twin_both >> other & 1 == 1 || side == process.copy
-            }
-        }
-    }
-
-    pub(crate) fn step(&mut self, index: usize, input: Input) {
-        let now_us = self.now_us;
-        let process = &mut self.processes[index];
-        let now = process.now(now_us);
-        let Some(replica) = &mut process.replica else {
-            return;
-        };
-        let mut effects = Vec::new();
-        replica.step(now, input, &mut effects);
-        self.report.steps += 1;
-        self.judge(index);
-        self.perform(index, effects);
-    }
-
-    /// Looks at a replica after its step.
-    fn judge(&mut self, index: usize) {
-        let process = &mut self.processes[index];
-        let Some(replica) = &process.replica else {
-            return;
-        };
-        let (id, is_honest) = (process.key.id(), self.liars[process.node].is_none());
-        if !is_honest {
-            return;
-        }
-        let machine = replica.machine();
-        let journal = machine.journal();
-        if machine.count() < process.judged_count || journal.len() < process.judged {
-            process.judged = 0;
-        }
-        for entry in journal.iter().skip(process.judged) {
-            self.oracle.on_entry(id, entry);
-        }
-        process.judged = journal.len();
-        process.judged_count = machine.count();
-        let summary = replica.summary();
-        self.report.view_max = self.report.view_max.max(summary.view.0);
-        self.report.epoch_max = self.report.epoch_max.max(summary.epoch.0);
-        if let Some(excess) = crate::bounds::excess(&summary, replica.configuration()) {
-            self.oracle
-                .fail(format!("node {id} keeps too much: {excess}"));
-        }
-    }
-
-    /// Takes over what a step wants done, unless the node crashes amid it.
-    pub(crate) fn perform(&mut self, index: usize, effects: Vec<Effect>) {
-        let (id, node) = (self.processes[index].key.id(), self.processes[index].node);
-        for effect in effects {
-            if self.is_honest(node) {
-                self.oracle.on_effect(id, &effect);
-            }
-            if self.processes[index].is_last_effect() {
-                return self.crash(index);
-            }
-            self.processes[index].disk.push(effect);
-        }
-        self.release(index);
-    }
-
-    /// Lets everything happen that needs not wait for the disk.
-    fn release(&mut self, index: usize) {
-        let early = self.options.sabotage == Sabotage::SendBeforeDurable;
-        while let Some(effect) = self.processes[index].disk.next(early) {
-            if self.processes[index].is_last_effect() {
-                return self.crash(index);
-            }
-            self.act(index, effect);
-        }
-        let process = &mut self.processes[index];
-        if process.disk.begin_sync() {
-            let takes =
-                process.random.between(100, 1_500) + process.random.below(process.disk_us + 1);
-            let (life, at_us) = (process.life, self.now_us + takes);
-            self.queue(at_us, Event::Synced(index, life));
-        }
-        self.schedule_tick(index);
-    }
-
-    fn schedule_tick(&mut self, index: usize) {
-        let process = &mut self.processes[index];
-        let Some(deadline) = process.replica.as_ref().and_then(|r| r.deadline_us()) else {
-            return;
-        };
-        let at_us = process.clock.true_us(deadline).max(self.now_us + 1);
-        if process.tick_us.is_none_or(|before| at_us < before) {
-            process.tick_us = Some(at_us);
-            let life = process.life;
-            self.queue(at_us, Event::Tick(index, life));
-        }
-    }
-
-    fn tick(&mut self, index: usize) {
-        let process = &mut self.processes[index];
-        if process.tick_us == Some(self.now_us) {
-            process.tick_us = None;
-        }
-        let now = process.now(self.now_us);
-        let deadline = process.replica.as_ref().and_then(|r| r.deadline_us());
-        if deadline.is_some_and(|deadline| deadline <= now.monotonic_us) {
-            self.step(index, Input::Tick);
-        } else {
-            self.schedule_tick(index);
-        }
-    }
-
-    fn act(&mut self, index: usize, effect: Effect) {
-        let configuration = self.processes[index]
-            .replica
-            .as_ref()
-            .map(|r| r.configuration());
-        let own = self.processes[index].key.id();
-        match effect {
-            Effect::Send(to, message) => self.send(index, &[to], &message),
-            Effect::Broadcast(message) => {
-                let voters: Vec<_> = configuration.map_or(Vec::new(), |c| c.voters().collect());
-                let others: Vec<_> = voters.into_iter().filter(|id| *id != own).collect();
-                self.send(index, &others, &message);
-            }
-            Effect::Announce(message) => {
-                let without_vote = |c: &Configuration| {
-                    let members = c.members().filter(|member| !member.role.votes());
-                    members.map(Member::id).collect::<Vec<_>>()
-                };
-                let others: Vec<_> = configuration.map_or(Vec::new(), without_vote);
-                self.send(index, &others, &message);
-            }
-            Effect::Executed { id, .. } => self.on_executed(index, id),
-            Effect::ReadReady(token) => self.on_read(index, token, true),
-            Effect::ReadFailed(token) => self.on_read(index, token, false),
-            Effect::ServeLog {
-                to,
-                after,
-                transitions,
-            } => self.serve_log(index, to, after, transitions),
-            Effect::ServeChunk {
-                to,
-                sequence,
-                index: part,
-            } => self.serve_chunk(index, to, sequence, part),
-            Effect::Evidence(evidence) => {
-                self.report.evidence += 1;
-                let node = self.processes[index].node;
-                self.trace(|| format!("{node} has evidence: {evidence:?}"));
-            }
-            Effect::Observe(what) => {
-                self.report.observe(&what);
-                let node = self.processes[index].node;
-                self.trace(|| format!("{node}     {what:?}"));
-            }
-            Effect::Configured(configuration) => {
-                let node = self.processes[index].node;
-                self.trace(|| format!("{node} is in epoch {}", configuration.epoch()));
-            }
-            // The disk's, or an application's.
-            _ => {}
-        }
-    }
-
-    pub(crate) fn node_of(&self, id: NodeId) -> Option<usize> {
-        self.keys.iter().position(|key| key.id() == id)
-    }
-
-    pub(crate) fn send(&mut self, index: usize, to: &[NodeId], message: &Message) {
-        let (node, copy) = (self.processes[index].node, self.processes[index].copy);
-        let id = self.processes[index].key.id();
-        if self.is_honest(node) {
-            self.oracle.on_message(id, message);
-        }
-        let bare = self.without_locks(index, message);
-        let message = bare.as_ref().unwrap_or(message);
-        let bytes: Arc<[u8]> = message.encode(id).into();
-        for to in to {
-            let Some(target) = self.node_of(*to) else {
-                continue;
-            };
-            if !self.hears(index, target, copy) {
-                continue;
-            }
-            let mut sent = Arc::clone(&bytes);
-            if let Some(liar) = &mut self.liars[node] {
-                liar.remember(message, &bytes);
-                if liar.is_silent_to(target) {
-                    continue;
-                }
-                sent = liar.bend(message).map_or(sent, Into::into);
-            }
-            self.transmit(node, copy, target, sent);
-        }
-    }
-
-    /// What a node that hides its locks says instead.
-    fn without_locks(&self, index: usize, message: &Message) -> Option<Message> {
-        let Message::ViewChange(change) = message else {
-            return None;
-        };
-        if self.options.sabotage != Sabotage::HideLocks {
-            return None;
-        }
-        let mut change = change.clone();
-        change.prepared.clear();
-        change.pre_prepared.clear();
-        let change = change.sign(self.cluster, &self.processes[index].key);
-        Some(Message::ViewChange(Box::new(change)))
-    }
-
-    fn transmit(&mut self, from: usize, copy: usize, to: usize, bytes: Arc<[u8]>) {
-        for at_us in self.network.arrivals(self.now_us, from, to) {
-            let bytes = Arc::clone(&bytes);
-            let event = Event::Deliver {
-                to,
-                from,
-                copy,
-                bytes,
-            };
-            self.queue(at_us, event);
-        }
-    }
-
-    /// A liar does something by itself.
-    fn lie(&mut self, node: usize) {
-        let negative = self.plan.lies_count() > self.plan.faults_max();
-        if self.random.chance(if negative { 2 } else { 10 }) {
-            self.twin_sides = self.random.bits();
-            self.twin_both = if negative {
-                0
-            } else {
-                self.random.bits() & self.random.bits()
-            };
-        }
-        let told = self.liars[node].as_mut().and_then(Liar::invent);
-        if let Some(bytes) = told {
-            let to = self.random.index(self.plan.nodes());
-            let bytes: Arc<[u8]> = bytes.into();
-            let copy = self.random.index(2);
-            if to != node {
-                self.transmit(node, copy, to, bytes);
-            }
-        }
-        let at_us = self.now_us + self.random.between(LIAR_US / 2, LIAR_US);
-        self.queue(at_us, Event::Liar(node));
     }
 
     /// Whether, after the faults, all that honest clients want is executed everywhere.
