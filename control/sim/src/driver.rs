@@ -14,7 +14,7 @@ use crate::process::Pending;
 use crate::world::{Event, Sabotage, World, member};
 
 /// The lane of requests that change the members.
-const TURN_LANE: u32 = 1000;
+const TURN_LANE: u32 = 63;
 /// A client asks its node again after this.
 const RETRY_US: u64 = 700_000;
 /// Bytes of history in one answer: small, so that it takes several.

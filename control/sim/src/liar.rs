@@ -110,6 +110,20 @@ impl Liar {
                     ..signed.vote
                 }))
             }
+            Message::Checkpoint(signed, body) if digests => {
+                let mut body = body.clone();
+                body.time_ms = body.time_ms.wrapping_add(self.random.below(2));
+                let digest = if self.random.chance(50) {
+                    body.digest()
+                } else {
+                    self.some_digest()
+                };
+                let vote = Vote {
+                    digest,
+                    ..signed.vote
+                };
+                Message::Checkpoint(self.sign(vote), body)
+            }
             Message::ViewChange(change) if forges => {
                 Message::ViewChange(Box::new(self.bent_view_change(change)))
             }
@@ -341,17 +355,11 @@ impl Liar {
             Lie::Replays if !self.old.is_empty() => self.random.pick(&self.old).to_vec(),
             Lie::Garbage => self.garbage(),
             Lie::Digests => {
-                let phase = *self
-                    .random
-                    .pick(&[Phase::Prepare, Phase::Commit, Phase::Checkpoint]);
+                let phase = *self.random.pick(&[Phase::Prepare, Phase::Commit]);
                 let vote = Vote {
                     phase,
                     epoch: Epoch(self.near(self.epoch.0)),
-                    view: View(if phase == Phase::Checkpoint {
-                        0
-                    } else {
-                        self.near(self.view.0)
-                    }),
+                    view: View(self.near(self.view.0)),
                     sequence: Sequence(self.near(self.sequence.0)),
                     digest: self.some_digest(),
                 };

@@ -62,6 +62,7 @@ pub struct Entry {
 /// The state.
 #[derive(Debug, Clone)]
 pub struct Registers {
+    genesis: Configuration,
     configuration: Configuration,
     values: BTreeMap<u8, u64>,
     count: u64,
@@ -78,7 +79,8 @@ impl Registers {
     #[must_use]
     pub fn new(genesis: Configuration, padding: usize) -> Self {
         Self {
-            configuration: genesis,
+            configuration: genesis.clone(),
+            genesis,
             values: BTreeMap::new(),
             count: 0,
             chain: 0,
@@ -167,6 +169,13 @@ fn changed(configuration: &Configuration, change: &Change) -> Configuration {
 }
 
 impl StateMachine for Registers {
+    fn fresh(&self) -> Self {
+        Self {
+            broken_after: self.broken_after,
+            ..Self::new(self.genesis.clone(), self.padding)
+        }
+    }
+
     fn is_well_formed(&self, request: &Request) -> bool {
         Command::from_bytes(&request.command).is_ok()
     }
@@ -225,6 +234,7 @@ impl StateMachine for Registers {
         let mut from = Reader::new(snapshot);
         let state = Self::decode(&mut from).map_err(|_| RestoreError("not registers"))?;
         *self = Self {
+            genesis: self.genesis.clone(),
             padding: self.padding,
             broken_after: self.broken_after,
             ..state

@@ -28,7 +28,7 @@ pub(crate) struct Oracle {
     bodies: BTreeMap<Sequence, Digest>,
     entries: Vec<Entry>,
     places: BTreeMap<RequestId, u64>,
-    replies: BTreeMap<RequestId, (Sequence, Vec<u8>)>,
+    replies: BTreeMap<RequestId, Vec<u8>>,
     issued: BTreeMap<RequestId, u64>,
     words: BTreeMap<NodeId, Word>,
     /// What clients saw.
@@ -122,14 +122,11 @@ impl Oracle {
     }
 
     fn on_reply(&mut self, node: NodeId, id: RequestId, sequence: Sequence, reply: &[u8]) {
-        let first = self
-            .replies
-            .entry(id)
-            .or_insert_with(|| (sequence, reply.to_vec()));
-        if *first != (sequence, reply.to_vec()) {
+        let first = self.replies.entry(id).or_insert_with(|| reply.to_vec());
+        if first != reply {
             let first = first.clone();
             self.fail(format!(
-                "{node} reports {id:?} executed at {sequence} with {reply:?}, before it was {first:?}"
+                "{node} replies {reply:?} to {id:?} at {sequence}, before it was {first:?}"
             ));
         }
     }
@@ -173,7 +170,9 @@ impl Oracle {
     /// An honest node's message leaves.
     pub(crate) fn on_message(&mut self, node: NodeId, message: &Message) {
         match message {
-            Message::PrePrepare(signed, _) | Message::Vote(signed) => self.on_vote(node, signed),
+            Message::PrePrepare(signed, _)
+            | Message::Vote(signed)
+            | Message::Checkpoint(signed, _) => self.on_vote(node, signed),
             Message::ViewChange(change) => self.on_view_change(node, change),
             Message::NewView(new) => {
                 new.proposals

@@ -150,6 +150,10 @@ pub(crate) fn brief(message: &Message) -> String {
                 vote.phase, vote.epoch, vote.view, vote.sequence, vote.digest, signed.signer
             )
         }
+        Message::Checkpoint(signed, _) => format!(
+            "CHECKPOINT {:?} {:?} of {:?}",
+            signed.vote.sequence, signed.vote.digest, signed.signer
+        ),
         Message::ViewChange(change) => format!(
             "VIEW-CHANGE {:?} {:?} of {:?}, stable {:?}, prepared {:?}, accepted {:?}",
             change.epoch,

@@ -22,7 +22,7 @@ use crate::report::Report;
 /// Within this, after the faults have ended, everything must be executed everywhere.
 const LIVENESS_US: u64 = 120_000_000;
 /// More events than any run needs: then something spins.
-const EVENTS_MAX: u64 = 4_000_000;
+const EVENTS_MAX: u64 = 1_000_000;
 /// How often liars act by themselves, and how often it is looked at whether all is done.
 pub(crate) const LIAR_US: u64 = 80_000;
 const PROBE_US: u64 = 50_000;
@@ -270,8 +270,9 @@ impl World {
             self.now_us = at_us;
             self.report.events += 1;
             if self.report.events > EVENTS_MAX {
+                let state = self.describe();
                 self.oracle
-                    .fail(format!("{EVENTS_MAX} events: something spins"));
+                    .fail(format!("{EVENTS_MAX} events: something spins:\n{state}"));
             }
             if at_us > end_us {
                 let state = self.describe();
