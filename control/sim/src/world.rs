@@ -294,8 +294,8 @@ impl World {
         self.report.requests = self.oracle.executed_count();
         self.report.operations = self.oracle.history.len();
         self.report.violation = self.oracle.violation().map(str::to_owned);
-        self.report.count_network(&self.network);
         self.report.lies = self.liars.iter().flatten().map(|liar| liar.told).sum();
+        self.report.count_network(&self.network);
         self.report
     }
 

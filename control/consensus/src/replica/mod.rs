@@ -215,6 +215,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         loop {
             let before = (self.configuration.epoch(), self.executed);
             self.execute_ready(now, out);
+            self.try_new_view(now, out);
+            self.take_left(now, out);
             self.take_early(now, out);
             self.propose(now, out);
             if self.is_halted || before == (self.configuration.epoch(), self.executed) {

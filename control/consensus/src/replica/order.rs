@@ -99,6 +99,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             // Others decided it without this voter, long ago perhaps.
             return decided == signed.vote.digest;
         }
+        if let Some(bound) = self.bound(signed.vote.sequence) {
+            return bound == signed.vote.digest;
+        }
         if batch.is_null() {
             return true;
         }

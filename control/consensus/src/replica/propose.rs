@@ -59,7 +59,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 slot.proposal_in(self.view).is_some() || slot.committed.is_some()
             });
         let highest = proposed.map_or(Sequence(0), |(sequence, _)| *sequence);
-        let begun = self.new_view.as_ref().map_or(Sequence(0), |new| new.low());
+        let begun = self.new_view.as_ref().map_or(Sequence(0), |new| {
+            let last = new.proposals.last().map(|signed| signed.vote.sequence);
+            last.unwrap_or_default().max(new.low())
+        });
         highest
             .max(self.executed)
             .max(self.stable.sequence)

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Replica;
 use crate::batch::Batch;
 use crate::effect::{Effect, Now, Observation};
-use crate::identity::{NodeId, Sequence, Signature, View};
+use crate::identity::{Digest, NodeId, Sequence, Signature, View};
 use crate::machine::StateMachine;
 use crate::message::Message;
 use crate::record::Record;
@@ -104,13 +104,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     }
 
     /// A quorum wants the view: its timer starts, and its primary opens it.
-    fn try_new_view(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn try_new_view(&mut self, now: Now, out: &mut Vec<Effect>) {
         let wanting = self
             .view_changes
             .values()
             .filter(|change| change.view == self.view);
-        let wanting: Vec<ViewChange> = wanting.cloned().collect();
-        if !self.is_changing || wanting.len() < self.configuration.quorum() {
+        if !self.is_changing || wanting.clone().count() < self.configuration.quorum() {
             return;
         }
         self.timers
@@ -120,11 +119,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         let new = NewView::make(
             self.view,
-            wanting,
+            wanting.cloned().collect(),
             &self.configuration,
             self.cluster,
             &self.signer,
         );
+        // A primary that lags could not report what it proposes here when it wants yet another view.
+        // It catches up first, or another one leads.
+        let last = new.proposals.last().map(|signed| signed.vote.sequence);
+        if last.is_some_and(|last| last > self.high()) {
+            return;
+        }
         let new = Arc::new(new);
         self.enter_view(now, &new, out);
         out.push(Effect::Broadcast(Arc::new(Message::NewView(new))));
@@ -172,24 +177,60 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.is_changing = false;
         self.new_view = Some(Arc::clone(new));
         self.view_changes.retain(|_, change| change.view > new.view);
-        for proposal in &new.proposals {
-            let vote = proposal.vote;
-            if !self.is_in_window(vote.sequence) {
-                continue;
-            }
-            if vote.digest == Batch::null().digest() {
-                self.batches.insert(vote.digest, Arc::new(Batch::null()));
-            }
-            let slot = self.slots.entry(vote.sequence).or_default();
-            if let Some(decided) = slot.decided().filter(|decided| *decided != vote.digest) {
-                // More than f voters lie, or this disk does.
-                self.halt(vote.sequence, vote.digest, decided, out);
-                return false;
-            }
-            slot.proposal = Some(*proposal);
-            slot.note(*proposal);
+        new.proposals
+            .iter()
+            .filter(|proposal| self.is_in_window(proposal.vote.sequence))
+            .copied()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .all(|proposal| self.adopt_proposal(proposal, out))
+    }
+
+    fn adopt_proposal(&mut self, proposal: SignedVote, out: &mut Vec<Effect>) -> bool {
+        let vote = proposal.vote;
+        if vote.digest == Batch::null().digest() {
+            self.batches.insert(vote.digest, Arc::new(Batch::null()));
         }
+        let slot = self.slots.entry(vote.sequence).or_default();
+        if let Some(decided) = slot.decided().filter(|decided| *decided != vote.digest) {
+            // More than f voters lie, or this disk does.
+            self.halt(vote.sequence, vote.digest, decided, out);
+            return false;
+        }
+        slot.proposal = Some(proposal);
+        slot.note(proposal);
         true
+    }
+
+    /// Proposals of the NEW-VIEW that were too far ahead when the view began.
+    pub(super) fn take_left(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let is_open = |new: &Arc<NewView>| {
+            let last = new.proposals.last().map(|signed| signed.vote.sequence);
+            last.is_some_and(|last| last > self.stable.sequence)
+        };
+        let Some(new) = self.new_view.clone().filter(is_open) else {
+            return;
+        };
+        for proposal in &new.proposals {
+            let place = proposal.vote.sequence;
+            let slot = self.slots.get(&place);
+            let is_taken = slot.is_some_and(|slot| slot.proposal_in(self.view).is_some());
+            if self.is_in_window(place) && !is_taken && self.adopt_proposal(*proposal, out) {
+                self.take_up(now, *proposal, out);
+            }
+            if self.is_halted || self.new_view.as_ref() != Some(&new) {
+                return;
+            }
+        }
+    }
+
+    /// What the NEW-VIEW of this view says about a place: only that may be proposed there.
+    pub(super) fn bound(&self, place: Sequence) -> Option<Digest> {
+        let new = self.new_view.as_ref()?;
+        let proposals = &new.proposals;
+        let found = proposals.binary_search_by_key(&place, |signed| signed.vote.sequence);
+        let found = found.ok().and_then(|index| proposals.get(index));
+        found.map(|signed| signed.vote.digest)
     }
 
     /// Goes on with a proposal of the view that has begun, as far as its batch is known.
