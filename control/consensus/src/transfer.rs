@@ -93,6 +93,13 @@ pub struct SnapshotOffer {
 }
 
 impl SnapshotOffer {
+    /// Changes of epoch up to the snapshot: later ones are no part of its state.
+    pub(crate) fn transitions_before(&self) -> impl Iterator<Item = &Transition> {
+        let up_to = self.body.sequence;
+        let all = self.transitions.iter();
+        all.filter(move |transition| transition.body.sequence <= up_to)
+    }
+
     /// What must hold before it counts.
     pub fn checks(&self, cluster: ClusterId) -> impl Iterator<Item = SignatureCheck> {
         let transitions = self

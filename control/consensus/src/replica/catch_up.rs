@@ -110,6 +110,18 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }));
     }
 
+    /// What a helper sent is not what it should be. Another one is asked, but not at once: liars that
+    /// answer quickly would keep both sides busy.
+    fn distrust_helper(&mut self, now: Now, from: NodeId, out: &mut Vec<Effect>) {
+        out.push(Effect::Observe(Observation::BadMessage(from)));
+        let pause = self.params.round_timeout_us;
+        self.transfer = Some(Transfer {
+            from,
+            deadline_us: now.monotonic_us.saturating_add(pause),
+            snapshot: None,
+        });
+    }
+
     fn ask_log(&mut self, now: Now, from: NodeId, out: &mut Vec<Effect>) {
         self.transfer = Some(Transfer {
             from,
@@ -176,8 +188,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let before = (self.configuration.epoch(), self.executed);
         for item in items {
             if !self.take_item(now, item, out) {
-                out.push(Effect::Observe(Observation::BadMessage(from)));
-                self.ask_helper(now, Some(from), out);
+                self.distrust_helper(now, from, out);
                 return;
             }
             if self.is_halted {
@@ -271,8 +282,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             return;
         }
         if self.proven_by(&offer).is_none() || offer.bytes_count > SNAPSHOT_BYTES_MAX {
-            out.push(Effect::Observe(Observation::BadMessage(from)));
-            self.ask_helper(now, Some(from), out);
+            self.distrust_helper(now, from, out);
             return;
         }
         if !self.holds_state() {
@@ -299,7 +309,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     /// The configuration whose quorum vouches for the offer, along an unbroken chain of epochs.
     fn proven_by(&self, offer: &SnapshotOffer) -> Option<Configuration> {
         let mut current = self.configuration.clone();
-        for transition in &offer.transitions {
+        for transition in offer.transitions_before() {
             let next = &transition.body.configuration;
             if next.epoch() <= current.epoch() {
                 continue;
@@ -356,8 +366,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         };
         let bytes: Vec<u8> = incoming.parts.into_values().flatten().collect();
         if !self.install(now, incoming.offer, bytes, out) {
-            out.push(Effect::Observe(Observation::BadMessage(from)));
-            self.ask_helper(now, Some(from), out);
+            self.distrust_helper(now, from, out);
         }
     }
 
@@ -373,7 +382,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             return false;
         }
         let old = self.configuration.clone();
-        for transition in offer.transitions {
+        for transition in offer.transitions_before().cloned().collect::<Vec<_>>() {
             if transition.body.configuration.epoch() > self.configuration.epoch() {
                 self.enter_configuration(transition);
             }
