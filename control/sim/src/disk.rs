@@ -251,10 +251,11 @@ impl Disk {
             return None;
         }
         let mut bytes = 0;
-        let follows = self.history.iter().filter(|item| match item {
-            HistoryItem::Batch { .. } => item.sequence() > after,
-            HistoryItem::Checkpoint(_) => item.sequence() >= after,
-        });
+        let is_behind = |item: &&HistoryItem| match item {
+            HistoryItem::Batch { .. } => item.sequence() <= after,
+            HistoryItem::Checkpoint(_) => item.sequence() < after,
+        };
+        let follows = self.history.iter().skip_while(is_behind);
         let fits = follows.take_while(|item| {
             let had = bytes;
             bytes += item.to_bytes().len();

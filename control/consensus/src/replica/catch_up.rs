@@ -28,6 +28,8 @@ const PATIENCE_ROUNDS: u64 = 3;
 #[derive(Debug)]
 pub(super) struct Transfer {
     from: NodeId,
+    /// What was asked for: what follows this.
+    after: Sequence,
     /// When another helper is asked.
     pub(super) deadline_us: u64,
     snapshot: Option<Incoming>,
@@ -103,7 +105,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let Some(from) = next.or(helpers.first()).copied() else {
             return;
         };
-        self.ask_log(now, from, out);
+        // At the end of the window only a checkpoint helps, which may stand before batches that are
+        // known here: they are read again.
+        let after = if self.executed >= self.high() {
+            self.stable.sequence
+        } else {
+            self.executed
+        };
+        self.ask_log(now, from, after, out);
         out.push(Effect::Observe(Observation::CatchingUp {
             from,
             after: self.executed,
@@ -117,20 +126,22 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let pause = self.params.round_timeout_us;
         self.transfer = Some(Transfer {
             from,
+            after: self.executed,
             deadline_us: now.monotonic_us.saturating_add(pause),
             snapshot: None,
         });
     }
 
-    fn ask_log(&mut self, now: Now, from: NodeId, out: &mut Vec<Effect>) {
+    fn ask_log(&mut self, now: Now, from: NodeId, after: Sequence, out: &mut Vec<Effect>) {
         self.transfer = Some(Transfer {
             from,
+            after,
             deadline_us: self.patience_until(now),
             snapshot: None,
         });
         let ask = Message::FetchLog {
             epoch: self.configuration.epoch(),
-            after: self.executed,
+            after,
         };
         out.push(Effect::Send(from, Arc::new(ask)));
     }
@@ -185,7 +196,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         {
             return;
         }
-        let before = (self.configuration.epoch(), self.executed);
+        let asked = self
+            .transfer
+            .as_ref()
+            .map_or(self.executed, |transfer| transfer.after);
+        let before = (
+            self.configuration.epoch(),
+            self.executed,
+            self.stable.sequence,
+        );
+        let last = items
+            .iter()
+            .map(HistoryItem::sequence)
+            .max()
+            .unwrap_or_default();
         for item in items {
             if !self.take_item(now, item, out) {
                 self.distrust_helper(now, from, out);
@@ -195,15 +219,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 return;
             }
         }
-        let has_moved = (self.configuration.epoch(), self.executed) > before;
+        let has_moved = (
+            self.configuration.epoch(),
+            self.executed,
+            self.stable.sequence,
+        ) > before;
         let claim = self
             .statuses
             .get(&from)
             .map(|status| (status.epoch, status.executed));
         let has_more =
             claim.is_some_and(|claim| claim > (self.configuration.epoch(), self.executed));
-        if has_moved && has_more {
-            self.ask_log(now, from, out);
+        let next = last.min(self.executed);
+        if has_more && (has_moved || next > asked) {
+            self.ask_log(now, from, next.max(asked), out);
         } else if has_moved {
             self.transfer = None;
             self.ask_helper(now, Some(from), out);
@@ -278,11 +307,19 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .transfer
             .as_ref()
             .is_some_and(|transfer| transfer.from == from && transfer.snapshot.is_none());
-        if !is_asked || offer.body.sequence <= self.executed {
+        if !is_asked || offer.body.sequence <= self.stable.sequence {
             return;
         }
         if self.proven_by(&offer).is_none() || offer.bytes_count > SNAPSHOT_BYTES_MAX {
             self.distrust_helper(now, from, out);
+            return;
+        }
+        if offer.body.sequence <= self.executed {
+            // Its state is known here; that it is stable is news.
+            if offer.certificate.is_valid(&self.configuration) {
+                self.on_certificate(now, offer.certificate, Some(offer.body), out);
+            }
+            self.transfer = None;
             return;
         }
         if !self.holds_state() {
@@ -301,6 +338,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let deadline_us = self.patience_until(now);
         self.transfer = Some(Transfer {
             from,
+            after: self.executed,
             deadline_us,
             snapshot: Some(incoming),
         });

@@ -105,16 +105,18 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// A quorum wants the view: its timer starts, and its primary opens it.
     pub(super) fn try_new_view(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let wanting = self
-            .view_changes
-            .values()
-            .filter(|change| change.view == self.view);
-        if !self.is_changing || wanting.clone().count() < self.configuration.quorum() {
+        let quorum = self.configuration.quorum();
+        let changes = self.view_changes.values();
+        let count = changes.filter(|change| change.view >= self.view).count();
+        if !self.is_changing || count < quorum {
             return;
         }
+        // Those who want a later view have given up on this one: it must not be waited for for ever.
         self.timers
             .on_view_quorum(now, self.params.view_change_timeout_us);
-        if self.primary() != self.me {
+        let changes = self.view_changes.values();
+        let wanting = changes.filter(|change| change.view == self.view);
+        if self.primary() != self.me || wanting.clone().count() < quorum {
             return;
         }
         let new = NewView::make(
