@@ -1,5 +1,6 @@
 //! Catching up with those who are further: batches with their proofs, or a snapshot first.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +14,9 @@ use crate::effect::{Effect, Now, Observation};
 use crate::identity::{Digest, Epoch, NodeId, Sequence};
 use crate::machine::StateMachine;
 use crate::message::Message;
-use crate::transfer::{CHUNK_BYTES_MAX, HistoryItem, SnapshotOffer, Status, TRANSITIONS_MAX};
+use crate::transfer::{
+    CHUNK_BYTES_MAX, HistoryItem, SnapshotOffer, Status, TRANSITIONS_MAX, Transition,
+};
 use crate::verified::Signer;
 use crate::vote::{CheckpointBody, CommitCertificate};
 
@@ -175,10 +178,24 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     ) {
         let unknown = self.transitions.iter();
         let unknown = unknown.filter(|transition| transition.body.configuration.epoch() > epoch);
+        let transitions: Vec<Transition> = unknown.take(TRANSITIONS_MAX).cloned().collect();
+        let asker = self.configuration.member(from);
+        let needs_no_state = asker.is_some_and(|member| !member.role.holds_state());
+        if let Some(body) = self.stable.body.clone().filter(|_| needs_no_state) {
+            // History proves a checkpoint, but a witness cannot make its body.
+            let offer = SnapshotOffer {
+                transitions: transitions.clone(),
+                certificate: self.stable.certificate.clone(),
+                body,
+                bytes_count: 0,
+            };
+            let message = Message::SnapshotOffer(Box::new(offer));
+            out.push(Effect::Send(from, Arc::new(message)));
+        }
         out.push(Effect::ServeLog {
             to: from,
             after,
-            transitions: unknown.take(TRANSITIONS_MAX).cloned().collect(),
+            transitions,
         });
     }
 
