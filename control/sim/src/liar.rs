@@ -194,14 +194,13 @@ impl Liar {
             }
             2 => {
                 // The same twice, or a request that its client never signed.
-                let copy = batch.requests.first().cloned();
                 let value = self.random.bits();
-                let forged = Command::Write { key: 0, value }.bytes();
                 let is_forged = self.random.chance(50);
-                batch.requests.extend(copy.map(|request| Request {
-                    command: if is_forged { forged } else { request.command },
-                    ..request
-                }));
+                let copy = batch.requests.first().cloned();
+                match batch.requests.first_mut().filter(|_| is_forged) {
+                    Some(first) => first.command = Command::Write { key: 0, value }.bytes(),
+                    None => batch.requests.extend(copy),
+                }
             }
             _ => {
                 let by = self.random.below(7_200_000);

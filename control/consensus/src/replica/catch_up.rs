@@ -28,7 +28,7 @@ const CHUNKS_AHEAD: u32 = 8;
 const PATIENCE_ROUNDS: u64 = 3;
 
 /// A transfer under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Transfer {
     from: NodeId,
     /// What was asked for: what follows this.
@@ -39,7 +39,7 @@ pub(super) struct Transfer {
 }
 
 /// A snapshot that arrives in parts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Incoming {
     offer: SnapshotOffer,
     parts_count: u32,

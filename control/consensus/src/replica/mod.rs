@@ -149,7 +149,7 @@ struct Stable {
 }
 
 /// One member's replica.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replica<M, S> {
     params: Params,
     signer: S,
