@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use consensus::{
     Batch, CheckpointCertificate, ClusterId, Digest, Epoch, HistoryItem, Message, NewView, NodeId,
-    Phase, PrePrepared, Request, Sequence, Signature, SignedVote, Signer as _, Status, View,
-    ViewChange, Vote,
+    Phase, PrePrepared, Request, RequestId, Sequence, Signature, SignedVote, Signer as _, Status,
+    View, ViewChange, Vote,
 };
 
 use crate::fault::Lie;
@@ -32,6 +32,8 @@ pub(crate) struct Liar {
     view: View,
     sequence: Sequence,
     digests: Vec<Digest>,
+    /// Another node that it has heard.
+    voter: Option<NodeId>,
     pub(crate) told: u64,
 }
 
@@ -47,6 +49,7 @@ impl Liar {
             view: View(0),
             sequence: Sequence(0),
             digests: Vec::new(),
+            voter: None,
             told: 0,
         }
     }
@@ -60,6 +63,9 @@ impl Liar {
     pub(crate) fn remember(&mut self, message: &Message, bytes: &Arc<[u8]>) {
         if let Message::PrePrepare(signed, _) | Message::Vote(signed) = message {
             let vote = signed.vote;
+            if signed.signer != self.key.id() {
+                self.voter = Some(signed.signer);
+            }
             self.epoch = self.epoch.max(vote.epoch);
             self.view = self.view.max(vote.view);
             self.sequence = self.sequence.max(vote.sequence);
@@ -93,7 +99,7 @@ impl Liar {
 
     fn bent(&mut self, message: &Message) -> Option<Message> {
         let (digests, times) = (self.does(Lie::Digests), self.does(Lie::Times));
-        let (forges, chunks) = (self.does(Lie::Forgeries), self.does(Lie::Chunks));
+        let forges = self.does(Lie::Forgeries);
         Some(match message {
             Message::PrePrepare(signed, batch) if digests || times => {
                 let batch = self.bent_batch(batch, times);
@@ -129,6 +135,14 @@ impl Liar {
             }
             Message::NewView(new) if forges => Message::NewView(Arc::new(self.bent_new_view(new))),
             Message::Log(items) if forges => Message::Log(self.bent_log(items)),
+            _ => return self.bent_transfer(message),
+        })
+    }
+
+    /// Help for those who are behind, bent.
+    fn bent_transfer(&mut self, message: &Message) -> Option<Message> {
+        let (forges, chunks) = (self.does(Lie::Forgeries), self.does(Lie::Chunks));
+        Some(match message {
             Message::SnapshotOffer(offer) if forges => {
                 let mut offer = offer.clone();
                 match self.random.below(4) {
@@ -364,7 +378,8 @@ impl Liar {
                 };
                 Message::Vote(self.sign(vote)).encode(id)
             }
-            Lie::Forgeries => self.wish().encode(id),
+            Lie::Forgeries if self.random.chance(50) => self.wish().encode(id),
+            Lie::Forgeries => self.forged_request()?.encode(id),
             Lie::Progress => {
                 let status = Status {
                     epoch: self.epoch,
@@ -417,6 +432,24 @@ impl Liar {
             bytes.truncate(self.random.index(bytes.len() + 1));
         }
         bytes
+    }
+
+    /// A request in another's name, signed by nobody.
+    fn forged_request(&mut self) -> Option<Message> {
+        let client = self.voter?;
+        let command = Command::Write {
+            key: 0,
+            value: self.random.bits(),
+        };
+        Some(Message::Request(Request {
+            id: RequestId {
+                client,
+                lane: 50,
+                timestamp: self.random.bits() >> 8,
+            },
+            command: command.bytes(),
+            signature: Signature([7; 64]),
+        }))
     }
 
     /// A wish for a view near or far, with nothing to be kept.

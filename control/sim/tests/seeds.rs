@@ -51,3 +51,24 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
     assert!(one.trace.len() > 1000);
     assert_eq!(one.trace, other.trace);
 }
+
+/// Seeds with which the replica once failed, and what was wrong with it.
+const ONCE_FAILED: [(u64, &str); 9] = [
+    (39, "a lagging primary proposed twice at one place"),
+    (56, "a lagging primary proposed twice at one place"),
+    (163, "an offered snapshot was judged by a later epoch"),
+    (235, "an offered snapshot was judged by a later epoch"),
+    (357, "no checkpoint was heard of at the end of the window"),
+    (378, "no checkpoint was heard of at the end of the window"),
+    (384, "no checkpoint was heard of at the end of the window"),
+    (408, "two views were waited for, each by too few"),
+    (694, "a witness never learned of its epoch's end"),
+];
+
+#[test]
+fn seed_that_once_failed_holds() {
+    for (seed, what) in ONCE_FAILED {
+        let report = run(&Plan::draw(seed, &Kind::ALL, None), Options::default());
+        assert_eq!(report.violation, None, "seed {seed}: {what}");
+    }
+}
