@@ -44,7 +44,5 @@ pub mod store;
 
 pub mod driver;
 
-pub mod guard;
-
 #[cfg(test)]
 mod tests;

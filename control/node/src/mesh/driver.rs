@@ -12,6 +12,7 @@ mod keeper;
 mod outside;
 mod phases;
 mod recovering;
+mod report;
 mod stamps;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use consensus::{
-    Configuration, Message, NodeId, Params, ReplicaError, Signer, StateMachine, Verified,
-};
+use consensus::{Configuration, Params, ReplicaError, Signer, StateMachine};
 use crossbeam_channel::{Receiver, bounded};
 use tokio::sync::oneshot;
 
@@ -34,12 +33,14 @@ pub use front::{Bundler, Reply, SubmitError, WISH_BYTES_MAX};
 pub use handle::{MeshHandle, Standing};
 pub use outside::{Event, Hooks, Outbox, Publication};
 pub use phases::{PhaseSummary, Phases, Timed};
+pub use report::{MemberReport, Report};
 
 use self::driving::{Clock, Driving, standing_of};
 use self::front::{Front, Wish};
 use self::keeper::Keeper;
 use self::stamps::Stamps;
 use self::writer::Writer;
+use super::Inbound;
 use super::store::{Disk, HistoryLimits, Owner, Store, StoreError};
 
 /// Commands that wait at most.
@@ -88,7 +89,7 @@ pub struct Setup<M, S, H, B> {
     /// The way to other nodes.
     pub outbox: Arc<dyn Outbox>,
     /// The way from other nodes.
-    pub inbound: Receiver<(NodeId, Verified<Message>)>,
+    pub inbound: Receiver<Inbound>,
     /// What the node may choose.
     pub limits: DriverLimits,
 }

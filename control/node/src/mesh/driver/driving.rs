@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use consensus::{
-    Effect, Input, Message, NodeId, Now, Observation, Replica, Request, RequestId, Sequence,
-    Signer, StateMachine, Verified,
+    Effect, Input, Now, Observation, Replica, Request, RequestId, Sequence, Signer, StateMachine,
+    Verified,
 };
 use crossbeam_channel::{Receiver, Sender, select};
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use super::outside::{Event, Hooks, Publication};
 use super::phases::Phases;
 use super::stamps::Stamps;
 use super::writer::{Release, Step};
+use crate::mesh::Inbound;
 use crate::mesh::store::{History, Snapshots};
 
 /// Inputs between two looks at the clock and at who has waited too long.
@@ -94,7 +95,7 @@ where
     pub(super) fn run(
         mut self,
         effects: Vec<Effect>,
-        inbound: &Receiver<(NodeId, Verified<Message>)>,
+        inbound: &Receiver<Inbound>,
         commands: &Receiver<Command>,
     ) {
         // The state that was recovered is put into service like any other.
@@ -104,7 +105,7 @@ where
             let mut has_network = true;
             select! {
                 recv(inbound) -> message => match message {
-                    Ok((from, message)) => self.step(Input::Message(from, message)),
+                    Ok(inbound) => self.on_inbound(inbound),
                     Err(_) => has_network = false,
                 },
                 recv(commands) -> command => match command {
@@ -113,8 +114,8 @@ where
                 },
                 default(sleep) => {}
             }
-            for (from, message) in inbound.try_iter().take(ROUND_INPUTS_MAX) {
-                self.step(Input::Message(from, message));
+            for inbound in inbound.try_iter().take(ROUND_INPUTS_MAX) {
+                self.on_inbound(inbound);
             }
             let mut is_stopping = !has_network;
             for command in commands.try_iter().take(ROUND_INPUTS_MAX) {
@@ -141,6 +142,13 @@ where
         let due = due.into_iter().chain(self.front.deadline()).min();
         due.map_or(SLEEP_MAX, |due| due.saturating_duration_since(now))
             .min(SLEEP_MAX)
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Message(from, message) => self.step(Input::Message(from, message)),
+            other => self.hooks.on_event(Event::Network(other)),
+        }
     }
 
     /// `false` if this was the last one.

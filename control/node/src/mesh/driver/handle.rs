@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::Command;
 use super::front::{Reply, SubmitError, Wish};
 use super::phases::{PhaseSummary, Phases};
+use super::report::Report;
 
 /// Where this node stands.
 #[derive(Debug, Clone)]
@@ -36,6 +37,15 @@ pub struct Standing {
     pub snapshot: Option<Sequence>,
     /// Why this node takes no part any more.
     pub failure: Option<String>,
+}
+
+impl Standing {
+    /// Batches that a member claims to have executed and this node has not.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let summary = &self.summary;
+        summary.highest_claimed.0.saturating_sub(summary.executed.0)
+    }
 }
 
 /// Asks the replica. Cheap to clone.
@@ -89,6 +99,12 @@ impl MeshHandle {
     #[must_use]
     pub fn standing(&self) -> Arc<Standing> {
         self.standing.load_full()
+    }
+
+    /// The same and how long phases take, for people and programs outside.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::new(&self.standing(), self.phases())
     }
 
     /// How long phases take.
@@ -155,10 +171,7 @@ const ROWS: [Row; 14] = [
     (
         "nexus_consensus_lag_batches",
         "Batches that a member claims to have executed and this node has not.",
-        |standing| {
-            let summary = &standing.summary;
-            summary.highest_claimed.0.saturating_sub(summary.executed.0)
-        },
+        Standing::lag,
     ),
     (
         "nexus_consensus_pending_requests",

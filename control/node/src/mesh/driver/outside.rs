@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use consensus::{Configuration, Evidence, Message, NodeId, Observation};
 
+use crate::mesh::Inbound;
+
 /// The way to other nodes. Never blocks; what cannot be sent is dropped and counted by the network.
 pub trait Outbox: Debug + Send + Sync + 'static {
     /// To one member.
@@ -27,6 +29,8 @@ pub type Publication = Box<dyn FnOnce() + Send>;
 /// Something that happened, for whoever watches over nodes.
 #[derive(Debug)]
 pub enum Event {
+    /// A peer came, went or misbehaved. Messages for the replica do not come here.
+    Network(Inbound),
     /// Another member's application says this.
     Message(NodeId, Vec<u8>),
     /// These are the members from now on.

@@ -1,6 +1,7 @@
-//! Clusters of drivers in one process, with real files, on a bus in memory.
+//! Clusters of drivers in one process, with real files, on a bus in memory or on QUIC.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,12 +15,14 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::mesh::Identity;
 use crate::mesh::store::RealDisk;
 use crate::mesh::store::tests::FailingDisk;
+use crate::mesh::{Identity, Inbound, Network, Settings};
+use quinn::{Runtime as _, TokioRuntime};
 
 mod cluster;
 mod ordering;
+mod quic;
 
 /// Numbers that were added, once each, and how many requests brought them.
 #[derive(Debug, Clone, Default)]
@@ -125,12 +128,10 @@ impl Hooks<Numbers> for Service {
     }
 }
 
-type Mail = (NodeId, Verified<Message>);
-
 /// Carries messages between nodes of this process.
 #[derive(Debug, Clone)]
 struct Bus {
-    boxes: Arc<Mutex<BTreeMap<NodeId, Sender<Mail>>>>,
+    boxes: Arc<Mutex<BTreeMap<NodeId, Sender<Inbound>>>>,
 }
 
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl Outbox for Port {
     fn send(&self, to: NodeId, message: &Arc<Message>) {
         if let Some(mailbox) = lock(&self.bus.boxes).get(&to) {
             let message = Message::decode(&message.encode(self.me)).unwrap();
-            let _ = mailbox.try_send((self.me, Verified::vouch(message)));
+            let _ = mailbox.try_send(Inbound::Message(self.me, Verified::vouch(message)));
         }
     }
 
@@ -178,6 +179,8 @@ struct Cluster {
     identities: Vec<Identity>,
     folders: Vec<TempDir>,
     bus: Bus,
+    /// For QUIC. Without them, the bus.
+    sockets: Vec<UdpSocket>,
     params: Params,
     limits: DriverLimits,
     nodes: Vec<Option<Node>>,
@@ -191,13 +194,27 @@ struct Node {
 impl Cluster {
     /// All of them stopped.
     fn new(count: u8, checkpoint_interval: u32) -> Self {
+        Self::with(count, checkpoint_interval, Vec::new())
+    }
+
+    /// The same over QUIC.
+    fn over_quic(count: u8, checkpoint_interval: u32) -> Self {
+        let sockets = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        Self::with(count, checkpoint_interval, sockets.collect())
+    }
+
+    fn with(count: u8, checkpoint_interval: u32, sockets: Vec<UdpSocket>) -> Self {
         let identities: Vec<_> = (1..=count)
             .map(|number| Identity::from_seed([number; 32]))
             .collect();
-        let members = identities.iter().map(|identity| Member {
-            key: identity.public_key(),
-            role: Role::Authority,
-            address: ([127, 0, 0, 1], 4853).into(),
+        let members = identities.iter().enumerate().map(|(index, identity)| {
+            let socket = sockets.get(index);
+            let address = socket.map(|socket| socket.local_addr().unwrap());
+            Member {
+                key: identity.public_key(),
+                role: Role::Authority,
+                address: address.unwrap_or(([127, 0, 0, 1], 4853).into()),
+            }
         });
         let members = members.collect();
         let genesis = Configuration::new(Epoch(0), members, checkpoint_interval, 3).unwrap();
@@ -209,12 +226,35 @@ impl Cluster {
             bus: Bus {
                 boxes: Arc::default(),
             },
+            sockets,
             params: Params::default(),
             limits: DriverLimits {
                 request_timeout: Duration::from_secs(60),
                 ..DriverLimits::default()
             },
         }
+    }
+
+    fn outbox(&self, index: usize, sender: Sender<Inbound>) -> Arc<dyn Outbox> {
+        let identity = self.identities[index].clone();
+        let Some(socket) = self.sockets.get(index) else {
+            lock(&self.bus.boxes).insert(identity.id(), sender);
+            return Arc::new(Port {
+                bus: self.bus.clone(),
+                me: identity.id(),
+                configuration: Mutex::new(self.genesis.clone()),
+            });
+        };
+        let socket = socket.try_clone().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let network = Network::start(Settings {
+            identity,
+            cluster: self.genesis.cluster(),
+            configuration: &self.genesis,
+            socket: Box::new(move || TokioRuntime.wrap_udp_socket(socket)),
+            inbound: sender,
+        });
+        Arc::new(network.unwrap())
     }
 
     fn started(count: u8) -> Self {
@@ -230,17 +270,12 @@ impl Cluster {
     ) -> Setup<Numbers, Identity, Service, Numbered> {
         let identity = self.identities[index].clone();
         let (sender, inbound) = bounded(65_536);
-        lock(&self.bus.boxes).insert(identity.id(), sender);
         Setup {
             folder: self.folders[index].path().to_owned(),
             disk,
             genesis: self.genesis.clone(),
             params: self.params.clone(),
-            outbox: Arc::new(Port {
-                bus: self.bus.clone(),
-                me: identity.id(),
-                configuration: Mutex::new(self.genesis.clone()),
-            }),
+            outbox: self.outbox(index, sender),
             signer: identity,
             machine: Numbers::default(),
             hooks: Service::default(),

@@ -265,3 +265,20 @@ fn metrics_of_a_node_are_exported() {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
 }
+
+#[test]
+fn report_of_a_node_says_where_it_and_its_peers_stand() {
+    let cluster = Cluster::started(4);
+    cluster.add(1, 1).unwrap();
+    wait_until(|| {
+        let report = cluster.handle(1).report();
+        report.executed == 1 && report.members.iter().any(|member| member.executed == 1)
+    });
+    let report = serde_json::to_value(cluster.handle(1).report()).unwrap();
+    assert_eq!(report["node"], cluster.identities[1].id().to_string());
+    assert_eq!(report["is_voter"], true);
+    assert_eq!(report["failure"], serde_json::Value::Null);
+    assert_eq!(report["history"], serde_json::json!([1, 1]));
+    let phases = report["phases"].as_array().unwrap();
+    assert!(phases.iter().any(|one| one["phase"] == "client"));
+}
