@@ -141,6 +141,7 @@ counters! {
     updates_done: Counter "nexus_control_updates_total" {outcome = "done"} "UPDATE messages (RFC 2136), by outcome.";
     updates_refused: Counter "nexus_control_updates_total" {outcome = "refused"} "UPDATE messages (RFC 2136), by outcome.";
     updates_failed: Counter "nexus_control_updates_total" {outcome = "failed"} "UPDATE messages (RFC 2136), by outcome.";
+    updates_repeated: Counter "nexus_control_updates_total" {outcome = "repeated"} "UPDATE messages (RFC 2136), by outcome.";
     signatures_valid: Counter "nexus_control_signatures_total" {outcome = "valid"} "Requests signed by TSIG (RFC 8945), by outcome.";
     signatures_refused: Counter "nexus_control_signatures_total" {outcome = "refused"} "Requests signed by TSIG (RFC 8945), by outcome.";
 

@@ -220,3 +220,7 @@ fn random_id() -> std::io::Result<[u8; 2]> {
     rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())?;
     Ok(id)
 }
+
+#[cfg(test)]
+#[path = "notifier_tests.rs"]
+mod tests;

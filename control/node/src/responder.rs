@@ -442,7 +442,15 @@ impl Responder {
     ) -> Decision {
         let may_recurse = query.recursion_desired() && self.policy.allow.contain(client);
         let zones = self.zones.load();
-        let Some(served) = zones.find(query.qname(), query.qtype) else {
+        let found = zones.find(query.qname(), query.qtype);
+        if zones.is_awaited(query.qname(), found) {
+            let code = Some(EXTENDED_ERROR_NOT_READY);
+            self.counters.answers_zone.increment();
+            self.count_extended_error(query, code);
+            let bytes = write_error(buffer, query_bytes, Some(query), rcode::SERVFAIL, code);
+            return Decision::Answer { bytes, keep: None };
+        }
+        let Some(served) = found else {
             return self.decide_foreign(query, buffer, query_bytes, client);
         };
         // The parent speaks of DS, and where it is not ours it can be asked (RFC 4035 §3.1.4.1).

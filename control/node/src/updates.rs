@@ -3,9 +3,10 @@
 //! Whoever lets nodes agree gives an [`UpdateSink`]; without one, no zone is changed. An update is
 //! answered when the sink answers: the client may then count on it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use resolver::zone::{TsigSigner, Update};
@@ -59,7 +60,24 @@ pub(crate) struct Updates {
     runtime: Handle,
     front: FrontSender,
     outstanding: Arc<Semaphore>,
+    /// MACs of datagrams that wait: clients send them again.
+    datagrams: Arc<Mutex<BTreeSet<Vec<u8>>>>,
     counters: Arc<Counters>,
+}
+
+/// One that waits no more when this is dropped.
+#[derive(Debug)]
+struct Waiting {
+    datagrams: Arc<Mutex<BTreeSet<Vec<u8>>>>,
+    mac: Vec<u8>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let waiting = self.datagrams.lock();
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&self.mac);
+    }
 }
 
 impl Updates {
@@ -74,6 +92,7 @@ impl Updates {
             counters: front.shared_counters(),
             front,
             outstanding: Arc::new(Semaphore::new(UPDATES_OUTSTANDING_MAX)),
+            datagrams: Arc::default(),
         }
     }
 
@@ -95,6 +114,11 @@ impl Updates {
             signer,
             via,
         } = submission;
+        let Some(waiting) = self.begin(&signer, via) else {
+            // The answer to the first goes to the same client.
+            self.counters.updates_repeated.increment();
+            return;
+        };
         let finish = move |code: u16| deliver(respond(response, &signer, via, code));
         let permit = Arc::clone(&self.outstanding).try_acquire_owned();
         let (Some(sink), Ok(permit)) = (&self.sink, permit) else {
@@ -105,7 +129,7 @@ impl Updates {
         let counters = Arc::clone(&self.counters);
         self.runtime.spawn(async move {
             let answer = tokio::time::timeout(UPDATE_WAIT, answer).await;
-            drop(permit);
+            drop((permit, waiting));
             let code = match answer {
                 Ok(Ok(code)) => code,
                 Ok(Err(_)) | Err(_) => rcode::SERVFAIL,
@@ -117,6 +141,21 @@ impl Updates {
             }
             finish(code);
         });
+    }
+
+    /// `None` for a datagram that waits already: to order it twice could turn success into failure.
+    fn begin(&self, signer: &TsigSigner, via: Via) -> Option<Option<Waiting>> {
+        if via == Via::Tcp {
+            return Some(None);
+        }
+        let waiting = self.datagrams.lock();
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let mac = signer.mac().to_vec();
+        if !waiting.insert(mac.clone()) {
+            return None;
+        }
+        let datagrams = Arc::clone(&self.datagrams);
+        Some(Some(Waiting { datagrams, mac }))
     }
 }
 
@@ -130,3 +169,7 @@ fn respond(mut response: Vec<u8>, signer: &TsigSigner, via: Via, code: u16) -> V
     response.truncate(bytes);
     response
 }
+
+#[cfg(test)]
+#[path = "updates_tests.rs"]
+mod tests;

@@ -4,12 +4,14 @@
 //! leaves the data of the time before in service. Zones that the mesh agrees on come from elsewhere,
 //! by [`Zones::publish`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use resolver::zone::{Delta, DisplayName, Journal, TsigKeys, Zone, ZoneSet};
+
+use wire::name::is_at_or_below;
 
 use crate::access::Access;
 use crate::admin::{ZoneReloaded, ZoneStatus};
@@ -57,6 +59,8 @@ pub(crate) struct ZoneTable {
     served: BTreeMap<u32, ServedZone>,
     /// Agreed zones of the configuration, in service or not, by apex.
     agreed: Arc<BTreeMap<Vec<u8>, Arc<Access>>>,
+    /// Those of them that are not in service.
+    awaited: Arc<BTreeSet<Vec<u8>>>,
     /// Keys that clients may sign with.
     keys: Arc<TsigKeys>,
 }
@@ -112,6 +116,27 @@ impl ZoneTable {
     fn insert(&mut self, mut served: ServedZone) {
         served.number = self.set.insert(Arc::clone(&served.zone)).index;
         self.served.insert(served.number, served);
+    }
+
+    /// Whether `qname` (wire form, lower case) lies in an agreed zone that is not in service, rather than in
+    /// `found`: nobody else may answer for it.
+    #[must_use]
+    pub(crate) fn is_awaited(&self, qname: &[u8], found: Option<&ServedZone>) -> bool {
+        if self.awaited.is_empty() {
+            return false;
+        }
+        let mut longer = self
+            .awaited
+            .iter()
+            .filter(|apex| found.is_none_or(|found| apex.len() > found.zone.apex().len()));
+        longer.any(|apex| is_at_or_below(qname, apex))
+    }
+
+    /// The next snapshot is whole.
+    fn settle(&mut self) {
+        let apexes = self.agreed.keys();
+        let awaited = apexes.filter(|apex| self.set.get(apex).is_none());
+        self.awaited = Arc::new(awaited.cloned().collect());
     }
 
     fn set_agreed(&mut self, agreed: BTreeMap<Vec<u8>, Arc<Access>>) {
@@ -315,7 +340,8 @@ impl Zones {
         Some(reloaded)
     }
 
-    fn store(&self, next: ZoneTable) {
+    fn store(&self, mut next: ZoneTable) {
+        next.settle();
         self.counters.zones.set(next.served.len() as u64);
         self.table.store(Arc::new(next));
     }

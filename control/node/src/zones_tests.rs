@@ -27,3 +27,71 @@ fn many_zones_are_listed_by_name_and_stay_apart_when_some_go() {
     assert_eq!(numbers.len(), status.len());
     assert!(status.iter().all(|zone| zone.serial == Some(7)));
 }
+
+fn built(name: &str, serial: u32) -> Arc<Zone> {
+    let apex = zone_file::wire_name(name).unwrap();
+    let text = ZONE.replace(" 7 ", &format!(" {serial} "));
+    let read = Zone::read(&apex, text.as_bytes(), "zone", &mut |_, _| {
+        Err(String::new())
+    });
+    Arc::new(read.unwrap().0)
+}
+
+fn agreed(name: &str) -> config::Zone {
+    config::Zone {
+        name: name.to_owned(),
+        agreed: true,
+        ..config::Zone::default()
+    }
+}
+
+#[test]
+fn an_agreed_zone_is_awaited_until_it_is_published_and_again_when_it_is_withdrawn() {
+    let configured = vec![agreed("test."), agreed("sub.test.")];
+    let zones = Zones::load(configured, TsigKeys::default(), Arc::default()).unwrap();
+    let table = || zones.shared().load_full();
+    let is_awaited = |name: &str| {
+        let (name, table) = (zone_file::wire_name(name).unwrap(), table());
+        table.is_awaited(&name, table.find(&name, 1))
+    };
+    assert!(is_awaited("www.test.") && is_awaited("sub.test.") && !is_awaited("example."));
+    assert!(zones.publish(built("example.", 1), Vec::new()).is_none());
+    let reloaded = zones.publish(built("test.", 1), Vec::new()).unwrap();
+    assert_eq!(reloaded.redrawn, ["test."]);
+    assert!(!is_awaited("www.test.") && is_awaited("www.sub.test."));
+    // Names are the same as before: what was resolved elsewhere still holds.
+    let reloaded = zones.publish(built("test.", 2), Vec::new()).unwrap();
+    assert!(reloaded.redrawn.is_empty() && reloaded.zones[0].changed);
+    assert!(zones.withdraw(b"\x03sub\x04test\0").is_none());
+    assert_eq!(zones.withdraw(b"\x04test\0").unwrap().redrawn, ["test."]);
+    assert!(is_awaited("www.test."));
+}
+
+#[test]
+fn a_reload_leaves_agreed_zones_in_service_and_their_journal_whole() {
+    let configured = vec![agreed("test.")];
+    let zones = Zones::load(configured.clone(), TsigKeys::default(), Arc::default()).unwrap();
+    let apex = b"\x04test\0";
+    let mut contents = resolver::zone::ZoneContents::from_zone(&built("test.", 1));
+    zones.publish(built("test.", 1), Vec::new()).unwrap();
+    let next = resolver::zone::ZoneContents::from_zone(&built("test.", 5));
+    let step = contents.replace(&next).unwrap().delta();
+    zones.publish(built("test.", 5), vec![step]).unwrap();
+    let journal_steps = || {
+        let table = zones.shared().load_full();
+        table.find_apex(apex).map(|zone| zone.journal.steps_count())
+    };
+    assert_eq!(journal_steps(), Some(1));
+    assert!(zones.reload(None).unwrap().zones.is_empty());
+    zones.reconfigure(configured, TsigKeys::default());
+    assert_eq!(journal_steps(), Some(1));
+    assert_eq!(zones.status(|number| number)[0].file, "(agreed)");
+    // A version that no step leads to begins anew.
+    zones.publish(built("test.", 9), Vec::new()).unwrap();
+    assert_eq!(journal_steps(), Some(0));
+    assert_eq!(
+        zones.reconfigure(Vec::new(), TsigKeys::default()).redrawn,
+        ["test."]
+    );
+    assert_eq!(journal_steps(), None);
+}

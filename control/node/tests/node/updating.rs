@@ -10,10 +10,11 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use node::publisher::ZonePublisher;
 use node::updates::{ClientUpdate, UpdateSink};
-use resolver::zone::{Zone, ZoneContents};
+use resolver::zone::{TsigAlgorithm, TsigKey, TsigSession, Zone, ZoneContents};
 use tokio::sync::oneshot;
 
-use crate::common::{Node, PORT, data, own_address, query, rcode, wait_until};
+use crate::common::{Node, PORT, data, own_address, query, rcode, wait_until, with_edns};
+use crate::dataplane::Dataplane;
 
 const APEX: &[u8] = b"\x07example\0";
 const FIRST: &str = "\
@@ -88,6 +89,11 @@ struct Agreed {
 impl Agreed {
     /// `more` are further keys of the agreed zone.
     fn start(more: &str) -> Self {
+        Self::start_behind(more, |_| ()).0
+    }
+
+    /// The same, after something else has begun that needs the folder.
+    fn start_behind<T>(more: &str, begin: impl FnOnce(&Node) -> T) -> (Self, T) {
         let node = Node::new(&format!(
             "tsig_keys: [{{name: key.example., secret_file: key.secret}}, \
              {{name: other.example., algorithm: hmac-sha512, secret_file: other.secret}}]\n\
@@ -97,6 +103,7 @@ impl Agreed {
         ));
         node.write("key.secret", SECRET);
         node.write("other.secret", OTHER_SECRET);
+        let begun = begin(&node);
         let ledger = Ledger::new(FIRST);
         let path = node.path("nexus.yaml");
         let config = config::Config::load(&path).unwrap();
@@ -110,7 +117,7 @@ impl Agreed {
         std::thread::spawn(move || prepared.run().unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         assert!(runtime.unwrap().block_on(first.in_force()));
-        Self { node, ledger }
+        (Self { node, ledger }, begun)
     }
 
     fn address(&self, name: &str) -> Vec<String> {
@@ -259,6 +266,57 @@ fn an_update_that_nobody_orders_fails_and_is_not_taken_for_done() {
     if let Some(said) = alone.update(&[&y, &secret], lines) {
         assert!(said.contains("SERVFAIL"), "{said}");
     }
+}
+
+/// An UPDATE that adds an address to a name, signed.
+fn signed_update(id: u8, label: &str) -> Vec<u8> {
+    let mut message = vec![0, id, 0x28, 0, 0, 1, 0, 0, 0, 1, 0, 0];
+    message.extend_from_slice(APEX);
+    message.extend_from_slice(&[0, 6, 0, 1]);
+    message.push(u8::try_from(label.len()).unwrap());
+    message.extend_from_slice(label.as_bytes());
+    message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, id]);
+    let key = TsigKey::new(b"\x03key\x07example\0", TsigAlgorithm::HmacSha256, SECRET).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    TsigSession::sign(&key, &mut message, now.unwrap().as_secs());
+    message
+}
+
+#[test]
+fn updates_by_way_of_a_worker_are_answered_when_its_older_answers_are_dead() {
+    let (agreed, mut dataplane) = Agreed::start_behind("", |node| {
+        Dataplane::start(&node.path("dataplane.sock"), Vec::new())
+    });
+    dataplane.wait_for_control();
+    let question = query("new.example.", RecordType::A);
+    for id in 1..=20 {
+        let before = dataplane.ask(&question);
+        let meta = before.meta.expect("a worker may keep it");
+        assert_eq!(meta.generation, dataplane.generation(meta.zone));
+        dataplane.push(&signed_update(id, "new"));
+        let answer = dataplane.returned();
+        assert_eq!(rcode(&answer.message), ResponseCode::NoError);
+        assert_eq!(answer.message.metadata.id, u16::from(id));
+        assert!(answer.meta.is_none(), "no worker keeps it");
+        assert!(dataplane.generation(meta.zone) > meta.generation);
+        let after = dataplane.ask(&question);
+        assert_eq!(data(&after.message).len(), usize::from(id));
+    }
+    // Many at once: each is answered, and all of them are in service then.
+    for id in 101..=140 {
+        dataplane.push(&signed_update(id, "many"));
+    }
+    for _ in 101..=140 {
+        assert_eq!(rcode(&dataplane.returned().message), ResponseCode::NoError);
+    }
+    assert_eq!(agreed.ledger.serial(), 61);
+    let many = with_edns(query("many.example.", RecordType::A), 1232);
+    assert_eq!(data(&dataplane.ask(&many).message).len(), 40);
+    // A bad signature is told in the same way.
+    let mut bad = signed_update(7, "bad");
+    bad[42] ^= 1;
+    dataplane.push(&bad);
+    assert_eq!(rcode(&dataplane.returned().message), ResponseCode::NotAuth);
 }
 
 /// A process that ends with the test.

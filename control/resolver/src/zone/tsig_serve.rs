@@ -191,6 +191,12 @@ impl TsigSigner {
         self.key.name()
     }
 
+    /// The MAC of the request, before anything of the response was signed: no other request has it.
+    #[must_use]
+    pub fn mac(&self) -> &[u8] {
+        &self.mac
+    }
+
     /// Bytes that a signature adds to a message.
     #[must_use]
     pub fn signature_bytes(&self) -> usize {
