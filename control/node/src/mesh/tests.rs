@@ -18,6 +18,8 @@ use super::queue::Class;
 use super::tls::Tls;
 use super::*;
 
+mod rings;
+
 /// Beyond it a test has failed: nothing here is expected to last long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -101,13 +103,23 @@ fn start(
     configuration: &Configuration,
     socket: UdpSocket,
 ) -> Node {
-    let (sender, inbound) = crossbeam_channel::bounded(1024);
     socket.set_nonblocking(true).unwrap();
+    let socket: MakeSocket = Box::new(move || TokioRuntime.wrap_udp_socket(socket));
+    start_with(identity, genesis, configuration, socket)
+}
+
+fn start_with(
+    identity: &Identity,
+    genesis: &Configuration,
+    configuration: &Configuration,
+    socket: MakeSocket,
+) -> Node {
+    let (sender, inbound) = crossbeam_channel::bounded(1024);
     let network = Network::start(Settings {
         identity: identity.clone(),
         cluster: genesis.cluster(),
         configuration,
-        socket: Box::new(move || TokioRuntime.wrap_udp_socket(socket)),
+        socket,
         inbound: sender,
     });
     let network = network.unwrap();
