@@ -17,9 +17,9 @@ use crate::state::{Key, State};
 /// Most tallies: of this window and the last, each member, each event.
 pub(crate) const TALLIES_MAX: usize = 2 * MEMBERS_MAX * Event::ALL.len();
 
-/// By how much the unreachable stay above the threshold of isolation: who is silent does not lie, and
+/// By how much a score stays above the threshold of isolation for what is no proof of a lie. Who is silent, say,
 /// must be let in when it is back.
-const SILENCE_MARGIN: i64 = 50_000;
+const DOUBT_MARGIN: i64 = 50_000;
 
 /// What reports are about that must agree. By window first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,16 +110,20 @@ impl State {
     }
 
     fn count_event(&mut self, subject: NodeId, event: Event, count: u32, reporters: Vec<NodeId>) {
-        let Some(standing) = self.standings.get(&subject) else {
-            return;
-        };
         let mut change = i64::from(event.weight()) * i64::from(count);
         if event == Event::Partition {
-            let floor = self.parameters.isolation_below.plus(SILENCE_MARGIN);
-            let room = i64::from(standing.score.micros()) - i64::from(floor.micros());
-            change = change.max(-room.max(0));
+            change = self.without_isolation(subject, change);
         }
         self.mark(subject, Cause::Reported(event), count, change, reporters);
+    }
+
+    /// As much of a change as leaves a score above the threshold of isolation: for what is no lie, or not surely one.
+    pub(crate) fn without_isolation(&self, subject: NodeId, change: i64) -> i64 {
+        let floor = self.parameters.isolation_below.plus(DOUBT_MARGIN);
+        let standing = self.standings.get(&subject);
+        let score = standing.map_or(floor, |standing| standing.score);
+        let room = i64::from(score.micros()) - i64::from(floor.micros());
+        change.max(-room.max(0))
     }
 
     /// Changes a score, keeps why, and isolates whose score is too low now.

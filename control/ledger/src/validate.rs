@@ -16,7 +16,8 @@ impl State {
     /// Counts votes, keeps what is validated.
     ///
     /// A proposer of whose answers one is refused gets one mark for the bundle: more voters than may be faulty disagree, so an
-    /// honest one does. A voter who disagrees with a quorum gets none: honest nodes at different places are told different
+    /// honest one does. But this one may have been told something else; only where a quorum disagrees, and so more
+    /// honest voters than may be faulty, does the mark lead to isolation. A voter who disagrees with a quorum gets none: honest nodes at different places are told different
     /// things, and only the share of its agreement shows that it is often alone.
     pub(crate) fn validate(
         &mut self,
@@ -35,6 +36,7 @@ impl State {
             self.heard(&signers).collect()
         };
         let mut verdicts = Vec::with_capacity(bundle.items.len());
+        let mut is_outvoted = false;
         for (index, item) in bundle.items.iter().enumerate() {
             let votes = answers.votes.iter();
             let votes = votes.filter(|vote| heard.binary_search(&vote.signer).is_ok());
@@ -44,11 +46,17 @@ impl State {
             });
             let own = self.is_voter(client).then_some((client, Opinion::Agree));
             let opinions: Vec<_> = opinions.chain(own).collect();
+            let disagreed = opinions.iter().filter(|(_, o)| *o == Opinion::Disagree);
+            is_outvoted |= disagreed.count() >= self.quorum();
             verdicts.push(self.judge(item, &opinions));
         }
         let refused = verdicts.iter().filter(|v| **v == Verdict::Refused).count();
         if let Ok(refused @ 1..) = u32::try_from(refused) {
             let change = i64::from(Event::Contradiction.weight());
+            let change = match is_outvoted {
+                true => change,
+                false => self.without_isolation(client, change),
+            };
             self.mark(client, Cause::RefusedAnswers, refused, change, Vec::new());
         }
         Ok(Outcome::Answers(verdicts))

@@ -102,6 +102,25 @@ fn answer_is_validated_by_a_quorum_with_the_proposer_and_kept_until_it_expires()
 }
 
 #[test]
+fn proposer_whom_a_quorum_contradicts_is_isolated_and_one_whom_fewer_do_is_not() {
+    for (votes, is_isolated) in [(2, false), (3, true)] {
+        let mut cluster = Cluster::of(4);
+        for _ in 0..10 {
+            let all: [(usize, &[Opinion]); 3] = [1, 2, 3].map(|node| (node, &[Disagree][..]));
+            let answers = answers(&cluster, 0, vec![item("www", 60)], &all[..votes]);
+            cluster.one(cluster.ids[0], Command::Answers(answers));
+        }
+        let shut_out = cluster.ledger.shut_out();
+        assert_eq!(
+            shut_out.contains(&cluster.ids[0]),
+            is_isolated,
+            "{votes} votes"
+        );
+        assert_eq!(cluster.micros(0) >= 250_000, !is_isolated, "{votes} votes");
+    }
+}
+
+#[test]
 fn answer_that_expires_first_goes_when_there_are_too_many() {
     let mut cluster = Cluster::of(1);
     let node = cluster.ids[0];

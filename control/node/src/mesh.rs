@@ -44,5 +44,7 @@ pub mod store;
 
 pub mod driver;
 
+pub mod guard;
+
 #[cfg(test)]
 mod tests;
