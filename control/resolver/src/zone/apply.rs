@@ -59,17 +59,11 @@ impl Applied {
         let others = self.changes.iter().filter(|change| !is_soa(change));
         for change in soa.chain(others) {
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
-            // Another TTL makes another record of each.
-            let is_same = |one: Option<&RecordSet>, other: Option<&RecordSet>, data: &[u8]| {
-                let ttl = one.map(RecordSet::ttl);
-                other.is_some_and(|set| Some(set.ttl()) == ttl && set.contains(data))
-            };
             for (from, other, records) in [
                 (before, after, &mut delta.deleted),
                 (after, before, &mut delta.added),
             ] {
-                let left = from.and_then(|set| set.retain(|data| !is_same(from, other, data)));
-                if let Some(set) = left {
+                if let Some(set) = from.and_then(|set| set.without(other)) {
                     append(records, &change.owner, change.rtype, &set);
                 }
             }

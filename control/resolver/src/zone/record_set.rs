@@ -100,6 +100,21 @@ impl RecordSet {
         (kept.count > 0).then_some(kept)
     }
 
+    /// What is here and not there: another TTL makes another record of each. `None` if that is nothing.
+    pub(super) fn without(&self, other: Option<&Self>) -> Option<Self> {
+        let Some(other) = other.filter(|other| other.ttl == self.ttl) else {
+            return Some(self.clone());
+        };
+        // Both ascend: one walk through each.
+        let mut theirs = other.iter().peekable();
+        let left = self.iter().filter(|data| {
+            while theirs.next_if(|their| their < data).is_some() {}
+            theirs.peek() != Some(data)
+        });
+        let left = Self::from_sorted(self.ttl, left);
+        (left.count > 0).then_some(left)
+    }
+
     /// Bytes in a message with the owners as pointers.
     pub(super) fn message_bytes(&self) -> usize {
         self.bytes.len() + self.count * super::data::RECORD_HEADER_BYTES
