@@ -11,6 +11,8 @@ use crate::verified::{Domain, SignatureCheck, Signer, preimage};
 pub const COMMAND_BYTES_MAX: usize = 512 * 1024;
 /// Most requests in a batch.
 pub(crate) const BATCH_REQUESTS_MAX: usize = 10_000;
+/// Most bytes of a batch's requests.
+pub(crate) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whose request. A client is a lane of a member node: a lane has one request on its way at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,9 +160,17 @@ impl Wire for Batch {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            time_ms: from.u64()?,
-            requests: from.list("requests", BATCH_REQUESTS_MAX)?,
-        })
+        let time_ms = from.u64()?;
+        let begin = from.offset();
+        let requests = from.list("requests", BATCH_REQUESTS_MAX)?;
+        let count = from.offset() - begin;
+        if count > BATCH_BYTES_MAX {
+            return Err(DecodeError::TooMany {
+                what: "bytes of a batch",
+                count,
+                max: BATCH_BYTES_MAX,
+            });
+        }
+        Ok(Self { time_ms, requests })
     }
 }

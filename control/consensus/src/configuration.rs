@@ -11,6 +11,10 @@ pub const MEMBERS_MAX: usize = 128;
 
 /// Most batches between two checkpoints.
 const CHECKPOINT_INTERVAL_MAX: u32 = 10_000;
+/// Bytes of a vote with its signature: phase, epoch, view, sequence, digest, signer, signature.
+const SIGNED_VOTE_BYTES: u64 = 1 + 8 + 8 + 8 + 32 + 8 + 64;
+/// Most bytes of votes in a NEW-VIEW: half of a message, whose other half the rest has.
+const VIEW_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most batches on their way at once.
 const PIPELINE_DEPTH_MAX: u32 = 100;
 
@@ -112,6 +116,26 @@ pub enum ConfigurationError {
         leaders: usize,
         /// How many it takes.
         wanted: usize,
+    },
+    /// So many isolated voters that the others are no quorum.
+    #[error("{isolated} of {voters} voters isolated; at most {max} leave a quorum")]
+    Isolated {
+        /// How many.
+        isolated: usize,
+        /// All voters.
+        voters: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// What a change of view must say about all open sequences does not fit in a message.
+    #[error(
+        "checkpoint_interval {interval} is too long for {voters} voters: a change of view would not fit in a message"
+    )]
+    Interval {
+        /// Batches between checkpoints.
+        interval: u32,
+        /// Voters.
+        voters: usize,
     },
     /// So many witnesses that a quorum might have no honest holder of state.
     #[error("{witnesses} witnesses among {voters} voters; at most {max} are safe")]
@@ -220,6 +244,22 @@ impl Configuration {
         let (leaders, wanted) = (self.leaders.len(), self.faults_max() + 1);
         if leaders < wanted {
             return Err(ConfigurationError::Leaders { leaders, wanted });
+        }
+        let (isolated, max) = (self.isolated.len(), voters - self.quorum());
+        if isolated > max {
+            return Err(ConfigurationError::Isolated {
+                isolated,
+                voters,
+                max,
+            });
+        }
+        // A NEW-VIEW has a quorum of VIEW-CHANGEs with a quorum of votes for each sequence of the window.
+        let votes = self.window() * (self.quorum() * self.quorum()) as u64;
+        if votes * SIGNED_VOTE_BYTES > VIEW_BYTES_MAX {
+            return Err(ConfigurationError::Interval {
+                interval: self.checkpoint_interval,
+                voters,
+            });
         }
         let is_witness = |member: &&Member| member.role == Role::Witness;
         let witnesses = self.members().filter(is_witness).count();

@@ -51,6 +51,9 @@ pub enum Effect {
     /// Append to the history of committed batches, which members that are behind are served from.
     /// Need not be durable before anything but [`Effect::Stable`].
     Append(HistoryItem),
+    /// Make all of history durable before anything that follows: a vote on a checkpoint says that this
+    /// node will have the state.
+    SyncHistory,
     /// A request of any client was executed.
     Executed {
         /// Whose and which.
@@ -76,7 +79,9 @@ pub enum Effect {
         /// The durable log from now on.
         records: Vec<Record>,
     },
-    /// Install this snapshot durably before anything that follows: history before it is gone.
+    /// Install this snapshot durably before anything that follows: history before it is gone. First the
+    /// records, then the snapshot: the log may speak of a state that the disk does not have yet, but a
+    /// snapshot needs the log's proof of its epoch.
     Install {
         /// Proof of its checkpoint.
         certificate: CheckpointCertificate,

@@ -44,7 +44,7 @@ pub enum Message {
     FetchLog {
         /// The asker's epoch.
         epoch: Epoch,
-        /// The last one that the asker has executed.
+        /// The last one that the asker has.
         after: Sequence,
     },
     /// What follows.

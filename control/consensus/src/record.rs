@@ -28,6 +28,20 @@ pub enum Record {
     Transition(Transition),
 }
 
+impl Record {
+    /// The epoch whose promise or beginning it is.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Accepted(signed) => Some(signed.vote.epoch),
+            Self::Prepared(certificate) => certificate.subject().map(|vote| vote.epoch),
+            Self::ViewWanted(epoch, _) => Some(*epoch),
+            Self::ViewEntered(new) => Some(new.epoch),
+            Self::Transition(transition) => Some(transition.body.configuration.epoch()),
+            Self::Batch(_) | Self::Stable(..) => None,
+        }
+    }
+}
+
 impl Wire for Record {
     fn write(&self, out: &mut Writer) {
         match self {

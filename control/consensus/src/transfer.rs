@@ -1,5 +1,6 @@
 //! How a replica that is behind catches up: committed batches, or a snapshot and what follows it.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -43,8 +44,8 @@ pub enum HistoryItem {
         /// The proof, which says the sequence.
         certificate: CommitCertificate,
     },
-    /// A stable checkpoint.
-    Checkpoint(CheckpointCertificate),
+    /// A stable checkpoint, and what it is on.
+    Checkpoint(CheckpointCertificate, Box<CheckpointBody>),
 }
 
 impl HistoryItem {
@@ -55,7 +56,7 @@ impl HistoryItem {
             Self::Batch { certificate, .. } => certificate
                 .subject()
                 .map_or(Sequence(0), |vote| vote.sequence),
-            Self::Checkpoint(certificate) => certificate.subject().0,
+            Self::Checkpoint(certificate, _) => certificate.subject().0,
         }
     }
 
@@ -64,7 +65,7 @@ impl HistoryItem {
     pub fn checks(&self, cluster: ClusterId) -> impl Iterator<Item = SignatureCheck> {
         let votes = match self {
             Self::Batch { certificate, .. } => &certificate.votes,
-            Self::Checkpoint(certificate) => &certificate.votes,
+            Self::Checkpoint(certificate, _) => &certificate.votes,
         };
         votes.iter().map(move |signed| signed.check(cluster))
     }
@@ -93,13 +94,6 @@ pub struct SnapshotOffer {
 }
 
 impl SnapshotOffer {
-    /// Changes of epoch up to the snapshot: later ones are no part of its state.
-    pub(crate) fn transitions_before(&self) -> impl Iterator<Item = &Transition> {
-        let up_to = self.body.sequence;
-        let all = self.transitions.iter();
-        all.filter(move |transition| transition.body.sequence <= up_to)
-    }
-
     /// What must hold before it counts.
     pub fn checks(&self, cluster: ClusterId) -> impl Iterator<Item = SignatureCheck> {
         let transitions = self
@@ -139,9 +133,10 @@ impl Wire for HistoryItem {
                 certificate.write(out);
                 batch.write(out);
             }
-            Self::Checkpoint(certificate) => {
+            Self::Checkpoint(certificate, body) => {
                 out.u8(2);
                 certificate.write(out);
+                body.write(out);
             }
         }
     }
@@ -153,7 +148,10 @@ impl Wire for HistoryItem {
                 certificate: CommitCertificate::read(from)?,
                 batch: Arc::new(Batch::read(from)?),
             },
-            2 => Self::Checkpoint(CheckpointCertificate::read(from)?),
+            2 => Self::Checkpoint(
+                CheckpointCertificate::read(from)?,
+                Box::new(CheckpointBody::read(from)?),
+            ),
             value => {
                 return Err(DecodeError::Unknown {
                     what: "kind of history",

@@ -349,6 +349,13 @@ impl NewView {
                 .all(|signed| signed.signer == self.signer)
     }
 
+    /// The last sequence whose batch the view begins with: up to here nothing else can be proposed in it.
+    #[must_use]
+    pub fn end(&self) -> Sequence {
+        let last = self.proposals.last().map(|signed| signed.vote.sequence);
+        last.unwrap_or_default().max(self.low())
+    }
+
     /// The highest stable checkpoint inside.
     #[must_use]
     pub fn low(&self) -> Sequence {

@@ -108,7 +108,7 @@ impl Bus {
                 Effect::ServeLog { to, after, .. } => {
                     let follows = |item: &&HistoryItem| match item {
                         HistoryItem::Batch { .. } => item.sequence() > after,
-                        HistoryItem::Checkpoint(_) => item.sequence() >= after,
+                        HistoryItem::Checkpoint(..) => item.sequence() >= after,
                     };
                     let items = node.history.iter().filter(follows).take(10).cloned();
                     let log = Arc::new(Message::Log(items.collect()));

@@ -253,7 +253,7 @@ impl Disk {
         let mut bytes = 0;
         let is_behind = |item: &&HistoryItem| match item {
             HistoryItem::Batch { .. } => item.sequence() <= after,
-            HistoryItem::Checkpoint(_) => item.sequence() < after,
+            HistoryItem::Checkpoint(..) => item.sequence() < after,
         };
         let follows = self.history.iter().skip_while(is_behind);
         let fits = follows.take_while(|item| {

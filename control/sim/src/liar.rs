@@ -332,7 +332,9 @@ impl Liar {
                     self.bend_votes(&mut certificate.votes);
                 }
             }
-            Some(HistoryItem::Checkpoint(certificate)) => self.bend_votes(&mut certificate.votes),
+            Some(HistoryItem::Checkpoint(certificate, _)) => {
+                self.bend_votes(&mut certificate.votes)
+            }
             None => {}
         }
         if self.random.chance(30) {

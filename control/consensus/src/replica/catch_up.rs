@@ -1,15 +1,13 @@
 //! Catching up with those who are further: batches with their proofs, or a snapshot first.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::Replica;
 use super::clients::ClientTable;
-use super::{Replica, Stable};
 use crate::batch::Batch;
 use crate::codec::{Reader, Wire};
-use crate::configuration::Configuration;
 use crate::effect::{Effect, Now, Observation};
 use crate::identity::{Digest, Epoch, NodeId, Sequence};
 use crate::machine::StateMachine;
@@ -69,11 +67,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             out.push(Effect::Send(from, Arc::new(Message::Status(self.status()))));
         }
         let is_same = status.epoch == self.configuration.epoch();
-        let missed = self.new_view.clone().filter(|new| {
+        let missed = self.new_view.as_ref().is_some_and(|new| {
             is_same && (status.view < new.view || (status.view == new.view && status.is_changing))
         });
-        if let Some(new) = missed.filter(|_| !self.is_changing) {
-            out.push(Effect::Send(from, Arc::new(Message::NewView(new))));
+        if missed && !self.is_changing {
+            self.send_new_view(now, from, out);
         }
     }
 
@@ -94,13 +92,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.ask_helper(now, None, out);
     }
 
-    fn ask_helper(&mut self, now: Now, not: Option<NodeId>, out: &mut Vec<Effect>) {
+    /// Asks the one behind the last helper for what follows; up to `read` that helper's was read.
+    fn ask_helper(&mut self, now: Now, last: Option<(NodeId, Sequence)>, out: &mut Vec<Effect>) {
+        let (not, read) = last.unzip();
+        let read = read.unwrap_or_default();
         self.transfer = None;
         let mine = (self.configuration.epoch(), self.executed);
         let helpers: Vec<NodeId> = self
             .statuses
             .iter()
-            .filter(|(_, status)| (status.epoch, status.executed) > mine)
+            .filter(|(id, status)| {
+                let member = self.configuration.member(**id);
+                let can_help = member.is_none_or(|member| member.role.holds_state());
+                (can_help || !self.holds_state()) && (status.epoch, status.executed) > mine
+            })
             .map(|(id, _)| *id)
             .collect();
         // The one behind the last helper, or the first: all get their turn.
@@ -110,12 +115,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         };
         // At the end of the window only a checkpoint helps, which may stand before batches that are
         // known here: they are read again.
-        let after = if self.executed >= self.high() {
-            self.stable.sequence
-        } else {
-            self.executed
+        let position = match self.executed >= self.high() {
+            true => self.stable.sequence,
+            false => self.executed,
         };
-        self.ask_log(now, from, after, out);
+        self.ask_log(now, from, position.max(read), out);
         out.push(Effect::Observe(Observation::CatchingUp {
             from,
             after: self.executed,
@@ -157,7 +161,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     pub(super) fn retry_transfer(&mut self, now: Now, out: &mut Vec<Effect>) {
         match &self.transfer {
             Some(transfer) if now.monotonic_us >= transfer.deadline_us => {
-                let last = transfer.from;
+                let last = (transfer.from, Sequence(0));
                 self.ask_helper(now, Some(last), out);
             }
             Some(_) => {}
@@ -170,32 +174,22 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     }
 
     pub(super) fn on_fetch_log(
-        &self,
+        &mut self,
+        now: Now,
         from: NodeId,
         epoch: Epoch,
         after: Sequence,
         out: &mut Vec<Effect>,
     ) {
+        if !self.may_help(now, from) {
+            return;
+        }
         let unknown = self.transitions.iter();
         let unknown = unknown.filter(|transition| transition.body.configuration.epoch() > epoch);
-        let transitions: Vec<Transition> = unknown.take(TRANSITIONS_MAX).cloned().collect();
-        let asker = self.configuration.member(from);
-        let needs_no_state = asker.is_some_and(|member| !member.role.holds_state());
-        if let Some(body) = self.stable.body.clone().filter(|_| needs_no_state) {
-            // History proves a checkpoint, but a witness cannot make its body.
-            let offer = SnapshotOffer {
-                transitions: transitions.clone(),
-                certificate: self.stable.certificate.clone(),
-                body,
-                bytes_count: 0,
-            };
-            let message = Message::SnapshotOffer(Box::new(offer));
-            out.push(Effect::Send(from, Arc::new(message)));
-        }
         out.push(Effect::ServeLog {
             to: from,
             after,
-            transitions,
+            transitions: unknown.take(TRANSITIONS_MAX).cloned().collect(),
         });
     }
 
@@ -213,20 +207,15 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         {
             return;
         }
-        let asked = self
-            .transfer
-            .as_ref()
-            .map_or(self.executed, |transfer| transfer.after);
-        let before = (
-            self.configuration.epoch(),
-            self.executed,
-            self.stable.sequence,
-        );
-        let last = items
-            .iter()
-            .map(HistoryItem::sequence)
-            .max()
-            .unwrap_or_default();
+        let asked = self.transfer.as_ref().map(|transfer| transfer.after);
+        let asked = asked.unwrap_or_default();
+        let position = |replica: &Self| {
+            let epoch = replica.configuration.epoch();
+            (epoch, replica.executed, replica.stable.sequence)
+        };
+        let before = position(self);
+        let read = items.iter().map(HistoryItem::sequence).max();
+        let read = read.unwrap_or_default().min(self.executed);
         for item in items {
             if !self.take_item(now, item, out) {
                 self.distrust_helper(now, from, out);
@@ -236,28 +225,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 return;
             }
         }
-        let has_moved = (
-            self.configuration.epoch(),
-            self.executed,
-            self.stable.sequence,
-        ) > before;
-        let claim = self
-            .statuses
-            .get(&from)
-            .map(|status| (status.epoch, status.executed));
-        let has_more =
-            claim.is_some_and(|claim| claim > (self.configuration.epoch(), self.executed));
-        let next = last.min(self.executed);
-        if has_more && (has_moved || next > asked) {
-            self.ask_log(now, from, next.max(asked), out);
-        } else if has_moved {
-            self.transfer = None;
-            self.ask_helper(now, Some(from), out);
+        if position(self) > before {
+            self.timers.on_progress(now);
+            // Another one: a helper that gives little costs its turn and no more.
+            self.ask_helper(now, Some((from, Sequence(0))), out);
+        } else if read > asked {
+            self.ask_helper(now, Some((from, read)), out);
         }
         // Else patience ends, and another helper is asked.
-        if has_moved {
-            self.timers.on_progress(now);
-        }
     }
 
     /// One step of the order from a helper. `false` if it is not what it claims to be.
@@ -272,26 +247,31 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 }
                 // A helper that leaves out the checkpoints must be asked again.
                 let fits = subject.sequence == self.executed.next()
+                    && subject.epoch == self.configuration.epoch()
                     && subject.sequence <= self.high()
                     && !self.is_between_epochs();
-                let holds = subject.epoch == self.configuration.epoch()
-                    && subject.digest == batch.digest()
-                    && certificate.is_valid(&self.configuration);
-                if fits && holds {
+                if !fits {
+                    return true;
+                }
+                let holds =
+                    subject.digest == batch.digest() && certificate.is_valid(&self.configuration);
+                if holds {
                     self.execute_from_helper(now, subject.sequence, batch, certificate, out);
                 }
-                holds || !fits
+                holds
             }
-            HistoryItem::Checkpoint(certificate) => {
+            HistoryItem::Checkpoint(certificate, body) => {
                 let (sequence, digest) = certificate.subject();
-                let is_new = sequence > self.stable.sequence && sequence <= self.executed;
+                let is_new = sequence > self.stable.sequence
+                    && sequence <= self.executed
+                    && certificate.epoch() == self.configuration.epoch();
                 if !is_new || digest.is_none() {
                     return true;
                 }
-                let holds = certificate.is_valid(&self.configuration);
+                let holds = certificate.is_valid(&self.configuration)
+                    && (sequence, digest) == (body.sequence, Some(body.digest()));
                 if holds {
-                    let body = digest.and_then(|digest| self.body_of(sequence, digest));
-                    self.on_certificate(now, certificate, body, out);
+                    self.on_certificate(now, certificate, Some(*body), out);
                 }
                 holds
             }
@@ -324,21 +304,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .transfer
             .as_ref()
             .is_some_and(|transfer| transfer.from == from && transfer.snapshot.is_none());
-        if !is_asked || offer.body.sequence <= self.stable.sequence {
+        let offered = (offer.body.configuration.epoch(), offer.body.sequence);
+        if !is_asked || offered <= (self.configuration.epoch(), self.executed) {
             return;
         }
-        if self.proven_by(&offer).is_none() || offer.bytes_count > SNAPSHOT_BYTES_MAX {
+        let offer = self
+            .proven(offer)
+            .filter(|offer| offer.bytes_count <= SNAPSHOT_BYTES_MAX);
+        let Some(offer) = offer else {
             self.distrust_helper(now, from, out);
             return;
-        }
-        if offer.body.sequence <= self.executed {
-            // Its state is known here; that it is stable is news.
-            if offer.certificate.is_valid(&self.configuration) {
-                self.on_certificate(now, offer.certificate, Some(offer.body), out);
-            }
-            self.transfer = None;
-            return;
-        }
+        };
         if !self.holds_state() {
             // A witness needs to know where the order stands, and no more.
             self.install(now, offer, Vec::new(), out);
@@ -355,36 +331,47 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let deadline_us = self.patience_until(now);
         self.transfer = Some(Transfer {
             from,
-            after: self.executed,
             deadline_us,
+            after: self.executed,
             snapshot: Some(incoming),
         });
     }
 
-    /// The configuration whose quorum vouches for the offer, along an unbroken chain of epochs.
-    fn proven_by(&self, offer: &SnapshotOffer) -> Option<Configuration> {
+    /// The offer with those changes of epoch that are proven and needed, in an unbroken chain from this
+    /// replica's epoch to the snapshot's; nothing of it is believed beyond that.
+    fn proven(&self, mut offer: SnapshotOffer) -> Option<SnapshotOffer> {
         let mut current = self.configuration.clone();
-        for transition in offer.transitions_before() {
-            let next = &transition.body.configuration;
-            if next.epoch() <= current.epoch() {
+        let mut chain: Vec<Transition> = Vec::new();
+        for transition in core::mem::take(&mut offer.transitions) {
+            let body = &transition.body;
+            let next = &body.configuration;
+            if next.epoch() <= current.epoch() || body.sequence > offer.body.sequence {
                 continue;
             }
             let follows = next.epoch().0 == current.epoch().0 + 1
                 && transition.certificate.is_valid(&current)
-                && transition.certificate.subject()
-                    == (transition.body.sequence, Some(transition.body.digest()));
+                && transition.certificate.subject() == (body.sequence, Some(body.digest()));
             if !follows {
                 return None;
             }
             current = next.clone();
-            if offer.certificate == transition.certificate {
-                // The offer is the transition itself: the old epoch has vouched for it.
-                return (offer.body == transition.body).then_some(current);
+            chain.push(transition);
+        }
+        match chain.last().filter(|last| last.body == offer.body) {
+            // The snapshot is of the change itself, for which the epoch before has vouched.
+            Some(last) => offer.certificate = last.certificate.clone(),
+            None => {
+                let holds = offer.certificate.is_valid(&current)
+                    && offer.certificate.subject()
+                        == (offer.body.sequence, Some(offer.body.digest()))
+                    && offer.body.configuration == current;
+                if !holds {
+                    return None;
+                }
             }
         }
-        let holds = offer.certificate.is_valid(&current)
-            && offer.certificate.subject() == (offer.body.sequence, Some(offer.body.digest()));
-        holds.then_some(current)
+        offer.transitions = chain;
+        Some(offer)
     }
 
     pub(super) fn on_chunk(
@@ -410,7 +397,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if incoming.offer.body.sequence != sequence || index >= incoming.asked {
             return;
         }
-        incoming.parts.entry(index).or_insert_with(|| bytes.into());
+        if incoming.parts.insert(index, bytes.into()).is_some() {
+            return; // Said twice: no reason for more patience.
+        }
         transfer.deadline_us = deadline_us;
         if incoming.parts.len() < incoming.parts_count as usize {
             incoming.ask(from, out);
@@ -433,60 +422,59 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         snapshot: Vec<u8>,
         out: &mut Vec<Effect>,
     ) -> bool {
-        if self.holds_state() && !self.restore(&offer.body, &snapshot) {
+        let restored = self.restored(&offer.body, &snapshot);
+        if self.holds_state() && restored.is_none() {
             return false;
         }
-        let old = self.configuration.clone();
-        for transition in offer.transitions_before().cloned().collect::<Vec<_>>() {
-            if transition.body.configuration.epoch() > self.configuration.epoch() {
-                self.enter_configuration(transition);
-            }
+        let begins = !offer.transitions.is_empty();
+        offer
+            .transitions
+            .into_iter()
+            .for_each(|t| self.enter_configuration(t));
+        // Behind the changes of epoch, which drop clients of theirs.
+        if let Some((machine, clients)) = restored {
+            self.machine = machine;
+            self.clients = clients;
         }
         self.take_position(&offer.body);
-        self.stable = Stable {
-            sequence: offer.body.sequence,
-            certificate: offer.certificate.clone(),
-            body: Some(offer.body.clone()),
-        };
-        self.slots.retain(|place, _| *place > offer.body.sequence);
-        self.early.retain(|place, _| *place > offer.body.sequence);
-        self.checkpoint_votes
-            .retain(|place, _| *place > offer.body.sequence);
-        let clients = &self.clients;
-        self.pending
-            .retain(|id| clients.look_up(id) == super::clients::Known::New);
+        if offer.body.sequence > self.stable.sequence {
+            self.adopt_stable(offer.certificate.clone(), offer.body.clone());
+        }
+        if self.holds_state() {
+            let clients = &self.clients;
+            self.pending
+                .retain(|id| clients.look_up(id) == super::clients::Known::New);
+        } else {
+            // It cannot tell which of its requests were executed.
+            self.pending = super::Pending::default();
+        }
         out.push(Effect::Install {
             certificate: offer.certificate,
             body: offer.body,
             snapshot,
             records: self.records(),
         });
-        if old.epoch() != self.configuration.epoch() {
+        if begins {
             self.begin_epoch(now, out);
         }
         self.timers.on_progress(now);
-        self.transfer = None;
         self.ask_helper(now, None, out);
         true
     }
 
-    /// Puts a snapshot in the place of the state, if its roots are those of the checkpoint.
-    pub(super) fn restore(&mut self, body: &CheckpointBody, snapshot: &[u8]) -> bool {
+    /// The state of a snapshot, if its roots are those of the checkpoint.
+    pub(super) fn restored(
+        &self,
+        body: &CheckpointBody,
+        snapshot: &[u8],
+    ) -> Option<(M, ClientTable)> {
         let mut from = Reader::new(snapshot);
-        let Ok(clients) = ClientTable::read(&mut from) else {
-            return false;
-        };
+        let clients = ClientTable::read(&mut from).ok()?;
         let mut machine = self.machine.fresh();
-        let state = from.take(from.left()).unwrap_or_default();
-        if machine.restore(state).is_err()
-            || machine.root() != body.state_root
-            || clients.root() != body.clients_root
-        {
-            return false;
-        }
-        self.machine = machine;
-        self.clients = clients;
-        true
+        let state = from.take(from.left()).ok()?;
+        machine.restore(state).ok()?;
+        let holds = machine.root() == body.state_root && clients.root() == body.clients_root;
+        holds.then_some((machine, clients))
     }
 
     /// The order stands where a checkpoint says.

@@ -25,13 +25,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             return;
         }
         let body = self.checkpoint_body();
-        let number = sequence.0 / self.configuration.checkpoint_interval();
-        if number.is_multiple_of(self.params.snapshot_interval.max(1)) {
+        if self.is_snapshot_due(sequence) {
             out.push(Effect::Snapshot(body.clone(), self.snapshot()));
         }
         self.own_checkpoints.insert(sequence, body.clone());
         self.vote_for_checkpoint(sequence, body, out);
         self.stabilise(now, sequence, out);
+    }
+
+    fn is_snapshot_due(&self, sequence: Sequence) -> bool {
+        let number = sequence.0 / self.configuration.checkpoint_interval();
+        number.is_multiple_of(self.params.snapshot_interval.max(1))
     }
 
     fn vote_for_checkpoint(
@@ -46,6 +50,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let own = self.vote(Phase::Checkpoint, View(0), sequence, body.digest());
         let votes = self.checkpoint_votes.entry(sequence).or_default();
         votes.insert(self.me, (own, body.clone()));
+        out.push(Effect::SyncHistory);
         out.push(Effect::Broadcast(Arc::new(Message::Checkpoint(
             own,
             Box::new(body),
@@ -123,6 +128,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .find(|(_, votes)| votes.len() > faults_max);
         let body = wide.and_then(|(digest, _)| self.body_of(sequence, digest));
         if let Some(body) = body {
+            if self.is_snapshot_due(sequence) {
+                // Its history may begin here.
+                out.push(Effect::Snapshot(body.clone(), Vec::new()));
+            }
             self.vote_for_checkpoint(sequence, body, out);
             self.stabilise(now, sequence, out);
         }
@@ -200,10 +209,18 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         body: CheckpointBody,
         out: &mut Vec<Effect>,
     ) {
-        out.push(Effect::Append(HistoryItem::Checkpoint(certificate.clone())));
+        out.push(Effect::Append(HistoryItem::Checkpoint(
+            certificate.clone(),
+            Box::new(body.clone()),
+        )));
+        if !self.holds_state() {
+            // What holders know by their state.
+            self.boundary = body.boundary.filter(|boundary| self.executed < *boundary);
+        }
         self.adopt_stable(certificate.clone(), body.clone());
         let begins = body.configuration.epoch() > self.configuration.epoch();
         if begins {
+            // The log gets it with the records below, before anything of the new epoch.
             self.enter_configuration(Transition {
                 certificate: certificate.clone(),
                 body: body.clone(),
@@ -249,7 +266,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.recall_parked(now, out);
         self.pending.restart(now.monotonic_us);
         self.timers.on_view_entered(now);
-        self.resend_own(now, out);
+        self.pass_on_requests(now, out);
     }
 
     /// The part of a change of epoch that a replay repeats.

@@ -45,6 +45,7 @@ impl ClientTable {
     }
 
     pub(super) fn note(&mut self, id: RequestId, reply: Arc<[u8]>) {
+        assert!(id.lane < LANES_MAX);
         self.last
             .insert((id.client, id.lane), (id.timestamp, reply));
     }

@@ -6,6 +6,7 @@ use super::Replica;
 use super::clients::{Known, REPLY_BYTES_MAX};
 use crate::batch::{Batch, Request};
 use crate::codec::Wire;
+use crate::configuration::{Configuration, Member};
 use crate::effect::{Effect, Now, Observation};
 use crate::identity::Sequence;
 use crate::machine::{ApplyContext, StateMachine};
@@ -63,6 +64,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.execute_request(sequence, request, out);
         }
         self.plan_epoch(sequence);
+        if !self.holds_state() && self.boundary == Some(sequence) {
+            self.boundary = None;
+        }
         out.push(Effect::Observe(Observation::Executed(sequence)));
         if self.configuration.has_checkpoint(sequence) {
             self.make_checkpoint(now, sequence, out);
@@ -88,8 +92,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                     sequence,
                     time_ms: self.time_ms,
                 };
-                let reply: Arc<[u8]> = self.machine.apply(context, request).into();
-                assert!(reply.len() <= REPLY_BYTES_MAX);
+                let mut reply = self.machine.apply(context, request);
+                if reply.len() > REPLY_BYTES_MAX {
+                    // On every node alike.
+                    reply.clear();
+                }
+                let reply: Arc<[u8]> = reply.into();
                 self.clients.note(id, Arc::clone(&reply));
                 reply
             }
@@ -107,7 +115,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if self.boundary.is_some() || !self.holds_state() {
             return;
         }
-        let wanted = self.machine.wanted_configuration(&self.configuration);
+        let wanted = self.wanted();
         if !wanted.is_like(&self.configuration) {
             let earliest = sequence.plus(self.configuration.pipeline_depth()).0;
             let interval = self.configuration.checkpoint_interval();
@@ -115,10 +123,25 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
     }
 
+    /// The configuration that the state asks for. A node keeps its state or keeps none as long as it has its
+    /// key: a wish to change that is none.
+    fn wanted(&self) -> Configuration {
+        let current = &self.configuration;
+        let wanted = self.machine.wanted_configuration(current);
+        let changes_kind = |member: &Member| {
+            let known = current.member(member.id());
+            known.is_some_and(|known| known.role.holds_state() != member.role.holds_state())
+        };
+        if wanted.members().any(changes_kind) {
+            return current.clone();
+        }
+        wanted
+    }
+
     /// What the checkpoint after the last executed batch covers.
     pub(super) fn checkpoint_body(&mut self) -> CheckpointBody {
         let is_boundary = self.boundary == Some(self.executed);
-        let wanted = self.machine.wanted_configuration(&self.configuration);
+        let wanted = self.wanted();
         let configuration = if is_boundary && !wanted.is_like(&self.configuration) {
             let epoch = self.configuration.epoch();
             wanted.at(epoch).into_next_epoch()

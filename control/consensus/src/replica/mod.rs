@@ -52,8 +52,10 @@ use self::read::Reads;
 use self::slot::Slot;
 use self::timers::Timers;
 
-/// Contradictions that are remembered so as to be reported once.
-const EVIDENCE_MAX: usize = 4096;
+/// Contradictions of one node that are reported.
+const EVIDENCE_MAX: usize = 64;
+/// Answers that cost something which a member gets in a round.
+const HELP_MAX: u32 = 64;
 
 /// What a node may choose for itself. Nothing here decides what is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,13 +183,17 @@ pub struct Replica<M, S> {
     checkpoint_votes: BTreeMap<Sequence, BTreeMap<NodeId, (SignedVote, CheckpointBody)>>,
     /// When the vote for the stable checkpoint was last repeated to a voter.
     repeated_us: BTreeMap<NodeId, u64>,
+    /// When the NEW-VIEW was last shown to a member.
+    shown_us: BTreeMap<NodeId, u64>,
+    /// Since when, and how many, answers a member got in this round.
+    helped: BTreeMap<NodeId, (u64, u32)>,
 
     pending: Pending,
     statuses: BTreeMap<NodeId, Status>,
     transfer: Option<Transfer>,
     reads: Reads,
     timers: Timers,
-    evidence: BTreeSet<(NodeId, Vote)>,
+    evidence: BTreeMap<NodeId, BTreeSet<Vote>>,
     /// Promises of a later epoch than the state on the disk leads to: no vote until it is reached.
     parked: Vec<Record>,
     is_halted: bool,
@@ -246,17 +252,21 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             Message::ViewChange(change) => self.on_view_change(now, from, *change, out),
             Message::NewView(new) => self.on_new_view(now, from, new, out),
             Message::Request(request) => self.on_request(now, request, out),
-            Message::FetchBatch(digest) => self.on_fetch_batch(from, digest, out),
+            Message::FetchBatch(digest) => self.on_fetch_batch(now, from, digest, out),
             Message::BatchData(batch) => self.on_batch_data(now, batch, out),
             Message::Status(status) => self.on_status(now, from, status, out),
-            Message::FetchLog { epoch, after } => self.on_fetch_log(from, epoch, after, out),
+            Message::FetchLog { epoch, after } => self.on_fetch_log(now, from, epoch, after, out),
             Message::Log(items) => self.on_log(now, from, items, out),
             Message::SnapshotOffer(offer) => self.on_snapshot_offer(now, from, *offer, out),
-            Message::FetchChunk { sequence, index } => out.push(Effect::ServeChunk {
-                to: from,
-                sequence,
-                index,
-            }),
+            Message::FetchChunk { sequence, index } => {
+                if self.may_help(now, from) {
+                    out.push(Effect::ServeChunk {
+                        to: from,
+                        sequence,
+                        index,
+                    });
+                }
+            }
             Message::Chunk {
                 sequence,
                 index,
@@ -300,7 +310,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if !is_watched || !self.pending.insert(request.clone(), now.monotonic_us) {
             return;
         }
-        if id.client == self.me && !self.is_primary() {
+        // Others' requests, too: the primary is watched over whatever waits here.
+        if !self.is_primary() && (id.client == self.me || self.is_voter()) {
             let message = Arc::new(Message::Request(request));
             if self.is_voter() {
                 out.push(Effect::Send(self.primary(), message));
@@ -362,12 +373,24 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.statuses.iter().map(|(id, status)| (*id, *status))
     }
 
+    /// Whether a member may have one more answer that costs something.
+    fn may_help(&mut self, now: Now, member: NodeId) -> bool {
+        let round = self.params.round_timeout_us;
+        let helped = self.helped.entry(member);
+        let (since, count) = helped.or_insert((now.monotonic_us, 0));
+        if now.monotonic_us >= since.saturating_add(round) {
+            (*since, *count) = (now.monotonic_us, 0);
+        }
+        *count += 1;
+        *count <= HELP_MAX
+    }
+
     fn primary(&self) -> NodeId {
         self.configuration.primary(self.view)
     }
 
     fn is_primary(&self) -> bool {
-        self.primary() == self.me && !self.is_changing
+        self.primary() == self.me && !self.is_changing && self.is_voter()
     }
 
     fn is_voter(&self) -> bool {
@@ -405,7 +428,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             digest: Digest([0; 32]),
             ..vote.vote
         };
-        if self.evidence.len() < EVIDENCE_MAX && self.evidence.insert((vote.signer, place)) {
+        let known = self.evidence.entry(vote.signer).or_default();
+        if known.len() < EVIDENCE_MAX && known.insert(place) {
             out.push(Effect::Evidence(evidence));
         }
     }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Replica;
+use super::clients::LANES_MAX;
 use super::slot::Noted;
 use crate::batch::{BATCH_REQUESTS_MAX, Batch};
 use crate::effect::{Effect, Now, Observation};
@@ -48,10 +49,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let is_later = vote.view > self.view || (vote.view == self.view && self.is_changing);
         let is_ahead = !self.may_propose(vote.sequence);
         if is_later || (vote.view == self.view && is_ahead) {
-            let kept = self.early.get(&vote.sequence);
-            if kept.is_none_or(|(kept, _)| kept.vote.view < vote.view) {
-                self.early.insert(vote.sequence, (signed, batch));
-            }
+            self.keep_early(signed, batch);
             return;
         }
         if vote.view < self.view {
@@ -63,6 +61,18 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.accept(now, signed, batch, out);
         }
         self.advance(now, vote.sequence, out);
+    }
+
+    /// Few, and of a place the one whose view comes next: a liar that leads some far view displaces none.
+    fn keep_early(&mut self, signed: SignedVote, batch: Arc<Batch>) {
+        let vote = signed.vote;
+        let kept = self.early.get(&vote.sequence);
+        let kept = kept.map(|(kept, _)| kept.vote.view);
+        let is_better = kept.is_none_or(|kept| kept < self.view || vote.view < kept);
+        let ahead = self.configuration.pipeline_depth() * 2;
+        if is_better && vote.sequence <= self.executed.plus(ahead) {
+            self.early.insert(vote.sequence, (signed, batch));
+        }
     }
 
     /// Looks again at proposals that came too early.
@@ -99,21 +109,27 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             // Others decided it without this voter, long ago perhaps.
             return decided == signed.vote.digest;
         }
-        if let Some(bound) = self.bound(signed.vote.sequence) {
-            return bound == signed.vote.digest;
+        let new_view = self.new_view.as_ref();
+        if new_view.is_some_and(|new| signed.vote.sequence <= new.end()) {
+            // The view began with the batch of this place.
+            return self.bound(signed.vote.sequence) == Some(signed.vote.digest);
         }
         if batch.is_null() {
             return true;
         }
         let distance = now.unix_ms.abs_diff(batch.time_ms);
         if distance > self.params.clock_skew_max_ms || batch.time_ms <= self.time_ms {
-            out.push(Effect::Observe(Observation::TimingViolation(signed.signer)));
+            // An old proposal may have been on its way for long; one from the future cannot.
+            if batch.time_ms > now.unix_ms {
+                out.push(Effect::Observe(Observation::TimingViolation(signed.signer)));
+            }
             return false;
         }
         let mut lanes = BTreeSet::new();
         let is_good = batch.requests.len() <= BATCH_REQUESTS_MAX
             && batch.requests.iter().all(|request| {
                 self.configuration.member(request.id.client).is_some()
+                    && request.id.lane < LANES_MAX
                     && lanes.insert((request.id.client, request.id.lane))
                     && self.machine.is_well_formed(request)
             });
@@ -315,7 +331,16 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         out.push(Effect::Broadcast(Arc::new(Message::FetchBatch(digest))));
     }
 
-    pub(super) fn on_fetch_batch(&self, from: NodeId, digest: Digest, out: &mut Vec<Effect>) {
+    pub(super) fn on_fetch_batch(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        digest: Digest,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.may_help(now, from) {
+            return;
+        }
         if let Some(batch) = self.batches.get(&digest) {
             let message = Message::BatchData(Arc::clone(batch));
             out.push(Effect::Send(from, Arc::new(message)));
@@ -324,6 +349,15 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// A batch that a slot speaks of and that was not here.
     pub(super) fn on_batch_data(&mut self, now: Now, batch: Arc<Batch>, out: &mut Vec<Effect>) {
+        let is_here = |digest| self.batches.contains_key(&digest);
+        if self
+            .slots
+            .values()
+            .flat_map(super::Slot::digests)
+            .all(is_here)
+        {
+            return;
+        }
         let digest = batch.digest();
         if self.batches.contains_key(&digest) {
             return;
@@ -346,7 +380,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             let consents = slot.and_then(|slot| slot.consents.get(&self.me));
             let is_missing = consents.is_none_or(|own| own.vote.view < self.view);
             match proposal {
-                Some(proposal) if is_missing && !self.is_changing => self.consent(proposal, out),
+                Some(proposal)
+                    if is_missing && !self.is_changing && proposal.vote.digest == digest =>
+                {
+                    self.consent(proposal, out);
+                }
                 _ => {}
             }
             self.advance(now, sequence, out);

@@ -108,11 +108,17 @@ impl Pending {
         self.waiting.values().map(|waiting| waiting.since_us).min()
     }
 
-    /// Requests of one client that were last sent before `before_us`; they count as sent now.
-    pub(super) fn take_due(&mut self, client: NodeId, before_us: u64, now_us: u64) -> Vec<Request> {
+    /// Requests, of one client or of all, that were last sent before `before_us`; they count as sent now.
+    pub(super) fn take_due(
+        &mut self,
+        client: Option<NodeId>,
+        before_us: u64,
+        now_us: u64,
+    ) -> Vec<Request> {
         let mut due = Vec::new();
         for waiting in self.waiting.values_mut() {
-            if waiting.request.id.client == client && waiting.sent_us <= before_us {
+            let is_meant = client.is_none_or(|client| waiting.request.id.client == client);
+            if is_meant && waiting.sent_us <= before_us {
                 waiting.sent_us = now_us;
                 due.push(waiting.request.clone());
             }

@@ -18,7 +18,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     pub(super) fn propose(&mut self, now: Now, out: &mut Vec<Effect>) {
         while self.is_primary() {
             let sequence = self.next_sequence();
-            if !self.may_propose(sequence) {
+            if !self.may_propose(sequence) || self.misses_batches() {
                 return;
             }
             let (count, oldest_us) = self.pending.unproposed();
@@ -41,6 +41,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
     }
 
+    /// Whether the view began with batches that have not arrived: their time is not known, and the next
+    /// one must be later.
+    pub(super) fn misses_batches(&self) -> bool {
+        let open = self.slots.range(self.executed.next()..);
+        let mut proposals = open.filter_map(|(_, slot)| slot.proposal_in(self.view));
+        proposals.any(|proposal| !self.batches.contains_key(&proposal.vote.digest))
+    }
+
     fn next_batch(&self, now: Now) -> Batch {
         let last = self.batches.values().map(|batch| batch.time_ms).max();
         let last = last.unwrap_or(0).max(self.time_ms);
@@ -59,10 +67,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 slot.proposal_in(self.view).is_some() || slot.committed.is_some()
             });
         let highest = proposed.map_or(Sequence(0), |(sequence, _)| *sequence);
-        let begun = self.new_view.as_ref().map_or(Sequence(0), |new| {
-            let last = new.proposals.last().map(|signed| signed.vote.sequence);
-            last.unwrap_or_default().max(new.low())
-        });
+        let begun = self.new_view.as_ref().map_or(Sequence(0), |new| new.end());
         highest
             .max(self.executed)
             .max(self.stable.sequence)

@@ -40,6 +40,17 @@ struct Round {
     tries: u32,
 }
 
+impl Round {
+    /// How far voters that are in this epoch or before it have consented, ascending.
+    fn heard(&self) -> Vec<Sequence> {
+        let replies = self.replies.values();
+        let replies = replies.filter(|(epoch, _)| *epoch <= self.epoch);
+        let mut heard: Vec<Sequence> = replies.map(|(_, sequence)| *sequence).collect();
+        heard.sort_unstable();
+        heard
+    }
+}
+
 impl Reads {
     /// Nonces of a life of this replica are not those of an earlier one.
     pub(super) fn new(now: Now) -> Self {
@@ -134,13 +145,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         let quorum = self.configuration.quorum();
         // Any quorum will do: the lowest values, so that one liar does not make readers wait.
-        let mut heard: Vec<Sequence> = round
-            .replies
-            .values()
-            .filter(|(epoch, _)| *epoch <= round.epoch)
-            .map(|(_, sequence)| *sequence)
-            .collect();
-        heard.sort_unstable();
+        let heard = round.heard();
         let index = quorum
             .checked_sub(1)
             .and_then(|last| heard.get(last))
@@ -170,8 +175,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     pub(super) fn retry_reads(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.finish_reads(now, out);
         let due = self.reads.deadline_us(&self.params);
-        if due.is_some_and(|due| now.monotonic_us >= due) {
-            self.ask_again(now, out);
+        if due.is_none_or(|due| now.monotonic_us < due) {
+            return;
+        }
+        let quorum = self.configuration.quorum();
+        match self.reads.round.as_mut() {
+            // A quorum has answered: what it said stays right, and is still to be executed.
+            Some(round) if round.heard().len() >= quorum && round.tries < ROUNDS_MAX => {
+                round.started_us = now.monotonic_us;
+                round.tries += 1;
+            }
+            _ => self.ask_again(now, out),
         }
     }
 }

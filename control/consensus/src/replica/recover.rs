@@ -1,6 +1,6 @@
 //! Back from the disk: the state from snapshot and history, the promises from the durable log.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -68,6 +68,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             replica.replay_promises(&recovered.records, out);
         }
         replica.repeat_votes(now);
+        replica.record_epochs(&recovered.records, out);
         out.push(Effect::Configured(replica.configuration.clone()));
         let status = Message::Status(replica.status());
         out.push(Effect::Broadcast(Arc::new(status)));
@@ -104,12 +105,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             own_checkpoints: BTreeMap::new(),
             checkpoint_votes: BTreeMap::new(),
             repeated_us: BTreeMap::new(),
+            shown_us: BTreeMap::new(),
+            helped: BTreeMap::new(),
             pending: Pending::default(),
             statuses: BTreeMap::new(),
             transfer: None,
             reads: Reads::new(now),
             timers: Timers::new(now),
-            evidence: BTreeSet::new(),
+            evidence: BTreeMap::new(),
             parked: Vec::new(),
             is_halted: false,
         }
@@ -123,34 +126,34 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         history: Vec<HistoryItem>,
         records: &[Record],
     ) -> Result<(), ReplicaError> {
-        let transitions = records.iter().filter_map(|record| match record {
-            Record::Transition(transition) => Some(transition),
-            _ => None,
-        });
-        let transitions: Vec<&Transition> = transitions.collect();
         if let Some((certificate, body, bytes)) = snapshot {
-            for transition in &transitions {
-                if transition.body.sequence <= body.sequence {
-                    self.enter_configuration((*transition).clone());
+            for record in records {
+                if let Record::Transition(transition) = record
+                    && transition.body.sequence <= body.sequence
+                {
+                    self.enter_configuration(transition.clone());
                 }
             }
             if body.configuration != self.configuration {
                 return Err(ReplicaError::Configuration(body.sequence));
             }
-            if self.holds_state() && !self.restore(&body, &bytes) {
-                return Err(ReplicaError::Snapshot(body.sequence));
+            match self.restored(&body, &bytes) {
+                Some((machine, clients)) => {
+                    self.machine = machine;
+                    self.clients = clients;
+                }
+                None if self.holds_state() => return Err(ReplicaError::Snapshot(body.sequence)),
+                None => {}
             }
             self.take_position(&body);
             self.adopt_stable(certificate, body);
         }
         let mut unheard = Vec::new();
         for item in history {
-            self.replay_item(now, item, &transitions, &mut unheard);
+            self.replay_item(now, item, &mut unheard);
             unheard.clear();
         }
-        let later = transitions
-            .last()
-            .map(|transition| transition.body.configuration.epoch());
+        let later = records.iter().filter_map(Record::epoch).max();
         if later.is_some_and(|later| later > self.configuration.epoch()) {
             // The log is further than what is left of the history.
             self.parked = records.to_vec();
@@ -158,13 +161,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         Ok(())
     }
 
-    fn replay_item(
-        &mut self,
-        now: Now,
-        item: HistoryItem,
-        transitions: &[&Transition],
-        unheard: &mut Vec<Effect>,
-    ) {
+    fn replay_item(&mut self, now: Now, item: HistoryItem, unheard: &mut Vec<Effect>) {
         match item {
             HistoryItem::Batch { batch, certificate } => {
                 let subject = certificate.subject();
@@ -183,19 +180,22 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                     self.execute(now, sequence, &batch, certificate, unheard);
                 }
             }
-            HistoryItem::Checkpoint(certificate) => {
-                let (sequence, _) = certificate.subject();
-                let known = self.own_checkpoints.get(&sequence).cloned();
-                let begun = transitions.iter().find(|t| t.body.sequence == sequence);
-                if let Some(body) = known {
-                    self.adopt_stable(certificate, body);
+            HistoryItem::Checkpoint(certificate, body) => {
+                let known = self.own_checkpoints.get(&body.sequence);
+                let is_own = known.is_some_and(|known| *known == *body);
+                let is_reached = self.executed >= body.sequence;
+                let is_here = is_own || (!self.holds_state() && is_reached);
+                if !is_here || body.sequence <= self.stable.sequence {
+                    return;
                 }
-                let begun = begun.filter(|transition| {
-                    self.executed == sequence
-                        && transition.body.configuration.epoch() > self.configuration.epoch()
-                });
-                if let Some(transition) = begun {
-                    self.enter_configuration((*transition).clone());
+                if !self.holds_state() {
+                    self.boundary = body.boundary.filter(|end| self.executed < *end);
+                }
+                let begins = body.configuration.epoch() > self.configuration.epoch();
+                self.adopt_stable(certificate.clone(), (*body).clone());
+                if begins {
+                    let body = *body;
+                    self.enter_configuration(Transition { certificate, body });
                 }
             }
         }
@@ -254,12 +254,23 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.forget_batches();
     }
 
-    /// Takes up the promises of the epoch that has been reached again.
-    pub(super) fn recall_parked(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let epochs = self.parked.iter().filter_map(|record| match record {
+    /// Makes epochs durable that history led to and the log does not know: a crash came between the two.
+    fn record_epochs(&self, records: &[Record], out: &mut Vec<Effect>) {
+        let recorded = records.iter().filter_map(|record| match record {
             Record::Transition(transition) => Some(transition.body.configuration.epoch()),
             _ => None,
         });
+        let recorded = recorded.max().unwrap_or_default();
+        for transition in &self.transitions {
+            if transition.body.configuration.epoch() > recorded {
+                out.push(Effect::Persist(Record::Transition(transition.clone())));
+            }
+        }
+    }
+
+    /// Takes up the promises of the epoch that has been reached again.
+    pub(super) fn recall_parked(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let epochs = self.parked.iter().filter_map(Record::epoch);
         if epochs
             .max()
             .is_some_and(|last| last <= self.configuration.epoch())

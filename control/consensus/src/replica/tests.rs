@@ -309,7 +309,7 @@ impl Bus {
             _ => {
                 let follows = |item: &&HistoryItem| match item {
                     HistoryItem::Batch { .. } => item.sequence() > after,
-                    HistoryItem::Checkpoint(_) => item.sequence() >= after,
+                    HistoryItem::Checkpoint(..) => item.sequence() >= after,
                 };
                 Message::Log(
                     disk.history

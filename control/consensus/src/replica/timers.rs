@@ -100,8 +100,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         let round = self.params.round_timeout_us;
         let (_, unproposed) = self.pending.unproposed();
-        let cut =
-            unproposed.filter(|_| self.is_primary() && self.may_propose(self.next_sequence()));
+        let cut = unproposed.filter(|_| {
+            let may_propose = self.may_propose(self.next_sequence());
+            self.is_primary() && may_propose && !self.misses_batches()
+        });
         let fast = self.open_fast().filter_map(|(_, until)| until).min();
         let announce = (self.timers.announced < self.executed && self.has_followers()).then(|| {
             self.timers
@@ -171,10 +173,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             **sequence > self.executed && slot.proposal_in(self.view).is_some()
         });
         let oldest = stuck.map(|(_, slot)| slot.accepted_us).min();
-        let since = [self.pending.oldest_us(), oldest]
-            .into_iter()
-            .flatten()
-            .min()?;
+        // The epoch's last checkpoint is to be reached, whether or not anybody asks for anything.
+        let ending = self.boundary.filter(|end| self.executed < *end);
+        let ending = ending.map(|_| self.timers.progress_us);
+        let waits = [self.pending.oldest_us(), oldest, ending];
+        let since = waits.into_iter().flatten().min()?;
         Some(since.saturating_add(self.params.view_change_timeout_us << self.timers.backoff))
     }
 
@@ -239,7 +242,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             out.push(Effect::Broadcast(Arc::new(Message::Status(self.status()))));
         }
         let before = now.monotonic_us.saturating_sub(round);
-        for request in self.pending.take_due(self.me, before, now.monotonic_us) {
+        for request in self
+            .pending
+            .take_due(Some(self.me), before, now.monotonic_us)
+        {
             out.push(Effect::Broadcast(Arc::new(Message::Request(request))));
         }
         if !self.is_voter() {

@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::record::Record;
 use crate::verified::Signer;
 use crate::view_change::{NewView, PrePrepared, ViewChange};
-use crate::vote::SignedVote;
+use crate::vote::{CommitCertificate, SignedVote};
 
 impl<M: StateMachine, S: Signer> Replica<M, S> {
     /// Gives up on the views before `view`: from now on there is no vote in any of them.
@@ -75,9 +75,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let has_begun = change.view < self.view || (change.view == self.view && !self.is_changing);
         if has_begun {
             // The sender missed a NEW-VIEW.
-            let known = self.new_view.clone().filter(|new| new.view >= change.view);
-            if let Some(new) = known {
-                out.push(Effect::Send(change.signer, Arc::new(Message::NewView(new))));
+            let known = self.new_view.as_ref();
+            if known.is_some_and(|new| new.view >= change.view) {
+                self.send_new_view(now, from, out);
             }
             return;
         }
@@ -88,6 +88,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.view_changes.insert(change.signer, change);
         self.join(now, out);
         self.try_new_view(now, out);
+    }
+
+    /// Proves the present view to a member that missed its beginning, once a round.
+    pub(super) fn send_new_view(&mut self, now: Now, to: NodeId, out: &mut Vec<Effect>) {
+        let Some(new) = self.new_view.clone() else {
+            return;
+        };
+        if self.params.is_round_over(self.shown_us.get(&to), now) {
+            self.shown_us.insert(to, now.monotonic_us);
+            out.push(Effect::Send(to, Arc::new(Message::NewView(new))));
+        }
     }
 
     /// f + 1 voters want a later view, one of them honest: so does this one.
@@ -105,17 +116,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// A quorum wants the view: its timer starts, and its primary opens it.
     pub(super) fn try_new_view(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let wanting = self
+            .view_changes
+            .values()
+            .filter(|change| change.view == self.view);
         let quorum = self.configuration.quorum();
+        // Who wants a later view has given up on this one, too: else voters that want different views
+        // could wait for each other for ever.
         let changes = self.view_changes.values();
-        let count = changes.filter(|change| change.view >= self.view).count();
-        if !self.is_changing || count < quorum {
+        let giving_up = changes.filter(|change| change.view >= self.view).count();
+        if !self.is_changing || giving_up < quorum {
             return;
         }
-        // Those who want a later view have given up on this one: it must not be waited for for ever.
         self.timers
             .on_view_quorum(now, self.params.view_change_timeout_us);
-        let changes = self.view_changes.values();
-        let wanting = changes.filter(|change| change.view == self.view);
         if self.primary() != self.me || wanting.clone().count() < quorum {
             return;
         }
@@ -128,8 +142,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         );
         // A primary that lags could not report what it proposes here when it wants yet another view.
         // It catches up first, or another one leads.
-        let last = new.proposals.last().map(|signed| signed.vote.sequence);
-        if last.is_some_and(|last| last > self.high()) {
+        if new.end() > self.high() {
             return;
         }
         let new = Arc::new(new);
@@ -168,7 +181,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         for proposal in &new.proposals {
             self.take_up(now, *proposal, out);
         }
-        self.resend_own(now, out);
+        self.pass_on_requests(now, out);
         self.execute_ready(now, out);
     }
 
@@ -194,9 +207,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.batches.insert(vote.digest, Arc::new(Batch::null()));
         }
         let slot = self.slots.entry(vote.sequence).or_default();
-        if let Some(decided) = slot.decided().filter(|decided| *decided != vote.digest) {
+        let decided = slot.committed.as_ref().and_then(CommitCertificate::subject);
+        if let Some(decided) = decided.filter(|decided| decided.digest != vote.digest) {
+            if decided.view > vote.view {
+                // A later view, which may rightly overrule this one, has decided.
+                return true;
+            }
             // More than f voters lie, or this disk does.
-            self.halt(vote.sequence, vote.digest, decided, out);
+            self.halt(vote.sequence, vote.digest, decided.digest, out);
             return false;
         }
         slot.proposal = Some(proposal);
@@ -206,10 +224,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// Proposals of the NEW-VIEW that were too far ahead when the view began.
     pub(super) fn take_left(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let is_open = |new: &Arc<NewView>| {
-            let last = new.proposals.last().map(|signed| signed.vote.sequence);
-            last.is_some_and(|last| last > self.stable.sequence)
-        };
+        let is_open = |new: &Arc<NewView>| new.end() > self.stable.sequence;
         let Some(new) = self.new_view.clone().filter(is_open) else {
             return;
         };
@@ -254,13 +269,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.advance(now, vote.sequence, out);
     }
 
-    /// This node's own requests, to the primary of the view that has begun.
-    pub(super) fn resend_own(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let own = self.pending.take_due(self.me, u64::MAX, now.monotonic_us);
+    /// All requests that wait, to the primary of the view that has begun: it is watched over them.
+    pub(super) fn pass_on_requests(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let waiting = self.pending.take_due(None, u64::MAX, now.monotonic_us);
         if self.is_primary() {
             return;
         }
-        for request in own {
+        for request in waiting {
             let message = Arc::new(Message::Request(request));
             out.push(Effect::Send(self.primary(), message));
         }
@@ -268,12 +283,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// The highest sequence that this voter has consented to, or that is decided.
     pub(super) fn consented(&self) -> Sequence {
-        let accepted = self
-            .slots
-            .iter()
-            .rev()
-            .find(|(_, slot)| slot.proposal.is_some() || slot.committed.is_some());
+        // Once a view has begun, what was accepted before and is not in its NEW-VIEW was not committed.
+        let counts = |slot: &super::Slot| {
+            let proposal = match self.is_changing {
+                true => slot.proposal,
+                false => slot.proposal_in(self.view),
+            };
+            proposal.is_some() || slot.committed.is_some()
+        };
+        let accepted = self.slots.iter().rev().find(|(_, slot)| counts(slot));
         let highest = accepted.map_or(Sequence(0), |(sequence, _)| *sequence);
-        highest.max(self.executed).max(self.stable.sequence)
+        let begun = self.new_view.as_ref().map_or(Sequence(0), |new| new.end());
+        highest
+            .max(begun)
+            .max(self.executed)
+            .max(self.stable.sequence)
     }
 }

@@ -133,6 +133,7 @@ impl Writer {
     fn write_history(&mut self, release: &Release) -> Result<(), StoreError> {
         match release {
             Release::Effect(Effect::Append(item)) => self.store.history.append(item),
+            Release::Effect(Effect::SyncHistory) => self.store.history.sync(),
             Release::Effect(Effect::Stable { records, .. }) => self.replace(records),
             _ => Ok(()),
         }
@@ -157,8 +158,9 @@ impl Writer {
                 }) => {
                     group.clear();
                     self.pending = None;
-                    self.store.snapshots.store(certificate, body, snapshot)?;
+                    // In this order: a snapshot needs the log's proof of its epoch.
                     self.store.log.replace(records)?;
+                    self.store.snapshots.store(certificate, body, snapshot)?;
                     self.store.history.clear();
                 }
                 _ => self.write_history(release)?,
@@ -245,6 +247,7 @@ impl Writer {
             // Done when they were written, or on the replica's thread.
             Effect::Persist(_)
             | Effect::Append(_)
+            | Effect::SyncHistory
             | Effect::Install { .. }
             | Effect::Executed { .. }
             | Effect::ReadReady(_)

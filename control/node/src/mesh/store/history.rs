@@ -197,7 +197,7 @@ impl History {
                 has_begun = has_begun
                     || match &item {
                         HistoryItem::Batch { .. } => item.sequence() > after,
-                        HistoryItem::Checkpoint(_) => item.sequence() >= after,
+                        HistoryItem::Checkpoint(..) => item.sequence() >= after,
                     };
                 if !has_begun {
                     return true;
@@ -298,7 +298,7 @@ impl Files {
         let sequence = item.sequence();
         match item {
             HistoryItem::Batch { .. } if sequence == last.next() => Place::Next,
-            HistoryItem::Checkpoint(_) if sequence <= last => Place::Next,
+            HistoryItem::Checkpoint(..) if sequence <= last => Place::Next,
             _ if sequence <= last => Place::Known,
             _ => Place::Gap,
         }

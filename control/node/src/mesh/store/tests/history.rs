@@ -21,9 +21,9 @@ fn filled(folder: &Path, count: u64) -> History {
     for sequence in 1..=count {
         history.append(&item(sequence, 100)).unwrap();
         if sequence % 10 == 0 {
-            let certificate = checkpoint(sequence - 2).0;
+            let (certificate, body) = checkpoint(sequence - 2);
             history
-                .append(&HistoryItem::Checkpoint(certificate))
+                .append(&HistoryItem::Checkpoint(certificate, Box::new(body)))
                 .unwrap();
         }
     }
@@ -82,7 +82,7 @@ fn checkpoints_are_among_what_follows() {
         .unwrap();
     let checkpoints = items
         .iter()
-        .filter(|item| matches!(item, HistoryItem::Checkpoint(_)));
+        .filter(|item| matches!(item, HistoryItem::Checkpoint(..)));
     let found: Vec<_> = checkpoints.map(|item| item.sequence().0).collect();
     assert_eq!(found, [28, 38, 48]);
 }
