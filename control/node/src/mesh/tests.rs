@@ -272,7 +272,7 @@ fn proofs(cluster: &Cluster, signer: &Identity) -> Vec<Message> {
             votes: vec![signed(Phase::Commit)],
         },
     };
-    let checkpoint = HistoryItem::Checkpoint(certificate.clone());
+    let checkpoint = HistoryItem::Checkpoint(certificate.clone(), Box::new(body.clone()));
     vec![
         Message::PrePrepare(signed(Phase::PrePrepare), Arc::clone(&batch)),
         Message::Vote(signed(Phase::Prepare)),

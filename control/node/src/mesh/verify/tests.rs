@@ -8,7 +8,7 @@ use consensus::{
 use super::*;
 
 fn item(signer: u64) -> HistoryItem {
-    HistoryItem::Checkpoint(certificate(signer))
+    HistoryItem::Checkpoint(certificate(signer), Box::new(body(PublicKey([7; 32]))))
 }
 
 fn certificate(signer: u64) -> CheckpointCertificate {
@@ -29,6 +29,23 @@ fn certificate(signer: u64) -> CheckpointCertificate {
     }
 }
 
+/// Of a checkpoint behind which the node of this key is the only member.
+fn body(key: PublicKey) -> CheckpointBody {
+    let member = Member {
+        key,
+        role: Role::Authority,
+        address: ([127, 0, 0, 1], 1).into(),
+    };
+    CheckpointBody {
+        sequence: Sequence(1),
+        state_root: Digest([0; 32]),
+        clients_root: Digest([0; 32]),
+        time_ms: 0,
+        boundary: None,
+        configuration: Configuration::new(Epoch(1), vec![member], 10, 3).unwrap(),
+    }
+}
+
 fn known(id: NodeId) -> Option<PublicKey> {
     (id.0 < 10).then_some(PublicKey([1; 32]))
 }
@@ -45,19 +62,7 @@ fn log_is_cut_before_the_first_signer_whom_nobody_knows() {
 #[test]
 fn snapshot_brings_the_keys_of_the_members_on_the_way_to_it() {
     let key = PublicKey([7; 32]);
-    let member = Member {
-        key,
-        role: Role::Authority,
-        address: ([127, 0, 0, 1], 1).into(),
-    };
-    let body = CheckpointBody {
-        sequence: Sequence(1),
-        state_root: Digest([0; 32]),
-        clients_root: Digest([0; 32]),
-        time_ms: 0,
-        boundary: None,
-        configuration: Configuration::new(Epoch(1), vec![member], 10, 3).unwrap(),
-    };
+    let body = body(key);
     let transition = Transition {
         certificate: certificate(1),
         body: body.clone(),
