@@ -194,7 +194,7 @@ pub fn prepare_with(
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
-    let mesh = MeshLink::new(Arc::clone(front_sender.bell()), Arc::clone(&counters));
+    let mesh = mesh_link(config, &front_sender, &counters);
     let state = Arc::new(FrontState::new(clock::now_ms()));
     let stop_front = Arc::new(AtomicBool::new(false));
     let front = Front::new(
@@ -416,6 +416,13 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, all) {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
+}
+
+/// The way to the guard of the consensus port, which is told of the members at once.
+fn mesh_link(config: &Config, front: &FrontSender, counters: &Arc<Counters>) -> MeshLink {
+    let mesh = MeshLink::new(Arc::clone(front.bell()), Arc::clone(counters));
+    crate::mesh::guard::begin(&config.consensus, &mesh);
+    mesh
 }
 
 /// The way to dataplanes, with what they are told.

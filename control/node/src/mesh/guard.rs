@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use consensus::{Configuration, NodeId, Status};
+use consensus::{Configuration, Member, NodeId, Status};
 use exchange::{MeshPeer, MeshReplica};
+
+use super::genesis;
+use crate::mesh_link::MeshLink;
 
 /// `MeshReplica::state` of a replica that follows its primary, and of one that wants another.
 const STATE_FOLLOWS: u64 = 1;
@@ -23,6 +26,19 @@ pub struct Misdeeds {
     pub late_votes: u64,
 }
 
+/// Has the port guarded from the start, by the members that the cluster began with: those that there
+/// are now are known only once this node has caught up. Members that are not safe are told of elsewhere.
+pub(crate) fn begin(consensus: &config::Consensus, link: &MeshLink) {
+    if consensus.members.is_empty() {
+        return;
+    }
+    if let Ok(genesis) = genesis(consensus) {
+        // This node among them: nobody sends from its own address.
+        let members = genesis.members().map(|member| peer(&genesis, member));
+        link.say(Some((members.collect(), Vec::new())));
+    }
+}
+
 /// All other members as peers, and what each of `statuses` said of itself as replicas.
 #[must_use]
 pub fn known(
@@ -32,15 +48,7 @@ pub fn known(
     misdeeds: &BTreeMap<NodeId, Misdeeds>,
 ) -> (Vec<MeshPeer>, Vec<MeshReplica>) {
     let others = configuration.members().filter(|member| member.id() != own);
-    let peers = others.map(|member| MeshPeer {
-        node_id: member.id().0,
-        endpoint: member.address,
-        isolated_until_ms: if configuration.is_isolated(member.id()) {
-            u64::MAX
-        } else {
-            0
-        },
-    });
+    let peers = others.map(|member| peer(configuration, member));
     let replicas = statuses.iter().map(|(id, status)| {
         let misdeeds = misdeeds.get(id).copied().unwrap_or_default();
         MeshReplica {
@@ -60,9 +68,18 @@ pub fn known(
     (peers.collect(), replicas.collect())
 }
 
+fn peer(configuration: &Configuration, member: &Member) -> MeshPeer {
+    let is_isolated = configuration.is_isolated(member.id());
+    MeshPeer {
+        node_id: member.id().0,
+        endpoint: member.address,
+        isolated_until_ms: if is_isolated { u64::MAX } else { 0 },
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use consensus::{Epoch, Member, PublicKey, Role, Sequence, View};
+    use consensus::{Epoch, PublicKey, Role, Sequence, View};
 
     use super::*;
 

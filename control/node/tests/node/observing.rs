@@ -228,3 +228,26 @@ fn what_the_guard_counts_is_shown_with_its_peers() {
         assert_eq!(metric(&sample), Some(value), "{sample}");
     }
 }
+
+#[test]
+fn members_of_the_configuration_are_known_to_the_guard_from_the_start() {
+    let key = |digit: &str| digit.repeat(64);
+    let member = |digit, host| {
+        format!(
+            "{{key: \"{}\", address: \"192.0.2.{host}:4853\"}}",
+            key(digit)
+        )
+    };
+    let members = [
+        member("1", 1),
+        member("2", 2),
+        member("3", 3),
+        member("4", 4),
+    ]
+    .join(", ");
+    let (_node, dataplane) = both(&format!("{ZONES}\nconsensus: {{members: [{members}]}}"));
+    wait_until("control says who is in the mesh", || {
+        let mesh = dataplane.region.mesh().unwrap_or_default();
+        mesh.guarded && mesh.peers.len() == 4
+    });
+}
