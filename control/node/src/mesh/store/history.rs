@@ -187,7 +187,7 @@ impl History {
                 return Ok(None);
             }
             let ends_later =
-                |segment: &&Segment| segment.range.is_some_and(|(_, last)| last >= after);
+                |segment: &&Segment| segment.range.is_none_or(|(_, last)| last >= after);
             let later = files.segments.iter().filter(ends_later);
             later.map(|segment| segment.part_after(after)).collect()
         };
