@@ -53,7 +53,7 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
 }
 
 /// Seeds with which the replica once failed, and what was wrong with it.
-const ONCE_FAILED: [(u64, &str); 10] = [
+const ONCE_FAILED: [(u64, &str); 12] = [
     (39, "a lagging primary proposed twice at one place"),
     (56, "a lagging primary proposed twice at one place"),
     (163, "an offered snapshot was judged by a later epoch"),
@@ -64,6 +64,14 @@ const ONCE_FAILED: [(u64, &str); 10] = [
     (408, "two views were waited for, each by too few"),
     (
         3973,
+        "a restart met an older view than the one that decided",
+    ),
+    (
+        4032,
+        "nobody asked for the checkpoint at the end of the window",
+    ),
+    (
+        5123,
         "a restart met an older view than the one that decided",
     ),
     (694, "a witness never learned of its epoch's end"),
