@@ -40,6 +40,10 @@ pub struct Consensus {
     pub pipeline_depth: u32,
     /// Commit after one round trip when every node agrees.
     pub fast_path: bool,
+    /// Time for agreement on a resolved answer (`resolver.validation`), in milliseconds.
+    #[serde(deserialize_with = "number::<50, 60000, _, _>")]
+    #[schemars(range(min = 50, max = 60000))]
+    pub answer_timeout_ms: u32,
     /// Nodes with which the cluster begins, this one among them. The same on all nodes: who is a
     /// member later is agreed on. `nexus key show` prints a node's line.
     #[schemars(length(max = 128))]
@@ -55,6 +59,7 @@ impl Default for Consensus {
             batch_size: 50,
             pipeline_depth: 3,
             fast_path: true,
+            answer_timeout_ms: 2_000,
             members: Vec::new(),
         }
     }

@@ -150,6 +150,7 @@ impl Config {
         self.check_cookies()?;
         self.consensus.check()?;
         self.resolver.check_policy()?;
+        crate::validation::check(self)?;
         crate::route::check(&self.resolver)?;
         if self.dnstap.socket.is_some() && self.dnstap.file.is_some() {
             return Err(Problem::new(

@@ -28,6 +28,7 @@ mod route;
 mod size;
 mod stale;
 mod tsig;
+mod validation;
 mod zone;
 
 pub use api::Api;
@@ -50,4 +51,5 @@ pub use response_limit::ResponseRateLimit;
 pub use route::{ForwardZone, LocalRoot, StubZone};
 pub use stale::Stale;
 pub use tsig::{Tsig, TsigAlgorithm};
+pub use validation::{Validation, ValidationZone, Vantage};
 pub use zone::Zone;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Problem;
-use crate::{Networks, Tsig, Upstream};
+use crate::{Networks, Tsig, Upstream, Validation, ValidationZone};
 
 /// A local zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -220,6 +220,10 @@ pub struct View {
     pub rebinding: Option<Rebinding>,
     /// What questions of type ANY get.
     pub any: Option<Any>,
+    /// Whether answers wait for the agreement of other nodes.
+    pub validation: Option<Validation>,
+    /// Zones of which that is said otherwise.
+    pub validation_zones: Option<Vec<ValidationZone>>,
 }
 
 /// Clients that may have what was resolved for others.

@@ -12,7 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number::number;
 use crate::policy::{Any, BlockList, Dns64, LocalZone, Rebinding, Rpz, View};
-use crate::{ClientSubnet, Cookies, ForwardZone, LocalRoot, Networks, Stale, StubZone, size};
+use crate::{
+    ClientSubnet, Cookies, ForwardZone, LocalRoot, Networks, Stale, StubZone, Validation,
+    ValidationZone, size,
+};
 
 /// Who may ask, and how questions are resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +110,10 @@ pub struct Resolver {
     pub rebinding: Rebinding,
     /// What questions of type ANY get (RFC 8482).
     pub any: Any,
+    /// Whether answers wait for the agreement of other nodes.
+    pub validation: Validation,
+    /// Zones of which that is said otherwise.
+    pub validation_zones: Vec<ValidationZone>,
     /// Other rules for the clients of some networks.
     pub views: Vec<View>,
     /// DNS cookies of clients (RFC 7873, RFC 9018).
@@ -164,6 +171,8 @@ impl Default for Resolver {
             dns64: Dns64::default(),
             rebinding: Rebinding::default(),
             any: Any::default(),
+            validation: Validation::Off,
+            validation_zones: Vec::new(),
             views: Vec::new(),
             cookies: Cookies::default(),
             questions_max: 10_000,

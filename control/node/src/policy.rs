@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::{Network, Networks};
 use hickory_proto::rr::Name;
+use resolver::agreement::{Mode, Setting, Vantage, Zones};
 pub use resolver::policy::reverse_zones;
 use resolver::policy::{
     BlockAnswer, BlockList, Dns64, ListForm, LocalAction, LocalData, NameSet, Nat64Prefix,
@@ -85,6 +86,7 @@ pub fn load(
         dns64: dns64(&from.dns64),
         rebinding: rebinding(&from.rebinding),
         minimal_any: from.any == config::Any::Minimal,
+        agreement: agreement(from.validation, &from.validation_zones),
     };
     let mut policy = Policy::new(zones?, rules.clone());
     for (index, view) in from.views.iter().enumerate() {
@@ -121,6 +123,7 @@ fn shape(from: &config::Resolver) -> String {
             (&from.local_data, &from.local_zones, from.special_names),
             (&from.block_lists, &from.allow_names, &from.rpz),
             (&from.dns64, &from.rebinding, from.any, &from.views),
+            (from.validation, &from.validation_zones),
         )
     )
 }
@@ -165,6 +168,11 @@ impl Loader {
         }
         if let Some(from) = &view.rebinding {
             rules.rebinding = rebinding(from);
+        }
+        if view.validation.is_some() || view.validation_zones.is_some() {
+            let validation = view.validation.unwrap_or(from.validation);
+            let zones = view.validation_zones.as_ref();
+            rules.agreement = agreement(validation, zones.unwrap_or(&from.validation_zones));
         }
         if let Some(any) = view.any {
             rules.minimal_any = any == config::Any::Minimal;
@@ -323,6 +331,26 @@ fn rebinding(from: &config::Rebinding) -> Option<Arc<Rebinding>> {
             private_domains: private_domains.collect(),
         })
     })
+}
+
+fn agreement(validation: config::Validation, from: &[config::ValidationZone]) -> Arc<Zones> {
+    let setting = |validation, vantage| Setting {
+        mode: match validation {
+            config::Validation::Off => Mode::Off,
+            config::Validation::Optimistic => Mode::Optimistic,
+            config::Validation::Quorum => Mode::Quorum,
+        },
+        vantage: match vantage {
+            config::Vantage::Exact => Vantage::Exact,
+            config::Vantage::Network => Vantage::Network,
+            config::Vantage::Alias => Vantage::Alias,
+        },
+    };
+    let mut zones = Zones::new(setting(validation, config::Vantage::Exact));
+    for zone in from {
+        zones.insert(&name(&zone.zone), setting(zone.validation, zone.vantage));
+    }
+    Arc::new(zones)
 }
 
 fn action(from: config::LocalAction) -> LocalAction {

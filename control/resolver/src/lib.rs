@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 pub mod iterate;
 pub mod policy;
 pub mod zone;

@@ -11,7 +11,7 @@ mod write;
 
 mod error;
 
-pub use append::{append_client_subnet, append_extended_error};
+pub use append::{append_client_subnet, append_extended_error, append_nexus};
 pub use dissect::{AnswerError, Dissected, dissect};
 pub use error::write_error;
 pub use write::write_answer;

@@ -153,6 +153,13 @@ impl Query {
         self.edns.as_ref().is_some_and(|edns| edns.dnssec_ok)
     }
 
+    /// The query carries the Nexus extension: its response tells of this moment.
+    #[inline]
+    #[must_use]
+    pub fn has_extension(&self) -> bool {
+        self.edns.as_ref().is_some_and(|edns| edns.nexus.is_some())
+    }
+
     /// What of the flags an answer depends on: bit 0 RD, bit 1 CD, bit 2 DO.
     #[inline]
     #[must_use]

@@ -202,8 +202,9 @@ impl Sources {
         }
         let (item, query) = (&*item, &item.query);
         let index = item.index;
-        if query.signed {
-            // A signature covers the exact bytes of its answer, so no cache can give one.
+        // A signature covers the exact bytes of its answer, so no cache can give one; what the extension
+        // says control alone knows, and while that is silent it may be left out.
+        if query.signed || (situation.control_alive && query.has_extension()) {
             self.punt(port, item, situation, tally);
             return;
         }

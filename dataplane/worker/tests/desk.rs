@@ -473,6 +473,21 @@ fn signed_query_is_never_answered_from_a_cache() {
 }
 
 #[test]
+fn query_with_the_extension_goes_to_control_and_to_the_cache_without() {
+    let mut bench = Bench::new();
+    bench.learn(&query(1, "www.example"), 300);
+    let mut extended = query(2, "www.example");
+    extended[11] = 1;
+    extended.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x14\xfe\x1d\x00\x10");
+    extended.extend([0; 16]);
+    assert_eq!(bench.ask(&extended), vec![]);
+    assert_eq!(bench.punted().unwrap().1, extended);
+    bench.control_alive = false;
+    assert_eq!(bench.ask(&extended).len(), 1);
+    assert_eq!(bench.punted(), None);
+}
+
+#[test]
 fn full_ring_drops_and_counts_and_a_limited_client_does_not_take_it_all() {
     let mut bench = Bench::with_limit(0, 1, 4);
     for id in 0..10 {

@@ -54,6 +54,10 @@ impl Course {
         std::mem::take(&mut self.hits)
     }
 
+    pub(super) fn view(&self) -> usize {
+        self.view
+    }
+
     fn note(&mut self, kind: Kind, list: Option<&Arc<str>>) {
         self.note_hit(Hit {
             kind,

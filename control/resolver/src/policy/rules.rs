@@ -4,12 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::blocklist::BlockList;
+use super::course::Course;
 use super::dns64::Dns64;
 use super::local::LocalData;
 use super::names::NameSet;
 use super::prefix::{Prefix, PrefixMap};
 use super::rebinding::Rebinding;
 use super::rpz::RpzZone;
+use crate::agreement::{Setting, Zones};
+use crate::iterate::Question;
 
 /// Everything that is to be done for some clients.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Rules {
     pub rebinding: Option<Arc<Rebinding>>,
     /// Whether ANY is answered with one record (RFC 8482).
     pub minimal_any: bool,
+    /// Whose answers nodes agree on.
+    pub agreement: Arc<Zones>,
 }
 
 /// All rules.
@@ -90,6 +95,22 @@ impl Policy {
     /// The policy zones of some rules, in order.
     pub(super) fn zones<'p>(&'p self, rules: &'p Rules) -> impl Iterator<Item = &'p RpzZone> {
         rules.rpz.iter().filter_map(|place| self.rpz.get(*place))
+    }
+
+    /// Whether nodes agree on the answer to a question that is to be resolved.
+    #[must_use]
+    pub fn agreement(&self, course: &Course, question: &Question) -> Setting {
+        let rules = self.rules(course.view());
+        rules.map_or_else(Setting::default, |rules| {
+            rules.agreement.find_name(&question.qname)
+        })
+    }
+
+    /// What this node holds of a name (in wire form, lower case) that others propose an answer for.
+    #[must_use]
+    pub fn agreement_for_all(&self, name: &[u8]) -> Setting {
+        let rules = self.rules(0);
+        rules.map_or_else(Setting::default, |rules| rules.agreement.find(name))
     }
 
     /// Policy zones, for who looks after them.

@@ -1,4 +1,4 @@
-//! Puts one more extended error into an answer that is written.
+//! Puts one more option into an answer that is written.
 
 use super::{EXTENDED_TEXT_BYTES_MAX, OPTION_HEADER_BYTES, begin_option};
 use crate::code;
@@ -36,6 +36,12 @@ pub fn append_client_subnet(message: &mut [u8], bytes: usize, limit: u16, data: 
     }
     let parts = (data, &[][..]);
     append(message, bytes, limit, code::OPTION_CLIENT_SUBNET, parts)
+}
+
+/// Puts the Nexus extension (option 65053) with this data there, under the same conditions.
+#[must_use]
+pub fn append_nexus(message: &mut [u8], bytes: usize, limit: u16, data: &[u8; 16]) -> usize {
+    append(message, bytes, limit, code::OPTION_NEXUS, (data, &[]))
 }
 
 fn append(
