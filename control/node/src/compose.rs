@@ -30,6 +30,7 @@ pub(crate) fn compose(asked: &Asked, outcome: Outcome, from_cache: bool) -> Reso
             from_cache,
             extended_errors,
             subnet_scope,
+            extension: None,
             trace,
         },
         Err(error) => {
@@ -54,6 +55,7 @@ pub(crate) fn silence() -> Resolved {
         message: Vec::new(),
         ttl_secs: 0,
         subnet_scope: None,
+        extension: None,
         from_cache: false,
         extended_errors: Vec::new(),
         trace: Vec::new(),
@@ -78,6 +80,7 @@ pub(crate) fn failure(asked: &Asked, rcode: ResponseCode, extended_error: Option
         from_cache: false,
         extended_errors: extended_errors.into_iter().collect(),
         subnet_scope: None,
+        extension: None,
         trace: Vec::new(),
     }
 }

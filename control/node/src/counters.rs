@@ -145,6 +145,22 @@ counters! {
     signatures_valid: Counter "nexus_control_signatures_total" {outcome = "valid"} "Requests signed by TSIG (RFC 8945), by outcome.";
     signatures_refused: Counter "nexus_control_signatures_total" {outcome = "refused"} "Requests signed by TSIG (RFC 8945), by outcome.";
 
+    validation_agreed: Counter "nexus_validation_answers_total" {verdict = "agreed"} "Answers that this node proposed to others, by what came of it.";
+    validation_refused: Counter "nexus_validation_answers_total" {verdict = "refused"} "Answers that this node proposed to others, by what came of it.";
+    validation_undecided: Counter "nexus_validation_answers_total" {verdict = "undecided"} "Answers that this node proposed to others, by what came of it.";
+    validation_secure: Counter "nexus_validation_secure_answers_total" {} "Answers that needed no agreement, since DNSSEC proves them.";
+    validation_failures: Counter "nexus_validation_failures_total" {} "Questions answered SERVFAIL, since nodes did not agree.";
+    validation_purges: Counter "nexus_validation_purges_total" {} "Answers that were forgotten, since other nodes refuse them.";
+    validation_waiting: Gauge "nexus_validation_waiting_questions" {} "Questions whose answers wait for agreement.";
+    validation_bundles: Counter "nexus_validation_bundles_total" {} "Bundles of answers that this node proposed.";
+    validation_votes_agree: Counter "nexus_validation_votes_total" {opinion = "agree"} "Votes of this node on answers of others, by what they say.";
+    validation_votes_disagree: Counter "nexus_validation_votes_total" {opinion = "disagree"} "Votes of this node on answers of others, by what they say.";
+    validation_votes_none: Counter "nexus_validation_votes_total" {opinion = "none"} "Votes of this node on answers of others, by what they say.";
+    validation_drops_malformed: Counter "nexus_validation_dropped_messages_total" {reason = "malformed"} "Messages of other nodes on answers that were dropped, by reason.";
+    validation_drops_sender: Counter "nexus_validation_dropped_messages_total" {reason = "sender"} "Messages of other nodes on answers that were dropped, by reason.";
+    validation_drops_signature: Counter "nexus_validation_dropped_messages_total" {reason = "signature"} "Messages of other nodes on answers that were dropped, by reason.";
+    validation_drops_turned: Counter "nexus_validation_dropped_messages_total" {reason = "turned_away"} "Messages of other nodes on answers that were dropped, by reason.";
+
     dnstap_frames: Counter "nexus_dnstap_frames_total" {} "Frames of the query log that were written.";
     dnstap_dropped_frames: Counter "nexus_dnstap_dropped_frames_total" {} "Frames of the query log that were lost: the reader was too slow, or gone.";
 
@@ -179,9 +195,11 @@ mod tests {
             }
         }
         for field in FIELDS {
-            let written = ["increment(", "add(", "set("]
-                .iter()
-                .any(|verb| code.contains(&format!("counters.{field}.{verb}")));
+            let written = ["increment(", "add(", "set("].iter().any(|verb| {
+                let field = format!("{field}.{verb}");
+                code.contains(&format!("counters.{field}"))
+                    || code.contains(&format!("counters().{field}"))
+            });
             assert!(written, "nothing writes {field}");
         }
     }

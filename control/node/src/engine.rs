@@ -3,6 +3,8 @@
 //! Owns the only [`Resolver`]. Runs as one task of the control runtime; everybody else holds an
 //! [`EngineHandle`]. Equal questions are joined inside the resolver.
 
+mod agree;
+mod agreeing;
 mod handle;
 mod question;
 
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
+use resolver::agreement::Mode;
 use resolver::iterate::{
     Config, Effect, Input, Outcome, Question, Resolver, SnapshotError, TransportError,
 };
@@ -19,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::admin::UpstreamStatus;
+use crate::agreement::{AgreementHandle, Extension, Inquiry};
 use crate::clients::Holdings;
 use crate::clock;
 use crate::compose::{compose, failure, silence, truncated};
@@ -30,6 +34,8 @@ use crate::trust_keeper::TrustKeeper;
 use crate::upstream::{Event, Outgoing, Upstreams, reason};
 use crate::upstream_udp::Ready;
 
+use agree::Parked;
+use agreeing::Agreeing;
 use handle::{Act, Change, Command};
 pub(crate) use handle::{EngineHandle, EngineStatistics, Overloaded};
 use question::{client, question, question_of, subnet_of};
@@ -48,6 +54,15 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// The part of all places that one client's questions may take at the same time.
 const CLIENT_SHARE: usize = 8;
 
+/// A question that is being resolved.
+#[derive(Debug)]
+struct Waiting {
+    asked: Box<Asked>,
+    course: Box<Course>,
+    /// How the answer is agreed on, and to what exactly; `None` if it is not.
+    agreement: Option<(Mode, Question)>,
+}
+
 /// The resolver with its sockets and the questions that wait.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -59,7 +74,7 @@ pub(crate) struct Engine {
     /// Unix time to check signatures at, if it is not the clock's.
     validation_time: Option<u64>,
     /// Those that wait, and where they stand in the policy.
-    waiting: HashMap<u64, (Box<Asked>, Box<Course>)>,
+    waiting: HashMap<u64, Waiting>,
     policy: Policy,
     policy_hits: BTreeMap<Hit, u64>,
     /// How many of them each client has, and may have.
@@ -73,6 +88,13 @@ pub(crate) struct Engine {
     trust_keeper: Option<TrustKeeper>,
     /// Whether servers of some zones see the networks of clients.
     shows_subnets: bool,
+    /// The way to other nodes that may have a word on answers.
+    agreement: Option<AgreementHandle>,
+    agreeing: Agreeing<Parked>,
+    /// Questions of other nodes, by ticket.
+    inquiries: HashMap<u64, (Inquiry, Question)>,
+    questions_max: usize,
+    extension: Extension,
 }
 
 impl Engine {
@@ -90,9 +112,15 @@ impl Engine {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let per_client_max = (config.limits.tickets_max / CLIENT_SHARE).max(1);
+        let questions_max = config.limits.tickets_max;
         let shows_subnets = !config.client_subnet.zones.is_empty();
         let engine = Self {
             shows_subnets,
+            agreement: None,
+            agreeing: Agreeing::new(0, questions_max),
+            inquiries: HashMap::new(),
+            questions_max,
+            extension: Extension::default(),
             resolver: Resolver::new(config, seed),
             upstreams: Upstreams::new(upstream_sockets_max, events_in)?,
             commands,
@@ -147,7 +175,8 @@ impl Engine {
     }
 
     fn deadline(&self) -> Instant {
-        let wait = match self.resolver.next_deadline() {
+        let due_ms = [self.resolver.next_deadline(), self.agreeing.deadline_ms()];
+        let wait = match due_ms.into_iter().flatten().min() {
             Some(at_ms) => Duration::from_millis(at_ms.saturating_sub(clock::now_ms())),
             None => IDLE,
         };
@@ -174,6 +203,7 @@ impl Engine {
             }
         }
         self.step(Input::Tick);
+        self.expire_rounds();
     }
 
     /// Takes a datagram of every exchange that has one.
@@ -232,7 +262,7 @@ impl Engine {
                 let _ = done.send(EngineStatistics {
                     resolver: self.resolver.statistics(),
                     upstream_sockets: self.upstreams.count() as u64,
-                    questions: self.waiting.len() as u64,
+                    questions: (self.waiting.len() + self.agreeing.waiting()) as u64,
                     client_limited: self.client_limited,
                     upstreams: upstreams.collect(),
                     trust_anchors: self.resolver.trust_anchors(clock::now_ms()),
@@ -240,6 +270,8 @@ impl Engine {
                     policy_hits: self.policy_hits(),
                 });
             }
+            Command::Inquire(inquiries) => self.on_inquiries(inquiries),
+            Command::Decided(decided) => self.on_decided(decided),
             Command::With(Act(act)) => self.with(act),
             Command::ChangePolicy(Change(change)) => self.change_policy(change),
         }
@@ -337,7 +369,9 @@ impl Engine {
         }
         match step {
             Step::Answer(outcome) => {
-                let resolved = compose(&asked, *outcome, from_cache);
+                let extension = self.extension_for(&asked, &outcome);
+                let mut resolved = compose(&asked, *outcome, from_cache);
+                resolved.extension = extension;
                 self.deliver(asked, resolved);
             }
             Step::Truncate => {
@@ -374,11 +408,14 @@ impl Engine {
 
     /// Finds the answer in the cache or outside.
     fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Box<Course>) {
+        let agreement = self.mode(&course, &question);
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);
         if asked.cache_only || has_enough {
-            let resolved = match self.resolver.lookup_cache(clock::now_ms(), &question) {
+            let found = self.resolver.lookup_cache(clock::now_ms(), &question);
+            let found = found.filter(|outcome| self.is_settled(agreement.as_ref(), outcome));
+            let resolved = match found {
                 Some(outcome) => return self.arrive(asked, outcome, true, course),
                 // What is not here is not looked up for a client that did not ask us to.
                 None if asked.cache_only => {
@@ -398,7 +435,12 @@ impl Engine {
         if let Some(client) = client {
             self.by_client.take(client);
         }
-        self.waiting.insert(ticket, (asked, course));
+        let waiting = Waiting {
+            asked,
+            course,
+            agreement,
+        };
+        self.waiting.insert(ticket, waiting);
         self.hits_before = Some(self.resolver.statistics().cache_hits);
         self.step(Input::Ask { ticket, question });
         self.hits_before = None;
@@ -448,17 +490,41 @@ impl Engine {
     }
 
     fn on_done(&mut self, ticket: u64, outcome: Outcome) {
-        if let Some((asked, course)) = self.waiting.remove(&ticket) {
-            if let Some(client) = client(&asked) {
-                self.by_client.give_back(client);
+        let Some(waiting) = self.waiting.remove(&ticket) else {
+            self.take_inquiry(ticket, &outcome);
+            return;
+        };
+        let Waiting {
+            asked,
+            course,
+            agreement,
+        } = waiting;
+        if let Some(client) = client(&asked) {
+            self.by_client.give_back(client);
+        }
+        let hits = self.resolver.statistics().cache_hits;
+        let from_cache = self.hits_before.is_some_and(|before| hits > before);
+        match agreement {
+            None => self.arrive(asked, outcome, from_cache, course),
+            Some((mode, question)) => {
+                let parked = Parked {
+                    asked,
+                    course,
+                    outcome,
+                    from_cache,
+                    mode,
+                    question,
+                    rounds: 0,
+                };
+                self.judge(clock::now_ms(), parked);
             }
-            let hits = self.resolver.statistics().cache_hits;
-            let from_cache = self.hits_before.is_some_and(|before| hits > before);
-            self.arrive(asked, outcome, from_cache, course);
         }
     }
 
-    fn deliver(&self, asked: Box<Asked>, resolved: Resolved) {
+    fn deliver(&self, asked: Box<Asked>, mut resolved: Resolved) {
+        if asked.query.has_extension() && resolved.extension.is_none() {
+            resolved.extension = self.extension.data(0);
+        }
         // Others than clients with EDNS do not see them.
         if asked.client.is_some() && asked.query.edns.is_some() {
             let counters = self.front.counters();

@@ -2,7 +2,8 @@
 
 use resolver::iterate::Subnet;
 use wire::answer::{
-    Age, append_client_subnet, append_extended_error, dissect, write_answer, write_error,
+    Age, append_client_subnet, append_extended_error, append_nexus, dissect, write_answer,
+    write_error,
 };
 use wire::query::Query;
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
@@ -51,6 +52,10 @@ impl Finisher {
             let limit = limit_of(&asked.query, via);
             written.bytes =
                 append_extended_error(out, written.bytes, limit, *code, text.as_bytes());
+        }
+        if let Some(data) = &resolved.extension {
+            let limit = limit_of(&asked.query, via);
+            written.bytes = append_nexus(out, written.bytes, limit, data);
         }
         // RFC 7871 §7.2.1: what the client said of its network, to a client that did.
         let says = asked.query.edns.is_some_and(|edns| edns.client_subnet);
@@ -103,7 +108,7 @@ impl Finisher {
 }
 
 /// Longest answer to this query, in bytes.
-fn limit_of(query: &Query, via: Via) -> u16 {
+pub(crate) fn limit_of(query: &Query, via: Via) -> u16 {
     match via {
         Via::Udp => query.response_limit(UDP_PAYLOAD_BYTES_MAX),
         Via::Tcp => u16::MAX,

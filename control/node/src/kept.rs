@@ -175,6 +175,7 @@ mod tests {
             message: message.to_vec().unwrap(),
             ttl_secs,
             extended_errors: Vec::new(),
+            extension: None,
             from_cache: false,
             subnet_scope: None,
             trace: Vec::new(),

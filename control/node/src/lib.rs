@@ -55,6 +55,7 @@ mod question;
 
 mod finish;
 
+mod agreement;
 mod engine;
 
 mod saved_cache;

@@ -101,6 +101,8 @@ pub(crate) struct Resolved {
     pub extended_errors: Vec<(u16, String)>,
     /// Of an answer made for the client's network: the bits of that which count.
     pub subnet_scope: Option<u8>,
+    /// What the Nexus extension says, for a client that sent it.
+    pub extension: Option<[u8; 16]>,
     /// The steps, if they were asked for.
     pub trace: Vec<TraceEvent>,
 }

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use config::Networks;
 use guard::{Permission, Standing};
 use resolver::zone::{Kind, Transfer, TsigSigner};
-use wire::answer::{opt_bytes, write_error, write_opt};
+use wire::answer::{append_nexus, opt_bytes, write_error, write_opt};
 use wire::query::{Query, QueryError};
 use wire::{UDP_PAYLOAD_BYTES_MAX, flag, rcode};
 
+use crate::agreement::Extension;
 use crate::chaos::Chaos;
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::dnstap::{Tap, Tapped};
-use crate::finish::Finisher;
+use crate::finish::{Finisher, limit_of};
 use crate::follow::{Followed, follow};
 use crate::front::FrontOrigin;
 use crate::gate::{CookieKeeper, Gate};
@@ -195,6 +196,8 @@ pub(crate) struct Policy {
     pub copied: CopiedZones,
     /// The way of updates.
     pub updates: Updates,
+    /// What clients are told that send the Nexus extension.
+    pub extension: Extension,
 }
 
 impl Responder {
@@ -309,6 +312,7 @@ impl Responder {
                 let from = (client, signer.as_ref());
                 match self.decide(&query, buffer, query_bytes, from, via) {
                     Decision::Answer { bytes, keep } => {
+                        let bytes = self.extend(&query, buffer, bytes, via);
                         let (bytes, keep) = match &signer {
                             Some(signer) => {
                                 let query = Some(&query);
@@ -341,6 +345,16 @@ impl Responder {
             }
             Err(QueryError::QuestionCount(0)) => self.cookie_only(buffer, query_bytes, client),
             Err(error) => self.malformed(buffer, query_bytes, error),
+        }
+    }
+
+    /// Adds the Nexus extension to a response if the query carried it. Nobody has agreed on this answer: it is
+    /// this node's own word.
+    fn extend(&self, query: &Query, buffer: &mut [u8], bytes: usize, via: Via) -> usize {
+        let data = self.policy.extension.data(0);
+        match data.filter(|_| query.has_extension()) {
+            Some(data) => append_nexus(buffer, bytes, limit_of(query, via), &data),
+            None => bytes,
         }
     }
 
@@ -524,7 +538,8 @@ impl Responder {
             return self.refuse(query, buffer, query_bytes, Some(code));
         }
         // A signature covers the exact bytes of its answer, so no memory can give one.
-        let shared = !query.signed && !self.policy.views.contain(client);
+        // What the extension says of an answer the engine knows.
+        let shared = !query.signed && !query.has_extension() && !self.policy.views.contain(client);
         let kept = self.kept.as_mut().filter(|_| shared);
         if let Some(bytes) = kept.and_then(|kept| kept.answer(query, buffer)) {
             self.counters.answers_kept.increment();

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::access;
 use crate::admin_server::AdminServer;
+use crate::agreement::Extension;
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
 use crate::chaos::Chaos;
@@ -185,10 +186,17 @@ pub fn prepare_with(
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters);
     engine.set_tap(tap.clone());
+    let extension = Extension::default();
+    engine.set_extension(extension.clone());
     let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(config, tap, copied.clone(), updates.clone())?),
+        policy: Arc::new(policy(
+            config,
+            tap,
+            copied.clone(),
+            (updates.clone(), extension),
+        )?),
         counters: Arc::clone(&counters),
     };
     let attacher = Attacher::new(config.dataplane.socket.clone());
@@ -274,7 +282,7 @@ fn policy(
     config: &Config,
     tap: Tap,
     copied: CopiedZones,
-    updates: Updates,
+    (updates, extension): (Updates, Extension),
 ) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),
@@ -284,6 +292,7 @@ fn policy(
         tap,
         copied,
         updates,
+        extension,
     })
 }
 
@@ -652,6 +661,7 @@ fn lookups(config: &Config, zones: &Zones, engine: EngineHandle, updates: Update
         tap: Tap::default(),
         copied: CopiedZones::default(),
         updates,
+        extension: Extension::default(),
     };
     Lookups {
         responders: Responders {

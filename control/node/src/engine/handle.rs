@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use wire::query::Query;
 
 use crate::admin::UpstreamStatus;
+use crate::agreement::{Decided, Inquiry, Resolving};
 use crate::clock;
 use crate::question::Asked;
 
@@ -15,6 +16,8 @@ use crate::question::Asked;
 pub(crate) enum Command {
     Ask(Box<Asked>),
     Refresh(Box<Query>),
+    Inquire(Vec<Inquiry>),
+    Decided(Vec<Decided>),
     Statistics(oneshot::Sender<EngineStatistics>),
     With(Act),
     ChangePolicy(Change),
@@ -175,5 +178,17 @@ impl EngineHandle {
     ) -> Option<(Vec<CacheLine>, Option<usize>)> {
         self.with(move |resolver, now_ms| resolver.dump_page(now_ms, &name, subtree, cursor))
             .await
+    }
+}
+
+/// The engine waits for nobody, so whoever is no task of its runtime may wait for it.
+impl Resolving for EngineHandle {
+    fn inquire(&self, inquiries: Vec<Inquiry>) {
+        // While there is no room, the vote says that there is no answer.
+        let _ = self.commands.try_send(Command::Inquire(inquiries));
+    }
+
+    fn decided(&self, decided: Vec<Decided>) {
+        let _ = self.commands.blocking_send(Command::Decided(decided)); // It is gone, with its clients.
     }
 }

@@ -60,6 +60,7 @@ fn serve(texts: &[(&str, &str)]) -> (tempfile::TempDir, Zones, Responders) {
         tap: Tap::default(),
         copied: CopiedZones::default(),
         updates: Updates::new(None, runtime.handle().clone(), front),
+        extension: Extension::default(),
     };
     let responders = Responders {
         zones: zones.shared(),

@@ -134,6 +134,12 @@ impl Answer {
         is_bounded.then_some(answer)
     }
 
+    /// The names that have records in it, in wire form, lower case.
+    pub fn owners(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = self.parts.chunk_by(|one, next| one.owner == next.owner);
+        parts.filter_map(|parts| Some(&*parts.first()?.owner))
+    }
+
     /// SHA-256 of question and answer.
     #[must_use]
     pub fn digest(&self, key: &Key) -> [u8; 32] {

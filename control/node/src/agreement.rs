@@ -1,0 +1,49 @@
+//! Agreement on resolved answers, in front of the order: what this node resolved goes to all voters, who
+//! resolve it themselves and say what they think, once a bundle; with a quorum's word it goes into the order.
+//!
+//! [`Rounds`](rounds::Rounds) proposes, [`Ballots`](ballots::Ballots) votes; both are told the time and touch
+//! nothing. [`service`] gives them a thread of their own. The resolver never waits for any of it.
+//! Start at [`start`]; what holds and where it is tested: `docs/validation.md`.
+
+mod ballots;
+mod extension;
+mod message;
+mod rounds;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use resolver::agreement::Key;
+
+pub(crate) use ballots::{Found, Inquiry};
+pub(crate) use extension::{Extension, certificate_hash};
+pub(crate) use service::{AgreementHandle, Channel, Cluster, Ordered, Resolving, Setup, start};
+
+/// An answer that this node found and wants the others' word on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proposal {
+    /// To what.
+    pub key: Key,
+    /// Of the answer.
+    pub digest: [u8; 32],
+    /// The answer as it travels.
+    pub records: Arc<[u8]>,
+    /// Seconds for which it may be kept.
+    pub ttl_secs: u32,
+}
+
+/// What came of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// A quorum agrees, and that is committed.
+    Agreed,
+    /// More voters disagree than may be faulty.
+    Refused,
+    /// Too few said anything in time.
+    Undecided,
+}
+
+/// A proposal with its verdict.
+pub(crate) type Decided = (Arc<Proposal>, Verdict);

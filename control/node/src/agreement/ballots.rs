@@ -1,0 +1,274 @@
+//! [`Ballots`]: what other nodes propose. Each item is resolved here too, and one vote goes back a bundle.
+//!
+//! A vote waits a short while for slow items and then says of those that it has no answer: the proposer asks
+//! again later. What a proposer may have resolved here is bounded by rate and by number.
+
+use std::collections::{BTreeMap, HashMap};
+
+use consensus::{Configuration, Digest, NodeId};
+use ledger::{
+    ANSWER_AGE_MS_MAX, ANSWER_TTL_SECONDS_MAX, AnswerBundle, AnswerItem, Opinion, Security,
+};
+use resolver::agreement::{Answer, Key, Vantage};
+
+/// How long a vote waits for the answers of this node.
+pub(super) const VOTE_WAIT_US: u64 = 100_000;
+/// Bundles of one proposer that wait.
+const BALLOTS_MAX: usize = 256;
+/// Questions under way for proposers.
+const INQUIRIES_MAX: usize = 32_768;
+/// Items of one proposer: how many a second, and how many at once.
+const ITEMS_PER_SECOND: u64 = 10_000;
+const ITEMS_BURST: u64 = 5_000;
+
+/// What is to be resolved for a vote. No policy, no agreement of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inquiry {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// What is asked.
+    pub key: Key,
+}
+
+/// What was found for an inquiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// `None`: there is no answer that could be compared.
+    pub answer: Option<Answer>,
+    /// Proven by DNSSEC.
+    pub is_secure: bool,
+    /// How much answers to this question may differ, as this node is configured.
+    pub vantage: Vantage,
+}
+
+/// Why a bundle is not voted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// It is not its sender's, or its sender has no standing.
+    NotSender,
+    /// It is of another time.
+    OtherTime,
+    /// It has no items.
+    Empty,
+    /// Its sender asks for too much.
+    TooMany,
+}
+
+/// A vote that is ready to be signed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ballot {
+    pub(super) proposer: NodeId,
+    pub(super) bundle: Digest,
+    pub(super) opinions: Vec<Opinion>,
+    /// Whether one of them is a disagreement that no difference of place explains.
+    pub(super) contradicts: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    proposer: NodeId,
+    bundle: Digest,
+    items: Vec<(Key, Option<Answer>, Security)>,
+    opinions: Vec<Option<Opinion>>,
+    missing: usize,
+    contradicts: bool,
+    /// Tokens of the items follow each other.
+    first_token: u64,
+    deadline_us: u64,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    level: u64,
+    at_us: u64,
+}
+
+impl Bucket {
+    fn take(&mut self, now_us: u64, count: u64) -> bool {
+        let since_us = now_us.saturating_sub(self.at_us);
+        let gained = since_us.saturating_mul(ITEMS_PER_SECOND) / 1_000_000;
+        if gained > 0 {
+            self.level = self.level.saturating_add(gained).min(ITEMS_BURST);
+            self.at_us = now_us;
+        }
+        let has_enough = self.level >= count;
+        if has_enough {
+            self.level -= count;
+        }
+        has_enough
+    }
+}
+
+/// What other nodes propose.
+#[derive(Debug, Default)]
+pub(super) struct Ballots {
+    open: BTreeMap<u64, Open>,
+    next: u64,
+    /// Ballot and item of each question under way.
+    inquiries: HashMap<u64, (u64, usize)>,
+    next_token: u64,
+    buckets: BTreeMap<NodeId, Bucket>,
+}
+
+impl Ballots {
+    /// A peer proposes. Gives what is to be resolved, and votes that are complete without.
+    ///
+    /// # Errors
+    /// It is not voted on.
+    pub(super) fn on_bundle(
+        &mut self,
+        (now_us, unix_ms): (u64, u64),
+        from: NodeId,
+        bundle: &AnswerBundle,
+        configuration: &Configuration,
+    ) -> Result<(Vec<Inquiry>, Option<Ballot>), Turned> {
+        let is_known = configuration.member(from).is_some() && !configuration.is_isolated(from);
+        if bundle.proposer != from || !is_known {
+            return Err(Turned::NotSender);
+        }
+        if bundle.time_ms.abs_diff(unix_ms) > ANSWER_AGE_MS_MAX {
+            return Err(Turned::OtherTime);
+        }
+        let count = bundle.items.len();
+        if count == 0 {
+            return Err(Turned::Empty);
+        }
+        self.buckets
+            .retain(|id, _| configuration.member(*id).is_some());
+        let bucket = self.buckets.entry(from).or_insert(Bucket {
+            level: ITEMS_BURST,
+            at_us: now_us,
+        });
+        let waiting = self.open.values().filter(|open| open.proposer == from);
+        if waiting.count() >= BALLOTS_MAX
+            || self.inquiries.len() + count > INQUIRIES_MAX
+            || !bucket.take(now_us, count as u64)
+        {
+            return Err(Turned::TooMany);
+        }
+        Ok(self.open(now_us, bundle))
+    }
+
+    fn open(&mut self, now_us: u64, bundle: &AnswerBundle) -> (Vec<Inquiry>, Option<Ballot>) {
+        let ballot = self.next;
+        self.next += 1;
+        let mut open = Open {
+            proposer: bundle.proposer,
+            bundle: bundle.digest(),
+            items: Vec::with_capacity(bundle.items.len()),
+            opinions: Vec::with_capacity(bundle.items.len()),
+            missing: 0,
+            contradicts: false,
+            first_token: self.next_token,
+            deadline_us: now_us + VOTE_WAIT_US,
+        };
+        let mut inquiries = Vec::new();
+        for (index, item) in bundle.items.iter().enumerate() {
+            let key = key(item);
+            let proposed = proposed(item, &key);
+            // What is not what it says it is needs no second look.
+            let opinion = proposed.is_none().then_some(Opinion::Disagree);
+            let token = self.next_token;
+            self.next_token += 1;
+            if proposed.is_some() {
+                self.inquiries.insert(token, (ballot, index));
+                open.missing += 1;
+                inquiries.push(Inquiry {
+                    token,
+                    key: key.clone(),
+                });
+            }
+            open.contradicts |= opinion.is_some();
+            open.opinions.push(opinion);
+            open.items.push((key, proposed, item.security));
+        }
+        if open.missing == 0 {
+            return (inquiries, Some(close(open)));
+        }
+        self.open.insert(ballot, open);
+        (inquiries, None)
+    }
+
+    /// This node has an answer, or none. Gives the vote if it was the last one.
+    pub(super) fn on_found(&mut self, token: u64, found: &Found) -> Option<Ballot> {
+        let (ballot, index) = self.inquiries.remove(&token)?;
+        let open = self.open.get_mut(&ballot)?;
+        let (key, proposed, security) = open.items.get(index)?;
+        let opinion = judge(key, proposed.as_ref()?, *security, found);
+        if opinion == Opinion::Disagree {
+            open.contradicts |= found.is_secure || found.vantage == Vantage::Exact;
+        }
+        *open.opinions.get_mut(index)? = Some(opinion);
+        open.missing -= 1;
+        if open.missing > 0 {
+            return None;
+        }
+        self.open.remove(&ballot).map(close)
+    }
+
+    /// When [`tick`](Self::tick) is due. All wait equally long.
+    pub(super) fn deadline_us(&self) -> Option<u64> {
+        self.open.values().next().map(|open| open.deadline_us)
+    }
+
+    /// Votes whose time has come.
+    pub(super) fn tick(&mut self, now_us: u64) -> Vec<Ballot> {
+        let mut votes = Vec::new();
+        while let Some(first) = self.open.first_entry()
+            && first.get().deadline_us <= now_us
+        {
+            let open = first.remove();
+            for (token, opinion) in (open.first_token..).zip(&open.opinions) {
+                if opinion.is_none() {
+                    self.inquiries.remove(&token); // What comes later is in this node's cache.
+                }
+            }
+            votes.push(close(open));
+        }
+        votes
+    }
+}
+
+fn close(open: Open) -> Ballot {
+    let opinions = open.opinions.into_iter();
+    Ballot {
+        proposer: open.proposer,
+        bundle: open.bundle,
+        opinions: opinions
+            .map(|opinion| opinion.unwrap_or(Opinion::NoAnswer))
+            .collect(),
+        contradicts: open.contradicts,
+    }
+}
+
+/// The question of an item.
+fn key(item: &AnswerItem) -> Key {
+    Key {
+        name: item.question.name.clone(),
+        qtype: item.question.qtype,
+        qclass: item.question.qclass,
+    }
+}
+
+/// The answer that an item carries, if it is the one of its digest and to be kept no longer than any may be.
+fn proposed(item: &AnswerItem, key: &Key) -> Option<Answer> {
+    let answer = Answer::decode(&item.records).ok()?;
+    let is_good = answer.digest(key) == item.digest.0 && item.ttl <= ANSWER_TTL_SECONDS_MAX;
+    is_good.then_some(answer)
+}
+
+fn judge(key: &Key, proposed: &Answer, security: Security, found: &Found) -> Opinion {
+    let Some(own) = &found.answer else {
+        return Opinion::NoAnswer;
+    };
+    // Nobody else's word makes an answer secure.
+    let claims_too_much = security == Security::Secure && !found.is_secure;
+    match own.supports(key, proposed, found.vantage) && !claims_too_much {
+        true => Opinion::Agree,
+        false => Opinion::Disagree,
+    }
+}
+
+#[cfg(test)]
+#[path = "ballots_tests.rs"]
+mod tests;
