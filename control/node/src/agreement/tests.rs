@@ -1,1 +1,327 @@
+//! Tests of the whole: four nodes in one process, their threads, real signatures and a real ledger's judgement.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+
+use consensus::{Configuration, Epoch, Member, NodeId, Role, Signer as _};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use ledger::{Opinion, ValidatedAnswers};
+use resolver::agreement::{Answer, Vantage};
+use resolver::iterate::{Outcome, Question};
+
+use super::*;
+use crate::counters::Counters;
+use crate::mesh::Identity;
+
+/// Nothing here takes this long; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn identities(count: u8) -> Vec<Identity> {
+    (1..=count)
+        .map(|number| Identity::from_seed([number; 32]))
+        .collect()
+}
+
+pub(super) fn configuration(identities: &[Identity]) -> Configuration {
+    let members = identities
+        .iter()
+        .zip(1u8..)
+        .map(|(identity, number)| Member {
+            key: identity.public_key(),
+            role: Role::Authority,
+            address: ([127, 0, 0, number], 4853).into(),
+        });
+    Configuration::new(Epoch(0), members.collect(), 100, 3).unwrap()
+}
+
+fn question(number: u8) -> Question {
+    let letter = char::from(b'a' + number);
+    let name = Name::from_ascii(format!("{letter}.example.")).unwrap();
+    Question::new(name, RecordType::A)
+}
+
+pub(super) fn key(number: u8) -> Key {
+    Key::of(&question(number))
+}
+
+/// Its last byte is in the address; with the highest bit it is in another network.
+pub(super) fn answer(number: u8, last: u8) -> Answer {
+    let question = question(number);
+    let data = RData::A(A::new(192, 0, 2 + (last >> 7), last));
+    let mut outcome = Outcome::empty(ResponseCode::NoError);
+    outcome.answers = vec![Record::from_rdata(question.qname.clone(), 60, data)];
+    Answer::of(&question, &outcome).unwrap()
+}
+
+pub(super) fn proposal(number: u8) -> Proposal {
+    of(number, 1)
+}
+
+fn of(number: u8, last: u8) -> Proposal {
+    let (key, answer) = (key(number), answer(number, last));
+    Proposal {
+        digest: answer.digest(&key),
+        key,
+        records: answer.encode().into(),
+        ttl_secs: 60,
+    }
+}
+
+/// Carries messages between the threads; the order decides at once, as a ledger with these voters would.
+#[derive(Debug)]
+struct Hub {
+    configuration: Configuration,
+    own: NodeId,
+    nodes: Arc<OnceLock<BTreeMap<NodeId, AgreementHandle>>>,
+    contradictions: Arc<Mutex<Vec<(NodeId, NodeId)>>>,
+    orders: Arc<Mutex<Vec<ValidatedAnswers>>>,
+}
+
+impl Cluster for Hub {
+    fn send(&self, to: NodeId, bytes: Vec<u8>) {
+        if let Some(node) = self.nodes.get().unwrap().get(&to) {
+            node.on_message(self.own, bytes);
+        }
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) {
+        for to in self.nodes.get().unwrap().keys() {
+            if *to != self.own {
+                self.send(*to, bytes.clone());
+            }
+        }
+    }
+
+    fn order(&self, answers: ValidatedAnswers, done: Ordered) {
+        let verdict = |index: usize| {
+            let votes = answers.votes.iter();
+            let agree = votes.filter(|vote| vote.opinions[index] == Opinion::Agree);
+            match agree.count() + 1 >= self.configuration.quorum() {
+                true => ledger::Verdict::Validated,
+                false => ledger::Verdict::Undecided,
+            }
+        };
+        let verdicts = (0..answers.bundle.items.len()).map(verdict).collect();
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.push(answers);
+        done.tell(Some(verdicts));
+    }
+
+    fn on_contradiction(&self, subject: NodeId) {
+        self.contradictions
+            .lock()
+            .unwrap()
+            .push((self.own, subject));
+    }
+}
+
+/// A resolver that finds the same for every name, and has the thread's verdicts.
+struct Fake {
+    handle: AgreementHandle,
+    last: Option<u8>,
+    decided: mpsc::Sender<Decided>,
+}
+
+impl Resolving for Fake {
+    fn inquire(&self, inquiries: Vec<Inquiry>) {
+        for inquiry in inquiries {
+            let number = inquiry.key.name[1] - b'a';
+            let found = Found {
+                answer: self.last.map(|last| answer(number, last)),
+                is_secure: false,
+                vantage: Vantage::Exact,
+            };
+            self.handle.found(inquiry.token, found);
+        }
+    }
+
+    fn decided(&self, decided: Vec<Decided>) {
+        for decided in decided {
+            let _ = self.decided.send(decided);
+        }
+    }
+}
+
+struct Cast {
+    ids: Vec<NodeId>,
+    handles: Vec<AgreementHandle>,
+    decided: Vec<mpsc::Receiver<Decided>>,
+    contradictions: Arc<Mutex<Vec<(NodeId, NodeId)>>>,
+    orders: Arc<Mutex<Vec<ValidatedAnswers>>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// Four nodes, each of which finds an address with this last byte, or nothing.
+fn cast(lasts: [Option<u8>; 4]) -> Cast {
+    let identities = identities(4);
+    let configuration = configuration(&identities);
+    let nodes = Arc::<OnceLock<BTreeMap<_, _>>>::default();
+    let mut cast = Cast {
+        ids: identities.iter().map(Identity::id).collect(),
+        handles: Vec::new(),
+        decided: Vec::new(),
+        contradictions: Arc::default(),
+        orders: Arc::default(),
+        threads: Vec::new(),
+    };
+    for (identity, last) in identities.into_iter().zip(lasts) {
+        let channel = Channel::default();
+        let (sender, decided) = mpsc::channel();
+        let handle = channel.handle.clone();
+        let hub = Hub {
+            configuration: configuration.clone(),
+            own: identity.id(),
+            nodes: Arc::clone(&nodes),
+            contradictions: Arc::clone(&cast.contradictions),
+            orders: Arc::clone(&cast.orders),
+        };
+        let setup = Setup {
+            signer: identity,
+            cluster_id: configuration.cluster(),
+            configuration: configuration.clone(),
+            cluster: Arc::new(hub),
+            resolving: Box::new(Fake {
+                handle: handle.clone(),
+                last,
+                decided: sender,
+            }),
+            timeout: Duration::from_secs(2),
+            counters: Arc::<Counters>::default(),
+        };
+        cast.threads.push(start(channel, setup).unwrap());
+        cast.handles.push(handle);
+        cast.decided.push(decided);
+    }
+    let all = cast.ids.iter().copied().zip(cast.handles.iter().cloned());
+    nodes.set(all.collect()).unwrap();
+    cast
+}
+
+impl Cast {
+    fn verdict(&self, node: usize) -> Verdict {
+        self.decided[node].recv_timeout(PATIENCE).unwrap().1
+    }
+
+    fn stop(self) {
+        self.handles.iter().for_each(AgreementHandle::stop);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn three_that_find_the_same_agree_whatever_the_fourth_says() {
+    let cast = cast([Some(1), Some(1), Some(1), Some(66)]);
+    for number in 0..10 {
+        assert!(cast.handles[0].propose(proposal(number)));
+    }
+    for _ in 0..10 {
+        assert_eq!(cast.verdict(0), Verdict::Agreed);
+    }
+    // Each vote in the order bears a signature that holds.
+    let orders = cast.orders.lock().unwrap();
+    let cluster = configuration(&identities(4)).cluster();
+    for answers in &*orders {
+        let bundle = answers.bundle.digest();
+        for vote in &answers.votes {
+            let check = vote.check(cluster, bundle);
+            let signer = identities(4).into_iter().find(|id| id.id() == vote.signer);
+            assert_eq!(signer.unwrap().sign(&check.preimage), check.signature);
+        }
+    }
+    drop(orders);
+    cast.stop();
+}
+
+#[test]
+fn who_lies_is_outvoted_and_remarked() {
+    let cast = cast([Some(1), Some(1), Some(1), Some(66)]);
+    assert!(cast.handles[3].propose(of(0, 66)));
+    assert_eq!(cast.verdict(3), Verdict::Refused);
+    assert!(cast.orders.lock().unwrap().is_empty());
+    let liar = cast.ids[3];
+    let remarks = cast.contradictions.lock().unwrap().clone();
+    assert!(remarks.len() >= 2, "{remarks:?}");
+    assert!(remarks.iter().all(|(_, subject)| *subject == liar));
+    cast.stop();
+}
+
+#[test]
+fn without_others_answers_nothing_is_decided_and_nobody_waits_for_ever() {
+    let cast = cast([Some(1), Some(1), None, None]);
+    assert!(cast.handles[0].propose(proposal(0)));
+    assert_eq!(cast.verdict(0), Verdict::Undecided);
+    assert!(cast.contradictions.lock().unwrap().is_empty());
+    cast.stop();
+}
+
+#[test]
+fn vote_with_a_signature_that_does_not_hold_is_dropped() {
+    let identities = identities(4);
+    let configuration = configuration(&identities);
+    let channel = Channel::default();
+    let handle = channel.handle.clone();
+    let (sender, decided) = mpsc::channel();
+    let (carried, sent) = mpsc::channel();
+    let counters = Arc::<Counters>::default();
+    let setup = Setup {
+        signer: identities[0].clone(),
+        cluster_id: configuration.cluster(),
+        configuration: configuration.clone(),
+        cluster: Arc::new(Wire(Mutex::new(carried))),
+        resolving: Box::new(Fake {
+            handle: handle.clone(),
+            last: None,
+            decided: sender,
+        }),
+        timeout: Duration::from_millis(200),
+        counters: Arc::clone(&counters),
+    };
+    let thread = start(channel, setup).unwrap();
+    handle.propose(proposal(0));
+    let bytes: Vec<u8> = sent.recv_timeout(PATIENCE).unwrap();
+    let Ok(message::Message::Bundle(bundle)) = message::Message::decode(&bytes) else {
+        panic!("{bytes:?}")
+    };
+    for identity in &identities[1..] {
+        let cluster = configuration.cluster();
+        let mut vote =
+            ledger::AnswerVote::sign(cluster, identity, bundle.digest(), vec![Opinion::Agree]);
+        vote.opinions[0] = Opinion::Disagree;
+        let vote = message::Message::Vote(bundle.digest(), vote);
+        handle.on_message(identity.id(), vote.encode());
+    }
+    handle.on_message(identities[1].id(), vec![9]);
+    assert_eq!(
+        decided.recv_timeout(PATIENCE).unwrap().1,
+        Verdict::Undecided
+    );
+    assert_eq!(counters.validation_drops_signature.get(), 3);
+    assert_eq!(counters.validation_drops_malformed.get(), 1);
+    handle.stop();
+    thread.join().unwrap();
+}
+
+/// Sends to the test.
+#[derive(Debug)]
+struct Wire(Mutex<mpsc::Sender<Vec<u8>>>);
+
+impl Cluster for Wire {
+    fn send(&self, _: NodeId, bytes: Vec<u8>) {
+        self.broadcast(bytes);
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) {
+        let _ = self.0.lock().unwrap().send(bytes);
+    }
+
+    fn order(&self, _: ValidatedAnswers, done: Ordered) {
+        drop(done); // Nobody knows what becomes of it.
+    }
+
+    fn on_contradiction(&self, _: NodeId) {}
+}
