@@ -184,19 +184,12 @@ pub fn prepare_with(
     let core = Core::new(config, &runtime, &front_sender)?;
     let (mut engine, handle, copied) = (core.engine, core.handle, core.copied);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
-    let (tap, dnstap) = dnstap(config, &counters);
-    engine.set_tap(tap.clone());
-    let extension = Extension::default();
-    engine.set_extension(extension.clone());
+    let (tap, dnstap) = dnstap(config, &counters, &mut engine);
     let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
+    let parts = (tap, copied.clone(), updates.clone(), engine.extension());
     let responders = Responders {
         zones: zones.shared(),
-        policy: Arc::new(policy(
-            config,
-            tap,
-            copied.clone(),
-            (updates.clone(), extension),
-        )?),
+        policy: Arc::new(policy(config, parts)?),
         counters: Arc::clone(&counters),
     };
     let attacher = Attacher::new(config.dataplane.socket.clone());
@@ -263,7 +256,11 @@ fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartE
 }
 
 /// The query log, and who writes it; neither if it is off.
-fn dnstap(config: &Config, counters: &Arc<Counters>) -> (Tap, Option<DnstapWriter>) {
+fn dnstap(
+    config: &Config,
+    counters: &Arc<Counters>,
+    engine: &mut Engine,
+) -> (Tap, Option<DnstapWriter>) {
     let from = &config.dnstap;
     let target = match (&from.socket, &from.file) {
         (Some(socket), _) => Target::Socket(socket.clone()),
@@ -274,15 +271,14 @@ fn dnstap(config: &Config, counters: &Arc<Counters>) -> (Tap, Option<DnstapWrite
     let identity = from.identity.clone().unwrap_or(identity);
     let version = from.version.clone().unwrap_or(version);
     let (tap, frames) = Tap::new(from, identity, version, counters);
+    engine.set_tap(tap.clone());
     let writer = DnstapWriter::new(target, frames, Arc::clone(counters));
     (tap, Some(writer))
 }
 
 fn policy(
     config: &Config,
-    tap: Tap,
-    copied: CopiedZones,
-    (updates, extension): (Updates, Extension),
+    (tap, copied, updates, extension): (Tap, CopiedZones, Updates, Extension),
 ) -> Result<Policy, StartError> {
     Ok(Policy {
         allow: config.resolver.allow.clone(),

@@ -226,9 +226,9 @@ fn votes_of_strangers_of_the_isolated_and_of_another_length_do_not_count() {
 #[test]
 fn many_answers_go_in_bundles_of_bounded_size_and_too_many_are_turned_away() {
     let mut bench = Bench::new(4);
-    bench.propose(&vec![0; ITEMS_MAX + 1]);
+    bench.propose(&[0; ITEMS_MAX + 1]);
     let sizes: Vec<_> = bench.wait(0).iter().map(|b| b.items.len()).collect();
     assert_eq!(sizes, [ITEMS_MAX, 1]);
-    bench.propose(&vec![1; UNDER_WAY_MAX - ITEMS_MAX]);
+    bench.propose(&[1; UNDER_WAY_MAX - ITEMS_MAX]);
     assert_eq!(bench.verdicts(), [(1, Verdict::Undecided)]);
 }

@@ -282,6 +282,7 @@ fn vote_with_a_signature_that_does_not_hold_is_dropped() {
         counters: Arc::clone(&counters),
     };
     let thread = start(channel, setup).unwrap();
+    handle.configure(configuration.clone());
     handle.propose(proposal(0));
     let bytes: Vec<u8> = sent.recv_timeout(PATIENCE).unwrap();
     let Ok(message::Message::Bundle(bundle)) = message::Message::decode(&bytes) else {

@@ -37,6 +37,7 @@ pub(super) struct Parked {
 }
 
 impl Engine {
+    #[expect(dead_code, reason = "the mesh's service, which calls it, follows")]
     /// Asks other nodes from now on; nobody waits longer for them than this.
     pub(crate) fn set_agreement(&mut self, handle: AgreementHandle, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -45,8 +46,8 @@ impl Engine {
     }
 
     /// What clients are told that send the extension.
-    pub(crate) fn set_extension(&mut self, extension: Extension) {
-        self.extension = extension;
+    pub(crate) fn extension(&self) -> Extension {
+        self.extension.clone()
     }
 
     /// How a question's answers are agreed on; `None` if they are not.
