@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::{QUERY, edns_query, opt, option, record, response};
 use wire::answer::{
     Age, Answer, AnswerError, Dissected, EXTENDED_TEXT_BYTES_MAX, STALE_TTL_SECS,
-    append_client_subnet, append_extended_error, append_nexus, dissect, write_answer, write_error,
+    append_client_subnet, append_extended_error, dissect, write_answer, write_error,
 };
 use wire::query::{CheckedCookie, Query};
 
@@ -767,23 +767,6 @@ fn client_subnet_goes_behind_the_other_options_if_it_is_one() {
         panic!("{read:?}")
     };
     assert_eq!((subnet.source_prefix(), subnet.scope_prefix()), (24, 16));
-}
-
-#[test]
-fn extension_goes_behind_the_other_options_if_there_is_room() {
-    let message = response(0x0480, [&[address(300)], &[], &[]]);
-    let query = edns_query(1232, 0, &[]);
-    let mut answer = answer_over(&query, &message, Age::Fresh(0), 1232);
-    let bytes = answer.len();
-    answer.resize(1232, 0);
-    let data: [u8; 16] = std::array::from_fn(|index| u8::try_from(index).unwrap());
-    let limit = u16::try_from(bytes + 19).unwrap();
-    assert_eq!(append_nexus(&mut answer, bytes, limit, &data), bytes);
-    let after = append_nexus(&mut answer, bytes, 1232, &data);
-    assert_eq!(after, bytes + 20);
-    assert_eq!(answer[bytes..bytes + 4], [0xfe, 0x1d, 0, 16]); // 65053.
-    assert_eq!(answer[bytes + 4..after], data);
-    Message::from_vec(&answer[..after]).unwrap();
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "desk/extension.rs"]
+mod extension;
 #[path = "desk/gate.rs"]
 mod gate;
 #[path = "desk/mesh.rs"]
@@ -470,21 +472,6 @@ fn signed_query_is_never_answered_from_a_cache() {
     signed.extend(b"\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x00"); // TSIG, empty.
     assert_eq!(bench.ask(&signed), vec![]);
     assert!(bench.punted().is_some());
-}
-
-#[test]
-fn query_with_the_extension_goes_to_control_and_to_the_cache_without() {
-    let mut bench = Bench::new();
-    bench.learn(&query(1, "www.example"), 300);
-    let mut extended = query(2, "www.example");
-    extended[11] = 1;
-    extended.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x14\xfe\x1d\x00\x10");
-    extended.extend([0; 16]);
-    assert_eq!(bench.ask(&extended), vec![]);
-    assert_eq!(bench.punted().unwrap().1, extended);
-    bench.control_alive = false;
-    assert_eq!(bench.ask(&extended).len(), 1);
-    assert_eq!(bench.punted(), None);
 }
 
 #[test]

@@ -95,3 +95,25 @@ fn last_opt(message: &[u8]) -> Result<Option<LastOpt>, CursorError> {
         rdata_bytes: opt.rdata.len(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extension_goes_behind_the_other_options_if_there_is_room() {
+        let query = [0, 7, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let opt = [0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0]; // With an empty NSID.
+        let (mut message, bytes) = ([0; 64], query.len() + opt.len());
+        for (byte, value) in message.iter_mut().zip(query.into_iter().chain(opt)) {
+            *byte = value;
+        }
+        let data = [9; 16];
+        assert_eq!(append_nexus(&mut message, bytes, 46, &data), bytes);
+        let after = append_nexus(&mut message, bytes, 47, &data);
+        assert_eq!(after, bytes + 20);
+        assert_eq!(message.get(21..23), Some(&[0, 24][..]), "RDLENGTH");
+        assert_eq!(message.get(27..31), Some(&[0xfe, 0x1d, 0, 16][..])); // 65053.
+        assert_eq!(message.get(31..after), Some(&data[..]));
+    }
+}
