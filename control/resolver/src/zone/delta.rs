@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::contents::ZoneContents;
 use super::error::{Problem, show};
 use super::receive::Delta;
+use super::record_set::RecordSet;
 use super::records::{Record, Records};
 use super::types::type_to_text;
 
@@ -64,6 +66,38 @@ impl Delta {
                 .map_err(DeltaError::Record)?;
         }
         Ok(next)
+    }
+}
+
+impl ZoneContents {
+    /// Follows one step of the zone of which this is a copy. See [`Delta::apply_all`].
+    ///
+    /// # Errors
+    /// The first record that does not fit. The copy is of no use then.
+    pub fn follow(&mut self, delta: &Delta) -> Result<(), DeltaError> {
+        for record in delta.deleted.iter() {
+            let set = self.set(record.owner, record.rtype);
+            let set = set.filter(|set| set.contains(record.data));
+            let Some(set) = set else {
+                let (to, record) = (delta.to, name_of(&record));
+                return Err(DeltaError::Absent { to, record });
+            };
+            let rest = set.retain(|data| data != record.data);
+            self.put(record.owner, record.rtype, rest);
+        }
+        for record in delta.added.iter() {
+            let set = self.set(record.owner, record.rtype);
+            if set.is_some_and(|set| set.contains(record.data)) {
+                let (to, record) = (delta.to, name_of(&record));
+                return Err(DeltaError::Present { to, record });
+            }
+            let next = match set {
+                Some(set) => set.with_ttl(record.ttl).with(record.data),
+                None => RecordSet::from_sorted(record.ttl, [record.data]),
+            };
+            self.put(record.owner, record.rtype, Some(next));
+        }
+        Ok(())
     }
 }
 

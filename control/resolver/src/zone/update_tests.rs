@@ -83,6 +83,9 @@ fn apply(contents: &mut ZoneContents, entries: &[Entry<'_>]) -> Result<Applied, 
     );
     assert_eq!(built.serial(), applied.to);
     if applied.is_changed() {
+        let mut copy = before.clone();
+        copy.follow(&applied.delta()).unwrap();
+        assert_eq!(copy, *contents);
         let after = Delta::apply_all(&before.to_records(), &[applied.delta()]).unwrap();
         assert_eq!(texts(&after), texts(&contents.to_records()));
     } else {
