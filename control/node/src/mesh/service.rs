@@ -1,0 +1,321 @@
+//! [`Mesh`]: this node's part in its cluster, and what ties it to the rest of the node.
+//!
+//! Agreed zones go from the ledger to service (`zone_keeper.rs`), updates of clients the other way
+//! ([`UpdateSink`]), and what is seen of other nodes becomes their standing (`watcher.rs`). Start at
+//! [`Mesh::new`]; nothing runs before [`Mesh::start`].
+
+mod bundler;
+mod hooks;
+mod outbox;
+mod watcher;
+mod zone_keeper;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use config::Config;
+use consensus::{Configuration, ConfigurationError, Params, Signer as _, Wire};
+use crossbeam_channel::bounded;
+use ledger::{Applications, Command, CreateMode, Ledger, Outcome, Parameters};
+use resolver::zone::{DisplayName, ZoneContents};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use wire::rcode;
+
+use self::bundler::{LedgerBundler, outcome};
+use self::hooks::LedgerHooks;
+use self::outbox::NetworkOutbox;
+use self::watcher::Watcher;
+use super::driver::{self, Driver, DriverLimits, MeshHandle, Setup, SubmitError};
+use super::key_file::KeyError;
+use super::network::{Network, Settings};
+use super::verify::Inbound;
+use super::store::RealDisk;
+use super::{Identity, genesis};
+use crate::mesh_link::MeshLink;
+use crate::publisher::ZonePublisher;
+use crate::updates::{ClientUpdate, UpdateSink};
+use crate::zone_file;
+
+/// Messages and events between two threads.
+const CHANNEL_MAX: usize = 16_384;
+/// Between two tries to put the first contents of a zone into the ledger.
+const SEED_RETRY: Duration = Duration::from_secs(1);
+
+/// This node's part in its cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Mesh(Arc<Inner>);
+
+struct Inner {
+    identity: Identity,
+    genesis: Configuration,
+    running: OnceLock<Running>,
+}
+
+struct Running {
+    handle: MeshHandle,
+    network: Arc<Network>,
+    zones: zone_keeper::ZoneNews,
+    runtime: Handle,
+}
+
+/// Why this node can have no part in its cluster. Each is for the operator to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// Its key cannot be used or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The members of the configuration are no safe cluster.
+    #[error("consensus.members: {0}")]
+    Members(#[from] ConfigurationError),
+    /// A socket or thread cannot be had.
+    #[error("consensus: cannot listen on {address}: {error}")]
+    Network {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The store or what is in it is no good.
+    #[error(transparent)]
+    Driver(#[from] driver::StartError),
+    /// The system has no thread for it.
+    #[error("consensus: {0}")]
+    Resources(#[from] io::Error),
+}
+
+impl Mesh {
+    /// Reads, or makes, this node's key, and looks whether the members are a safe cluster. `None`: the
+    /// configuration has no members, so this node stands alone.
+    ///
+    /// # Errors
+    /// What the operator has to mend.
+    pub fn new(config: &Config) -> Result<Option<Self>, MeshError> {
+        if config.consensus.members.is_empty() {
+            return Ok(None);
+        }
+        let inner = Inner {
+            identity: Identity::load_or_create(&config.node)?,
+            genesis: genesis(&config.consensus)?,
+            running: OnceLock::new(),
+        };
+        Ok(Some(Self(Arc::new(inner))))
+    }
+
+    /// Begins to talk to the other nodes and to take part. Stops when the returned driver does.
+    ///
+    /// # Errors
+    /// The store or the port cannot be used.
+    pub fn start(
+        &self,
+        config: &Config,
+        publisher: &ZonePublisher,
+        link: &MeshLink,
+        runtime: &Handle,
+    ) -> Result<Threads, MeshError> {
+        let Inner {
+            identity, genesis, ..
+        } = &*self.0;
+        let parameters = Parameters::default();
+        let (messages_in, messages) = bounded(CHANNEL_MAX);
+        let network = Arc::new(self.listen(config, link, messages_in)?);
+        let (zones, zone_thread) = zone_keeper::start(publisher.clone(), runtime.clone())?;
+        let (events, seen) = bounded(CHANNEL_MAX);
+        let driver = driver::start(Setup {
+            folder: config.node.data_dir.join("consensus"),
+            disk: Arc::new(RealDisk),
+            genesis: genesis.clone(),
+            params: params(&config.consensus),
+            signer: identity.clone(),
+            machine: Ledger::new(genesis, parameters, Applications::default()),
+            hooks: LedgerHooks {
+                zones: zones.clone(),
+                events,
+            },
+            bundler: LedgerBundler,
+            outbox: Arc::new(NetworkOutbox::new(Arc::clone(&network), genesis)),
+            inbound: messages,
+            limits: DriverLimits::default(),
+        })?;
+        let handle = driver.handle();
+        let watcher = Watcher::new(
+            identity.id(),
+            handle.clone(),
+            Arc::clone(&network),
+            parameters.window_ms,
+        );
+        let watcher_thread = watcher.start(seen)?;
+        let running = Running {
+            handle,
+            network,
+            zones,
+            runtime: runtime.clone(),
+        };
+        let is_first = self.0.running.set(running).is_ok();
+        assert!(is_first, "a mesh is started once");
+        tracing::info!(node = %identity.id(), cluster = %genesis.cluster(), members = genesis.ids().count(), "mesh");
+        runtime.spawn(self.clone().seed(publisher.agreed_zones()));
+        Ok(Threads {
+            driver,
+            others: vec![zone_thread, watcher_thread],
+        })
+    }
+
+    fn listen(
+        &self,
+        config: &Config,
+        link: &MeshLink,
+        inbound: crossbeam_channel::Sender<Inbound>,
+    ) -> Result<Network, MeshError> {
+        let Inner {
+            identity, genesis, ..
+        } = &*self.0;
+        let own = genesis.member(identity.id()).map(|member| member.address);
+        // A node that is no member yet is reached where its configuration says that it listens.
+        let unspecified = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let mut address = own.unwrap_or(unspecified);
+        address.set_port(config.dataplane.ports.consensus);
+        let failed = |error| MeshError::Network { address, error };
+        let kernel = UdpSocket::bind(address).map_err(failed)?;
+        let link = link.clone();
+        let settings = Settings {
+            identity: identity.clone(),
+            cluster: genesis.cluster(),
+            configuration: genesis,
+            socket: Box::new(move || Ok(link.socket(kernel)?)),
+            inbound,
+        };
+        Network::start(settings).map_err(failed)
+    }
+
+    /// Puts the first contents of configured zones into the ledger, where it does not have the zones.
+    async fn seed(self, zones: Vec<config::Zone>) {
+        let with_file = zones.into_iter().filter(|zone| zone.file.is_some());
+        for zone in with_file {
+            let contents = match zone_file::read(&zone) {
+                Ok(read) => ZoneContents::from_zone(&read.zone),
+                Err(remark) => {
+                    tracing::error!(zone = zone.name, "first contents: {remark}");
+                    continue;
+                }
+            };
+            let command = Command::ZoneCreate {
+                contents,
+                mode: CreateMode::IfAbsent,
+            };
+            loop {
+                match self.submit(&command).await {
+                    Ok(Outcome::Zone { rcode: 0, serial }) => {
+                        tracing::info!(zone = zone.name, serial, "agreed");
+                        break;
+                    }
+                    Ok(outcome) => {
+                        tracing::error!(zone = zone.name, ?outcome, "first contents are refused");
+                        break;
+                    }
+                    Err(SubmitError::Oversized { bytes }) => {
+                        tracing::error!(zone = zone.name, bytes, "first contents are too large");
+                        break;
+                    }
+                    Err(error) => {
+                        tracing::debug!(zone = zone.name, %error, "first contents");
+                        tokio::time::sleep(SEED_RETRY).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has a command ordered and executed, and waits until what it changes is in force at this node.
+    ///
+    /// # Errors
+    /// Nobody knows what becomes of it, or it was not passed on.
+    pub async fn submit(&self, command: &Command) -> Result<Outcome, SubmitError> {
+        let running = self.running()?;
+        let reply = running.handle.submit(command.to_bytes()).await?;
+        let unread = || SubmitError::Stopped("the ledger's reply cannot be read".to_owned());
+        let outcome = outcome(&reply.bytes).ok_or_else(unread)?;
+        if matches!(outcome, Outcome::Zone { .. }) {
+            running.zones.wait().await;
+        }
+        Ok(outcome)
+    }
+
+    fn running(&self) -> Result<&Running, SubmitError> {
+        let running = self.0.running.get();
+        running.ok_or_else(|| SubmitError::Stopped("it has not begun".to_owned()))
+    }
+}
+
+impl UpdateSink for Mesh {
+    fn submit(&self, update: ClientUpdate) -> oneshot::Receiver<u16> {
+        let (sender, receiver) = oneshot::channel();
+        let Ok(running) = self.running() else {
+            return receiver; // Its sender is gone: the client hears SERVFAIL.
+        };
+        let mesh = self.clone();
+        running.runtime.spawn(async move {
+            let zone = DisplayName(update.update.zone()).to_string();
+            let client = update.client;
+            let command = Command::ZoneUpdate(Box::new(update.update));
+            let code = match mesh.submit(&command).await {
+                Ok(Outcome::Zone { rcode, .. }) => rcode,
+                Ok(outcome) => {
+                    tracing::warn!(zone, %client, ?outcome, "an update is refused");
+                    rcode::REFUSED
+                }
+                Err(error) => {
+                    tracing::warn!(zone, %client, %error, "an update is not carried out");
+                    rcode::SERVFAIL
+                }
+            };
+            let _ = sender.send(code); // The client may have given up.
+        });
+        receiver
+    }
+}
+
+/// The threads of a [`Mesh`] that has been started.
+#[derive(Debug)]
+pub struct Threads {
+    driver: Driver,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Ends them in order; the store is closed.
+    pub fn stop(self) {
+        self.driver.stop();
+        for thread in self.others {
+            if thread.join().is_err() {
+                tracing::error!("mesh: a thread has panicked");
+            }
+        }
+    }
+}
+
+fn params(consensus: &config::Consensus) -> Params {
+    Params {
+        batch_requests_max: usize::try_from(consensus.batch_size).unwrap_or(usize::MAX),
+        round_timeout_us: u64::from(consensus.timeout_ms) * 1000,
+        view_change_timeout_us: u64::from(consensus.view_change_timeout_ms) * 1000,
+        fast_path: consensus.fast_path,
+        ..Params::default()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "mesh of node {}", self.identity.id())
+    }
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
