@@ -157,7 +157,18 @@ impl Message {
         }
     }
 
-    /// Every signature inside. An application's message has its own.
+    /// The requests inside that a voter may come to prepare: a state machine may have signatures of its
+    /// own in them ([`crate::StateMachine::checks`]).
+    #[must_use]
+    pub fn requests(&self) -> &[Request] {
+        match self {
+            Self::PrePrepare(_, batch) | Self::BatchData(batch) => &batch.requests,
+            Self::Request(request) => core::slice::from_ref(request),
+            _ => &[],
+        }
+    }
+
+    /// Every signature inside but those in a request's command. An application's message has its own.
     #[must_use]
     pub fn checks(&self, cluster: ClusterId) -> Vec<SignatureCheck> {
         match self {

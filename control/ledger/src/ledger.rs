@@ -23,6 +23,13 @@ use crate::state::{CtHead, Key, State};
 use crate::tree::Tree;
 use crate::zones::ZoneChanges;
 
+/// Signatures inside of a request that must hold before a voter prepares it: those of votes and of evidence.
+#[must_use]
+pub fn checks_of(cluster: ClusterId, request: &Request) -> Vec<SignatureCheck> {
+    let commands = Commands::from_bytes(&request.command);
+    commands.map_or(Vec::new(), |commands| commands.checks(cluster))
+}
+
 /// Zones, answers, members and their standing, as all nodes have them.
 ///
 /// A witness has one, too, for [`StateMachine::is_well_formed`] and [`StateMachine::checks`], and never applies anything.
@@ -250,8 +257,7 @@ impl StateMachine for Ledger {
     }
 
     fn checks(&self, cluster: ClusterId, request: &Request) -> Vec<SignatureCheck> {
-        let commands = Commands::from_bytes(&request.command);
-        commands.map_or(Vec::new(), |commands| commands.checks(cluster))
+        checks_of(cluster, request)
     }
 
     fn apply(&mut self, context: ApplyContext, request: &Request) -> Vec<u8> {

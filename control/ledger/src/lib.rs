@@ -47,7 +47,7 @@ pub use command::{
     COMMANDS_MAX, CT_ENTRIES_MAX, CT_ENTRY_BYTES_MAX, Change, Command, Commands, CreateMode,
 };
 pub use import::{ImportError, commands_of};
-pub use ledger::Ledger;
+pub use ledger::{Ledger, checks_of};
 pub use members::{PROPOSALS_MAX, PROPOSALS_PER_NODE_MAX, Proposal};
 pub use outcome::{Outcome, Outcomes, Reason};
 pub use parameters::Parameters;

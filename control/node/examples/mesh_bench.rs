@@ -122,6 +122,7 @@ fn cluster(folder: &Path, port: u16, fast_path: bool) -> anyhow::Result<Vec<Driv
             configuration: &genesis,
             socket: kernel_socket(([127, 0, 0, 1], port).into())?,
             inbound: sender,
+            checks_of: Box::new(|_| Vec::new()),
         })?;
         let folder = folder.join(identity.id().to_string());
         drivers.push(start(Setup {

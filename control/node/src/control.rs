@@ -24,6 +24,7 @@ use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
 use crate::local_root;
 use crate::lookup::Lookups;
+use crate::mesh::Mesh;
 use crate::metrics::{Snapshot, resolver_rows};
 use crate::notifier::Notifier;
 use crate::pending::pending_keys;
@@ -85,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) copied: CopiedZones,
     /// Tells secondaries of changes.
     pub(crate) notifier: Notifier,
+    /// This node's part in its cluster, if it has one.
+    pub(crate) mesh: Option<Mesh>,
     /// Held during a reload: of two, the one that has read older files must not come last.
     pub(crate) reloading: tokio::sync::Mutex<()>,
 }
@@ -152,7 +155,8 @@ impl Control {
             region: self.region(),
             copies: self.0.copied.status(),
         };
-        snapshot.to_text()
+        let mesh = self.0.mesh.as_ref();
+        snapshot.to_text(mesh.map_or(Vec::new(), Mesh::collectors))
     }
 
     /// Reads the zones and the policy of the configuration, every file that these name and the local

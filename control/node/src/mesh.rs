@@ -24,7 +24,7 @@ mod queue;
 pub use peer::PeerStatus;
 
 mod verify;
-pub use verify::Inbound;
+pub use verify::{ChecksOf, Inbound};
 mod seen;
 mod signatures;
 
@@ -45,6 +45,9 @@ pub mod store;
 pub mod driver;
 
 pub mod guard;
+
+mod service;
+pub use service::{Mesh, MeshError, Threads};
 
 #[cfg(test)]
 mod tests;

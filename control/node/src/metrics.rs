@@ -44,11 +44,14 @@ struct Sample {
 }
 
 impl Snapshot {
-    /// The whole exposition.
+    /// The whole exposition, with what `others` count.
     #[must_use]
-    pub(crate) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self, others: Vec<Box<dyn Collector>>) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self.clone()));
+        for other in others {
+            registry.register_collector(other);
+        }
         let mut out = String::new();
         match text::encode(&mut out, &registry) {
             Ok(()) => out,

@@ -38,6 +38,7 @@ use crate::kept::Kept;
 use crate::listen_tcp::TcpService;
 use crate::local_root::LocalRootKeeper;
 use crate::lookup::Lookups;
+use crate::mesh::{self, Mesh, MeshError};
 use crate::mesh_link::MeshLink;
 use crate::notifier::Notifier;
 use crate::policy::PolicyError;
@@ -60,6 +61,9 @@ use self::sockets::Sockets;
 /// For the reader of the query log to take what waits, when we end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// For the mesh to close its store.
+const MESH_FAREWELL: Duration = Duration::from_secs(5);
+
 /// Why control does not start. Every one of these is for the operator to mend: exit status 2.
 #[derive(Debug)]
 pub enum StartError {
@@ -79,6 +83,8 @@ pub enum StartError {
     },
     /// The cookie secret cannot be used: the file, and why.
     CookieSecret(config::SecretError),
+    /// This node can have no part in its cluster.
+    Mesh(MeshError),
     /// The trust anchors cannot be used: the file, and why.
     Anchors(String),
     /// The secret of a key cannot be used: the file, and why.
@@ -109,6 +115,7 @@ impl fmt::Display for StartError {
             }
             Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
             Self::Policy(error) => error.fmt(out),
+            Self::Mesh(error) => error.fmt(out),
             Self::Key(remark) => write!(out, "tsig_keys: {remark}"),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
@@ -141,6 +148,7 @@ pub struct Prepared {
     found: Option<exchange::handover::Attached>,
     stop_front: Arc<AtomicBool>,
     mesh: MeshLink,
+    mesh_threads: Option<mesh::Threads>,
 }
 
 /// What runs on the runtime.
@@ -164,7 +172,17 @@ struct Tasks {
 /// # Errors
 /// What the operator has to mend.
 pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared, StartError> {
-    prepare_with(config, config_path, None)
+    let Some(mesh) = Mesh::new(config).map_err(StartError::Mesh)? else {
+        return open(config, config_path, None, None);
+    };
+    let sink = Arc::new(mesh.clone());
+    let mut prepared = open(config, config_path, Some(sink), Some(mesh.clone()))?;
+    let (publisher, runtime) = (prepared.publisher(), prepared.runtime.handle());
+    let threads = mesh
+        .start(config, &publisher, &prepared.mesh, runtime)
+        .map_err(StartError::Mesh)?;
+    prepared.mesh_threads = Some(threads);
+    Ok(prepared)
 }
 
 /// Opens everything, for zones that are changed through `sink`. See [`Prepared::publisher`].
@@ -175,6 +193,15 @@ pub fn prepare_with(
     config: &Config,
     config_path: Option<PathBuf>,
     sink: Option<Arc<dyn UpdateSink>>,
+) -> Result<Prepared, StartError> {
+    open(config, config_path, sink, None)
+}
+
+fn open(
+    config: &Config,
+    config_path: Option<PathBuf>,
+    sink: Option<Arc<dyn UpdateSink>>,
+    mesh_part: Option<Mesh>,
 ) -> Result<Prepared, StartError> {
     raise_descriptor_limit();
     let counters = Arc::new(Counters::default());
@@ -223,6 +250,7 @@ pub fn prepare_with(
         trust_files,
         policy: core.policy.0.clone(),
         copied,
+        mesh: mesh_part,
         reloading: tokio::sync::Mutex::default(),
     });
     Ok(Prepared {
@@ -246,6 +274,7 @@ pub fn prepare_with(
         found: sockets.found,
         stop_front,
         mesh,
+        mesh_threads: None,
     })
 }
 
@@ -331,6 +360,7 @@ impl Prepared {
             found,
             stop_front,
             mesh: _,
+            mesh_threads,
         } = self;
         front.begin(found);
         let attaching = attacher
@@ -340,7 +370,15 @@ impl Prepared {
             .name("nexus-front".to_owned())
             .spawn(move || front.run())
             .map_err(StartError::Resources)?;
-        let result = runtime.block_on(tasks.run());
+        let result = runtime.block_on(async {
+            let result = tasks.run().await;
+            // The mesh's threads wait for tasks of this runtime.
+            if let Some(threads) = mesh_threads {
+                let stopped = tokio::task::spawn_blocking(|| threads.stop());
+                let _ = tokio::time::timeout(MESH_FAREWELL, stopped).await;
+            }
+            result
+        });
         runtime.shutdown_timeout(Duration::from_millis(500));
         stop_threads(&front_sender, &stop_front, attaching, thread);
         result.map_err(StartError::Resources)

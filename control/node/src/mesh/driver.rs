@@ -18,6 +18,7 @@ mod stamps;
 mod tests;
 mod writer;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,10 +110,11 @@ pub enum StartError {
 }
 
 /// What the driver is told from inside the node.
-#[derive(Debug)]
 enum Command {
     Submit(Wish),
     Read(oneshot::Sender<Result<(), SubmitError>>, Instant),
+    /// Looks at the machine, whose type whoever made the driver knows.
+    Inspect(Box<dyn FnOnce(&mut dyn Any) + Send>),
     Failed(String),
     Stop,
 }

@@ -29,7 +29,7 @@ use super::metrics::Telemetry;
 use super::peer::{CLOSE_STOPPING, Peer, PeerStatus};
 use super::queue::{Class, Outgoing};
 use super::tls::Tls;
-use super::verify::{Inbound, Pool};
+use super::verify::{ChecksOf, Inbound, Pool};
 use super::{Identity, connect, signatures};
 
 /// Messages of up to so many bytes travel as datagrams: QUIC promises packets of 1200 bytes, and
@@ -55,6 +55,8 @@ pub struct Settings<'s> {
     pub socket: MakeSocket,
     /// Takes what comes in. Bounded: when it is full, peers are held back.
     pub inbound: Sender<Inbound>,
+    /// Signatures inside of requests.
+    pub checks_of: ChecksOf,
 }
 
 /// Connections with all members. Ends when dropped.
@@ -80,12 +82,15 @@ impl Network {
             configuration,
             socket,
             inbound,
+            checks_of,
         } = settings;
         let own = identity.id();
         let members = Arc::new(ArcSwap::from_pointee(Members::new(own, configuration)));
         let (peers, counters) = (Arc::<ArcSwap<Peers>>::default(), Arc::<Counters>::default());
         let tls = Tls::new(&identity, cluster, &members, &counters).map_err(io::Error::other)?;
-        let pool = Arc::new(Pool::start(cluster, &members, &counters, inbound)?);
+        let pool = Arc::new(Pool::start(
+            cluster, &members, &counters, inbound, checks_of,
+        )?);
         let (changed, random) = (Arc::<Notify>::default(), signatures::random()?);
         let hub = Hub {
             own,

@@ -6,7 +6,6 @@
 
 mod bundler;
 mod hooks;
-mod outbox;
 mod watcher;
 mod zone_keeper;
 
@@ -21,6 +20,7 @@ use config::Config;
 use consensus::{Configuration, ConfigurationError, Params, Signer as _, Wire};
 use crossbeam_channel::bounded;
 use ledger::{Applications, Command, CreateMode, Ledger, Outcome, Parameters};
+use prometheus_client::collector::Collector;
 use resolver::zone::{DisplayName, ZoneContents};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -28,13 +28,12 @@ use wire::rcode;
 
 use self::bundler::{LedgerBundler, outcome};
 use self::hooks::LedgerHooks;
-use self::outbox::NetworkOutbox;
 use self::watcher::Watcher;
 use super::driver::{self, Driver, DriverLimits, MeshHandle, Setup, SubmitError};
 use super::key_file::KeyError;
 use super::network::{Network, Settings};
-use super::verify::Inbound;
 use super::store::RealDisk;
+use super::verify::Inbound;
 use super::{Identity, genesis};
 use crate::mesh_link::MeshLink;
 use crate::publisher::ZonePublisher;
@@ -137,7 +136,7 @@ impl Mesh {
                 events,
             },
             bundler: LedgerBundler,
-            outbox: Arc::new(NetworkOutbox::new(Arc::clone(&network), genesis)),
+            outbox: network.clone(),
             inbound: messages,
             limits: DriverLimits::default(),
         })?;
@@ -146,6 +145,7 @@ impl Mesh {
             identity.id(),
             handle.clone(),
             Arc::clone(&network),
+            link.clone(),
             parameters.window_ms,
         );
         let watcher_thread = watcher.start(seen)?;
@@ -181,13 +181,14 @@ impl Mesh {
         address.set_port(config.dataplane.ports.consensus);
         let failed = |error| MeshError::Network { address, error };
         let kernel = UdpSocket::bind(address).map_err(failed)?;
-        let link = link.clone();
+        let (link, cluster) = (link.clone(), genesis.cluster());
         let settings = Settings {
             identity: identity.clone(),
             cluster: genesis.cluster(),
             configuration: genesis,
             socket: Box::new(move || Ok(link.socket(kernel)?)),
             inbound,
+            checks_of: Box::new(move |request| ledger::checks_of(cluster, request)),
         };
         Network::start(settings).map_err(failed)
     }
@@ -243,6 +244,15 @@ impl Mesh {
             running.zones.wait().await;
         }
         Ok(outcome)
+    }
+
+    /// What is counted of network, replica and phases; nothing before the start.
+    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        let Some(running) = self.0.running.get() else {
+            return Vec::new();
+        };
+        let network = Box::new(running.network.telemetry());
+        vec![network, Box::new(running.handle.clone())]
     }
 
     fn running(&self) -> Result<&Running, SubmitError> {

@@ -121,6 +121,7 @@ fn start_with(
         configuration,
         socket,
         inbound: sender,
+        checks_of: Box::new(|_| Vec::new()),
     });
     let network = network.unwrap();
     Node { network, inbound }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chacha20::ChaCha20Rng;
-use consensus::{ClusterId, Header, Message, NodeId, PublicKey, Verified};
+use consensus::{ClusterId, Header, Message, NodeId, PublicKey, Request, SignatureCheck, Verified};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -29,6 +29,9 @@ const THREADS: usize = 2;
 const MESSAGES_MAX: usize = 256;
 /// How often a thread that waits for the receiver looks whether it shall stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The signatures that a state machine has inside of a request ([`consensus::StateMachine::checks`]).
+pub type ChecksOf = Box<dyn Fn(&Request) -> Vec<SignatureCheck> + Send + Sync>;
 
 /// What the mesh says to the one who drives the replica.
 #[derive(Debug)]
@@ -80,6 +83,7 @@ struct Shared {
     counters: Arc<Counters>,
     seen: Mutex<Seen>,
     inbound: Sender<Inbound>,
+    checks_of: ChecksOf,
     is_stopping: AtomicBool,
 }
 
@@ -99,6 +103,7 @@ impl Pool {
         members: &Arc<ArcSwap<Members>>,
         counters: &Arc<Counters>,
         inbound: Sender<Inbound>,
+        checks_of: ChecksOf,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             cluster,
@@ -106,6 +111,7 @@ impl Pool {
             counters: Arc::clone(counters),
             seen: Mutex::default(),
             inbound,
+            checks_of,
             is_stopping: AtomicBool::new(false),
         });
         let jobs = (0..THREADS).map(|_| {
@@ -229,7 +235,9 @@ impl Worker {
                 .key(id)
                 .or_else(|| brought.iter().find(|key| NodeId::of(key) == id).copied())
         };
-        let checks = message.checks(self.shared.cluster);
+        let mut checks = message.checks(self.shared.cluster);
+        let requests = message.requests().iter();
+        checks.extend(requests.flat_map(|request| (self.shared.checks_of)(request)));
         let Ok(mut checks) = Check::all(&checks, key) else {
             source.peer.counters.bad_signatures.increment();
             return refuse(Loss::UnknownSigner, Inbound::BadSignature(peer));

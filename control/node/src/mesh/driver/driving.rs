@@ -86,7 +86,7 @@ pub(super) struct Driving<M, S, H, B> {
 
 impl<M, S, H, B> Driving<M, S, H, B>
 where
-    M: StateMachine,
+    M: StateMachine + 'static,
     S: Signer + Clone,
     H: Hooks<M>,
     B: Bundler,
@@ -159,6 +159,7 @@ where
                 None => self.front.push(wish),
             },
             Command::Read(client, since) => self.on_read(client, since),
+            Command::Inspect(look) => look(self.replica.machine_mut()),
             Command::Failed(reason) => self.fail(reason),
             Command::Stop => return false,
         }

@@ -118,6 +118,25 @@ impl MeshHandle {
         self.phases.reset();
     }
 
+    /// Looks at the state machine, which must be an `M`, between two steps. `look` must be quick: the
+    /// replica waits for it.
+    ///
+    /// # Errors
+    /// This node takes no part any more, or too much waits.
+    pub async fn inspect<M: 'static, R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&M) -> R + Send + 'static,
+    ) -> Result<R, SubmitError> {
+        let (sender, receiver) = oneshot::channel();
+        self.tell(Command::Inspect(Box::new(move |machine| {
+            let seen = machine.downcast_ref::<M>().map(look);
+            if let Some(seen) = seen {
+                let _ = sender.send(seen); // Nobody waits any more.
+            }
+        })))?;
+        receiver.await.map_err(|_| self.stopped())
+    }
+
     fn tell(&self, command: Command) -> Result<(), SubmitError> {
         let refused = self.commands.try_send(command);
         refused.map_err(|error| {

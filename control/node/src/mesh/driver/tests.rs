@@ -253,6 +253,7 @@ impl Cluster {
             configuration: &self.genesis,
             socket: Box::new(move || TokioRuntime.wrap_udp_socket(socket)),
             inbound: sender,
+            checks_of: Box::new(|_| Vec::new()),
         });
         Arc::new(network.unwrap())
     }

@@ -53,7 +53,13 @@ mod tests {
 
     #[test]
     fn each_wish_gets_its_own_outcome() {
-        let outcomes = vec![Outcome::Done, Outcome::Zone { rcode: 0, serial: 7 }];
+        let outcomes = vec![
+            Outcome::Done,
+            Outcome::Zone {
+                rcode: 0,
+                serial: 7,
+            },
+        ];
         let reply = Outcomes(outcomes.clone()).to_bytes();
         let parts = LedgerBundler.split(&reply, 2);
         let found: Vec<_> = parts.iter().filter_map(|part| outcome(part)).collect();

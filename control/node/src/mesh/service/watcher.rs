@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use ledger::{Command, Event as Seen, Measurement, Report};
 
 use crate::mesh::driver::{Event, MeshHandle};
+use crate::mesh::guard::{self, Misdeeds};
 use crate::mesh::network::Network;
+use crate::mesh_link::MeshLink;
 
 /// How often connections are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,11 +27,13 @@ const PARTITION_LOOKS: u32 = 5;
 
 /// Watches from events and connections.
 pub(super) struct Watcher {
-    pub(super) own: NodeId,
-    pub(super) handle: MeshHandle,
-    pub(super) network: std::sync::Arc<Network>,
-    pub(super) window_ms: u64,
+    own: NodeId,
+    handle: MeshHandle,
+    network: Arc<Network>,
+    window_ms: u64,
+    link: MeshLink,
     configuration: Option<Configuration>,
+    misdeeds: BTreeMap<NodeId, Misdeeds>,
     peers: BTreeMap<NodeId, Tally>,
     window: u64,
     accepted: Option<Instant>,
@@ -54,7 +59,8 @@ impl Watcher {
     pub(super) fn new(
         own: NodeId,
         handle: MeshHandle,
-        network: std::sync::Arc<Network>,
+        network: Arc<Network>,
+        link: MeshLink,
         window_ms: u64,
     ) -> Self {
         Self {
@@ -62,7 +68,9 @@ impl Watcher {
             handle,
             network,
             window_ms,
+            link,
             configuration: None,
+            misdeeds: BTreeMap::new(),
             peers: BTreeMap::new(),
             window: 0,
             accepted: None,
@@ -86,7 +94,9 @@ impl Watcher {
                 }
             }
         };
-        thread::Builder::new().name("mesh-watcher".to_owned()).spawn(run)
+        thread::Builder::new()
+            .name("mesh-watcher".to_owned())
+            .spawn(run)
     }
 
     fn on_event(&mut self, event: Event) {
@@ -99,14 +109,18 @@ impl Watcher {
                     self.peers.entry(id).or_default();
                 });
                 self.configuration = Some(configuration);
+                self.tell_guard();
             }
             Event::Evidence(evidence) => {
                 tracing::warn!(node = %evidence.culprit(), "a node has contradicted itself");
+                let misdeeds = self.misdeeds.entry(evidence.culprit()).or_default();
+                misdeeds.contradictions += 1;
                 self.say(&Command::Evidence(Box::new(evidence)));
             }
             Event::Observed(observation) => self.on_observation(observation),
             Event::Halted(reason) => tracing::error!(reason, "consensus has stopped at this node"),
-            Event::Message(..) => {}
+            // Counted by the network, which is asked once a second.
+            Event::Network(_) | Event::Message(..) => {}
         }
     }
 
@@ -132,6 +146,11 @@ impl Watcher {
                     }
                 }
             }
+            Observation::Stale(node) => {
+                if self.peers.contains_key(&node) {
+                    self.misdeeds.entry(node).or_default().late_votes += 1;
+                }
+            }
             Observation::TimingViolation(node) => {
                 if let Some(tally) = self.peers.get_mut(&node) {
                     tally.timing_count += 1;
@@ -145,6 +164,8 @@ impl Watcher {
     fn look(&mut self) {
         self.looks_count += 1;
         for status in self.network.peers() {
+            let misdeeds = self.misdeeds.entry(status.id).or_default();
+            misdeeds.bad_signatures = status.bad_signatures;
             let Some(tally) = self.peers.get_mut(&status.id) else {
                 continue;
             };
@@ -156,12 +177,22 @@ impl Watcher {
                 tally.partitions_count += u32::from(tally.looks_down == PARTITION_LOOKS);
             }
         }
+        self.tell_guard();
         // The ledger's time stands still while nothing is ordered, and this node's clock may be wrong: the later
         // of the two begins a window, and the ledger refuses a report that is not of its own time.
         let window = self.handle.standing().summary.time_ms / self.window_ms;
         if window != self.window {
             self.report();
             self.window = window;
+        }
+    }
+
+    /// Who the peers are and what is held against them, for the guard of the consensus port.
+    fn tell_guard(&self) {
+        if let Some(configuration) = &self.configuration {
+            let standing = self.handle.standing();
+            let known = guard::known(configuration, self.own, &standing.members, &self.misdeeds);
+            self.link.say(Some(known));
         }
     }
 

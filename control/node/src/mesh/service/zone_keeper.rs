@@ -164,7 +164,11 @@ impl Keeper {
             tracing::error!(zone = %DisplayName(apex), %error, "a step does not fit to the zone in service");
             return;
         }
-        match self.steps.entry(Arc::clone(apex)).or_insert(Some(Vec::new())) {
+        match self
+            .steps
+            .entry(Arc::clone(apex))
+            .or_insert(Some(Vec::new()))
+        {
             Some(steps) => steps.push(delta),
             None => {}
         }
