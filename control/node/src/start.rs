@@ -214,11 +214,7 @@ fn open(
     let (tap, dnstap) = dnstap(config, &counters, &mut engine);
     let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
     let parts = (tap, copied.clone(), updates.clone(), engine.extension());
-    let responders = Responders {
-        zones: zones.shared(),
-        policy: Arc::new(policy(config, parts)?),
-        counters: Arc::clone(&counters),
-    };
+    let responders = responders(&zones, policy(config, parts)?, &counters);
     let attacher = Attacher::new(config.dataplane.socket.clone());
     let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
 
@@ -276,6 +272,14 @@ fn open(
         mesh,
         mesh_threads: None,
     })
+}
+
+fn responders(zones: &Zones, policy: Policy, counters: &Arc<Counters>) -> Responders {
+    Responders {
+        zones: zones.shared(),
+        policy: Arc::new(policy),
+        counters: Arc::clone(counters),
+    }
 }
 
 fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartError> {

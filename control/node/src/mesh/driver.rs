@@ -109,12 +109,15 @@ pub enum StartError {
     Machine(#[from] std::io::Error),
 }
 
+/// A look at the machine, whose type is not known here.
+type Look = Box<dyn FnOnce(&mut dyn Any) + Send>;
+
 /// What the driver is told from inside the node.
 enum Command {
     Submit(Wish),
     Read(oneshot::Sender<Result<(), SubmitError>>, Instant),
     /// Looks at the machine, whose type whoever made the driver knows.
-    Inspect(Box<dyn FnOnce(&mut dyn Any) + Send>),
+    Inspect(Look),
     Failed(String),
     Stop,
 }

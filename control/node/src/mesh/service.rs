@@ -152,7 +152,7 @@ impl Mesh {
         let running = Running {
             handle,
             network,
-            zones,
+            zones: zones.clone(),
             runtime: runtime.clone(),
         };
         let is_first = self.0.running.set(running).is_ok();
@@ -161,6 +161,7 @@ impl Mesh {
         runtime.spawn(self.clone().seed(publisher.agreed_zones()));
         Ok(Threads {
             driver,
+            zones,
             others: vec![zone_thread, watcher_thread],
         })
     }
@@ -293,6 +294,7 @@ impl UpdateSink for Mesh {
 #[derive(Debug)]
 pub struct Threads {
     driver: Driver,
+    zones: zone_keeper::ZoneNews,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -300,6 +302,7 @@ impl Threads {
     /// Ends them in order; the store is closed.
     pub fn stop(self) {
         self.driver.stop();
+        self.zones.stop();
         for thread in self.others {
             if thread.join().is_err() {
                 tracing::error!("mesh: a thread has panicked");

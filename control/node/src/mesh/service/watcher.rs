@@ -146,10 +146,8 @@ impl Watcher {
                     }
                 }
             }
-            Observation::Stale(node) => {
-                if self.peers.contains_key(&node) {
-                    self.misdeeds.entry(node).or_default().late_votes += 1;
-                }
+            Observation::Stale(node) if self.peers.contains_key(&node) => {
+                self.misdeeds.entry(node).or_default().late_votes += 1;
             }
             Observation::TimingViolation(node) => {
                 if let Some(tally) = self.peers.get_mut(&node) {

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use ledger::{Ledger, ZoneChange, ZoneChangeKind, ZoneChanges};
 use resolver::zone::{Delta, DisplayName, ZoneContents};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::publisher::ZonePublisher;
+
+/// What waits for the keeper; whoever says more waits, too.
+const NEWS_MAX: usize = 4096;
 
 /// What the ledger says, in the order in which it says it.
 #[derive(Debug)]
@@ -55,7 +58,8 @@ impl News {
 /// The way to the keeper, and how far it is. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct ZoneNews {
-    sender: Sender<(u64, Vec<News>)>,
+    /// `None` ends the keeper.
+    sender: Sender<Option<(u64, Vec<News>)>>,
     said: Arc<AtomicU64>,
     in_force: watch::Receiver<u64>,
 }
@@ -64,9 +68,14 @@ impl ZoneNews {
     /// Tells the keeper. From one thread only, so that numbers come in order.
     pub(super) fn say(&self, news: Vec<News>) {
         let number = self.said.load(Ordering::Relaxed) + 1;
-        if self.sender.send((number, news)).is_ok() {
+        if self.sender.send(Some((number, news))).is_ok() {
             self.said.store(number, Ordering::Release);
         }
+    }
+
+    /// Ends the keeper, behind all that was said.
+    pub(super) fn stop(&self) {
+        let _ = self.sender.send(None); // It has ended.
     }
 
     /// Waits until all that was said before is in force. False: the keeper has ended.
@@ -77,7 +86,7 @@ impl ZoneNews {
     }
 }
 
-/// Starts the thread. It ends when all [`ZoneNews`] are gone.
+/// Starts the thread, which ends at [`ZoneNews::stop`].
 ///
 /// # Errors
 /// The system has no thread for it.
@@ -85,7 +94,7 @@ pub(super) fn start(
     publisher: ZonePublisher,
     runtime: Handle,
 ) -> io::Result<(ZoneNews, JoinHandle<()>)> {
-    let (sender, receiver) = unbounded();
+    let (sender, receiver) = bounded(NEWS_MAX);
     let (done, in_force) = watch::channel(0);
     let keeper = Keeper {
         publisher,
@@ -115,15 +124,23 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, receiver: &Receiver<(u64, Vec<News>)>, done: &watch::Sender<u64>) {
-        while let Ok((mut last, news)) = receiver.recv() {
+    fn run(mut self, receiver: &Receiver<Option<(u64, Vec<News>)>>, done: &watch::Sender<u64>) {
+        while let Ok(Some((mut last, news))) = receiver.recv() {
+            let mut is_last = false;
             news.into_iter().for_each(|news| self.take(news));
-            for (number, news) in receiver.try_iter() {
+            for next in receiver.try_iter() {
+                let Some((number, news)) = next else {
+                    is_last = true;
+                    break;
+                };
                 news.into_iter().for_each(|news| self.take(news));
                 last = number;
             }
             self.publish();
             done.send_replace(last);
+            if is_last {
+                break;
+            }
         }
     }
 
@@ -164,13 +181,9 @@ impl Keeper {
             tracing::error!(zone = %DisplayName(apex), %error, "a step does not fit to the zone in service");
             return;
         }
-        match self
-            .steps
-            .entry(Arc::clone(apex))
-            .or_insert(Some(Vec::new()))
-        {
-            Some(steps) => steps.push(delta),
-            None => {}
+        let steps = self.steps.entry(Arc::clone(apex));
+        if let Some(steps) = steps.or_insert(Some(Vec::new())) {
+            steps.push(delta);
         }
     }
 
