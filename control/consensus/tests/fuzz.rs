@@ -21,7 +21,8 @@ fn damage(whole: &[u8], noise: &[u8]) -> Vec<u8> {
 
 fn samples() -> Vec<Vec<u8>> {
     let samples = std::include_str!("messages.hex").lines();
-    let byte = |line: &str, at: usize| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
+    let byte =
+        |line: &str, at: usize| u8::from_str_radix(&line[at..at + 2], 16).expect("hexadecimal");
     samples
         .map(|line| {
             (0..line.len())
