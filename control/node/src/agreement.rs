@@ -7,7 +7,10 @@
 
 mod ballots;
 mod extension;
+mod mesh_cluster;
 mod message;
+#[cfg(test)]
+mod ordered_tests;
 mod rounds;
 mod service;
 #[cfg(test)]
@@ -19,6 +22,7 @@ use resolver::agreement::Key;
 
 pub(crate) use ballots::{Found, Inquiry};
 pub(crate) use extension::{Extension, certificate_hash};
+pub(crate) use mesh_cluster::MeshCluster;
 pub(crate) use service::{AgreementHandle, Channel, Cluster, Ordered, Resolving, Setup, start};
 
 /// An answer that this node found and wants the others' word on.

@@ -17,7 +17,7 @@ use crate::counters::Counters;
 use crate::mesh::Identity;
 
 /// Nothing here takes this long; a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn identities(count: u8) -> Vec<Identity> {
     (1..=count)
@@ -60,7 +60,7 @@ pub(super) fn proposal(number: u8) -> Proposal {
     of(number, 1)
 }
 
-fn of(number: u8, last: u8) -> Proposal {
+pub(super) fn of(number: u8, last: u8) -> Proposal {
     let (key, answer) = (key(number), answer(number, last));
     Proposal {
         digest: answer.digest(&key),
@@ -119,10 +119,24 @@ impl Cluster for Hub {
 }
 
 /// A resolver that finds the same for every name, and has the thread's verdicts.
-struct Fake {
+pub(super) struct Fake {
     handle: AgreementHandle,
     last: Option<u8>,
     decided: mpsc::Sender<Decided>,
+}
+
+impl Fake {
+    pub(super) fn new(
+        handle: AgreementHandle,
+        last: Option<u8>,
+        decided: mpsc::Sender<Decided>,
+    ) -> Self {
+        Self {
+            handle,
+            last,
+            decided,
+        }
+    }
 }
 
 impl Resolving for Fake {
