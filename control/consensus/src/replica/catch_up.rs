@@ -1,5 +1,6 @@
 //! Catching up with those who are further: batches with their proofs, or a snapshot first.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -186,10 +187,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         let unknown = self.transitions.iter();
         let unknown = unknown.filter(|transition| transition.body.configuration.epoch() > epoch);
+        let transitions: Vec<Transition> = unknown.take(TRANSITIONS_MAX).cloned().collect();
+        if let Some(first) = transitions
+            .first()
+            .filter(|first| first.body.sequence == after)
+        {
+            // The asker's epoch ends where it stands, and history may begin behind that.
+            let body = Box::new(first.body.clone());
+            let item = HistoryItem::Checkpoint(first.certificate.clone(), body);
+            out.push(Effect::Send(from, Arc::new(Message::Log([item].into()))));
+        }
         out.push(Effect::ServeLog {
             to: from,
             after,
-            transitions: unknown.take(TRANSITIONS_MAX).cloned().collect(),
+            transitions,
         });
     }
 
