@@ -53,7 +53,7 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
 }
 
 /// Seeds with which the replica once failed, and what was wrong with it.
-const ONCE_FAILED: [(u64, &str); 12] = [
+const ONCE_FAILED: [(u64, &str); 13] = [
     (39, "a lagging primary proposed twice at one place"),
     (56, "a lagging primary proposed twice at one place"),
     (163, "an offered snapshot was judged by a later epoch"),
@@ -72,9 +72,11 @@ const ONCE_FAILED: [(u64, &str); 12] = [
     ),
     (
         5123,
-        // The end of an epoch, where history began behind it.
-        5552,
         "a restart met an older view than the one that decided",
+    ),
+    (
+        5552,
+        "history began behind the checkpoint that ends an epoch",
     ),
     (694, "a witness never learned of its epoch's end"),
 ];
