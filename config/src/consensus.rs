@@ -44,6 +44,19 @@ pub struct Consensus {
     #[serde(deserialize_with = "number::<50, 60000, _, _>")]
     #[schemars(range(min = 50, max = 60000))]
     pub answer_timeout_ms: u32,
+    /// How long a node is shut out whose score has fallen too low, in seconds. The same on all nodes, as are
+    /// the next two, when the cluster begins: later they are agreed on.
+    #[serde(deserialize_with = "number::<1, 2592000, _, _>")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub isolation_secs: u32,
+    /// Below which score a node is shut out, in percent. A node begins with 50.
+    #[serde(deserialize_with = "number::<0, 40, _, _>")]
+    #[schemars(range(min = 0, max = 40))]
+    pub isolation_below_percent: u32,
+    /// Over how long nodes collect what they report of each other, in seconds.
+    #[serde(deserialize_with = "number::<1, 86400, _, _>")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub report_window_secs: u32,
     /// Nodes with which the cluster begins, this one among them. The same on all nodes: who is a
     /// member later is agreed on. `nexus key show` prints a node's line.
     #[schemars(length(max = 128))]
@@ -60,6 +73,9 @@ impl Default for Consensus {
             pipeline_depth: 3,
             fast_path: true,
             answer_timeout_ms: 2_000,
+            isolation_secs: 3_600,
+            isolation_below_percent: 20,
+            report_window_secs: 60,
             members: Vec::new(),
         }
     }

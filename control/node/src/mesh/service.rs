@@ -19,7 +19,7 @@ use std::time::Duration;
 use config::Config;
 use consensus::{Configuration, ConfigurationError, Params, Signer as _, Wire};
 use crossbeam_channel::bounded;
-use ledger::{Applications, Command, CreateMode, Ledger, Outcome, Parameters};
+use ledger::{Applications, Command, CreateMode, Ledger, Outcome, Parameters, Score};
 use prometheus_client::collector::Collector;
 use resolver::zone::{DisplayName, ZoneContents};
 use tokio::runtime::Handle;
@@ -119,7 +119,7 @@ impl Mesh {
         let Inner {
             identity, genesis, ..
         } = &*self.0;
-        let parameters = Parameters::default();
+        let parameters = parameters(&config.consensus);
         let (messages_in, messages) = bounded(CHANNEL_MAX);
         let network = Arc::new(self.listen(config, link, messages_in)?);
         let (zones, zone_thread) = zone_keeper::start(publisher.clone(), runtime.clone())?;
@@ -308,6 +308,16 @@ impl Threads {
                 tracing::error!("mesh: a thread has panicked");
             }
         }
+    }
+}
+
+/// What the ledger begins with.
+fn parameters(consensus: &config::Consensus) -> Parameters {
+    Parameters {
+        isolation_ms: u64::from(consensus.isolation_secs) * 1000,
+        isolation_below: Score::from_micros(consensus.isolation_below_percent * 10_000),
+        window_ms: u64::from(consensus.report_window_secs) * 1000,
+        ..Parameters::default()
     }
 }
 
