@@ -23,6 +23,13 @@ mod zone;
 mod zone_list;
 mod zone_reload;
 
+mod cluster;
+mod cluster_status;
+
+mod peers;
+mod peers_list;
+mod peers_show;
+
 mod key;
 mod key_show;
 
@@ -40,6 +47,8 @@ pub use cache::Cache;
 pub use cache_dump::CacheDump;
 pub use cache_flush::CacheFlush;
 pub use check::Check;
+pub use cluster::Cluster;
+pub use cluster_status::ClusterStatus;
 pub use completions::Completions;
 pub use key::Key;
 pub use key_show::KeyShow;
@@ -50,6 +59,9 @@ pub use nta::Nta;
 pub use nta_add::NtaAdd;
 pub use nta_del::NtaDel;
 pub use nta_list::NtaList;
+pub use peers::Peers;
+pub use peers_list::PeersList;
+pub use peers_show::PeersShow;
 pub use reload::Reload;
 pub use stats::Stats;
 pub use status::Status;

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, REPLY_TIMEOUT};
 use crate::command::{
-    Cache, Check, Completions, Key, Lookup, Metrics, Migrate, Nta, Reload, Stats, Status, Trust,
-    Zone,
+    Cache, Check, Cluster, Completions, Key, Lookup, Metrics, Migrate, Nta, Peers, Reload, Stats,
+    Status, Trust, Zone,
 };
 use crate::exit::Exit;
 
@@ -19,6 +19,7 @@ Examples:
   nexus stats                           Rates, one line each second
   nexus lookup www.example.com AAAA     Resolve a name as a client would
   nexus cache flush example.com --subtree
+  nexus cluster status                  Who leads the mesh, how far is everybody?
   nexus nta add example.com             Its signatures are broken: unsigned for an hour
   nexus check /etc/nexus/nexus.yaml     Find mistakes before a restart does
   nexus reload                          Take edited zone files into service
@@ -70,6 +71,9 @@ pub enum Command {
     #[command(subcommand)]
     Zone(Zone),
     #[command(subcommand)]
+    Cluster(Cluster),
+    Peers(Peers),
+    #[command(subcommand)]
     Key(Key),
     Reload(Reload),
     Check(Check),
@@ -93,6 +97,8 @@ impl Cli {
             Command::Nta(nta) => nta.run(options, out),
             Command::Trust(trust) => trust.run(options, out),
             Command::Zone(zone) => zone.run(options, out),
+            Command::Cluster(cluster) => cluster.run(options, out),
+            Command::Peers(peers) => peers.run(options, out),
             Command::Key(key) => key.run(options, out),
             Command::Reload(reload) => reload.run(options, out),
             Command::Check(check) => check.run(options, out),

@@ -10,10 +10,15 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod cluster;
 mod copies;
 mod observe;
 mod trust;
 
+pub use cluster::{
+    ClusterStatus, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail, PeerEvent,
+    PeerIndicator, PhaseStatus, StoreStatus,
+};
 pub use copies::{CopyPurpose, CopyStatus};
 pub use observe::{SILENT_AFTER_MS, is_silent};
 pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
@@ -109,6 +114,8 @@ pub enum Request {
     Reload {},
     /// Every metric in Prometheus text form: [`Response::Metrics`].
     Metrics {},
+    /// What concerns the cluster.
+    Mesh(MeshRequest),
 }
 
 /// What comes back on one line: `{"ok":{…}}` or `{"error":{…}}`.
@@ -190,6 +197,15 @@ pub enum Response {
         /// Prometheus text exposition.
         text: String,
     },
+    /// To [`MeshRequest::ClusterStatus`].
+    ClusterStatus(Box<ClusterStatus>),
+    /// To [`MeshRequest::PeerList`].
+    Peers {
+        /// By id.
+        peers: Vec<PeerAssessment>,
+    },
+    /// To [`MeshRequest::PeerShow`].
+    Peer(Box<PeerDetail>),
 }
 
 /// Why a request was not carried out.
@@ -218,11 +234,11 @@ impl Failure {
 pub enum FailureCode {
     /// Not a request, or a name or type in it cannot be read.
     BadRequest,
-    /// No such zone.
+    /// No such zone or node.
     NotFound,
     /// A file could not be read or parsed; the old data stay in service.
     Invalid,
-    /// The dataplane is not attached, or the server is stopping.
+    /// The dataplane is not attached, this node has no part in a cluster, or the server is stopping.
     Unavailable,
     /// No answer within the server's own limit.
     Timeout,

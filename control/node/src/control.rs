@@ -133,6 +133,10 @@ impl Control {
             Request::Metrics {} => Ok(Response::Metrics {
                 text: self.metrics().await,
             }),
+            Request::Mesh(request) => match &self.0.mesh {
+                Some(mesh) => mesh.carry_out(request).await,
+                None => Err(alone()),
+            },
         }
     }
 
@@ -515,6 +519,11 @@ pub(crate) fn wire_name_of(name: &Name) -> Vec<u8> {
 
 pub(crate) fn internal(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureCode::Internal, error.to_string())
+}
+
+fn alone() -> Failure {
+    let text = "this node stands alone: no consensus.members are configured";
+    Failure::new(FailureCode::Unavailable, text)
 }
 
 fn unattached() -> Failure {

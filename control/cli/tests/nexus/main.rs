@@ -9,6 +9,7 @@
 mod support;
 
 mod check;
+mod cluster;
 mod commands;
 mod key;
 mod migrate;

@@ -4,8 +4,11 @@
 //! ([`UpdateSink`]), and what is seen of other nodes becomes their standing (`watcher.rs`). Start at
 //! [`Mesh::new`]; nothing runs before [`Mesh::start`].
 
+mod asked;
 mod bundler;
 mod hooks;
+mod peers;
+mod status;
 mod watcher;
 mod zone_keeper;
 

@@ -1,0 +1,223 @@
+//! What is asked of a node's part in its cluster, and what is shown of it.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What concerns the cluster. On the wire: `{"request":"mesh","ask":"cluster_status"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MeshRequest {
+    /// Where this node and the others stand: [`super::Response::ClusterStatus`].
+    ClusterStatus {},
+    /// What the ledger knows of each member: [`super::Response::Peers`].
+    PeerList {},
+    /// The same of one, with the events behind its score: [`super::Response::Peer`].
+    PeerShow {
+        /// Its id, or as much of its beginning as no other has.
+        node: String,
+    },
+}
+
+/// Where a node stands in its cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// This node.
+    pub node: String,
+    /// What it does; absent if it is no member.
+    pub role: Option<String>,
+    /// The cluster.
+    pub cluster: String,
+    /// Number of the set of members in force.
+    pub epoch: u64,
+    /// View, or the one that this node wants.
+    pub view: u64,
+    /// Whether that view has not begun.
+    pub is_changing: bool,
+    /// Who leads it.
+    pub primary: String,
+    /// Last batch executed here.
+    pub executed: u64,
+    /// Last stable checkpoint here.
+    pub stable: u64,
+    /// Highest batch that a member claims to have executed.
+    pub highest_claimed: u64,
+    /// Batches that a member claims to have executed and this node has not.
+    pub lag: u64,
+    /// Whether this node fetches what others have committed.
+    pub is_catching_up: bool,
+    /// Requests of all nodes known here and not executed.
+    pub pending: u64,
+    /// Requests of this node on their way.
+    pub lanes_busy: u64,
+    /// Wishes at this node that wait for a lane.
+    pub waiting: u64,
+    /// What is on the disk.
+    pub store: StoreStatus,
+    /// Why this node takes no part any more.
+    pub failure: Option<String>,
+    /// Nodes with a vote.
+    pub voters: u64,
+    /// How many of them it takes.
+    pub quorum: u64,
+    /// How many of them can be heard here, this node included.
+    pub answering: u64,
+    /// What is wrong, in words; each is a reason for exit status 1.
+    pub problems: Vec<String>,
+    /// By id.
+    pub members: Vec<MemberStatus>,
+    /// How long each phase takes; those that have happened.
+    pub phases: Vec<PhaseStatus>,
+    /// This node's clock, milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What is on a node's disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// First and last batch that members which are behind can be given.
+    pub history: Option<(u64, u64)>,
+    /// Bytes of them.
+    pub history_bytes: u64,
+    /// The last snapshot.
+    pub snapshot: Option<u64>,
+}
+
+/// One member as this node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Which.
+    pub node: String,
+    /// Whether it is the one that answers.
+    pub is_self: bool,
+    /// What it does.
+    pub role: String,
+    /// Where it listens to other nodes.
+    pub address: SocketAddr,
+    /// Whether there is a connection; true of the node itself.
+    pub connected: bool,
+    /// Round trip in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// What it last said of itself.
+    pub said: Option<MemberWord>,
+    /// Its score in the ledger, from 0 to 1.
+    pub score: Option<f64>,
+    /// Until when it is isolated, milliseconds since 1970.
+    pub isolated_until_ms: Option<u64>,
+    /// Whether its traffic is dropped.
+    pub shut_out: bool,
+}
+
+/// What a member says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberWord {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its view, or the one that it wants.
+    pub view: u64,
+    /// Whether that view has not begun.
+    pub is_changing: bool,
+    /// Last batch executed.
+    pub executed: u64,
+    /// Last stable checkpoint.
+    pub stable: u64,
+    /// Batches that any member claims to have executed and this one does not.
+    pub lag: u64,
+}
+
+/// How long a phase of agreement takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseStatus {
+    /// Which.
+    pub phase: String,
+    /// `fast`: by everybody's consent; `slow`: by a quorum's commits; absent where it makes no difference.
+    pub path: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// Microseconds: half were faster.
+    pub median_us: u64,
+    /// Microseconds: 99 of 100 were faster.
+    pub p99_us: u64,
+    /// Microseconds: none was slower.
+    pub max_us: u64,
+}
+
+/// What the ledger knows of a member. Shares and scores are from 0 to 1, absent where nothing was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerAssessment {
+    /// Which.
+    pub node: String,
+    /// Whether it is the one that answers.
+    pub is_self: bool,
+    /// What it does.
+    pub role: String,
+    /// Where it listens to other nodes.
+    pub address: SocketAddr,
+    /// Its score now; it decays toward 0.5.
+    pub score: f64,
+    /// The long-term average.
+    pub average: f64,
+    /// What the other voters together think of it.
+    pub trust: f64,
+    /// `sound` or `poor`: poor ones lead behind all sound ones.
+    pub class: String,
+    /// Until when it is isolated, milliseconds since 1970.
+    pub isolated_until_ms: Option<u64>,
+    /// Whether its traffic is dropped.
+    pub shut_out: bool,
+    /// Median time to its votes, microseconds.
+    pub latency_us: Option<u32>,
+    /// Share of batches on which it voted.
+    pub participation: Option<f64>,
+    /// Share of time in which it could be reached.
+    pub uptime: Option<f64>,
+    /// Share of its signatures that held.
+    pub signatures: Option<f64>,
+    /// Share of answers on which it agreed with a quorum.
+    pub accuracy: Option<f64>,
+    /// How sure all of this is.
+    pub confidence: f64,
+    /// What stands out.
+    pub indicators: Vec<PeerIndicator>,
+}
+
+/// Something that stands out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerIndicator {
+    /// `slow`, `absent`, `bad_signatures`, `unreachable`, `deviant`, `contradicted`, `poor` or `unsure`.
+    pub kind: String,
+    /// For people.
+    pub text: String,
+}
+
+/// A member and the events behind its score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerDetail {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub assessment: PeerAssessment,
+    /// The last of them, oldest first.
+    pub events: Vec<PeerEvent>,
+    /// This node's clock, milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// One of the events behind a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerEvent {
+    /// The ledger's time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// `consensus`, `invalid_signature`, `timing_violation`, `contradiction`, `partition`, `evidence`,
+    /// `refused_answers`, `isolated`, `released` or `lifted`.
+    pub kind: String,
+    /// For people.
+    pub text: String,
+    /// How often.
+    pub count: u32,
+    /// What it did to the score.
+    pub change: f64,
+    /// The score after.
+    pub score: f64,
+    /// Some of those who reported it.
+    pub reporters: Vec<String>,
+}
