@@ -17,13 +17,32 @@ mod service;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use resolver::agreement::Key;
+
+use crate::counters::Counters;
+use crate::engine::EngineHandle;
 
 pub(crate) use ballots::{Found, Inquiry};
 pub(crate) use extension::{Extension, certificate_hash};
 pub(crate) use mesh_cluster::MeshCluster;
 pub(crate) use service::{AgreementHandle, Channel, Cluster, Ordered, Resolving, Setup, start};
+
+/// The resolver's end, with which the mesh begins agreement.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// Both ends of the way to the thread.
+    pub channel: Channel,
+    /// The resolver.
+    pub engine: EngineHandle,
+    /// What clients are told of this node.
+    pub extension: Extension,
+    /// How long somebody waits for a proposal.
+    pub timeout: Duration,
+    /// Counts.
+    pub counters: Arc<Counters>,
+}
 
 /// An answer that this node found and wants the others' word on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,14 +55,6 @@ mod question;
 
 mod finish;
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the mesh's service, which starts it, follows"
-    )
-)]
 mod agreement;
 mod engine;
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::access;
 use crate::admin_server::AdminServer;
-use crate::agreement::Extension;
+use crate::agreement::{Answers, Channel, Extension};
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
 use crate::chaos::Chaos;
@@ -177,9 +177,10 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     };
     let sink = Arc::new(mesh.clone());
     let mut prepared = open(config, config_path, Some(sink), Some(mesh.clone()))?;
+    let answers = prepared.begin_agreement(config);
     let (publisher, runtime) = (prepared.publisher(), prepared.runtime.handle());
     let threads = mesh
-        .start(config, &publisher, &prepared.mesh, runtime)
+        .start(config, &publisher, &prepared.mesh, runtime, answers)
         .map_err(StartError::Mesh)?;
     prepared.mesh_threads = Some(threads);
     Ok(prepared)
@@ -348,6 +349,20 @@ impl Prepared {
     pub fn publisher(&self) -> ZonePublisher {
         let control = self.tasks.control.clone();
         ZonePublisher::new(control.zones(), control, self.runtime.handle().clone())
+    }
+
+    /// Has the engine ask other nodes, as soon as the mesh takes the other end.
+    fn begin_agreement(&mut self, config: &Config) -> Answers {
+        let (channel, engine) = (Channel::default(), &mut self.tasks.engine);
+        let timeout = Duration::from_millis(config.consensus.answer_timeout_ms.into());
+        engine.set_agreement(channel.handle.clone(), timeout);
+        Answers {
+            channel,
+            engine: self.tasks.control.engine().clone(),
+            extension: engine.extension(),
+            timeout,
+            counters: self.front_sender.shared_counters(),
+        }
     }
 
     /// Serves until a signal says stop, and ends in order.

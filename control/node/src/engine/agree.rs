@@ -37,7 +37,6 @@ pub(super) struct Parked {
 }
 
 impl Engine {
-    #[expect(dead_code, reason = "the mesh's service, which calls it, follows")]
     /// Asks other nodes from now on; nobody waits longer for them than this.
     pub(crate) fn set_agreement(&mut self, handle: AgreementHandle, timeout: Duration) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

@@ -38,6 +38,7 @@ use super::network::{Network, Settings};
 use super::store::RealDisk;
 use super::verify::Inbound;
 use super::{Identity, genesis};
+use crate::agreement::{self, AgreementHandle, Answers, MeshCluster};
 use crate::mesh_link::MeshLink;
 use crate::publisher::ZonePublisher;
 use crate::updates::{ClientUpdate, UpdateSink};
@@ -112,12 +113,13 @@ impl Mesh {
     ///
     /// # Errors
     /// The store or the port cannot be used.
-    pub fn start(
+    pub(crate) fn start(
         &self,
         config: &Config,
         publisher: &ZonePublisher,
         link: &MeshLink,
         runtime: &Handle,
+        answers: Answers,
     ) -> Result<Threads, MeshError> {
         let Inner {
             identity, genesis, ..
@@ -137,6 +139,8 @@ impl Mesh {
             hooks: LedgerHooks {
                 zones: zones.clone(),
                 events,
+                answers: answers.channel.handle.clone(),
+                extension: answers.extension.clone(),
             },
             bundler: LedgerBundler,
             outbox: network.clone(),
@@ -152,6 +156,14 @@ impl Mesh {
             parameters.window_ms,
         );
         let watcher_thread = watcher.start(seen)?;
+        let answers_handle = answers.channel.handle.clone();
+        let cluster = MeshCluster::new(
+            network.clone(),
+            handle.clone(),
+            runtime.clone(),
+            parameters.window_ms,
+        );
+        let answers_thread = self.begin_agreement(answers, cluster)?;
         let running = Running {
             handle,
             network,
@@ -165,8 +177,32 @@ impl Mesh {
         Ok(Threads {
             driver,
             zones,
-            others: vec![zone_thread, watcher_thread],
+            answers: answers_handle,
+            others: vec![zone_thread, watcher_thread, answers_thread],
         })
+    }
+
+    /// Agreement on resolved answers.
+    fn begin_agreement(
+        &self,
+        answers: Answers,
+        cluster: MeshCluster,
+    ) -> io::Result<JoinHandle<()>> {
+        let Inner {
+            identity, genesis, ..
+        } = &*self.0;
+        answers.extension.set_node(identity.id().0);
+        let setup = agreement::Setup {
+            signer: identity.clone(),
+            cluster_id: genesis.cluster(),
+            // Later ones come as events.
+            configuration: genesis.clone(),
+            cluster: Arc::new(cluster),
+            resolving: Box::new(answers.engine),
+            timeout: answers.timeout,
+            counters: answers.counters,
+        };
+        agreement::start(answers.channel, setup)
     }
 
     fn listen(
@@ -298,6 +334,7 @@ impl UpdateSink for Mesh {
 pub struct Threads {
     driver: Driver,
     zones: zone_keeper::ZoneNews,
+    answers: AgreementHandle,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -306,6 +343,7 @@ impl Threads {
     pub fn stop(self) {
         self.driver.stop();
         self.zones.stop();
+        self.answers.stop();
         for thread in self.others {
             if thread.join().is_err() {
                 tracing::error!("mesh: a thread has panicked");
