@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import time
+from pathlib import Path
 
-from . import zones
+from . import dns, zones
 from .appliance import Appliance
 from .process import LabError, wait_until
 from .run import Run
+from .updates import Updater, add, delete, text
 from .world import World
 
 CONSENSUS_PORT = 4853
@@ -26,8 +31,14 @@ def first_contents() -> str:
 class Mesh(World):
     """Appliances that are members of one cluster; configured, not started."""
 
-    def __init__(self, run: Run, *, nodes: int = 4, authorities: bool = False, **settings: dict) -> None:
-        super().__init__(run, nodes=nodes, authorities=authorities, **settings)
+    zone = MESH_ZONE
+
+    def __init__(
+        self, run: Run, *, nodes: int = 4, strangers: int = 0, authorities: bool = False, **settings: dict
+    ) -> None:
+        super().__init__(run, nodes=nodes + strangers, authorities=authorities, **settings)
+        self.strangers = self.appliances[nodes:]
+        del self.appliances[nodes:]
         members = [self.member(node) for node in self.appliances]
         for node in self.appliances:
             contents = node.folder / "mesh.zone"
@@ -54,6 +65,12 @@ class Mesh(World):
         shown = json.loads(node.nexus("--json", "key", "show", node.address))
         return {key: shown[key] for key in ("key", "role", "address")}
 
+    def configure_zone(self, **settings: object) -> None:
+        """Sets keys of the agreed zone on all nodes; call it before they start."""
+        for node in self.appliances:
+            own, agreed = node.settings["zones"]
+            node.configure(zones=[own, {**agreed, **settings}])
+
     def start(self, *nodes: Appliance) -> None:
         """Starts these nodes, or all, and waits until they serve."""
         for node in nodes or self.appliances:
@@ -64,9 +81,14 @@ class Mesh(World):
 
     def serial(self, node: Appliance, name: str = MESH_ZONE) -> int | None:
         """The serial that a node serves, as a client sees it; None if it does not answer."""
-        shown = self.client.command("kdig", "+short", "+time=1", "+retry=0", f"@{node.address}", name, "SOA")
-        words = shown.split()
-        return int(words[2]) if len(words) == 7 else None
+        return self.serial_at(node.address, name)
+
+    def serial_at(self, address: str, name: str = MESH_ZONE) -> int | None:
+        """The same of any server."""
+        with dns.Client(self.client, address) as client:
+            answer = client.exchange(dns.query(name, "SOA"), 1.0)
+        data = dns.decode(answer).data("SOA") if answer else []
+        return int(data[0].split()[-1][:8], 16) if data else None
 
     def wait_for_serial(self, serial: int, timeout_s: float = 15.0, nodes: list[Appliance] | None = None) -> float:
         """Seconds until all nodes serve this serial."""
@@ -85,5 +107,84 @@ class Mesh(World):
         """`nsupdate` from the client to a node; what it printed."""
         script = self.run.path(f"update-{node.host.name}")
         script.write_text("\n".join([f"server {node.address}", f"zone {MESH_ZONE}", *lines, "send", ""]))
+        return self.nsupdate(script)
+
+    def nsupdate(self, script: Path) -> str:
+        """Carries out a script of nsupdate on the client; what it printed."""
         key = f"hmac-sha256:{KEY_NAME}:{KEY_SECRET}"
         return self.client.command("nsupdate", "-t", "10", "-y", key, str(script))
+
+    def updater(self, node: Appliance) -> Updater:
+        """A client of one node that may update the zone."""
+        return Updater(self.client, node.address, self.zone, (KEY_NAME, KEY_SECRET))
+
+    @staticmethod
+    def kill(*nodes: Appliance) -> None:
+        """SIGKILL to both planes of each, all at once as far as a machine can."""
+        processes = [p for node in nodes for p in (node.control, node.dataplane) if p is not None]
+        for process in processes:
+            process.signal(signal.SIGKILL)
+        for process in processes:
+            process.popen.wait()
+
+    def executed(self, node: Appliance) -> int:
+        """The last sequence that a node has executed, as it says itself; -1 if it does not answer."""
+        return metrics(node).get("nexus_consensus_executed_sequence", -1)
+
+    def wait_until_equal(self, timeout_s: float = 30.0, nodes: list[Appliance] | None = None) -> float:
+        """Seconds until all nodes have executed equally far and serve the same serial."""
+        nodes = nodes or self.appliances
+
+        def equal() -> bool:
+            heights = {self.executed(node) for node in nodes}
+            return len(heights) == 1 and -1 not in heights and len({self.serial(node) for node in nodes}) == 1
+
+        try:
+            return wait_until(equal, timeout_s, "all nodes have executed equally far")
+        except LabError as error:
+            seen = {node.host.name: (self.executed(node), self.serial(node)) for node in nodes}
+            tails = "\n".join(node.log_tails() for node in nodes)
+            raise LabError(f"{error}: {seen}\n{tails}") from None
+
+    def primary(self) -> Appliance:
+        """Who proposes: the node whose count of proposals grows by an update."""
+        found: list[Appliance] = []
+
+        def proposes() -> bool:
+            before = [proposals(node) for node in self.appliances]
+            self.update_any()
+            moved = [node for node, count in zip(self.appliances, before) if proposals(node) > count]
+            found[:] = moved
+            return len(moved) == 1
+
+        wait_until(proposes, 15, "one node proposes")
+        return found[0]
+
+    def update_any(self, timeout_s: float = 15.0) -> float:
+        """Seconds until some running node has acknowledged a small update."""
+        started = time.monotonic()
+        running = [node for node in self.appliances if node.control and node.control.is_running()]
+        value = text(str(time.monotonic_ns()))
+        name = f"any.{self.zone}"
+
+        def acknowledged() -> bool:
+            for node in running:
+                with self.updater(node) as client:
+                    changes = (delete(name, "TXT"), add(name, "TXT", value))
+                    if client.update(*changes, timeout_s=1.0) == dns.NOERROR:
+                        return True
+            return False
+
+        wait_until(acknowledged, timeout_s, "an update is acknowledged")
+        return time.monotonic() - started
+
+
+def metrics(node: Appliance) -> dict[str, int]:
+    """Whole numbers among a node's metrics, by name and labels as printed; empty if it does not answer."""
+    found = re.findall(r"^(nexus_\S+) (\d+)$", node.nexus("metrics", check=False), re.MULTILINE)
+    return {name: int(value) for name, value in found}
+
+
+def proposals(node: Appliance) -> int:
+    """PRE-PREPAREs that a node has sent."""
+    return metrics(node).get('nexus_mesh_messages_total{direction="sent",kind="pre_prepare"}', 0)

@@ -106,6 +106,31 @@ class Knot:
         return path
 
 
+def start_nsd_secondary(host: Host, address: str, zone: str, primary: str, told_by: Sequence[str]) -> Process:
+    """NSD that copies a zone from `primary` and hears of changes from all of `told_by`."""
+    folder = host.run.path("nsd-secondary")
+    path = write_nsd(folder, (address,), {zone: folder / zones.file_name(zone)})
+    lines = [f"  request-xfr: {primary} NOKEY", *(f"  allow-notify: {one} NOKEY" for one in told_by)]
+    path.write_text(path.read_text() + "\n".join(lines) + "\n")
+    return host.start("nsd-secondary", ["nsd", "-d", "-c", str(path)])
+
+
+def start_knot_secondary(host: Host, address: str, zone: str, primary: str, told_by: Sequence[str]) -> Process:
+    """knotd that does the same."""
+    folder = host.run.path("knot-secondary")
+    folder.mkdir()
+    path = folder / "knot.conf"
+    path.write_text(
+        f"server:\n  rundir: {folder}\n  listen: {address}@53\n  udp-workers: 1\n  tcp-workers: 1\n"
+        f"  background-workers: 1\ndatabase:\n  storage: {folder}\n"
+        f"remote:\n  - id: primary\n    address: {primary}@53\n"
+        f"acl:\n  - id: told\n    address: [{', '.join(told_by)}]\n    action: notify\n"
+        f"zone:\n  - domain: {zone}\n    storage: {folder}\n    master: primary\n    acl: told\n"
+        "log:\n  - target: stderr\n    any: info\n"
+    )
+    return host.start("knot-secondary", ["knotd", "-c", str(path)])
+
+
 def write_unbound(folder: Path, address: str, hints: Path, anchor: Path | None = None) -> Path:
     """Configuration of an Unbound that resolves from the lab's root; it validates if given an anchor."""
     folder.mkdir(exist_ok=True)
