@@ -41,7 +41,7 @@ def build(*, quiet: bool = False) -> None:
     """Builds the programs unless NEXUS_BIN names a folder that has them."""
     if "NEXUS_BIN" not in os.environ:
         options = ["--quiet"] if quiet else []
-        packages = [word for name in ("worker", "node", "cli") for word in ("-p", name)]
+        packages = [word for name in ("worker", "node", "cli", "sim") for word in ("-p", name)]
         arguments = ["cargo", "build", "--release", "--locked", *options, *packages]
         example = ["cargo", "build", "--release", "--locked", *options, "-p", "node", "--example", MESH_ECHO]
         for build_one in (arguments, example):
