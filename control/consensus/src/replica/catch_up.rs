@@ -316,8 +316,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .as_ref()
             .is_some_and(|transfer| transfer.from == from && transfer.snapshot.is_none());
         let offered = (offer.body.configuration.epoch(), offer.body.sequence);
-        if !is_asked || offered <= (self.configuration.epoch(), self.executed) {
+        if !is_asked {
             return;
+        }
+        if offered <= (self.configuration.epoch(), self.executed) {
+            // The state is known here; that its checkpoint is stable may not be.
+            let item = HistoryItem::Checkpoint(offer.certificate, Box::new(offer.body));
+            return self.on_log(now, from, [item].into(), out);
         }
         let offer = self
             .proven(offer)

@@ -101,6 +101,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         {
             return;
         }
+        let ended = self.transitions.iter().rev();
+        let mut ended = ended.filter(|ended| ended.certificate.epoch() == vote.epoch);
+        if let Some(ended) = ended
+            .next()
+            .filter(|ended| ended.body.sequence == vote.sequence)
+        {
+            // Its epoch is over, and whoever else knows that may not be able to serve it.
+            for known in &ended.certificate.votes {
+                let message = Message::Checkpoint(*known, Box::new(ended.body.clone()));
+                out.push(Effect::Send(signed.signer, Arc::new(message)));
+            }
+            self.repeated_us.insert(signed.signer, now.monotonic_us);
+            return;
+        }
         let body = self.stable.body.as_ref().filter(|body| {
             body.sequence == vote.sequence
                 && body.configuration.epoch() == vote.epoch
@@ -271,6 +285,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     /// The part of a change of epoch that a replay repeats.
     pub(super) fn enter_configuration(&mut self, transition: Transition) {
+        self.held_state = self.holds_state();
         self.configuration = transition.body.configuration.clone();
         self.base = transition.body.sequence;
         self.boundary = transition.body.boundary;

@@ -158,6 +158,8 @@ pub struct Replica<M, S> {
     me: NodeId,
     cluster: ClusterId,
     configuration: Configuration,
+    /// Whether it keeps state while the configuration does not know it: a witness that was let go has none.
+    held_state: bool,
     /// The checkpoint at which this epoch began.
     base: Sequence,
     transitions: Vec<Transition>,
@@ -399,7 +401,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     fn holds_state(&self) -> bool {
         let member = self.configuration.member(self.me);
-        member.is_none_or(|member| member.role.holds_state())
+        member.map_or(self.held_state, |member| member.role.holds_state())
     }
 
     /// The highest sequence that replicas take part in (PBFT §4.2).

@@ -77,8 +77,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     }
 
     fn empty(now: Now, params: Params, signer: S, machine: M, genesis: Configuration) -> Self {
+        let member = genesis.member(signer.id());
         Self {
             me: signer.id(),
+            held_state: member.is_none_or(|member| member.role.holds_state()),
             cluster: genesis.cluster(),
             configuration: genesis,
             params,

@@ -213,9 +213,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 // A later view, which may rightly overrule this one, has decided.
                 return true;
             }
-            // More than f voters lie, or this disk does.
-            self.halt(vote.sequence, vote.digest, decided.digest, out);
-            return false;
+            if decided.view < vote.view {
+                // More than f voters lie, or this disk does.
+                self.halt(vote.sequence, vote.digest, decided.digest, out);
+                return false;
+            }
+            // The primary has begun its view in two ways, and a quorum has taken the other.
         }
         slot.proposal = Some(proposal);
         slot.note(proposal);
@@ -256,6 +259,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let Some(slot) = self.slots.get_mut(&vote.sequence) else {
             return;
         };
+        let decided = slot.committed.as_ref().and_then(CommitCertificate::subject);
+        if decided.is_some_and(|decided| decided.digest != vote.digest) {
+            return;
+        }
         slot.accepted_us = now.monotonic_us;
         slot.fast_until_us = None;
         let Some(batch) = self.batches.get(&vote.digest).cloned() else {
