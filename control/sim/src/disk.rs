@@ -23,6 +23,23 @@ enum Write {
     Install(Box<Snapshot>, Vec<Record>),
 }
 
+/// What happens next.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Done {
+    /// The disk has done something of its own.
+    Own,
+    /// An effect that is the world's.
+    Effect(Box<Effect>),
+}
+
+/// What waits for a write. A stable checkpoint is three steps, between which power may go.
+#[derive(Debug)]
+enum Task {
+    Effect(Effect),
+    ReplaceLog(Vec<Record>),
+    StoreSnapshot(CheckpointCertificate, CheckpointBody),
+}
+
 /// The disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
@@ -32,8 +49,8 @@ pub(crate) struct Disk {
     asked: u64,
     durable: u64,
     syncing: Option<u64>,
-    /// Effects, and the write that must be durable before.
-    waiting: VecDeque<(u64, Effect)>,
+    /// Tasks, and the write that must be durable before.
+    waiting: VecDeque<(u64, Task)>,
     history: Vec<HistoryItem>,
     history_durable: usize,
     pending: Option<(CheckpointBody, Vec<u8>)>,
@@ -60,46 +77,52 @@ impl Disk {
                 let write = Write::Install(snapshot, records);
                 self.writes.push_back((self.asked, write));
             }
-            other => self.waiting.push_back((self.asked, other)),
-        }
-    }
-
-    /// The next effect that may happen. `early`: although it should wait.
-    pub(crate) fn next(&mut self, early: bool) -> Option<Effect> {
-        let (needs, _) = self.waiting.front()?;
-        if *needs > self.durable && !early {
-            return None;
-        }
-        let (needs, effect) = self.waiting.pop_front()?;
-        match effect {
-            Effect::Append(item) => self.history.push(item),
-            Effect::Snapshot(body, bytes) => self.pending = Some((body, bytes)),
             Effect::Stable {
                 certificate,
                 body,
                 records,
-            } => self.stabilize(needs, certificate, body, &records),
-            other => return Some(other),
+            } => {
+                let steps = [
+                    Task::Effect(Effect::SyncHistory),
+                    Task::ReplaceLog(records),
+                    Task::StoreSnapshot(certificate, body),
+                ];
+                let needs = self.asked;
+                self.waiting.extend(steps.map(|step| (needs, step)));
+            }
+            other => self.waiting.push_back((self.asked, Task::Effect(other))),
         }
-        self.next(early)
     }
 
-    fn stabilize(
-        &mut self,
-        written: u64,
-        certificate: CheckpointCertificate,
-        body: CheckpointBody,
-        records: &[Record],
-    ) {
-        self.history_durable = self.history.len();
-        let later = self.log.iter().filter(|(at, _)| *at > written).cloned();
-        let kept = records.iter().map(|record| (written, record.to_bytes()));
-        self.log = kept.chain(later).collect();
+    /// The next that may happen. `early`: although it should wait.
+    pub(crate) fn next(&mut self, early: bool) -> Option<Done> {
+        let (needs, _) = self.waiting.front()?;
+        if *needs > self.durable && !early {
+            return None;
+        }
+        let (needs, task) = self.waiting.pop_front()?;
+        match task {
+            Task::Effect(Effect::Append(item)) => self.history.push(item),
+            Task::Effect(Effect::SyncHistory) => self.history_durable = self.history.len(),
+            Task::Effect(Effect::Snapshot(body, bytes)) => self.pending = Some((body, bytes)),
+            Task::Effect(effect) => return Some(Done::Effect(Box::new(effect))),
+            Task::ReplaceLog(records) => {
+                let later = self.log.iter().filter(|(at, _)| *at > needs).cloned();
+                let kept = records.iter().map(|record| (needs, record.to_bytes()));
+                self.log = kept.chain(later).collect();
+            }
+            Task::StoreSnapshot(certificate, body) => self.store_snapshot(certificate, body),
+        }
+        Some(Done::Own)
+    }
+
+    fn store_snapshot(&mut self, certificate: CheckpointCertificate, body: CheckpointBody) {
         let pending = self.pending.take_if(|(of, _)| *of == body);
         if let Some((body, bytes)) = pending {
             let begin = Sequence(body.sequence.0.saturating_sub(HISTORY_KEPT));
+            let unsure = self.history.len() - self.history_durable;
             self.history.retain(|item| item.sequence() > begin);
-            self.history_durable = self.history.len();
+            self.history_durable = self.history.len().saturating_sub(unsure);
             self.snapshot = Some((certificate, body, bytes));
         }
     }
@@ -108,18 +131,28 @@ impl Disk {
     pub(crate) fn begin_sync(&mut self) -> bool {
         let is_due = self.syncing.is_none() && self.asked > self.durable;
         if is_due {
-            self.syncing = Some(self.asked);
+            // A snapshot that replaces everything is written alone: what stands before it comes before.
+            let first = self.writes.front().map(|(at, _)| *at);
+            self.syncing = Some(match self.first_install() {
+                Some(at) if Some(at) == first => at,
+                Some(at) => at - 1,
+                None => self.asked,
+            });
         }
         is_due
     }
 
-    /// What was on its way is durable.
+    fn first_install(&self) -> Option<u64> {
+        let is_install = |(_, write): &&(u64, Write)| matches!(write, Write::Install(..));
+        self.writes.iter().find(is_install).map(|(at, _)| *at)
+    }
+
+    /// What was on its way is durable. History is not: only [`Effect::SyncHistory`] makes it so.
     pub(crate) fn end_sync(&mut self) {
         let Some(until) = self.syncing.take() else {
             return;
         };
         self.durable = until;
-        self.history_durable = self.history.len();
         while let Some((at, write)) = self.writes.pop_front_if(|(at, _)| *at <= until) {
             match write {
                 Write::Record(bytes) => self.log.push((at, bytes)),
@@ -136,11 +169,18 @@ impl Disk {
 
     /// Power is gone. If `torn`, a part of what was on its way is there, cut or flipped somewhere.
     pub(crate) fn crash(&mut self, torn: bool, random: &mut Random) {
+        self.lose_history(random);
         let survivors = if torn {
             self.torn_tail(random)
         } else {
             Vec::new()
         };
+        if torn && let Some((at, Write::Install(_, records))) = self.writes.front() {
+            // The log is replaced before the snapshot is stored.
+            if random.chance(50) {
+                self.log = records.iter().map(|r| (*at, r.to_bytes())).collect();
+            }
+        }
         self.writes.clear();
         self.waiting.clear();
         self.pending = None;
@@ -150,9 +190,23 @@ impl Disk {
         let at = self.asked;
         self.log
             .extend(survivors.into_iter().map(|bytes| (at, bytes)));
-        let unsure = self.history.len() - self.history_durable;
-        self.history
-            .truncate(self.history_durable + random.index(unsure + 1));
+    }
+
+    /// A beginning of what history got since it was durable is left; it may even hold what was to wait
+    /// for a record, for it is written without waiting.
+    fn lose_history(&mut self, random: &mut Random) {
+        let mut unsure = self.history.split_off(self.history_durable);
+        let until = self.first_install().unwrap_or(u64::MAX);
+        let waiting = self.waiting.iter().filter(|(needs, _)| *needs < until);
+        for (_, task) in waiting {
+            match task {
+                Task::Effect(Effect::Append(item)) => unsure.push(item.clone()),
+                Task::Effect(Effect::SyncHistory) => break,
+                _ => {}
+            }
+        }
+        unsure.truncate(random.index(unsure.len() + 1));
+        self.history.append(&mut unsure);
         self.history_durable = self.history.len();
     }
 
@@ -267,7 +321,7 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
-    use consensus::{Epoch, View};
+    use consensus::{Digest, Epoch, View};
 
     use super::*;
 
@@ -289,14 +343,57 @@ mod tests {
         disk.push(Effect::ReadReady(1));
         disk.push(record(1));
         disk.push(Effect::ReadReady(2));
-        assert_eq!(disk.next(false), Some(Effect::ReadReady(1)));
+        let ready = |token| Some(Done::Effect(Box::new(Effect::ReadReady(token))));
+        assert_eq!(disk.next(false), ready(1));
         assert_eq!(disk.next(false), None);
         assert!(disk.begin_sync());
         disk.push(record(2));
         disk.push(Effect::ReadReady(3));
         disk.end_sync();
-        assert_eq!(disk.next(false), Some(Effect::ReadReady(2)));
+        assert_eq!(disk.next(false), ready(2));
         assert_eq!(disk.next(false), None);
+    }
+
+    fn checkpoint() -> Effect {
+        let body = CheckpointBody {
+            sequence: Sequence(4),
+            state_root: Digest([0; 32]),
+            clients_root: Digest([0; 32]),
+            time_ms: 0,
+            boundary: None,
+            configuration: configuration(),
+        };
+        Effect::Append(HistoryItem::Checkpoint(
+            CheckpointCertificate::default(),
+            Box::new(body),
+        ))
+    }
+
+    fn configuration() -> Configuration {
+        let plan = crate::Plan::draw(1, &[], None);
+        let keys: Vec<_> = (0..4).map(|node| crate::Key::new(1, node)).collect();
+        let members = keys.iter().enumerate();
+        let members = members.map(|(node, key)| crate::world::member(&plan, key, node));
+        Configuration::new(Epoch(0), members.collect(), 10, 2).expect("four members are safe")
+    }
+
+    #[test]
+    fn history_survives_a_crash_from_its_sync_on() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let mut random = Random::new(seed, "disk");
+            let mut disk = Disk::default();
+            disk.push(checkpoint());
+            disk.push(Effect::SyncHistory);
+            disk.push(checkpoint());
+            while disk.next(false).is_some() {}
+            disk.push(record(1));
+            disk.begin_sync();
+            disk.end_sync();
+            disk.crash(false, &mut random);
+            lengths.insert(disk.history.len());
+        }
+        assert!(lengths.into_iter().eq([1, 2]));
     }
 
     #[test]

@@ -102,6 +102,12 @@ pub enum Lie {
     Chunks,
     /// Forgets all it has said when it starts again.
     Amnesia,
+    /// Helps those behind in the smallest steps, and says the same part again and again.
+    Drip,
+    /// Its requests go to backups only, and not to all of them.
+    Detours,
+    /// Requests on lanes that nobody has, batches larger than any may be.
+    Excess,
 }
 
 /// Something that changes the members.
@@ -276,6 +282,8 @@ impl Plan {
         plan.draw_network();
         plan.draw_nodes();
         plan.draw_turns();
+        plan.draw_lonely();
+        plan.draw_settings();
         plan.faults.retain(|fault| kinds.contains(&fault.kind()));
         plan
     }
@@ -353,6 +361,72 @@ impl Plan {
                     self.faults.push(Fault::Byzantine { node, lie });
                 }
             }
+            if !is_negative_control {
+                self.draw_other_lies(node);
+            }
+        }
+    }
+
+    fn draw_other_lies(&mut self, node: usize) {
+        let mut random = Random::new(self.seed, &format!("other lies {node}"));
+        let all = [
+            (Lie::Drip, 25),
+            (Lie::Detours, 25),
+            (Lie::Excess, 25),
+            // Not a word to anybody, also while it leads.
+            (Lie::Silence(u16::MAX), 8),
+        ];
+        for (lie, percent) in all {
+            if random.chance(percent) {
+                self.faults.push(Fault::Byzantine { node, lie });
+            }
+        }
+    }
+
+    /// A node that is only heard, or only hears, while others start again.
+    fn draw_lonely(&mut self) {
+        let mut random = Random::new(self.seed, "lonely");
+        if !random.chance(30) {
+            return;
+        }
+        let (begin_us, end_us) = self.stretch(&mut random, 4 * SECOND_US);
+        let node = random.index(self.nodes());
+        let (all, own) = ((1 << self.nodes()) - 1, 1 << node);
+        let side = if random.chance(50) { own } else { all ^ own };
+        self.faults.push(Fault::Partition {
+            side,
+            both_ways: false,
+            begin_us,
+            end_us,
+        });
+        for _ in 0..random.between(1, 3) {
+            self.faults.push(Fault::Crash {
+                node: random.index(self.nodes()),
+                at_us: random.between(begin_us, end_us),
+                effects: random.below(30),
+                down_us: random.between(1_000, SECOND_US / 2),
+                torn: random.chance(50),
+            });
+        }
+    }
+
+    /// Some clusters have little to do, and some snapshots come in parts.
+    fn draw_settings(&mut self) {
+        let mut random = Random::new(self.seed, "settings");
+        if random.chance(15) {
+            (self.rest_us, self.lanes) = (5 * SECOND_US, 1);
+        }
+        let drips = self.faults.iter().any(|fault| {
+            matches!(
+                fault,
+                Fault::Byzantine {
+                    lie: Lie::Drip | Lie::Chunks,
+                    ..
+                }
+            )
+        });
+        if drips && random.chance(40) {
+            self.padding = 600_000;
         }
     }
 
@@ -403,7 +477,7 @@ impl Plan {
             self.faults.push(Fault::Crash {
                 node: random.index(self.nodes()),
                 at_us: random.below(self.heal_us),
-                effects: random.below(12),
+                effects: random.below(24),
                 down_us: random.between(1_000, 2 * SECOND_US),
                 torn: random.chance(50),
             });
@@ -415,7 +489,7 @@ impl Plan {
                 self.faults.push(Fault::Crash {
                     node,
                     at_us: at_us + random.below(2_000),
-                    effects: random.below(12),
+                    effects: random.below(24),
                     down_us: down_us + random.below(100_000),
                     torn: random.chance(50),
                 });
@@ -482,6 +556,42 @@ impl Plan {
         turns.push(*random.pick(&members));
         for _ in 0..random.between(1, 3) {
             let turn = turns.remove(random.index(turns.len()));
+            let at_us = random.below(self.heal_us);
+            self.faults.push(Fault::Change { at_us, turn });
+        }
+        self.draw_more_turns(&honest);
+    }
+
+    /// Honest nodes that are shut out, as long as liars and they are no more than may be missing; and an
+    /// epoch every few checkpoints.
+    fn draw_more_turns(&mut self, honest: &[usize]) {
+        let mut random = Random::new(self.seed, "more turns");
+        let is_heavy = random.chance(30);
+        if is_heavy {
+            self.checkpoint_interval = u32::from(random.small(3)) + 2;
+            self.snapshot_interval = random.between(1, 6);
+        }
+        let turns = self.faults.iter().filter_map(|fault| match fault {
+            Fault::Change { turn, .. } => Some(*turn),
+            _ => None,
+        });
+        let leaves = turns
+            .clone()
+            .any(|turn| matches!(turn, Turn::Leave(_) | Turn::Rekey(_)));
+        let spare = self.faults_max() - (self.voters - honest.len()).min(self.faults_max());
+        let spare = if leaves { 0 } else { spare };
+        let mut victims = honest.to_vec();
+        let victims: Vec<_> = (0..spare.min(honest.len()))
+            .map(|_| victims.remove(random.index(victims.len())))
+            .collect();
+        let count = if is_heavy { random.between(5, 14) } else { 3 };
+        for _ in 0..count {
+            let turn = match random.below(4) {
+                0 if !victims.is_empty() => Turn::Isolate(*random.pick(&victims)),
+                1 if !victims.is_empty() => Turn::Release,
+                _ if is_heavy => Turn::Rotate(random.small(6) + 1),
+                _ => continue,
+            };
             let at_us = random.below(self.heal_us);
             self.faults.push(Fault::Change { at_us, turn });
         }

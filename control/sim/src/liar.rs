@@ -1,12 +1,14 @@
 //! A Byzantine node: honest code whose messages are bent on their way out. It has its own key and
 //! whatever others have said, nothing else.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use consensus::{
-    Batch, CheckpointCertificate, ClusterId, Digest, Epoch, HistoryItem, Message, NewView, NodeId,
-    Phase, PrePrepared, Request, RequestId, Sequence, Signature, SignedVote, Signer as _, Status,
-    View, ViewChange, Vote,
+    Batch, CheckpointBody, CheckpointCertificate, ClusterId, Configuration, Digest, Epoch,
+    HistoryItem, Member, Message, NewView, NodeId, Phase, PrePrepared, Request, RequestId, Role,
+    Sequence, Signature, SignedVote, Signer as _, SnapshotOffer, Status, Transition, View,
+    ViewChange, Vote,
 };
 
 use crate::fault::Lie;
@@ -19,6 +21,9 @@ const BENT_PERCENT: u64 = 25;
 /// Old messages that it remembers.
 const OLD_MAX: usize = 200;
 
+/// Lanes that a client has.
+const LANES_MAX: u32 = 64;
+
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct Liar {
@@ -27,6 +32,10 @@ pub(crate) struct Liar {
     lies: Vec<Lie>,
     random: Random,
     old: Vec<Arc<[u8]>>,
+    /// Wishes for views and their beginnings, however old.
+    views: Vec<Arc<[u8]>>,
+    /// A part of a snapshot, and its encoding.
+    part: Option<Message>,
     /// Where the cluster is, as it has heard.
     epoch: Epoch,
     view: View,
@@ -45,6 +54,8 @@ impl Liar {
             lies,
             random,
             old: Vec::new(),
+            views: Vec::new(),
+            part: None,
             epoch: Epoch(0),
             view: View(0),
             sequence: Sequence(0),
@@ -74,6 +85,10 @@ impl Liar {
             }
             self.digests.push(vote.digest);
         }
+        let is_view = matches!(message, Message::ViewChange(_) | Message::NewView(_));
+        if is_view && self.views.len() < OLD_MAX {
+            self.views.push(Arc::clone(bytes));
+        }
         if self.old.len() < OLD_MAX {
             self.old.push(Arc::clone(bytes));
         } else if self.random.chance(10) {
@@ -84,7 +99,9 @@ impl Liar {
 
     /// What leaves instead of this message, if it is bent.
     pub(crate) fn bend(&mut self, message: &Message) -> Option<Vec<u8>> {
-        let is_bent = self.random.chance(BENT_PERCENT);
+        let drips =
+            self.does(Lie::Drip) && matches!(message, Message::Log(_) | Message::Chunk { .. });
+        let is_bent = self.random.chance(BENT_PERCENT) || drips;
         let bent = is_bent.then(|| self.bent(message)).flatten()?;
         self.told += 1;
         Some(bent.encode(self.key.id()))
@@ -97,10 +114,29 @@ impl Liar {
             .any(|lie| matches!(lie, Lie::Silence(mask) if mask >> to & 1 == 1))
     }
 
+    /// Whether a request of its own is kept from a node, which leads or not.
+    pub(crate) fn goes_around(&mut self, leads: bool) -> bool {
+        self.does(Lie::Detours) && (leads || self.random.chance(50))
+    }
+
     fn bent(&mut self, message: &Message) -> Option<Message> {
+        if self.does(Lie::Drip)
+            && let Some(less) = self.drop_of(message)
+        {
+            return Some(less);
+        }
         let (digests, times) = (self.does(Lie::Digests), self.does(Lie::Times));
         let forges = self.does(Lie::Forgeries);
         Some(match message {
+            Message::PrePrepare(signed, batch) if self.does(Lie::Excess) => {
+                let batch = self.too_much(batch);
+                let digest = batch.digest();
+                let vote = Vote {
+                    digest,
+                    ..signed.vote
+                };
+                Message::PrePrepare(self.sign(vote), Arc::new(batch))
+            }
             Message::PrePrepare(signed, batch) if digests || times => {
                 let batch = self.bent_batch(batch, times);
                 let vote = Vote {
@@ -143,6 +179,9 @@ impl Liar {
     fn bent_transfer(&mut self, message: &Message) -> Option<Message> {
         let (forges, chunks) = (self.does(Lie::Forgeries), self.does(Lie::Chunks));
         Some(match message {
+            Message::SnapshotOffer(offer) if forges && self.random.chance(60) => {
+                Message::SnapshotOffer(Box::new(self.bent_chain((**offer).clone())))
+            }
             Message::SnapshotOffer(offer) if forges => {
                 let mut offer = offer.clone();
                 match self.random.below(4) {
@@ -186,6 +225,99 @@ impl Liar {
             }
             _ => return None,
         })
+    }
+
+    /// An offer whose changes of epoch lack something, or have one that nobody decided.
+    fn bent_chain(&mut self, mut offer: SnapshotOffer) -> SnapshotOffer {
+        let forged = self.forged_transition(&offer.body);
+        match self.random.below(6) {
+            0 => offer.transitions.clear(),
+            1 => {
+                offer.transitions.pop();
+            }
+            2 => offer.transitions.reverse(),
+            3 => offer.transitions.push(forged),
+            4 => {
+                for transition in &mut offer.transitions {
+                    self.bend_votes(&mut transition.certificate.votes);
+                }
+            }
+            _ => {
+                // The snapshot is of the change that nobody decided.
+                offer.body = forged.body.clone();
+                offer.certificate = forged.certificate.clone();
+                offer.transitions.push(forged);
+            }
+        }
+        offer
+    }
+
+    /// A change to an epoch in which it is alone, with its own vote or with none.
+    fn forged_transition(&mut self, body: &CheckpointBody) -> Transition {
+        let mut body = body.clone();
+        let epoch = Epoch(body.configuration.epoch().0 + 1);
+        let own = Member {
+            key: self.key.public(),
+            role: Role::Authority,
+            address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 4853),
+        };
+        let interval = u32::try_from(body.configuration.checkpoint_interval()).unwrap_or(1);
+        if let Ok(alone) = Configuration::new(epoch, vec![own], interval, 1) {
+            body.configuration = alone;
+        }
+        let own = self.sign(Vote {
+            phase: Phase::Checkpoint,
+            epoch: Epoch(epoch.0 - 1),
+            view: View(0),
+            sequence: body.sequence,
+            digest: body.digest(),
+        });
+        let has_vote = self.random.chance(50);
+        let votes = if has_vote { vec![own] } else { Vec::new() };
+        Transition {
+            certificate: CheckpointCertificate { votes },
+            body,
+        }
+    }
+
+    /// As little of some help as there can be.
+    fn drop_of(&mut self, message: &Message) -> Option<Message> {
+        match message {
+            Message::Log(items) if items.len() > 1 => Some(Message::Log(vec![items[0].clone()])),
+            Message::Chunk { .. } => {
+                let part = self.part.get_or_insert_with(|| message.clone());
+                if self.random.chance(20) {
+                    *part = message.clone();
+                }
+                Some(part.clone())
+            }
+            _ => None,
+        }
+    }
+
+    fn own_request(&self, lane: u32, timestamp: u64) -> Request {
+        let command = Command::Write {
+            key: 0,
+            value: timestamp,
+        };
+        Request::sign(self.cluster, &self.key, lane, timestamp, command.bytes())
+    }
+
+    /// More lanes, more requests or more bytes than there may be.
+    fn too_much(&mut self, batch: &Batch) -> Batch {
+        let mut batch = batch.clone();
+        let count = match self.random.below(100) {
+            0 => 9_000,
+            1 => 10_001,
+            2 => 45_000,
+            _ => self.random.between(1, 3),
+        };
+        let lanes = u32::from(self.random.small(2)) * LANES_MAX;
+        for place in 0..count {
+            let lane = lanes + u32::try_from(place).unwrap_or(0);
+            batch.requests.push(self.own_request(lane, place + 1));
+        }
+        batch
     }
 
     fn sign(&self, vote: Vote) -> SignedVote {
@@ -332,8 +464,13 @@ impl Liar {
                     self.bend_votes(&mut certificate.votes);
                 }
             }
-            Some(HistoryItem::Checkpoint(certificate, _)) => {
-                self.bend_votes(&mut certificate.votes)
+            Some(HistoryItem::Checkpoint(certificate, body)) => {
+                if self.random.chance(50) {
+                    self.bend_votes(&mut certificate.votes);
+                } else {
+                    let forged = self.forged_transition(body);
+                    (*certificate, **body) = (forged.certificate, forged.body);
+                }
             }
             None => {}
         }
@@ -367,6 +504,15 @@ impl Liar {
         let lie = *self.random.pick(&self.lies);
         let id = self.key.id();
         let bytes = match lie {
+            Lie::Replays if !self.views.is_empty() && self.random.chance(50) => {
+                self.random.pick(&self.views).to_vec()
+            }
+            Lie::Drip => self.part.as_ref()?.encode(id),
+            Lie::Excess => {
+                let (lane, timestamp) = (self.random.bits() >> 33, self.random.bits() >> 8);
+                let lane = u32::try_from(lane).unwrap_or(0).max(LANES_MAX);
+                Message::Request(self.own_request(lane, timestamp)).encode(id)
+            }
             Lie::Replays if !self.old.is_empty() => self.random.pick(&self.old).to_vec(),
             Lie::Garbage => self.garbage(),
             Lie::Digests => {

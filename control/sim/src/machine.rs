@@ -155,7 +155,10 @@ fn changed(configuration: &Configuration, change: &Change) -> Configuration {
         Change::Isolate(id) => {
             let mut leaders = leaders();
             leaders.retain(|leader| leader != id);
-            configuration.clone().with_leaders(leaders, vec![*id])
+            let mut isolated = configuration.isolated().to_vec();
+            isolated.retain(|other| other != id);
+            isolated.push(*id);
+            configuration.clone().with_leaders(leaders, isolated)
         }
         Change::Release => {
             let leaders = configuration.voters().collect();

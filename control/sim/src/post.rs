@@ -86,8 +86,12 @@ impl World {
                 continue;
             }
             let mut sent = Arc::clone(&bytes);
+            let leads = self.processes[index].leader() == Some(*to);
             if let Some(liar) = &mut self.liars[node] {
                 liar.remember(message, &bytes);
+                if matches!(message, Message::Request(_)) && liar.goes_around(leads) {
+                    continue;
+                }
                 if liar.is_silent_to(target) {
                     continue;
                 }

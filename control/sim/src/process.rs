@@ -1,6 +1,6 @@
 //! One running copy of a node: replica, disk, clocks, and the clients that live on it.
 
-use consensus::{Configuration, Effect, Now, Params, Replica, Request};
+use consensus::{Configuration, Effect, NodeId, Now, Params, Replica, Request};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -89,6 +89,12 @@ impl Process {
 
     pub(crate) fn now(&self, true_us: u64) -> Now {
         self.clock.now(true_us)
+    }
+
+    /// Who leads, as it sees it.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let replica = self.replica.as_ref();
+        replica.map(|replica| replica.summary().primary)
     }
 
     /// Whether this effect is the last that it performs.

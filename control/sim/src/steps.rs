@@ -2,6 +2,7 @@
 
 use consensus::{Configuration, Effect, Input, Member, Signer as _};
 
+use crate::disk::Done;
 use crate::world::{Event, Sabotage, World};
 
 impl World {
@@ -66,11 +67,13 @@ impl World {
     /// Lets everything happen that needs not wait for the disk.
     pub(crate) fn release(&mut self, index: usize) {
         let early = self.options.sabotage == Sabotage::SendBeforeDurable;
-        while let Some(effect) = self.processes[index].disk.next(early) {
+        while let Some(done) = self.processes[index].disk.next(early) {
             if self.processes[index].is_last_effect() {
                 return self.crash(index);
             }
-            self.act(index, effect);
+            if let Done::Effect(effect) = done {
+                self.act(index, *effect);
+            }
         }
         let process = &mut self.processes[index];
         if process.disk.begin_sync() {

@@ -5,7 +5,9 @@ use std::collections::BinaryHeap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use consensus::{ClusterId, Configuration, Epoch, Member, Params, Role, Signer as _};
+use consensus::{
+    ClusterId, Configuration, Epoch, Member, Params, Role, Signer as _, StateMachine as _,
+};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -388,8 +390,28 @@ impl World {
         let most = targets.iter().map(|index| self.executed(*index)).max();
         targets.iter().all(|index| {
             let process = &self.processes[*index];
-            Some(self.executed(*index)) == most && process.lanes.iter().all(|lane| lane.is_done)
+            Some(self.executed(*index)) == most
+                && process.lanes.iter().all(|lane| lane.is_done)
+                && self.is_configured(*index)
         })
+    }
+
+    /// Whether the configuration that its state asks for is in force: also where nobody asks for
+    /// anything more.
+    fn is_configured(&self, index: usize) -> bool {
+        self.processes[index]
+            .replica
+            .as_ref()
+            .is_some_and(|replica| {
+                let current = replica.configuration();
+                let member = current.member(replica.summary().id);
+                let holds = member.is_some_and(|member| member.role.holds_state());
+                !holds
+                    || replica
+                        .machine()
+                        .wanted_configuration(current)
+                        .is_like(current)
+            })
     }
 
     fn executed(&self, index: usize) -> u64 {

@@ -53,7 +53,7 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
 }
 
 /// Seeds with which the replica once failed, and what was wrong with it.
-const ONCE_FAILED: [(u64, &str); 13] = [
+const ONCE_FAILED: [(u64, &str); 18] = [
     (39, "a lagging primary proposed twice at one place"),
     (56, "a lagging primary proposed twice at one place"),
     (163, "an offered snapshot was judged by a later epoch"),
@@ -62,23 +62,34 @@ const ONCE_FAILED: [(u64, &str); 13] = [
     (378, "no checkpoint was heard of at the end of the window"),
     (384, "no checkpoint was heard of at the end of the window"),
     (408, "two views were waited for, each by too few"),
+    (694, "a witness never learned of its epoch's end"),
     (
         3973,
         "a restart met an older view than the one that decided",
     ),
-    (
-        4032,
-        "nobody asked for the checkpoint at the end of the window",
-    ),
+    (4032, "no checkpoint was heard of at the end of the window"),
     (
         5123,
         "a restart met an older view than the one that decided",
     ),
+    (5552, "history began behind the end of an epoch"),
     (
-        5552,
-        "history began behind the checkpoint that ends an epoch",
+        30341,
+        "a witness that was let go took itself for one with state",
     ),
-    (694, "a witness never learned of its epoch's end"),
+    (
+        31784,
+        "at the end of the window a snapshot of the past was offered",
+    ),
+    (
+        32713,
+        "at the end of the window a snapshot of the past was offered",
+    ),
+    (33236, "only a witness knew that the epoch was over"),
+    (
+        33375,
+        "at the end of the window a snapshot of the past was offered",
+    ),
 ];
 
 #[test]
