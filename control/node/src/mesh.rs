@@ -47,7 +47,7 @@ pub mod driver;
 pub mod guard;
 
 mod service;
-pub use service::{Mesh, MeshError, Threads};
+pub use service::{LedgerBundler, Mesh, MeshError, Threads};
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wire::rcode;
 
-use self::bundler::{LedgerBundler, outcome};
+pub use self::bundler::LedgerBundler;
+use self::bundler::outcome;
 use self::hooks::LedgerHooks;
 use self::watcher::Watcher;
 use super::driver::{self, Driver, DriverLimits, MeshHandle, Setup, SubmitError};

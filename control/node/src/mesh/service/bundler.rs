@@ -7,7 +7,7 @@ use crate::mesh::driver::Bundler;
 
 /// Wishes are commands in their byte form; replies are outcomes.
 #[derive(Debug)]
-pub(super) struct LedgerBundler;
+pub struct LedgerBundler;
 
 impl Bundler for LedgerBundler {
     fn bundle(&self, wishes: &[Vec<u8>]) -> Vec<u8> {
