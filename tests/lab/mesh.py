@@ -127,6 +127,11 @@ class Mesh(World):
         for process in processes:
             process.popen.wait()
 
+    def contents(self, node: Appliance) -> list[str]:
+        """The agreed zone as a node gives it away, in an order of its own."""
+        shown = self.client.command("kdig", "+noall", "+answer", f"@{node.address}", self.zone, "AXFR")
+        return sorted(set(" ".join(line.split()) for line in shown.splitlines() if not line.startswith(";")))
+
     def executed(self, node: Appliance) -> int:
         """The last sequence that a node has executed, as it says itself; -1 if it does not answer."""
         return metrics(node).get("nexus_consensus_executed_sequence", -1)

@@ -145,11 +145,11 @@ def now_us() -> int:
 class Clients:
     """Threads that write and read TXT sets through any of the nodes until they are stopped.
 
-    A read is an update whose only part is the prerequisite that the set is what some node has just
+    A write also leaves a name of its own behind, so that one that is lost is missed for ever. A read is an update whose only part is the prerequisite that the set is what some node has just
     shown: it takes its place in the order, and its success says what was there then.
     """
 
-    WAIT_S = 3.0
+    WAIT_S = 1.5
 
     def __init__(
         self, mesh, *, seed: int, writers: int = 4, readers: int = 2, registers: int = 8, pause_s: float = 0.0
@@ -176,6 +176,10 @@ class Clients:
         for thread in self.threads:
             thread.join()
 
+    def trace(self, value: str) -> str:
+        """The name that the write of a value leaves behind."""
+        return f"{value}.log.{self.mesh.zone}"
+
     def name(self, register: int) -> str:
         """Where a register lies."""
         return f"reg{register}.{self.mesh.zone}"
@@ -194,7 +198,10 @@ class Clients:
         register, value = chance.randrange(self.registers), f"{process}-{count}"
         name, call = self.name(register), now_us()
         code = chance.choice(clients).update(
-            delete(name, "TXT"), add(name, "TXT", text(value)), timeout_s=self.WAIT_S
+            delete(name, "TXT"),
+            add(name, "TXT", text(value)),
+            add(self.trace(value), "A", bytes(4)),
+            timeout_s=self.WAIT_S,
         )
         end = now_us() if code == dns.NOERROR else None
         self.history.note(process, "write", f"reg{register}", value, call, end)
