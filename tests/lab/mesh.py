@@ -79,6 +79,11 @@ class Mesh(World):
         for node in nodes or self.appliances:
             node.wait_until_serving()
 
+    def wait_until_connected(self) -> float:
+        """Seconds until each node has a connection with every other."""
+        wanted = len(self.appliances) - 1
+        return wait_until(lambda: all(connected(node) == wanted for node in self.appliances), 20, "all are connected")
+
     def serial(self, node: Appliance, name: str = MESH_ZONE) -> int | None:
         """The serial that a node serves, as a client sees it; None if it does not answer."""
         return self.serial_at(node.address, name)
@@ -126,6 +131,12 @@ class Mesh(World):
             process.signal(signal.SIGKILL)
         for process in processes:
             process.popen.wait()
+
+    @staticmethod
+    def problems(node: Appliance) -> str:
+        """What `nexus cluster status` of a node says is wrong; empty if nothing is."""
+        shown = node.nexus("--json", "cluster", "status", check=False)
+        return "; ".join(json.loads(shown)["problems"]) if shown else "no answer"
 
     def contents(self, node: Appliance) -> list[str]:
         """The agreed zone as a node gives it away, in an order of its own."""
@@ -188,6 +199,16 @@ def metrics(node: Appliance) -> dict[str, int]:
     """Whole numbers among a node's metrics, by name and labels as printed; empty if it does not answer."""
     found = re.findall(r"^(nexus_\S+) (\d+)$", node.nexus("metrics", check=False), re.MULTILINE)
     return {name: int(value) for name, value in found}
+
+
+def connected(node: Appliance) -> int:
+    """Members with whom a node has a connection."""
+    return sum(value for name, value in metrics(node).items() if name.startswith("nexus_mesh_connected"))
+
+
+def connections(node: Appliance) -> int:
+    """Connections that came about with other nodes so far."""
+    return sum(value for name, value in metrics(node).items() if name.startswith("nexus_mesh_connects_total"))
 
 
 def proposals(node: Appliance) -> int:

@@ -6,7 +6,7 @@ import threading
 
 from .. import dns, peers
 from ..hosts import End, Host
-from ..mesh import MESH_ZONE, Mesh, metrics
+from ..mesh import MESH_ZONE, Mesh, connections, metrics
 from ..process import wait_until
 from ..run import Run
 from ..runner import case, expect
@@ -125,6 +125,7 @@ def datagrams_of_consensus_take_the_rings_and_without_them_the_kernel(run: Run) 
     mesh = Mesh(run)
     mesh.start()
     mesh.wait_for_serial(1)
+    mesh.wait_until_connected()
     node = mesh.appliances[0]
 
     def moved(way: str) -> int:
@@ -154,11 +155,6 @@ def datagrams_of_consensus_take_the_rings_and_without_them_the_kernel(run: Run) 
     mesh.wait_until_equal()
     expect(connections(node) == connects, f"connections made anew: {connects}, {connections(node)}")
     return f"{by_rings} datagrams each way by rings, {by_kernel} by the kernel after the kill, then rings again"
-
-
-def connections(node) -> int:
-    """Connections that came about with other nodes."""
-    return sum(value for name, value in metrics(node).items() if name.startswith("nexus_mesh_connects_total"))
 
 
 @case

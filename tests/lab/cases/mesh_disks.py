@@ -204,6 +204,8 @@ def full_disk_stops_a_nodes_votes_and_nothing_else(run: Run) -> str:
     assert node.control is not None
     said = node.control.log_text()
     expect("No space left" in said, f"nothing said of the disk:\n{said[-2000:]}")
+    problems = mesh.problems(node)
+    expect("takes no part any more" in problems and "No space left" in problems, f"its status says: {problems}")
     answer = dns.ask(mesh.client, node.address, f"www.{MESH_ZONE}")
     expect(answer.data("A") == ["192.0.2.80"], f"DNS from the node: {answer}")
     with mesh.updater(node) as client:

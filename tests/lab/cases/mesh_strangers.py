@@ -14,13 +14,12 @@ from dataclasses import replace
 from ..appliance import Appliance, gained
 from ..frames import Flow, Wire
 from ..hosts import End, Host
-from ..mesh import CONSENSUS_PORT, Mesh, metrics
+from ..mesh import CONSENSUS_PORT, Mesh, connected, connections, metrics
 from ..process import wait_until
 from ..run import Run
 from ..runner import case, expect
 from ..updates import Clients
 from ..world import INTERFACE
-from .mesh import connections
 
 PATIENCE_S = 20.0
 INITIAL = (b"\xc3\x00\x00\x00\x01\x08" + b"\x5a" * 8 + b"\x08" + b"\x5a" * 8).ljust(1200, b"\x77")
@@ -33,11 +32,6 @@ def refusals(mesh: Mesh, reason: str) -> int:
     """Connections that members refused for this reason."""
     name = f'nexus_mesh_refusals_total{{reason="{reason}"}}'
     return sum(metrics(node).get(name, 0) for node in mesh.appliances)
-
-
-def connected(node: Appliance) -> int:
-    """Members with whom a node has a connection."""
-    return sum(value for name, value in metrics(node).items() if name.startswith("nexus_mesh_connected"))
 
 
 @case
@@ -53,6 +47,7 @@ def stranger_with_another_key_is_refused_and_counted(run: Run) -> str:
         if node_id(stranger) < max(map(node_id, mesh.appliances)):
             break
         (stranger.folder / "node.key").unlink()
+    mesh.wait_until_connected()
     before = [connections(node) for node in mesh.appliances]
     counted = []
     for reason, listed in (("unknown_peer", members), ("other_cluster", [*members, mesh.member(stranger)])):
@@ -137,6 +132,7 @@ def garbage_at_the_consensus_port_is_dropped_without_effect(run: Run) -> str:
     mesh = Mesh(run)
     mesh.start()
     mesh.wait_for_serial(1)
+    mesh.wait_until_connected()
     node = mesh.primary()
     member = next(other for other in mesh.appliances if other is not node)
     chance = random.Random(seed := secrets.randbits(32))
