@@ -20,8 +20,14 @@ mod trust;
 mod trust_list;
 
 mod zone;
+mod zone_add;
+mod zone_change;
+mod zone_create;
+mod zone_delete_records;
 mod zone_list;
 mod zone_reload;
+mod zone_remove;
+mod zone_show;
 
 mod cluster;
 mod cluster_status;
@@ -68,5 +74,10 @@ pub use status::Status;
 pub use trust::Trust;
 pub use trust_list::TrustList;
 pub use zone::Zone;
+pub use zone_add::ZoneAdd;
+pub use zone_create::ZoneCreate;
+pub use zone_delete_records::ZoneDeleteRecords;
 pub use zone_list::ZoneList;
 pub use zone_reload::ZoneReload;
+pub use zone_remove::ZoneRemove;
+pub use zone_show::ZoneShow;

@@ -42,6 +42,10 @@ impl Answers {
         self.by_question.iter()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_question.len()
+    }
+
     /// Keeps an answer in place of an older one; names the one that had to go for it.
     pub(crate) fn insert(&mut self, question: &Question, answer: Answer) -> Option<Question> {
         let old = self.by_question.insert(question.clone(), answer);

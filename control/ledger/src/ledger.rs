@@ -86,6 +86,12 @@ impl Ledger {
         self.state.answers.get(question)
     }
 
+    /// How many validated answers are kept.
+    #[must_use]
+    pub fn answers_count(&self) -> usize {
+        self.state.answers.len()
+    }
+
     /// The last batch's time, milliseconds since 1970.
     #[must_use]
     pub fn time_ms(&self) -> u64 {

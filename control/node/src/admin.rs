@@ -17,7 +17,7 @@ mod trust;
 
 pub use cluster::{
     ClusterStatus, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail, PeerEvent,
-    PeerIndicator, PhaseStatus, StoreStatus,
+    PeerIndicator, PhaseStatus, StoreStatus, ZONE_TEXT_BYTES_MAX, ZoneChanged, ZoneText,
 };
 pub use copies::{CopyPurpose, CopyStatus};
 pub use observe::{SILENT_AFTER_MS, is_silent};
@@ -25,8 +25,8 @@ pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
 
 /// Where `nexus-control` listens unless told otherwise.
 pub const SOCKET_PATH: &str = "/run/nexus/control.sock";
-/// Longest request line in bytes, newline included.
-pub const REQUEST_BYTES_MAX: usize = 4096;
+/// Longest request line in bytes, newline included: a zone's text, each byte of which may take two.
+pub const REQUEST_BYTES_MAX: usize = 2 * ZONE_TEXT_BYTES_MAX + 4096;
 /// Longest reply line in bytes, newline included. What a reply says of one zone takes some 300
 /// bytes with usual names, so that 100,000 zones fit: more than a configuration file has room for.
 pub const REPLY_BYTES_MAX: usize = 32 << 20;
@@ -206,6 +206,10 @@ pub enum Response {
     },
     /// To [`MeshRequest::PeerShow`].
     Peer(Box<PeerDetail>),
+    /// To requests that change a zone of the cluster.
+    ZoneChanged(ZoneChanged),
+    /// To [`MeshRequest::ZoneShow`].
+    ZoneText(ZoneText),
 }
 
 /// Why a request was not carried out.

@@ -159,8 +159,11 @@ impl Control {
             region: self.region(),
             copies: self.0.copied.status(),
         };
-        let mesh = self.0.mesh.as_ref();
-        snapshot.to_text(mesh.map_or(Vec::new(), Mesh::collectors))
+        let of_mesh = match &self.0.mesh {
+            Some(mesh) => mesh.collectors().await,
+            None => Vec::new(),
+        };
+        snapshot.to_text(of_mesh)
     }
 
     /// Reads the zones and the policy of the configuration, every file that these name and the local

@@ -31,6 +31,7 @@ pub mod updates;
 mod zones;
 
 pub mod zone_file;
+pub mod zone_text;
 
 mod punts;
 

@@ -31,6 +31,7 @@ fn served(serial: u32, secondaries: &[&UdpSocket]) -> ServedZone {
         digest: 0,
         journal: Arc::default(),
         access: Arc::new(Access::new(&configured, &TsigKeys::default())),
+        is_agreed: false,
         loaded_ms: 0,
     }
 }

@@ -36,10 +36,10 @@ struct Pending {
     is_told: bool,
 }
 
-/// No zone of that name is configured as agreed.
+/// The configuration has a file serve under that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such zone is configured as agreed")]
-pub struct NotConfigured;
+#[error("the configuration has a zone of that name that is not agreed")]
+pub struct FromFile;
 
 /// A version on its way to the workers.
 #[derive(Debug)]
@@ -78,13 +78,9 @@ impl ZonePublisher {
     /// without them, secondaries copy the whole zone.
     ///
     /// # Errors
-    /// No such zone is configured as agreed.
-    pub fn publish(
-        &self,
-        zone: Arc<Zone>,
-        steps: Vec<Delta>,
-    ) -> Result<Publication, NotConfigured> {
-        let reloaded = self.0.zones.publish(zone, steps).ok_or(NotConfigured)?;
+    /// The configuration has a zone of that name that is not agreed.
+    pub fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Result<Publication, FromFile> {
+        let reloaded = self.0.zones.publish(zone, steps).ok_or(FromFile)?;
         Ok(self.tell(reloaded))
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct ServedZone {
     pub journal: Arc<Journal>,
     /// Who may copy and change it.
     pub access: Arc<Access>,
+    /// Whether it comes from the mesh, configured or not.
+    pub is_agreed: bool,
     /// When the data were read, milliseconds of CLOCK_MONOTONIC.
     pub loaded_ms: u64,
 }
@@ -140,11 +142,11 @@ impl ZoneTable {
     }
 
     fn set_agreed(&mut self, agreed: BTreeMap<Vec<u8>, Arc<Access>>) {
-        for (apex, access) in &agreed {
-            if let Some((number, _)) = self.set.get(apex)
-                && let Some(served) = self.served.get_mut(&number)
-            {
-                served.access = Arc::clone(access);
+        for served in self.served.values_mut() {
+            match agreed.get(served.zone.apex()) {
+                Some(access) => served.access = Arc::clone(access),
+                None if served.is_agreed => served.access = Arc::default(),
+                None => {}
             }
         }
         self.agreed = Arc::new(agreed);
@@ -288,21 +290,26 @@ impl Zones {
     }
 
     /// Takes the next version of an agreed zone into service, with the steps that lead to it from the
-    /// one in service; without them, secondaries copy all of it. `None` if no such zone is configured.
+    /// one in service; without them, secondaries copy all of it. One that is not configured may neither be
+    /// copied nor changed by clients. `None` if one of that name is configured that is not agreed.
     pub(crate) fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Option<Reloaded> {
         let mut hasher = DefaultHasher::new();
         zone.hash(&mut hasher);
         let digest = hasher.finish();
         let _swapping = lock(&self.swapping);
         let before = self.table.load_full();
-        let access = Arc::clone(before.find_agreed(zone.apex())?);
+        let name = DisplayName(zone.apex()).to_string();
+        if self.ledger().is_of_a_file(&name) {
+            return None;
+        }
+        let access = before.find_agreed(zone.apex()).cloned();
         let old = before.find_apex(zone.apex());
         let mut journal = old.map_or_else(Journal::default, |old| Journal::clone(&old.journal));
         if steps.first().map(|step| step.from) != old.map(|old| old.zone.serial()) {
             journal = Journal::default();
         }
         let result = ZoneReloaded {
-            name: DisplayName(zone.apex()).to_string(),
+            name,
             serial_before: old.map(|old| old.zone.serial()),
             serial: Some(zone.serial()),
             changed: old.is_none_or(|old| old.digest != digest),
@@ -315,7 +322,8 @@ impl Zones {
             zone,
             digest,
             journal: Arc::new(journal),
-            access,
+            access: access.unwrap_or_default(),
+            is_agreed: true,
             loaded_ms: clock::now_ms(),
         };
         let mut reloaded = Reloaded::default();
@@ -331,8 +339,10 @@ impl Zones {
     pub(crate) fn withdraw(&self, apex: &[u8]) -> Option<Reloaded> {
         let _swapping = lock(&self.swapping);
         let before = self.table.load_full();
-        before.find_agreed(apex)?;
         let old = before.find_apex(apex)?;
+        if self.ledger().is_of_a_file(&old.name) {
+            return None;
+        }
         let mut next = ZoneTable::clone(&before);
         let mut reloaded = Reloaded::default();
         reloaded.drop(&mut next, old);
@@ -374,7 +384,7 @@ impl Zones {
         let mut reloaded = Reloaded::default();
         let gone = current
             .iter()
-            .filter(|served| !configured.contains_key(&served.name));
+            .filter(|served| !served.is_agreed && !configured.contains_key(&served.name));
         for served in gone {
             reloaded.drop(&mut next, served);
         }
@@ -424,6 +434,7 @@ impl Zones {
                     digest,
                     journal: Arc::default(),
                     access: Arc::new(Access::new(zone, keys)),
+                    is_agreed: false,
                     loaded_ms: clock::now_ms(),
                 })
             }
@@ -437,36 +448,45 @@ impl Zones {
         (served, result)
     }
 
-    /// Every configured zone, sorted by name. `generation` looks a zone's number up.
+    /// Every zone that is configured or agreed on, sorted by name. `generation` looks a zone's number up.
     pub(crate) fn status(&self, generation: impl Fn(u32) -> u32) -> Vec<ZoneStatus> {
         let ledger = self.ledger();
         let table = self.table.load_full();
         let now_ms = clock::now_ms();
-        ledger
-            .configured
-            .values()
-            .map(|zone| {
-                let served = table.find_name(&zone.name);
-                ZoneStatus {
-                    name: zone.name.clone(),
-                    file: match &zone.file {
-                        Some(file) if !zone.agreed => file.display().to_string(),
-                        _ => BY_AGREEMENT.to_owned(),
-                    },
-                    serial: served.map(|served| served.zone.serial()),
-                    records: served.map_or(0, |served| served.zone.counts().records as u64),
-                    generation: served.map_or(0, |served| generation(served.number)),
-                    signed: served.is_some_and(|served| served.zone.is_signed()),
-                    loaded_secs_ago: served
-                        .map_or(0, |served| now_ms.saturating_sub(served.loaded_ms) / 1_000),
-                    error: ledger.errors.get(&zone.name).cloned(),
-                }
-            })
-            .collect()
+        let describe = |name: &str, zone: Option<&config::Zone>, served: Option<&ServedZone>| {
+            let file = zone.filter(|zone| !zone.agreed);
+            let file = file.and_then(|zone| zone.file.as_ref());
+            let age = |served: &ServedZone| now_ms.saturating_sub(served.loaded_ms) / 1_000;
+            ZoneStatus {
+                name: name.to_owned(),
+                file: file.map_or(BY_AGREEMENT.to_owned(), |file| file.display().to_string()),
+                serial: served.map(|served| served.zone.serial()),
+                records: served.map_or(0, |served| served.zone.counts().records as u64),
+                generation: served.map_or(0, |served| generation(served.number)),
+                signed: served.is_some_and(|served| served.zone.is_signed()),
+                loaded_secs_ago: served.map_or(0, age),
+                error: ledger.errors.get(name).cloned(),
+            }
+        };
+        let configured = ledger.configured.iter();
+        let configured =
+            configured.map(|(name, zone)| describe(name, Some(zone), table.find_name(name)));
+        let others = table.iter();
+        let others = others.filter(|served| !ledger.configured.contains_key(&served.name));
+        let others = others.map(|served| describe(&served.name, None, Some(served)));
+        let mut all: Vec<_> = configured.chain(others).collect();
+        all.sort_by(|one, next| one.name.cmp(&next.name));
+        all
     }
 }
 
 impl Ledger {
+    /// Whether the configuration has a file serve under this name.
+    fn is_of_a_file(&self, name: &str) -> bool {
+        let configured = self.configured.get(name);
+        configured.is_some_and(|zone| !zone.agreed)
+    }
+
     fn note(&mut self, configured: Arc<Configured>, results: &[ZoneReloaded]) {
         for result in results {
             match &result.error {

@@ -55,7 +55,6 @@ fn an_agreed_zone_is_awaited_until_it_is_published_and_again_when_it_is_withdraw
         table.is_awaited(&name, table.find(&name, 1))
     };
     assert!(is_awaited("www.test.") && is_awaited("sub.test.") && !is_awaited("example."));
-    assert!(zones.publish(built("example.", 1), Vec::new()).is_none());
     let reloaded = zones.publish(built("test.", 1), Vec::new()).unwrap();
     assert_eq!(reloaded.redrawn, ["test."]);
     assert!(!is_awaited("www.test.") && is_awaited("www.sub.test."));
@@ -89,9 +88,52 @@ fn a_reload_leaves_agreed_zones_in_service_and_their_journal_whole() {
     // A version that no step leads to begins anew.
     zones.publish(built("test.", 9), Vec::new()).unwrap();
     assert_eq!(journal_steps(), Some(0));
-    assert_eq!(
-        zones.reconfigure(Vec::new(), TsigKeys::default()).redrawn,
-        ["test."]
-    );
+    // It is the mesh that ends it, not the configuration.
+    let reloaded = zones.reconfigure(Vec::new(), TsigKeys::default());
+    assert!(reloaded.redrawn.is_empty());
+    assert_eq!(zones.status(|number| number)[0].file, "(agreed)");
+    assert_eq!(zones.withdraw(apex).unwrap().redrawn, ["test."]);
     assert_eq!(journal_steps(), None);
+}
+
+#[test]
+fn an_agreed_zone_that_is_not_configured_is_served_and_nobody_may_copy_or_change_it() {
+    let zones = Zones::load(Vec::new(), TsigKeys::default(), Arc::default()).unwrap();
+    let reloaded = zones.publish(built("test.", 1), Vec::new()).unwrap();
+    assert_eq!(reloaded.redrawn, ["test."]);
+    let access = || {
+        let table = zones.shared().load_full();
+        let served = table.find_name("test.").unwrap();
+        (
+            served.access.takes_updates(),
+            served.access.allows_transfer([127, 0, 0, 1].into(), None),
+        )
+    };
+    assert_eq!(access(), (false, false));
+    let text = "zones: [{name: test., agreed: true, allow_transfer: [127.0.0.0/8]}]";
+    let configured = config::Config::parse(text, std::path::Path::new("nexus.yaml"));
+    zones.reconfigure(configured.unwrap().zones, TsigKeys::default());
+    assert_eq!(access(), (false, true));
+    zones.reconfigure(Vec::new(), TsigKeys::default());
+    assert_eq!(access(), (false, false));
+}
+
+#[test]
+fn a_zone_of_a_file_gives_way_to_no_agreed_one_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zone");
+    std::fs::write(
+        &file,
+        "@ 60 SOA a b 1 60 60 60 60\n@ 60 NS a\na 60 A 192.0.2.1\n",
+    )
+    .unwrap();
+    let configured = config::Zone {
+        name: "test.".to_owned(),
+        file: Some(file),
+        ..config::Zone::default()
+    };
+    let zones = Zones::load(vec![configured], TsigKeys::default(), Arc::default()).unwrap();
+    assert!(zones.publish(built("test.", 9), Vec::new()).is_none());
+    assert!(zones.withdraw(b"\x04test\0").is_none());
+    assert_eq!(zones.status(|number| number)[0].serial, Some(1));
 }

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use super::{ZoneList, ZoneReload};
+use super::{ZoneAdd, ZoneCreate, ZoneDeleteRecords, ZoneList, ZoneReload, ZoneRemove, ZoneShow};
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// List the zones served here, or read their files again.
+/// List the zones served here, read their files again, or change those that the mesh agrees on.
 #[derive(Debug, clap::Subcommand)]
 #[expect(
     missing_docs,
@@ -15,6 +15,11 @@ use crate::options::Options;
 pub enum Zone {
     List(ZoneList),
     Reload(ZoneReload),
+    Create(ZoneCreate),
+    Show(ZoneShow),
+    Add(ZoneAdd),
+    DeleteRecords(ZoneDeleteRecords),
+    Remove(ZoneRemove),
 }
 
 impl Zone {
@@ -26,6 +31,11 @@ impl Zone {
         match self {
             Self::List(list) => list.run(options, out),
             Self::Reload(reload) => reload.run(options, out),
+            Self::Create(create) => create.run(options, out),
+            Self::Show(show) => show.run(options, out),
+            Self::Add(add) => add.run(options, out),
+            Self::DeleteRecords(delete) => delete.run(options, out),
+            Self::Remove(remove) => remove.run(options, out),
         }
     }
 }

@@ -17,6 +17,56 @@ pub enum MeshRequest {
         /// Its id, or as much of its beginning as no other has.
         node: String,
     },
+    /// Give the cluster a zone: [`super::Response::ZoneChanged`].
+    ZoneCreate {
+        /// Apex; a missing last dot is added.
+        zone: String,
+        /// Master file, at most [`ZONE_TEXT_BYTES_MAX`] bytes; it includes no other.
+        text: String,
+        /// Whether its records take the place of those that are there.
+        #[serde(default)]
+        replace: bool,
+    },
+    /// What the cluster holds of a zone: [`super::Response::ZoneText`].
+    ZoneShow {
+        /// Apex; a missing last dot is added.
+        zone: String,
+        /// Whether to wait until every change is there that anyone was told of.
+        #[serde(default)]
+        linearizable: bool,
+    },
+    /// Add a record: [`super::Response::ZoneChanged`].
+    ZoneAdd {
+        /// Apex; a missing last dot is added.
+        zone: String,
+        /// As in a master file: `@`, relative to the zone, or with the last dot.
+        owner: String,
+        /// Of the whole set from then on.
+        ttl_secs: u32,
+        /// Mnemonic, or `TYPE<number>`.
+        #[serde(rename = "type")]
+        record_type: String,
+        /// As in a master file.
+        data: String,
+    },
+    /// Delete records of a name: [`super::Response::ZoneChanged`].
+    ZoneDeleteRecords {
+        /// Apex; a missing last dot is added.
+        zone: String,
+        /// As in a master file.
+        owner: String,
+        /// Of this type; all of them when absent.
+        #[serde(default, rename = "type")]
+        record_type: Option<String>,
+        /// The one with these data; all of the type when absent.
+        #[serde(default)]
+        data: Option<String>,
+    },
+    /// Take a zone from the cluster: [`super::Response::ZoneChanged`].
+    ZoneRemove {
+        /// Apex; a missing last dot is added.
+        zone: String,
+    },
 }
 
 /// Where a node stands in its cluster.
@@ -220,4 +270,31 @@ pub struct PeerEvent {
     pub score: f64,
     /// Some of those who reported it.
     pub reporters: Vec<String>,
+}
+
+/// Longest text of a zone in a request, in bytes. A larger one comes from its file (`zones[].file`).
+pub const ZONE_TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// A zone that the cluster has changed, or was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneChanged {
+    /// Apex with the last dot.
+    pub zone: String,
+    /// Serial at this node before; absent if there was no such zone.
+    pub serial_before: Option<u32>,
+    /// Serial that the cluster has agreed on; absent if the zone is gone.
+    pub serial: Option<u32>,
+}
+
+/// What the cluster holds of a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneText {
+    /// Apex with the last dot.
+    pub zone: String,
+    /// SOA serial.
+    pub serial: u32,
+    /// Records.
+    pub records: u64,
+    /// Master file, one record a line.
+    pub text: String,
 }

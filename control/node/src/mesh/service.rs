@@ -6,25 +6,28 @@
 
 mod asked;
 mod bundler;
+mod figures;
 mod hooks;
 mod peers;
+mod records;
+mod seed;
 mod status;
 mod watcher;
 mod zone_keeper;
+mod zone_wishes;
 
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use config::Config;
 use consensus::{Configuration, ConfigurationError, Params, Signer as _, Wire};
 use crossbeam_channel::bounded;
-use ledger::{Applications, Command, CreateMode, Ledger, Outcome, Parameters, Score};
+use ledger::{Applications, Command, Ledger, Outcome, Parameters, Score};
 use prometheus_client::collector::Collector;
-use resolver::zone::{DisplayName, ZoneContents};
+use resolver::zone::DisplayName;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wire::rcode;
@@ -43,12 +46,9 @@ use crate::agreement::{self, AgreementHandle, Answers, MeshCluster};
 use crate::mesh_link::MeshLink;
 use crate::publisher::ZonePublisher;
 use crate::updates::{ClientUpdate, UpdateSink};
-use crate::zone_file;
 
 /// Messages and events between two threads.
 const CHANNEL_MAX: usize = 16_384;
-/// Between two tries to put the first contents of a zone into the ledger.
-const SEED_RETRY: Duration = Duration::from_secs(1);
 
 /// This node's part in its cluster. Cheap to clone.
 #[derive(Clone)]
@@ -234,44 +234,6 @@ impl Mesh {
         Network::start(settings).map_err(failed)
     }
 
-    /// Puts the first contents of configured zones into the ledger, where it does not have the zones.
-    async fn seed(self, zones: Vec<config::Zone>) {
-        let with_file = zones.into_iter().filter(|zone| zone.file.is_some());
-        for zone in with_file {
-            let contents = match zone_file::read(&zone) {
-                Ok(read) => ZoneContents::from_zone(&read.zone),
-                Err(remark) => {
-                    tracing::error!(zone = zone.name, "first contents: {remark}");
-                    continue;
-                }
-            };
-            let command = Command::ZoneCreate {
-                contents,
-                mode: CreateMode::IfAbsent,
-            };
-            loop {
-                match self.submit(&command).await {
-                    Ok(Outcome::Zone { rcode: 0, serial }) => {
-                        tracing::info!(zone = zone.name, serial, "agreed");
-                        break;
-                    }
-                    Ok(outcome) => {
-                        tracing::error!(zone = zone.name, ?outcome, "first contents are refused");
-                        break;
-                    }
-                    Err(SubmitError::Oversized { bytes }) => {
-                        tracing::error!(zone = zone.name, bytes, "first contents are too large");
-                        break;
-                    }
-                    Err(error) => {
-                        tracing::debug!(zone = zone.name, %error, "first contents");
-                        tokio::time::sleep(SEED_RETRY).await;
-                    }
-                }
-            }
-        }
-    }
-
     /// Has a command ordered and executed, and waits until what it changes is in force at this node.
     ///
     /// # Errors
@@ -287,13 +249,19 @@ impl Mesh {
         Ok(outcome)
     }
 
-    /// What is counted of network, replica and phases; nothing before the start.
-    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+    /// What is counted of network, replica, phases and ledger; nothing before the start.
+    pub(crate) async fn collectors(&self) -> Vec<Box<dyn Collector>> {
         let Some(running) = self.0.running.get() else {
             return Vec::new();
         };
-        let network = Box::new(running.network.telemetry());
-        vec![network, Box::new(running.handle.clone())]
+        let mut all: Vec<Box<dyn Collector>> = vec![
+            Box::new(running.network.telemetry()),
+            Box::new(running.handle.clone()),
+        ];
+        if let Ok(figures) = self.look(figures::Figures::read).await {
+            all.push(Box::new(figures));
+        }
+        all
     }
 
     fn running(&self) -> Result<&Running, SubmitError> {

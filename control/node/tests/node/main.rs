@@ -34,6 +34,7 @@ mod following;
 
 mod logging;
 
+mod meshing;
 mod observing;
 
 mod dataplane;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use consensus::Role;
 use ledger::Ledger;
 
+use super::records::Wanted;
 use super::{Mesh, Running};
 use crate::admin::{Failure, FailureCode, MeshRequest, Response};
 use crate::mesh::driver::SubmitError;
@@ -27,6 +28,43 @@ impl Mesh {
             MeshRequest::PeerShow { node } => {
                 let peer = self.assessment(&node).await?;
                 Ok(Response::Peer(Box::new(peer)))
+            }
+            MeshRequest::ZoneShow { zone, linearizable } => {
+                let shown = self.show_zone(&zone, linearizable).await?;
+                Ok(Response::ZoneText(shown))
+            }
+            MeshRequest::ZoneCreate {
+                zone,
+                text,
+                replace,
+            } => {
+                let changed = self.create_zone(&zone, text, replace).await?;
+                Ok(Response::ZoneChanged(changed))
+            }
+            MeshRequest::ZoneAdd {
+                zone,
+                owner,
+                ttl_secs,
+                record_type,
+                data,
+            } => {
+                let record = Wanted::Add(ttl_secs, &record_type, &data);
+                let changed = self.change_records(&zone, &owner, record).await?;
+                Ok(Response::ZoneChanged(changed))
+            }
+            MeshRequest::ZoneDeleteRecords {
+                zone,
+                owner,
+                record_type,
+                data,
+            } => {
+                let records = Wanted::Delete(record_type.as_deref(), data.as_deref());
+                let changed = self.change_records(&zone, &owner, records).await?;
+                Ok(Response::ZoneChanged(changed))
+            }
+            MeshRequest::ZoneRemove { zone } => {
+                let changed = self.remove_zone(&zone).await?;
+                Ok(Response::ZoneChanged(changed))
             }
         }
     }
