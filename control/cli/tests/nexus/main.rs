@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod commands;
 mod key;
+mod mesh_zones;
 mod migrate;
 mod migrate_policy;
 mod program;

@@ -2,7 +2,7 @@
 
 use exchange::{GuardReport, GuardedPeer};
 use hickory_proto::rr::RecordType;
-use node::admin::{FailureCode, Reply, Request, ResolverMode, Response};
+use node::admin::{FailureCode, REQUEST_BYTES_MAX, Reply, Request, ResolverMode, Response};
 
 use crate::common::{Node, query, wait_until};
 use crate::dataplane::both;
@@ -174,7 +174,7 @@ fn garbage_on_the_admin_socket_is_answered_and_the_next_command_works() {
     let node = Node::start("");
     for bytes in [
         &b"nonsense\n"[..],
-        &[b'x'; 5000],
+        &vec![b'x'; REQUEST_BYTES_MAX],
         b"{\"request\":\"status\",\"x\":1}\n",
         &[0xff, b'\n'],
     ] {

@@ -1,6 +1,6 @@
 //! Records as people write them, into an UPDATE: the same checks then hold for both.
 
-use resolver::zone::{NameBuffer, Records, Update, read_zone_file, type_from_text};
+use resolver::zone::{DisplayName, Records, Update, read_zone_file, type_from_text};
 
 const CLASS_IN: u16 = 1;
 const CLASS_NONE: u16 = 254;
@@ -88,8 +88,7 @@ fn read(apex: &[u8], line: &str) -> Result<Records, String> {
 
 /// As in a master file, but a name that ends with the zone's has its last dot understood.
 fn owner_in(apex: &[u8], owner: &str) -> String {
-    let zone = NameBuffer::from_wire(apex).map(|name| format!("{name:?}"));
-    let zone = zone.unwrap_or_default();
+    let zone = DisplayName(apex).to_string();
     let zone = zone.trim_end_matches('.');
     let lower = owner.to_ascii_lowercase();
     let is_whole = lower == zone
