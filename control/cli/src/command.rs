@@ -30,6 +30,8 @@ mod zone_remove;
 mod zone_show;
 
 mod cluster;
+mod cluster_proposals;
+mod cluster_propose;
 mod cluster_status;
 
 mod peers;
@@ -54,6 +56,8 @@ pub use cache_dump::CacheDump;
 pub use cache_flush::CacheFlush;
 pub use check::Check;
 pub use cluster::Cluster;
+pub use cluster_proposals::ClusterProposals;
+pub use cluster_propose::ClusterPropose;
 pub use cluster_status::ClusterStatus;
 pub use completions::Completions;
 pub use key::Key;

@@ -16,8 +16,9 @@ mod observe;
 mod trust;
 
 pub use cluster::{
-    ClusterStatus, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail, PeerEvent,
-    PeerIndicator, PhaseStatus, StoreStatus, ZONE_TEXT_BYTES_MAX, ZoneChanged, ZoneText,
+    ClusterStatus, MemberChange, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail,
+    PeerEvent, PeerIndicator, PhaseStatus, ProposalStatus, Proposed, StoreStatus,
+    ZONE_TEXT_BYTES_MAX, ZoneChanged, ZoneText,
 };
 pub use copies::{CopyPurpose, CopyStatus};
 pub use observe::{SILENT_AFTER_MS, is_silent};
@@ -210,6 +211,13 @@ pub enum Response {
     ZoneChanged(ZoneChanged),
     /// To [`MeshRequest::ZoneShow`].
     ZoneText(ZoneText),
+    /// To [`MeshRequest::Propose`].
+    Proposed(Proposed),
+    /// To [`MeshRequest::ProposalList`].
+    Proposals {
+        /// In no order.
+        proposals: Vec<ProposalStatus>,
+    },
 }
 
 /// Why a request was not carried out.

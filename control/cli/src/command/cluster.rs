@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use super::ClusterStatus;
+use super::{ClusterProposals, ClusterPropose, ClusterStatus};
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// See how the nodes of the mesh stand together.
+/// See how the nodes of the mesh stand together, and change who they are.
 #[derive(Debug, clap::Subcommand)]
 #[expect(
     missing_docs,
@@ -14,6 +14,9 @@ use crate::options::Options;
 )]
 pub enum Cluster {
     Status(ClusterStatus),
+    #[command(subcommand)]
+    Propose(ClusterPropose),
+    Proposals(ClusterProposals),
 }
 
 impl Cluster {
@@ -24,6 +27,8 @@ impl Cluster {
     pub fn run(&self, options: &Options, out: &mut impl Write) -> anyhow::Result<Exit> {
         match self {
             Self::Status(status) => status.run(options, out),
+            Self::Propose(propose) => propose.run(options, out),
+            Self::Proposals(proposals) => proposals.run(options, out),
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct KeyShow {
 
 /// As [`MemberRole`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Role {
+pub enum Role {
     /// Votes and holds all data.
     Authority,
     /// Votes and holds all data; meant for nodes that resolve for clients.
@@ -44,6 +44,13 @@ enum Role {
     Witness,
     /// Follows without a vote.
     Edge,
+}
+
+impl Role {
+    /// Its word in the configuration.
+    pub(super) fn word(self) -> String {
+        MemberRole::from(self).word().to_owned()
+    }
 }
 
 impl From<Role> for MemberRole {

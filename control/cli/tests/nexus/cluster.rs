@@ -2,8 +2,9 @@
 
 use cli::exit::Exit;
 use node::admin::{
-    ClusterStatus, FailureCode, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail,
-    PeerEvent, PeerIndicator, PhaseStatus, Request, Response, StoreStatus,
+    ClusterStatus, FailureCode, MemberChange, MemberStatus, MemberWord, MeshRequest,
+    PeerAssessment, PeerDetail, PeerEvent, PeerIndicator, PhaseStatus, ProposalStatus, Proposed,
+    Request, Response, StoreStatus,
 };
 
 use crate::support::{Fake, refusal};
@@ -227,4 +228,60 @@ WHEN     CHANGE  SCORE  TIMES  EVENT           REPORTED BY
         fake.requests(),
         [Request::Mesh(MeshRequest::PeerShow { node })]
     );
+}
+
+#[test]
+fn proposal_says_how_many_have_asked_and_how_many_it_takes() {
+    let proposed = |supporters: Option<u32>| {
+        Response::Proposed(Proposed {
+            change: "remove d4".to_owned(),
+            done: supporters.is_none(),
+            supporters,
+            wanted: supporters.map(|_| 2),
+        })
+        .into()
+    };
+    let fake = Fake::new(vec![proposed(Some(1)), proposed(None)]);
+    let (exit, text) = fake.output(&["cluster", "propose", "remove", "d"]);
+    assert_eq!(exit, Exit::Success);
+    let expected = "\
+remove d4: 1 of 2 nodes have asked for it
+run the same command at another node to support it
+";
+    assert_eq!(text, expected);
+    let (_, text) = fake.output(&["cluster", "propose", "alter", "d", "--role", "edge"]);
+    assert_eq!(text, "remove d4: done\n");
+    let node = "d".to_owned();
+    let remove = MemberChange::Remove { node: node.clone() };
+    let alter = MemberChange::Alter {
+        node,
+        role: Some("edge".to_owned()),
+        address: None,
+    };
+    let asked = [remove, alter].map(|wanted| Request::Mesh(MeshRequest::Propose { wanted }));
+    assert_eq!(fake.requests(), asked);
+}
+
+#[test]
+fn proposals_are_listed_with_the_command_that_supports_them() {
+    let proposal = ProposalStatus {
+        change: "end the isolation of c3".to_owned(),
+        command: "nexus cluster propose lift c3".to_owned(),
+        opener: "a1".to_owned(),
+        opened_secs_ago: 60,
+        expires_in_secs: 3_540,
+        supporters: vec!["a1".to_owned()],
+        wanted: 2,
+    };
+    let reply = |proposals| Response::Proposals { proposals }.into();
+    let fake = Fake::new(vec![reply(vec![proposal]), reply(vec![])]);
+    let (_, text) = fake.output(&["cluster", "proposals"]);
+    let expected = "\
+end the isolation of c3
+  1 of 2 nodes: a1; asked for 1 min ago, forgotten in 59 min
+  nexus cluster propose lift c3
+";
+    assert_eq!(text, expected);
+    let (_, text) = fake.output(&["cluster", "proposals"]);
+    assert_eq!(text, "nothing waits for support\n");
 }

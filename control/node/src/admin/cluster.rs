@@ -67,6 +67,13 @@ pub enum MeshRequest {
         /// Apex; a missing last dot is added.
         zone: String,
     },
+    /// Ask for a change of members in this node's name: [`super::Response::Proposed`].
+    Propose {
+        /// Which.
+        wanted: MemberChange,
+    },
+    /// Changes that wait for support: [`super::Response::Proposals`].
+    ProposalList {},
 }
 
 /// Where a node stands in its cluster.
@@ -297,4 +304,79 @@ pub struct ZoneText {
     pub records: u64,
     /// Master file, one record a line.
     pub text: String,
+}
+
+/// What no single node may do. Nodes are named by their id, or as much of its beginning as no other has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MemberChange {
+    /// A member comes.
+    Add {
+        /// Its public key, 64 hexadecimal digits.
+        key: String,
+        /// What it shall do.
+        role: String,
+        /// Where it listens to other nodes.
+        address: SocketAddr,
+    },
+    /// A member goes.
+    Remove {
+        /// Which.
+        node: String,
+    },
+    /// A member gets another role or address.
+    Alter {
+        /// Which.
+        node: String,
+        /// The new role; as it is when absent.
+        #[serde(default)]
+        role: Option<String>,
+        /// The new address; as it is when absent.
+        #[serde(default)]
+        address: Option<SocketAddr>,
+    },
+    /// A member has another key, and so another id, from now on.
+    ReplaceKey {
+        /// Which.
+        node: String,
+        /// Its new public key, 64 hexadecimal digits.
+        key: String,
+    },
+    /// A member's isolation ends now.
+    Lift {
+        /// Which.
+        node: String,
+    },
+}
+
+/// What came of asking for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// What was asked for, in words.
+    pub change: String,
+    /// Whether it is made.
+    pub done: bool,
+    /// Nodes that have asked for it so far; absent once it is made.
+    pub supporters: Option<u32>,
+    /// How many it takes; absent once it is made.
+    pub wanted: Option<u32>,
+}
+
+/// A change that waits for support.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalStatus {
+    /// What is asked for, in words.
+    pub change: String,
+    /// The command by which another node supports it.
+    pub command: String,
+    /// Who asked first.
+    pub opener: String,
+    /// Seconds of the cluster's time since then.
+    pub opened_secs_ago: u64,
+    /// Seconds of the cluster's time until it is forgotten.
+    pub expires_in_secs: u64,
+    /// Who have asked.
+    pub supporters: Vec<String>,
+    /// How many it takes.
+    pub wanted: u32,
 }

@@ -9,6 +9,7 @@ mod bundler;
 mod figures;
 mod hooks;
 mod peers;
+mod proposals;
 mod records;
 mod seed;
 mod status;

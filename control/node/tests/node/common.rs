@@ -94,13 +94,17 @@ impl Node {
         };
         let defaults = format!(
             "api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
-             dataplane: {{ports: {{dns: {PORT}}}, socket: {dir}/dataplane.sock{}}}\n\
+             dataplane: {{ports: {{dns: {PORT}{}}}, socket: {dir}/dataplane.sock{}}}\n\
              resolver: {{listen: [{ip}]{dnssec}}}\n",
+            section(sections, "ports"),
             section(sections, "dataplane"),
         );
         let rest: Vec<_> = sections
             .lines()
-            .filter(|line| !line.starts_with("dataplane,") && !line.starts_with("resolver,"))
+            .filter(|line| {
+                let further = ["ports,", "dataplane,", "resolver,"];
+                !further.iter().any(|section| line.starts_with(section))
+            })
             .collect();
         let text = (defaults + &rest.join("\n") + "\n")
             .replace("{ip}", &ip.to_string())

@@ -1,16 +1,20 @@
 //! A mesh of one node: what the command line asks of it.
 
+use consensus::PublicKey;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use node::admin::{
-    ClusterStatus, Failure, FailureCode, MeshRequest, Reply, Request, Response, ZoneChanged,
-    ZoneText,
+    ClusterStatus, Failure, FailureCode, MemberChange, MeshRequest, Reply, Request, Response,
+    ZoneChanged, ZoneText,
 };
 use node::mesh::Identity;
 
 use crate::common::{Node, data, query, rcode, wait_until};
 
 const SOA: &str = "@ 60 SOA ns host 1 3600 600 86400 60\n@ 60 NS ns\nns 60 A 192.0.2.1\n";
+
+/// Another than the usual one, where a test may listen on all addresses.
+const PORT: u16 = 4854;
 
 /// A member whose vote is a quorum.
 fn start(more: &str) -> Node {
@@ -20,7 +24,8 @@ fn start(more: &str) -> Node {
     let identity = Identity::load_or_create(&config.node).unwrap();
     let key = identity.public_key();
     node.configure(&format!(
-        "{own}consensus: {{members: [{{key: {key}, role: authority, address: \"{{ip}}:4853\"}}]}}\n{more}"
+        "{own}consensus: {{members: [{{key: {key}, role: authority, address: \"{{ip}}:{PORT}\"}}]}}\n\
+         ports, consensus: {PORT}\n{more}"
     ));
     node.spawn();
     node
@@ -218,4 +223,40 @@ fn metrics_of_the_mesh_have_values() {
         assert_eq!(node.metric(name), Some(value), "{name}");
     }
     assert!(node.metric("nexus_consensus_executed_sequence") > Some(0));
+}
+
+#[test]
+fn change_of_members_is_made_and_a_quorum_that_is_missing_then_is_said() {
+    let node = start("");
+    let propose = |wanted: MemberChange| ask(&node, MeshRequest::Propose { wanted });
+    let bad = propose(MemberChange::Add {
+        key: "1234".to_owned(),
+        role: "authority".to_owned(),
+        address: "192.0.2.5:4853".parse().unwrap(),
+    });
+    assert_eq!(bad.unwrap_err().code, FailureCode::BadRequest);
+    let own = status(&node).node;
+    let nothing = propose(MemberChange::Alter {
+        node: own.clone(),
+        role: None,
+        address: None,
+    });
+    assert_eq!(nothing.unwrap_err().code, FailureCode::Invalid);
+    let done = propose(MemberChange::Add {
+        key: PublicKey([7; 32]).to_string(),
+        role: "authority".to_owned(),
+        address: "192.0.2.5:4853".parse().unwrap(),
+    });
+    let Ok(Response::Proposed(done)) = done else {
+        panic!("{done:?}")
+    };
+    assert!(done.done && done.change.starts_with("add "), "{done:?}");
+    let status = status(&node);
+    assert_eq!((status.voters, status.quorum, status.answering), (2, 2, 1));
+    let problem = "1 of 2 voters answers; 2 are needed: nothing is committed";
+    assert_eq!(status.problems, [problem]);
+    let Ok(Response::Proposals { proposals }) = ask(&node, MeshRequest::ProposalList {}) else {
+        panic!()
+    };
+    assert_eq!(proposals, []);
 }

@@ -17,30 +17,24 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 impl Mesh {
     /// Carries out one request of the command line.
     pub(crate) async fn carry_out(&self, request: MeshRequest) -> Result<Response, Failure> {
-        match request {
+        Ok(match request {
             MeshRequest::ClusterStatus {} => {
-                let status = self.cluster_status().await?;
-                Ok(Response::ClusterStatus(Box::new(status)))
+                Response::ClusterStatus(Box::new(self.cluster_status().await?))
             }
-            MeshRequest::PeerList {} => Ok(Response::Peers {
+            MeshRequest::PeerList {} => Response::Peers {
                 peers: self.assessments().await?,
-            }),
+            },
             MeshRequest::PeerShow { node } => {
-                let peer = self.assessment(&node).await?;
-                Ok(Response::Peer(Box::new(peer)))
+                Response::Peer(Box::new(self.assessment(&node).await?))
             }
             MeshRequest::ZoneShow { zone, linearizable } => {
-                let shown = self.show_zone(&zone, linearizable).await?;
-                Ok(Response::ZoneText(shown))
+                Response::ZoneText(self.show_zone(&zone, linearizable).await?)
             }
             MeshRequest::ZoneCreate {
                 zone,
                 text,
                 replace,
-            } => {
-                let changed = self.create_zone(&zone, text, replace).await?;
-                Ok(Response::ZoneChanged(changed))
-            }
+            } => Response::ZoneChanged(self.create_zone(&zone, text, replace).await?),
             MeshRequest::ZoneAdd {
                 zone,
                 owner,
@@ -48,9 +42,8 @@ impl Mesh {
                 record_type,
                 data,
             } => {
-                let record = Wanted::Add(ttl_secs, &record_type, &data);
-                let changed = self.change_records(&zone, &owner, record).await?;
-                Ok(Response::ZoneChanged(changed))
+                let wanted = Wanted::Add(ttl_secs, &record_type, &data);
+                Response::ZoneChanged(self.change_records(&zone, &owner, wanted).await?)
             }
             MeshRequest::ZoneDeleteRecords {
                 zone,
@@ -58,15 +51,17 @@ impl Mesh {
                 record_type,
                 data,
             } => {
-                let records = Wanted::Delete(record_type.as_deref(), data.as_deref());
-                let changed = self.change_records(&zone, &owner, records).await?;
-                Ok(Response::ZoneChanged(changed))
+                let wanted = Wanted::Delete(record_type.as_deref(), data.as_deref());
+                Response::ZoneChanged(self.change_records(&zone, &owner, wanted).await?)
             }
             MeshRequest::ZoneRemove { zone } => {
-                let changed = self.remove_zone(&zone).await?;
-                Ok(Response::ZoneChanged(changed))
+                Response::ZoneChanged(self.remove_zone(&zone).await?)
             }
-        }
+            MeshRequest::Propose { wanted } => Response::Proposed(self.propose(wanted).await?),
+            MeshRequest::ProposalList {} => Response::Proposals {
+                proposals: self.proposals().await?,
+            },
+        })
     }
 
     /// What has been started, for people.
