@@ -17,16 +17,19 @@ pub fn read(zone: &config::Zone) -> Result<String, Remark> {
     Ok(write(&ZoneContents::from_zone(&read.zone)))
 }
 
-/// The SOA record first, as people and AXFR have it.
+/// The SOA record first, as people and AXFR have it; then the rest of the zone's own name.
 pub(crate) fn write(contents: &ZoneContents) -> String {
     let mut text = String::new();
-    let soa = contents.set(contents.apex(), TYPE_SOA);
-    soa.into_iter()
-        .for_each(|set| write_set(contents.apex(), TYPE_SOA, set, &mut text));
-    for (owner, rtype, set) in contents.sets() {
-        if rtype != TYPE_SOA {
-            write_set(owner, rtype, set, &mut text);
-        }
+    let apex = contents.apex();
+    let place = |owner: &[u8], rtype| match (owner == apex, rtype) {
+        (true, TYPE_SOA) => 0,
+        (true, _) => 1,
+        (false, _) => 2,
+    };
+    for wanted in 0..3 {
+        let sets = contents.sets();
+        sets.filter(|(owner, rtype, _)| place(owner, *rtype) == wanted)
+            .for_each(|(owner, rtype, set)| write_set(owner, rtype, set, &mut text));
     }
     text
 }
