@@ -299,13 +299,9 @@ fn metrics(node: &Node) -> String {
     text
 }
 
-#[test]
-fn four_networks_exchange_every_kind_while_a_large_one_is_on_its_way() {
-    let begun = std::time::Instant::now();
-    let cluster = Cluster::new(4);
-    let nodes = cluster.all();
+/// Six batches, each as large as one may be: 21 MiB.
+fn large_log(cluster: &Cluster) -> Message {
     let id = cluster.configuration.cluster();
-    let all: Vec<_> = (0..4).map(|index| cluster.id(index)).collect();
     let requests = (0..7).map(|number| {
         let command = Arc::from(vec![7; consensus::COMMAND_BYTES_MAX]);
         Request::sign(id, &cluster.identities[0], 0, number, command)
@@ -321,7 +317,16 @@ fn four_networks_exchange_every_kind_while_a_large_one_is_on_its_way() {
             votes: vec![commit],
         },
     };
-    let large = Message::Log(vec![item; 6]); // 21 MiB.
+    Message::Log(vec![item; 6])
+}
+
+#[test]
+fn four_networks_exchange_every_kind_while_a_large_one_is_on_its_way() {
+    let begun = std::time::Instant::now();
+    let cluster = Cluster::new(4);
+    let nodes = cluster.all();
+    let all: Vec<_> = (0..4).map(|index| cluster.id(index)).collect();
+    let large = large_log(&cluster);
     nodes[0].network.broadcast(&all, &large);
     for (index, node) in nodes.iter().enumerate() {
         for message in every_kind(&cluster, &cluster.identities[index]) {
