@@ -295,9 +295,10 @@ impl Liar {
         }
     }
 
+    /// A request of a register that no client reads.
     fn own_request(&self, lane: u32, timestamp: u64) -> Request {
         let command = Command::Write {
-            key: 0,
+            key: u8::MAX,
             value: timestamp,
         };
         Request::sign(self.cluster, &self.key, lane, timestamp, command.bytes())
