@@ -191,11 +191,15 @@ class Appliance:
 
     def nexus(self, *arguments: str, check: bool = True) -> str:
         """Runs the command line on the host; returns what it printed."""
-        inside = ["ip", "netns", "exec", self.host.namespace, str(program_folder() / "nexus")]
-        full = [*inside, "--config", str(self.config), *arguments]
+        full = self.nexus_command(*arguments)
         if check:
             return command(*full)
         return subprocess.run(full, capture_output=True, text=True, timeout=30, check=False).stdout
+
+    def nexus_command(self, *arguments: str) -> list[str]:
+        """What runs the command line on the host."""
+        inside = ["ip", "netns", "exec", self.host.namespace, str(program_folder() / "nexus")]
+        return [*inside, "--config", str(self.config), *arguments]
 
     def status(self) -> dict:
         """`nexus status --json`; empty when neither plane runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -138,6 +139,19 @@ class Mesh(World):
         shown = node.nexus("--json", "cluster", "status", check=False)
         return "; ".join(json.loads(shown)["problems"]) if shown else "no answer"
 
+    def zone_text(self, node: Appliance, timeout_s: float) -> str | None:
+        """The agreed zone by `nexus zone show --linearizable`; None if the node could not say in time."""
+        words = ["zone", "show", self.zone, "--linearizable"]
+        try:
+            shown = subprocess.run(
+                node.nexus_command(*words), capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        if shown.returncode == 2:
+            raise LabError(f"nexus {' '.join(words)}: {shown.stderr}")
+        return shown.stdout if shown.returncode == 0 else None
+
     def contents(self, node: Appliance) -> list[str]:
         """The agreed zone as a node gives it away, in an order of its own."""
         shown = self.client.command("kdig", "+noall", "+answer", f"@{node.address}", self.zone, "AXFR")
@@ -176,10 +190,10 @@ class Mesh(World):
         wait_until(proposes, 15, "one node proposes")
         return found[0]
 
-    def update_any(self, timeout_s: float = 15.0) -> float:
-        """Seconds until some running node has acknowledged a small update."""
+    def update_any(self, timeout_s: float = 15.0, nodes: list[Appliance] | None = None) -> float:
+        """Seconds until one of these nodes, or of all that run, has acknowledged a small update."""
         started = time.monotonic()
-        running = [node for node in self.appliances if node.control and node.control.is_running()]
+        running = [node for node in nodes or self.appliances if node.control and node.control.is_running()]
         value = text(str(time.monotonic_ns()))
         name = f"any.{self.zone}"
 

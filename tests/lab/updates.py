@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -145,20 +146,23 @@ def now_us() -> int:
 class Clients:
     """Threads that write and read TXT sets through any of the nodes until they are stopped.
 
-    A write also leaves a name of its own behind, so that one that is lost is missed for ever. A read is an update whose only part is the prerequisite that the set is what some node has just
+    A write also leaves a name of its own behind, so that one that is lost is missed for ever. A reader asks
+    `nexus zone show --linearizable` for all registers of a node at once. A prober's read is an update whose only part is the prerequisite that the set is what some node has just
     shown: it takes its place in the order, and its success says what was there then.
     """
 
-    WAIT_S = 1.5
+    WAIT_S, READ_WAIT_S = 1.5, 3.0
 
     def __init__(
-        self, mesh, *, seed: int, writers: int = 4, readers: int = 2, registers: int = 8, pause_s: float = 0.0
-    ) -> None:
+        self, mesh, *, seed: int, writers: int = 4, probers: int = 2, readers: int = 1, registers: int = 8,
+        pause_s: float = 0.0,
+    ) -> None:  # fmt: skip
         self.mesh, self.seed, self.registers, self.pause_s = mesh, seed, registers, pause_s
         self.history = History(mesh.run.path("history.jsonl"))
         self.stopping = threading.Event()
-        self.reads_unsure = 0
+        self.reads_unsure = self.reads_whole = 0
         bodies = [(self._write, f"w{index}") for index in range(writers)]
+        bodies += [(self._probe, f"p{index}") for index in range(probers)]
         bodies += [(self._read, f"r{index}") for index in range(readers)]
         self.threads = [threading.Thread(target=self._run, args=body, daemon=True) for body in bodies]
 
@@ -206,7 +210,19 @@ class Clients:
         end = now_us() if code == dns.NOERROR else None
         self.history.note(process, "write", f"reg{register}", value, call, end)
 
-    def _read(self, process: str, _count: int, chance: random.Random, clients: list[Updater]) -> None:
+    def _read(self, process: str, _count: int, chance: random.Random, _clients: list[Updater]) -> None:
+        node, call = chance.choice(self.mesh.appliances), now_us()
+        zone = self.mesh.zone_text(node, self.READ_WAIT_S)
+        if zone is None:
+            return
+        end = now_us()
+        found = dict(re.findall(r"^(reg\d+)\S*\s.*\bTXT\s+\"?([^\"\s]+)", zone, re.MULTILINE))
+        for register in range(self.registers):
+            key = f"reg{register}"
+            self.history.note(process, "read", key, found.get(key), call, end)
+        self.reads_whole += 1
+
+    def _probe(self, process: str, _count: int, chance: random.Random, clients: list[Updater]) -> None:
         register = chance.randrange(self.registers)
         name = self.name(register)
         shown = shown_text(chance.choice(clients), name)

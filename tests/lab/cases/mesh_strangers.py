@@ -199,7 +199,7 @@ def flood_of_strangers_at_the_primary_does_not_stop_commits(run: Run) -> str:
     flood = Flood(flow_to(mesh, node, "198.51.100.1", mesh.client.hardware_address(INTERFACE)))
     rates: dict[str, list[float]] = {"none": [], "elsewhere": [], "at the primary": []}
     dropped = guard_drops(metrics(node))
-    with flood, Clients(mesh, seed=secrets.randbits(32), writers=6, readers=0) as clients:
+    with flood, Clients(mesh, seed=secrets.randbits(32), writers=6, probers=0, readers=0) as clients:
         time.sleep(1)
         for place in list(rates) * ROUNDS:
             flood.turn(wires.get(place))
