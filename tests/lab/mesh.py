@@ -136,8 +136,7 @@ class Mesh(World):
     @staticmethod
     def problems(node: Appliance) -> str:
         """What `nexus cluster status` of a node says is wrong; empty if nothing is."""
-        shown = node.nexus("--json", "cluster", "status", check=False)
-        return "; ".join(json.loads(shown)["problems"]) if shown else "no answer"
+        return "; ".join(cluster_status(node).get("problems", ["no answer"]))
 
     def zone_text(self, node: Appliance, timeout_s: float) -> str | None:
         """The agreed zone by `nexus zone show --linearizable`; None if the node could not say in time."""
@@ -177,18 +176,16 @@ class Mesh(World):
             raise LabError(f"{error}: {seen}\n{tails}") from None
 
     def primary(self) -> Appliance:
-        """Who proposes: the node whose count of proposals grows by an update."""
-        found: list[Appliance] = []
+        """Who leads, when all nodes say the same."""
+        found: list[str] = []
 
-        def proposes() -> bool:
-            before = [proposals(node) for node in self.appliances]
-            self.update_any()
-            moved = [node for node, count in zip(self.appliances, before) if proposals(node) > count]
-            found[:] = moved
-            return len(moved) == 1
+        def agreed() -> bool:
+            shown = [cluster_status(node) for node in self.appliances]
+            found[:] = {one.get("primary", "") for one in shown}
+            return len(found) == 1 and not any(one["is_changing"] for one in shown)
 
-        wait_until(proposes, 15, "one node proposes")
-        return found[0]
+        wait_until(agreed, 15, "all say who leads")
+        return next(node for node in self.appliances if cluster_status(node)["node"] == found[0])
 
     def update_any(self, timeout_s: float = 15.0, nodes: list[Appliance] | None = None) -> float:
         """Seconds until one of these nodes, or of all that run, has acknowledged a small update."""
@@ -225,6 +222,7 @@ def connections(node: Appliance) -> int:
     return sum(value for name, value in metrics(node).items() if name.startswith("nexus_mesh_connects_total"))
 
 
-def proposals(node: Appliance) -> int:
-    """PRE-PREPAREs that a node has sent."""
-    return metrics(node).get('nexus_mesh_messages_total{direction="sent",kind="pre_prepare"}', 0)
+def cluster_status(node: Appliance) -> dict:
+    """`nexus cluster status --json`; empty if the node does not answer."""
+    shown = node.nexus("--json", "cluster", "status", check=False)
+    return json.loads(shown) if shown.strip() else {}

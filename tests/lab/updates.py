@@ -160,6 +160,7 @@ class Clients:
         self.mesh, self.seed, self.registers, self.pause_s = mesh, seed, registers, pause_s
         self.history = History(mesh.run.path("history.jsonl"))
         self.stopping = threading.Event()
+        self.errors: list[Exception] = []
         self.reads_unsure = self.reads_whole = 0
         bodies = [(self._write, f"w{index}") for index in range(writers)]
         bodies += [(self._probe, f"p{index}") for index in range(probers)]
@@ -175,10 +176,12 @@ class Clients:
         self.stop()
 
     def stop(self) -> None:
-        """Ends them; each has its answer or has given up."""
+        """Ends them; each has its answer or has given up. Raises what one of them fell over."""
         self.stopping.set()
         for thread in self.threads:
             thread.join()
+        if self.errors:
+            raise self.errors[0]
 
     def trace(self, value: str) -> str:
         """The name that the write of a value leaves behind."""
@@ -189,6 +192,12 @@ class Clients:
         return f"reg{register}.{self.mesh.zone}"
 
     def _run(self, body, process: str) -> None:
+        try:
+            self._work(body, process)
+        except Exception as error:  # Raised where they are stopped.
+            self.errors.append(error)
+
+    def _work(self, body, process: str) -> None:
         chance = random.Random(f"{self.seed}/{process}")
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(self.mesh.updater(node)) for node in self.mesh.appliances]
