@@ -34,6 +34,15 @@ def ready(run: Run) -> Mesh:
     return mesh
 
 
+def with_long_log(run: Run) -> Mesh:
+    """Four nodes before their first checkpoint, which would begin the log anew."""
+    mesh = Mesh(run)
+    mesh.start()
+    mesh.wait_for_serial(1)
+    grow(mesh, SNAPSHOT_INTERVAL)
+    return mesh
+
+
 def grow(mesh: Mesh, count: int, nodes: list[Appliance] | None = None) -> None:
     """So many updates, one after the other."""
     with mesh.updater((nodes or mesh.appliances)[0]) as client:
@@ -75,10 +84,7 @@ def comes_back(mesh: Mesh, node: Appliance) -> str:
 def torn_tail_of_the_log_is_cut_off_and_said(run: Run) -> str:
     """As after a loss of power: what was not whole had promised nothing. No checkpoint has replaced the
     log yet: what that writes is durable before it bears its name, and cannot be torn."""
-    mesh = Mesh(run)
-    mesh.start()
-    mesh.wait_for_serial(1)
-    grow(mesh, SNAPSHOT_INTERVAL)
+    mesh = with_long_log(run)
     node, chance = mesh.appliances[1], random.Random(seed := secrets.randbits(32))
     notes = []
     for kind in ("half an entry", "garbage"):
@@ -98,8 +104,9 @@ def torn_tail_of_the_log_is_cut_off_and_said(run: Run) -> str:
 
 @case
 def flipped_bit_in_the_log_is_refused_with_status_2(run: Run) -> str:
-    """Votes that a node has forgotten make it faulty: it does not start, and says where and what to do."""
-    mesh = ready(run)
+    """Votes that a node has forgotten make it faulty: it does not start, and says where and what to do. A
+    last entry that is damaged is a torn one to it; so the log is a long one, without a checkpoint."""
+    mesh = with_long_log(run)
     node, chance = mesh.appliances[1], random.Random(seed := secrets.randbits(32))
     mesh.kill(node)
     (log,) = files(node, "log")
