@@ -1,6 +1,6 @@
 //! Drives the replica: time, messages and wishes in, effects out, behind the records they rest on.
 //!
-//! Three threads. This one owns the [`Replica`] and steps it. The writer (`writer.rs`) makes records
+//! Three threads. This one owns the [`consensus::Replica`] and steps it. The writer (`writer.rs`) makes records
 //! durable, many at once, and then lets out what waited for them; the replica goes on meanwhile. The
 //! keeper (`keeper.rs`) stores snapshots and serves members that are behind. Start at [`start`]; the
 //! rest of the node talks to [`MeshHandle`].
