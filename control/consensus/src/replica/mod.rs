@@ -69,7 +69,7 @@ pub struct Params {
     /// After this votes are sent again, requests go to everybody, and catching up begins.
     pub round_timeout_us: u64,
     /// A request that waits longer for its execution costs the primary its place. Doubles with each
-    /// view that brings nothing, up to [`VIEW_CHANGE_BACKOFF_MAX`] times.
+    /// view that brings nothing, up to 64 times that long.
     pub view_change_timeout_us: u64,
     /// Whether to wait a moment for everybody's consent, which spares a phase.
     pub fast_path: bool,
