@@ -139,15 +139,17 @@ impl Writer {
         }
     }
 
-    /// Makes durable all that these rest on.
+    /// Makes durable all that these rest on. Records come before the history behind them: a batch in
+    /// history may be committed by this node's own vote, whose record must not be the one that is lost.
     fn write(&mut self, held: &[Release]) -> Result<(), StoreError> {
         let mut group: Vec<&Record> = Vec::new();
+        let mut behind: Vec<&Release> = Vec::new();
         for release in held {
             match release {
                 Release::Effect(Effect::Persist(record)) => group.push(record),
-                Release::Effect(Effect::Stable { .. }) => {
-                    // What is in the group is in the new log, or not needed any more.
-                    group.clear();
+                Release::Effect(Effect::Append(_)) => behind.push(release),
+                Release::Effect(Effect::Stable { .. } | Effect::SyncHistory) => {
+                    self.flush(&mut group, &mut behind)?;
                     self.write_history(release)?;
                 }
                 Release::Effect(Effect::Install {
@@ -156,23 +158,32 @@ impl Writer {
                     snapshot,
                     records,
                 }) => {
-                    group.clear();
+                    self.flush(&mut group, &mut behind)?;
                     self.pending = None;
                     // In this order: a snapshot needs the log's proof of its epoch.
                     self.store.log.replace(records)?;
                     self.store.snapshots.store(certificate, body, snapshot)?;
                     self.store.history.clear();
                 }
-                _ => self.write_history(release)?,
+                _ => {}
             }
         }
-        if group.is_empty() {
-            return Ok(());
+        self.flush(&mut group, &mut behind)
+    }
+
+    fn flush(
+        &mut self,
+        group: &mut Vec<&Record>,
+        behind: &mut Vec<&Release>,
+    ) -> Result<(), StoreError> {
+        if !group.is_empty() {
+            let begun = Instant::now();
+            self.store.log.append(std::mem::take(group))?;
+            self.phases.record(Timed::Sync, begun.elapsed());
         }
-        let begun = Instant::now();
-        self.store.log.append(group)?;
-        self.phases.record(Timed::Sync, begun.elapsed());
-        Ok(())
+        behind
+            .drain(..)
+            .try_for_each(|release| self.write_history(release))
     }
 
     fn replace(&mut self, records: &[Record]) -> Result<(), StoreError> {
