@@ -9,7 +9,7 @@ use crate::configuration::{Configuration, MEMBERS_MAX};
 use crate::identity::{ClusterId, Digest, Epoch, NodeId, Sequence, Signature, View};
 use crate::verified::{Domain, SignatureCheck, Signer, preimage};
 use crate::vote::{
-    CheckpointCertificate, Phase, SignedVote, Vote, distinct_voters, phase_of_consent,
+    CheckpointCertificate, Phase, SignedVote, Vote, distinct_voters, phase_of_consent, read_votes,
 };
 
 /// Most sequences that one message speaks of: two checkpoint intervals and a pipeline.
@@ -373,11 +373,9 @@ impl Wire for PreparedCertificate {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let votes: Vec<SignedVote> = from.list("votes", MEMBERS_MAX)?;
-        if !votes.is_sorted_by(|one, next| one.signer < next.signer) {
-            return Err(DecodeError::Order { what: "votes" });
-        }
-        Ok(Self { votes })
+        Ok(Self {
+            votes: read_votes(from)?,
+        })
     }
 }
 

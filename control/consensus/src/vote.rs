@@ -325,7 +325,8 @@ impl Wire for SignedVote {
     }
 }
 
-fn read_votes(from: &mut Reader<'_>) -> Result<Vec<SignedVote>, DecodeError> {
+/// Votes in ascending order of their signers, each once.
+pub(crate) fn read_votes(from: &mut Reader<'_>) -> Result<Vec<SignedVote>, DecodeError> {
     let votes: Vec<SignedVote> = from.list("votes", MEMBERS_MAX)?;
     if !votes.is_sorted_by(|one, next| one.signer < next.signer) {
         return Err(DecodeError::Order { what: "votes" });

@@ -10,7 +10,7 @@ use super::clients::ClientTable;
 use crate::batch::Batch;
 use crate::codec::{Reader, Wire};
 use crate::effect::{Effect, Now, Observation};
-use crate::identity::{Digest, Epoch, NodeId, Sequence};
+use crate::identity::{Epoch, NodeId, Sequence};
 use crate::machine::StateMachine;
 use crate::message::Message;
 use crate::transfer::{
@@ -501,12 +501,6 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.own_checkpoints.clear();
         self.clients.retain_members(&self.configuration);
         self.forget_batches();
-    }
-
-    /// A batch that this replica has, by digest.
-    #[must_use]
-    pub fn batch(&self, digest: Digest) -> Option<&Arc<Batch>> {
-        self.batches.get(&digest)
     }
 }
 
