@@ -1,14 +1,14 @@
 //! A disk of one node: a log whose records count once they are durable, effects that wait for them,
 //! history and a snapshot; and what is left of it all after a crash.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use consensus::{
     CheckpointBody, CheckpointCertificate, Configuration, Effect, HistoryItem, Record, Recovered,
     Sequence, Wire,
 };
 
-use crate::machine::hash;
+use crate::machine::{Entry, hash};
 use crate::random::Random;
 
 /// Items that stay in history behind the last snapshot.
@@ -23,11 +23,26 @@ enum Write {
     Install(Box<Snapshot>, Vec<Record>),
 }
 
+/// What clients and judges may see of a state from some time on.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Publication {
+    /// What was executed since the publication before.
+    pub(crate) entries: Vec<Entry>,
+    /// The registers.
+    pub(crate) values: BTreeMap<u8, u64>,
+}
+
 /// What happens next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Done {
     /// The disk has done something of its own.
     Own,
+    /// A batch is in history.
+    Appended(HistoryItem),
+    /// A snapshot of this is kept.
+    Kept(CheckpointBody),
+    /// A state is in service.
+    Published(Publication),
     /// An effect that is the world's.
     Effect(Box<Effect>),
 }
@@ -36,6 +51,7 @@ pub(crate) enum Done {
 #[derive(Debug)]
 enum Task {
     Effect(Effect),
+    Publish(Publication),
     ReplaceLog(Vec<Record>),
     StoreSnapshot(CheckpointCertificate, CheckpointBody),
 }
@@ -94,6 +110,13 @@ impl Disk {
         }
     }
 
+    /// Gives a state back by [`Disk::next`] when all records so far, and so many more that it rests on,
+    /// are durable.
+    pub(crate) fn publish(&mut self, publication: Publication, more: u64) {
+        let task = Task::Publish(publication);
+        self.waiting.push_back((self.asked + more, task));
+    }
+
     /// The next that may happen. `early`: although it should wait.
     pub(crate) fn next(&mut self, early: bool) -> Option<Done> {
         let (needs, _) = self.waiting.front()?;
@@ -102,9 +125,16 @@ impl Disk {
         }
         let (needs, task) = self.waiting.pop_front()?;
         match task {
-            Task::Effect(Effect::Append(item)) => self.history.push(item),
+            Task::Effect(Effect::Append(item)) => {
+                self.history.push(item.clone());
+                return Some(Done::Appended(item));
+            }
             Task::Effect(Effect::SyncHistory) => self.history_durable = self.history.len(),
-            Task::Effect(Effect::Snapshot(body, bytes)) => self.pending = Some((body, bytes)),
+            Task::Effect(Effect::Snapshot(body, bytes)) => {
+                self.pending = Some((body.clone(), bytes));
+                return Some(Done::Kept(body));
+            }
+            Task::Publish(publication) => return Some(Done::Published(publication)),
             Task::Effect(effect) => return Some(Done::Effect(Box::new(effect))),
             Task::ReplaceLog(records) => {
                 let later = self.log.iter().filter(|(at, _)| *at > needs).cloned();
@@ -192,22 +222,12 @@ impl Disk {
             .extend(survivors.into_iter().map(|bytes| (at, bytes)));
     }
 
-    /// A beginning of what history got since it was durable is left; it may even hold what was to wait
-    /// for a record, for it is written without waiting.
+    /// Of what history got since it was durable, a beginning is left.
     fn lose_history(&mut self, random: &mut Random) {
-        let mut unsure = self.history.split_off(self.history_durable);
-        let until = self.first_install().unwrap_or(u64::MAX);
-        let waiting = self.waiting.iter().filter(|(needs, _)| *needs < until);
-        for (_, task) in waiting {
-            match task {
-                Task::Effect(Effect::Append(item)) => unsure.push(item.clone()),
-                Task::Effect(Effect::SyncHistory) => break,
-                _ => {}
-            }
-        }
-        unsure.truncate(random.index(unsure.len() + 1));
-        self.history.append(&mut unsure);
-        self.history_durable = self.history.len();
+        let unsure = self.history.len() - self.history_durable;
+        let left = self.history_durable + random.index(unsure + 1);
+        self.history.truncate(left);
+        self.history_durable = left;
     }
 
     /// The records of the tail whose checksums hold, up to the first that does not.
@@ -352,6 +372,29 @@ mod tests {
         disk.end_sync();
         assert_eq!(disk.next(false), ready(2));
         assert_eq!(disk.next(false), None);
+    }
+
+    #[test]
+    fn state_is_published_behind_the_records_that_it_rests_on() {
+        let mut disk = Disk::default();
+        disk.push(record(1));
+        disk.publish(Publication::default(), 1);
+        disk.push(record(2));
+        disk.begin_sync();
+        disk.end_sync();
+        assert_eq!(
+            disk.next(false),
+            Some(Done::Published(Publication::default()))
+        );
+        disk.publish(Publication::default(), 1);
+        assert_eq!(disk.next(false), None);
+        disk.push(record(3));
+        disk.begin_sync();
+        disk.end_sync();
+        assert_eq!(
+            disk.next(false),
+            Some(Done::Published(Publication::default()))
+        );
     }
 
     fn checkpoint() -> Effect {

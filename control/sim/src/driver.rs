@@ -316,13 +316,10 @@ impl World {
             return;
         };
         let rest_us = process.random.below(self.plan.rest_us);
-        let machine = process.replica.as_ref().map(|replica| replica.machine());
-        if let Some(machine) = machine.filter(|_| is_ready)
-            && self.liars[process.node].is_none()
-        {
+        if is_ready && self.liars[process.node].is_none() {
             let operation = &mut self.oracle.history[place];
             let key = operation.key.parse().unwrap_or(0);
-            operation.value = machine.value(key).map(|value| value.to_string());
+            operation.value = process.values.get(&key).map(u64::to_string);
             operation.end = Some(now_us);
             self.report.reads += 1;
         }

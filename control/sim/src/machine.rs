@@ -90,10 +90,10 @@ impl Registers {
         }
     }
 
-    /// What a register holds.
+    /// What the registers hold.
     #[must_use]
-    pub fn value(&self, key: u8) -> Option<u64> {
-        self.values.get(&key).copied()
+    pub fn values(&self) -> &BTreeMap<u8, u64> {
+        &self.values
     }
 
     /// Requests executed since the beginning.

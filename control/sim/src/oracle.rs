@@ -1,4 +1,5 @@
-//! The judges: what must hold after every step of every honest node, whatever the others do.
+//! The judges: what must hold of all that leaves an honest node, whatever the others do. What a node
+//! holds in memory alone, behind records that are not durable, a crash may take back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,26 +69,10 @@ impl Oracle {
         self.issued.insert(id, command);
     }
 
-    /// An honest node wants this done.
-    pub(crate) fn on_effect(&mut self, node: NodeId, effect: &Effect) {
+    /// An honest node wants this done, at once or when it may: what it rests on may still be lost.
+    pub(crate) fn on_wish(&mut self, node: NodeId, effect: &Effect) {
         match effect {
-            Effect::Append(HistoryItem::Batch { batch, certificate }) => {
-                let subject = certificate.subject();
-                let Some(subject) = subject.filter(|vote| vote.digest == batch.digest()) else {
-                    return self.fail(format!("{node} has a certificate of another batch"));
-                };
-                self.on_committed(node, subject);
-            }
-            Effect::Snapshot(body, _)
-            | Effect::Stable { body, .. }
-            | Effect::Install { body, .. } => {
-                self.on_body(node, body);
-            }
-            Effect::Executed {
-                id,
-                sequence,
-                reply,
-            } => self.on_reply(node, *id, *sequence, reply),
+            Effect::Stable { body, .. } | Effect::Install { body, .. } => self.on_body(node, body),
             Effect::Evidence(evidence) if self.honest.contains(&evidence.culprit()) => {
                 self.fail(format!(
                     "{node} has evidence against an honest node: {evidence:?}"
@@ -97,6 +82,17 @@ impl Oracle {
                 self.fail(format!("honest {node} halts at {sequence}"));
             }
             _ => {}
+        }
+    }
+
+    /// An honest node keeps this for others.
+    pub(crate) fn on_append(&mut self, node: NodeId, item: &HistoryItem) {
+        if let HistoryItem::Batch { batch, certificate } = item {
+            let subject = certificate.subject();
+            match subject.filter(|vote| vote.digest == batch.digest()) {
+                Some(subject) => self.on_committed(node, subject),
+                None => self.fail(format!("{node} has a certificate of another batch")),
+            }
         }
     }
 
@@ -110,7 +106,8 @@ impl Oracle {
         }
     }
 
-    fn on_body(&mut self, node: NodeId, body: &CheckpointBody) {
+    /// An honest node says that this is the state at a checkpoint.
+    pub(crate) fn on_body(&mut self, node: NodeId, body: &CheckpointBody) {
         let digest = body.digest();
         let first = *self.bodies.entry(body.sequence).or_insert(digest);
         if first != digest {
@@ -121,7 +118,14 @@ impl Oracle {
         }
     }
 
-    fn on_reply(&mut self, node: NodeId, id: RequestId, sequence: Sequence, reply: &[u8]) {
+    /// An honest node tells a client.
+    pub(crate) fn on_reply(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        sequence: Sequence,
+        reply: &[u8],
+    ) {
         let first = self.replies.entry(id).or_insert_with(|| reply.to_vec());
         if first != reply {
             let first = first.clone();
@@ -131,8 +135,12 @@ impl Oracle {
         }
     }
 
-    /// An honest node has executed something.
-    pub(crate) fn on_entry(&mut self, node: NodeId, entry: &Entry) {
+    /// An honest node has put what it executed into service.
+    pub(crate) fn on_entries(&mut self, node: NodeId, entries: &[Entry]) {
+        entries.iter().for_each(|entry| self.on_entry(node, entry));
+    }
+
+    fn on_entry(&mut self, node: NodeId, entry: &Entry) {
         let index = usize::try_from(entry.index).unwrap_or(usize::MAX);
         match self.entries.get(index) {
             Some(first) if first == entry => {}

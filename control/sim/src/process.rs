@@ -1,9 +1,11 @@
 //! One running copy of a node: replica, disk, clocks, and the clients that live on it.
 
+use std::collections::BTreeMap;
+
 use consensus::{Configuration, Effect, NodeId, Now, Params, Replica, Request};
 
 use crate::clock::Clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, Publication};
 use crate::keys::Key;
 use crate::machine::Registers;
 use crate::random::Random;
@@ -51,9 +53,11 @@ pub(crate) struct Process {
     pub(crate) doom: Option<(u64, u64, bool)>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) next_token: u64,
-    /// Entries of its journal that the judges have seen.
-    pub(crate) judged: usize,
-    pub(crate) judged_count: u64,
+    /// Entries of its journal that were given to the disk to be published.
+    pub(crate) told: usize,
+    pub(crate) told_count: u64,
+    /// The registers in service: what its clients read.
+    pub(crate) values: BTreeMap<u8, u64>,
     pub(crate) random: Random,
 }
 
@@ -70,8 +74,9 @@ impl Process {
         self.clock.boot_us = true_us;
         self.clock.base_us = self.random.below(1 << 40);
         self.tick_us = None;
-        self.judged = 0;
-        self.judged_count = 0;
+        self.told = 0;
+        self.told_count = 0;
+        self.values.clear();
         let mut effects = Vec::new();
         let recovered = self.disk.recover(genesis);
         let now = self.clock.now(true_us);
@@ -85,6 +90,23 @@ impl Process {
         );
         self.replica = Some(replica.map_err(|error| error.to_string())?);
         Ok(effects)
+    }
+
+    /// The state, if it has changed since it was last asked for.
+    pub(crate) fn publication(&mut self) -> Option<Publication> {
+        let machine = self.replica.as_ref()?.machine();
+        let (journal, count) = (machine.journal(), machine.count());
+        if count < self.told_count || journal.len() < self.told {
+            self.told = 0;
+        }
+        let entries = journal.get(self.told..)?.to_vec();
+        let has_changed = count != self.told_count || !entries.is_empty();
+        self.told = journal.len();
+        self.told_count = count;
+        has_changed.then(|| Publication {
+            entries,
+            values: machine.values().clone(),
+        })
     }
 
     pub(crate) fn now(&self, true_us: u64) -> Now {

@@ -1,6 +1,6 @@
 //! What a replica is told, and what becomes of what it wants done.
 
-use consensus::{Configuration, Effect, Input, Member, Signer as _};
+use consensus::{Configuration, Effect, Input, Member, Observation, Signer as _};
 
 use crate::disk::Done;
 use crate::world::{Event, Sabotage, World};
@@ -16,50 +16,61 @@ impl World {
         let mut effects = Vec::new();
         replica.step(now, input, &mut effects);
         self.report.steps += 1;
-        self.judge(index);
         self.perform(index, effects);
     }
 
     /// Looks at a replica after its step.
     fn judge(&mut self, index: usize) {
-        let process = &mut self.processes[index];
-        let Some(replica) = &process.replica else {
+        let process = &self.processes[index];
+        let Some(replica) = process
+            .replica
+            .as_ref()
+            .filter(|_| self.is_honest(process.node))
+        else {
             return;
         };
-        let (id, is_honest) = (process.key.id(), self.liars[process.node].is_none());
-        if !is_honest {
-            return;
-        }
-        let machine = replica.machine();
-        let journal = machine.journal();
-        if machine.count() < process.judged_count || journal.len() < process.judged {
-            process.judged = 0;
-        }
-        for entry in journal.iter().skip(process.judged) {
-            self.oracle.on_entry(id, entry);
-        }
-        process.judged = journal.len();
-        process.judged_count = machine.count();
         let summary = replica.summary();
         self.report.view_max = self.report.view_max.max(summary.view.0);
         self.report.epoch_max = self.report.epoch_max.max(summary.epoch.0);
         if let Some(excess) = crate::bounds::excess(&summary, replica.configuration()) {
+            let id = process.key.id();
             self.oracle
                 .fail(format!("node {id} keeps too much: {excess}"));
         }
     }
 
-    /// Takes over what a step wants done, unless the node crashes amid it.
+    /// Takes over what a step wants done, unless the node crashes amid it. A state that has changed is
+    /// published before anybody hears of the change, and behind the records that it rests on.
     pub(crate) fn perform(&mut self, index: usize, effects: Vec<Effect>) {
+        self.judge(index);
         let (id, node) = (self.processes[index].key.id(), self.processes[index].node);
-        for effect in effects {
+        let mut publication = self.processes[index].publication();
+        let is_executed =
+            |effect: &Effect| matches!(effect, Effect::Observe(Observation::Executed(_)));
+        let mut rests_on = effects.iter().rposition(is_executed).unwrap_or(0);
+        for (place, effect) in effects.iter().enumerate() {
+            let tells = matches!(effect, Effect::Executed { .. } | Effect::ReadReady(_));
+            if (tells || is_executed(effect))
+                && let Some(publication) = publication.take()
+            {
+                rests_on = rests_on.max(place);
+                let between = effects[place..rests_on].iter();
+                let is_record = |effect: &&Effect| {
+                    matches!(effect, Effect::Persist(_) | Effect::Install { .. })
+                };
+                let more = between.filter(is_record).count() as u64;
+                self.processes[index].disk.publish(publication, more);
+            }
             if self.is_honest(node) {
-                self.oracle.on_effect(id, &effect);
+                self.oracle.on_wish(id, effect);
             }
             if self.processes[index].is_last_effect() {
                 return self.crash(index);
             }
-            self.processes[index].disk.push(effect);
+            self.processes[index].disk.push(effect.clone());
+        }
+        if let Some(publication) = publication {
+            self.processes[index].disk.publish(publication, 0);
         }
         self.release(index);
     }
@@ -71,8 +82,22 @@ impl World {
             if self.processes[index].is_last_effect() {
                 return self.crash(index);
             }
-            if let Done::Effect(effect) = done {
-                self.act(index, *effect);
+            let process = &mut self.processes[index];
+            let (id, is_honest) = (process.key.id(), self.liars[process.node].is_none());
+            let judge = Some(&mut self.oracle).filter(|_| is_honest);
+            match done {
+                Done::Own => {}
+                Done::Appended(item) => judge
+                    .into_iter()
+                    .for_each(|judge| judge.on_append(id, &item)),
+                Done::Kept(body) => judge.into_iter().for_each(|judge| judge.on_body(id, &body)),
+                Done::Published(publication) => {
+                    process.values = publication.values;
+                    judge
+                        .into_iter()
+                        .for_each(|judge| judge.on_entries(id, &publication.entries));
+                }
+                Done::Effect(effect) => self.act(index, *effect),
             }
         }
         let process = &mut self.processes[index];
@@ -133,7 +158,16 @@ impl World {
                 let others: Vec<_> = configuration.map_or(Vec::new(), without_vote);
                 self.send(index, &others, &message);
             }
-            Effect::Executed { id, .. } => self.on_executed(index, id),
+            Effect::Executed {
+                id,
+                sequence,
+                reply,
+            } => {
+                if self.is_honest(self.processes[index].node) {
+                    self.oracle.on_reply(own, id, sequence, &reply);
+                }
+                self.on_executed(index, id);
+            }
             Effect::ReadReady(token) => self.on_read(index, token, true),
             Effect::ReadFailed(token) => self.on_read(index, token, false),
             Effect::ServeLog {

@@ -1,7 +1,7 @@
 //! The world of one run: everything happens in one thread, in the order of one queue.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -231,8 +231,9 @@ impl World {
                     doom: None,
                     lanes: vec![Lane::default(); self.plan.lanes as usize],
                     next_token: 0,
-                    judged: 0,
-                    judged_count: 0,
+                    told: 0,
+                    told_count: 0,
+                    values: BTreeMap::new(),
                     random: Random::new(self.plan.seed, &label),
                 });
                 if node < self.plan.members() {

@@ -52,8 +52,8 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
     assert_eq!(one.trace, other.trace);
 }
 
-/// Seeds with which the replica once failed, and what was wrong with it.
-const ONCE_FAILED: [(u64, &str); 18] = [
+/// Seeds that once failed, and what was wrong with the replica or, once, with its judge.
+const ONCE_FAILED: [(u64, &str); 19] = [
     (39, "a lagging primary proposed twice at one place"),
     (56, "a lagging primary proposed twice at one place"),
     (163, "an offered snapshot was judged by a later epoch"),
@@ -73,6 +73,7 @@ const ONCE_FAILED: [(u64, &str); 18] = [
         "a restart met an older view than the one that decided",
     ),
     (5552, "history began behind the end of an epoch"),
+    (9184, "a judge saw what no durable record stood behind"),
     (
         30341,
         "a witness that was let go took itself for one with state",

@@ -8,7 +8,7 @@ import subprocess
 from .. import zones
 from ..appliance import program_folder
 from ..hosts import Host
-from ..process import Process, wait_until
+from ..process import Process
 from ..run import Run
 from ..runner import Failed, case, expect
 from ..world import INTERFACE, NODE_V4, World
@@ -118,23 +118,17 @@ def a_cookie_secret_that_cannot_be_read_is_named(run: Run) -> str:
 
 @case
 def a_hand_over_socket_that_cannot_be_is_named(run: Run) -> str:
-    """A folder that is not there, and another dataplane's socket: known only after XDP is attached."""
+    """A folder that is not there, and another dataplane's socket, which stays. Opened after the queues."""
     world = World(run, authorities=False)
     node = world.node
     missing = str(node.folder / "missing" / "dataplane.sock")
     note = _refused_dataplane(world, (missing,), dataplane={"mode": "copy", "socket": missing})
     taken = node.folder / "taken.sock"
-    node.configure(dataplane={"socket": str(taken)})
-    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as waiting:
+    with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(taken))
-        # Its one place is taken, so the dataplane waits for it with everything else done.
-        other.listen(0)
-        waiting.connect(str(taken))
-        process = node.start_dataplane()
-        wait_until(lambda: node.host.xdp_program(INTERFACE), 5, "XDP is attached")
-        process.expect_running()
-        other.accept()[0].close()
-        other_note = _expect_refusal(world, process, str(taken), "another dataplane")
+        other.listen()
+        settings = {"mode": "copy", "socket": str(taken)}
+        other_note = _refused_dataplane(world, (str(taken), "another dataplane"), dataplane=settings)
     expect(taken.is_socket(), "the other's socket is gone")
     return f"{note}\n{other_note}"
 

@@ -109,8 +109,8 @@ pub enum StartError {
     Machine(#[from] std::io::Error),
 }
 
-/// A look at the machine, whose type is not known here.
-type Look = Box<dyn FnOnce(&mut dyn Any) + Send>;
+/// A look at the machine, whose type is not known here; and what then tells of it.
+type Look = Box<dyn FnOnce(&mut dyn Any) -> Publication + Send>;
 
 /// What the driver is told from inside the node.
 enum Command {

@@ -159,7 +159,13 @@ where
                 None => self.front.push(wish),
             },
             Command::Read(client, since) => self.on_read(client, since),
-            Command::Inspect(look) => look(self.replica.machine_mut()),
+            Command::Inspect(look) => {
+                let tell = look(self.replica.machine_mut());
+                match &self.steps {
+                    Some(_) => self.give(Step::publishing(tell)),
+                    None => tell(),
+                }
+            }
             Command::Failed(reason) => self.fail(reason),
             Command::Stop => return false,
         }
@@ -257,11 +263,14 @@ where
             self.sort(effect, now, &mut order);
         }
         order.publish(&mut publication);
-        if let Some(steps) = &self.steps {
-            // Waits while the disk is far behind: then no more is taken on.
-            if steps.send(order.into_step()).is_err() {
-                self.steps = None;
-            }
+        self.give(order.into_step());
+    }
+
+    /// To the writer. Waits while the disk is far behind: then no more is taken on.
+    fn give(&mut self, step: Step) {
+        let refused = self.steps.as_ref().map(|steps| steps.send(step).is_err());
+        if refused == Some(true) {
+            self.steps = None;
         }
     }
 

@@ -119,7 +119,7 @@ impl MeshHandle {
     }
 
     /// Looks at the state machine, which must be an `M`, between two steps. `look` must be quick: the
-    /// replica waits for it.
+    /// replica waits for it. What it saw is told when it is durable: a power cut may take the rest back.
     ///
     /// # Errors
     /// This node takes no part any more, or too much waits.
@@ -130,9 +130,11 @@ impl MeshHandle {
         let (sender, receiver) = oneshot::channel();
         self.tell(Command::Inspect(Box::new(move |machine| {
             let seen = machine.downcast_ref::<M>().map(look);
-            if let Some(seen) = seen {
-                let _ = sender.send(seen); // Nobody waits any more.
-            }
+            Box::new(move || {
+                if let Some(seen) = seen {
+                    let _ = sender.send(seen); // Nobody waits any more.
+                }
+            })
         })))?;
         receiver.await.map_err(|_| self.stopped())
     }

@@ -51,6 +51,16 @@ pub(super) struct Step {
     pub(super) hold_from: usize,
 }
 
+impl Step {
+    /// Nothing but this, once all before it is durable.
+    pub(super) fn publishing(publication: Publication) -> Self {
+        Self {
+            releases: vec![Release::Publish(publication)],
+            hold_from: 1,
+        }
+    }
+}
+
 /// What the thread owns.
 pub(super) struct Writer {
     pub(super) store: Store,

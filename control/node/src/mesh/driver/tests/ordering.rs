@@ -37,9 +37,18 @@ fn nothing_is_sent_served_or_answered_before_it_is_durable() {
     wait_until(|| driver.handle().standing().summary.executed == Sequence(1));
     assert!(!service.has(5));
     assert!(reply.try_recv().is_err());
+    let handle = driver.handle();
+    let look = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let look = handle.inspect::<Numbers, _>(|machine| machine.added.contains(&5));
+        runtime.unwrap().block_on(look)
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!look.is_finished());
     drop(allow);
     assert!(reply.blocking_recv().unwrap().is_ok());
     assert!(service.has(5));
+    assert_eq!(look.join().unwrap(), Ok(true));
     driver.stop();
 }
 
