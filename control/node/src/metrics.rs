@@ -276,7 +276,7 @@ fn write_round_trips(encoder: &mut DescriptorEncoder<'_>, trips: &RoundTrips) ->
     let bounds = ROUND_TRIP_BOUNDS_MS
         .iter()
         .map(|bound_ms| f64::from(*bound_ms) / 1_000.0)
-        .chain([f64::MAX]);
+        .chain([f64::INFINITY]);
     let buckets: Vec<_> = bounds.zip(trips.counts).collect();
     let count = trips.counts.iter().sum();
     metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
@@ -294,7 +294,7 @@ fn write_latency(encoder: &mut DescriptorEncoder<'_>, latency: &HistogramValues)
     for (index, counts) in latency.buckets.chunks(4).enumerate() {
         let is_last = (index + 1) * 4 >= LATENCY_BUCKETS;
         let bound = if is_last {
-            f64::MAX
+            f64::INFINITY
         } else {
             seconds(bucket_end_ns(index * 4 + 3))
         };

@@ -71,6 +71,22 @@ fn no_metric_is_described_twice_or_without_a_value() {
 }
 
 #[test]
+fn last_bucket_of_every_histogram_has_no_bound() {
+    let (node, _dataplane) = both(ZONES);
+    let (_, text) = node.http("/metrics");
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: Vec<_> = kinds
+        .filter_map(|line| line.strip_suffix(" histogram"))
+        .collect();
+    assert!(names.contains(&"nexus_worker_latency_seconds"));
+    for name in names {
+        let bucket = format!("{name}_bucket{{");
+        let last = text.lines().rfind(|line| line.starts_with(&bucket));
+        assert!(last.unwrap().contains("le=\"+Inf\""), "{last:?}");
+    }
+}
+
+#[test]
 fn health_is_well_while_the_front_thread_runs() {
     let node = Node::start("");
     let (head, body) = node.http("/health");
