@@ -237,6 +237,8 @@ pub struct Plan {
     pub clock_skew_max_ms: u64,
     /// Checkpoints between two snapshots.
     pub snapshot_interval: u64,
+    /// How much of a snapshot's bytes must be executed before the next, in percent.
+    pub snapshot_wear_percent: u64,
     /// Zero bytes in a snapshot.
     pub padding: usize,
     /// Clients at a node.
@@ -272,6 +274,7 @@ impl Plan {
             fast_path: random.chance(60),
             clock_skew_max_ms: random.between(200, 5_000),
             snapshot_interval: random.between(1, 3),
+            snapshot_wear_percent: *Random::new(seed, "wear").pick(&[0, 0, 25, 200]),
             padding: if random.chance(6) { 600_000 } else { 0 },
             lanes: u32::from(random.small(3)) + 1,
             rest_us: random.between(5_000, 200_000),

@@ -189,6 +189,7 @@ impl World {
                 fast_path: plan.fast_path,
                 clock_skew_max_ms: plan.clock_skew_max_ms,
                 snapshot_interval: plan.snapshot_interval,
+                snapshot_wear_percent: plan.snapshot_wear_percent,
             },
             network: Network::new(plan),
             random: Random::new(plan.seed, "world"),

@@ -173,6 +173,7 @@ impl Model {
             fast_path: self.setting.fast_path,
             clock_skew_max_ms: 10_000,
             snapshot_interval: 1,
+            snapshot_wear_percent: 0,
         };
         let recovered = Recovered {
             genesis: genesis.clone(),

@@ -449,8 +449,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .for_each(|t| self.enter_configuration(t));
         // Behind the changes of epoch, which drop clients of theirs.
         if let Some((machine, clients)) = restored {
-            self.machine = machine;
-            self.clients = clients;
+            self.take_state(machine, clients, snapshot.len());
         }
         self.take_position(&offer.body);
         if offer.body.sequence > self.stable.sequence {
@@ -491,6 +490,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         machine.restore(state).ok()?;
         let holds = machine.root() == body.state_root && clients.root() == body.clients_root;
         holds.then_some((machine, clients))
+    }
+
+    /// The state is that of a snapshot of so many bytes.
+    pub(super) fn take_state(&mut self, machine: M, clients: ClientTable, bytes_count: usize) {
+        self.machine = machine;
+        self.clients = clients;
+        self.snapshot_bytes = bytes_count as u64;
+        self.worn_bytes = 0;
     }
 
     /// The order stands where a checkpoint says.

@@ -26,16 +26,26 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         let body = self.checkpoint_body();
         if self.is_snapshot_due(sequence) {
-            out.push(Effect::Snapshot(body.clone(), self.snapshot()));
+            let snapshot = self.snapshot();
+            self.snapshot_bytes = snapshot.len() as u64;
+            self.worn_bytes = 0;
+            out.push(Effect::Snapshot(body.clone(), snapshot));
         }
         self.own_checkpoints.insert(sequence, body.clone());
         self.vote_for_checkpoint(sequence, body, out);
         self.stabilise(now, sequence, out);
     }
 
+    /// Members take turns: while one writes out a large state, the others go on.
     fn is_snapshot_due(&self, sequence: Sequence) -> bool {
+        let mut members = self.configuration.members();
+        let turn = members.position(|member| member.id() == self.me);
         let number = sequence.0 / self.configuration.checkpoint_interval();
-        number.is_multiple_of(self.params.snapshot_interval.max(1))
+        let number = number + turn.unwrap_or(0) as u64;
+        let wear = self.params.snapshot_wear_percent;
+        let is_worn =
+            self.worn_bytes.saturating_mul(100) >= self.snapshot_bytes.saturating_mul(wear);
+        is_worn && number.is_multiple_of(self.params.snapshot_interval.max(1))
     }
 
     fn vote_for_checkpoint(

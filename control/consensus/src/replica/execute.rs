@@ -61,6 +61,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         self.executed = sequence;
         for request in &batch.requests {
+            self.worn_bytes += request.bytes_count() as u64;
             self.execute_request(sequence, request, out);
         }
         self.plan_epoch(sequence);

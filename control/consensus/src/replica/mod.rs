@@ -75,8 +75,11 @@ pub struct Params {
     pub fast_path: bool,
     /// How far a batch's time may be from this node's clock.
     pub clock_skew_max_ms: u64,
-    /// Checkpoints from one snapshot to the next.
+    /// Checkpoints from one snapshot to the next, at least.
     pub snapshot_interval: u64,
+    /// Bytes of requests executed from one snapshot to the next, at least, in percent of the bytes that the
+    /// first has: so that a large state is not written again for a few changes.
+    pub snapshot_wear_percent: u64,
 }
 
 impl Default for Params {
@@ -90,6 +93,7 @@ impl Default for Params {
             fast_path: true,
             clock_skew_max_ms: 10_000,
             snapshot_interval: 10,
+            snapshot_wear_percent: 25,
         }
     }
 }
@@ -181,6 +185,9 @@ pub struct Replica<M, S> {
     boundary: Option<Sequence>,
     clients: ClientTable,
     machine: M,
+    /// Bytes of the last snapshot, and of requests executed since.
+    snapshot_bytes: u64,
+    worn_bytes: u64,
     own_checkpoints: BTreeMap<Sequence, CheckpointBody>,
     checkpoint_votes: BTreeMap<Sequence, BTreeMap<NodeId, (SignedVote, CheckpointBody)>>,
     /// When the vote for the stable checkpoint was last repeated to a voter.

@@ -104,6 +104,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             boundary: None,
             clients: ClientTable::default(),
             machine,
+            snapshot_bytes: 0,
+            worn_bytes: 0,
             own_checkpoints: BTreeMap::new(),
             checkpoint_votes: BTreeMap::new(),
             repeated_us: BTreeMap::new(),
@@ -140,10 +142,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 return Err(ReplicaError::Configuration(body.sequence));
             }
             match self.restored(&body, &bytes) {
-                Some((machine, clients)) => {
-                    self.machine = machine;
-                    self.clients = clients;
-                }
+                Some((machine, clients)) => self.take_state(machine, clients, bytes.len()),
                 None if self.holds_state() => return Err(ReplicaError::Snapshot(body.sequence)),
                 None => {}
             }

@@ -503,6 +503,52 @@ fn all_stop_and_start_and_nothing_acknowledged_is_lost() {
     assert_eq!(bus.commands(ids[0]).len(), 5 * 7 * 4);
 }
 
+/// Sequences of the snapshots that each node kept while so many requests were executed.
+fn snapshots_of(params: Params, writes_count: u32) -> Vec<BTreeSet<Sequence>> {
+    let mut bus = Bus::with(configuration(&FOUR), params);
+    let ids = bus.ids();
+    let mut kept = vec![BTreeSet::new(); ids.len()];
+    for _ in 0..writes_count {
+        bus.write_many(&ids[..1], 1);
+        for (id, kept) in ids.iter().zip(&mut kept) {
+            let snapshot = bus.nodes[id].disk.snapshot.as_ref();
+            kept.extend(snapshot.map(|(_, body, _)| body.sequence));
+        }
+    }
+    kept
+}
+
+#[test]
+fn a_large_state_is_written_again_when_much_was_executed_since() {
+    let params = |snapshot_wear_percent| Params {
+        snapshot_interval: 1,
+        snapshot_wear_percent,
+        ..Params::default()
+    };
+    let each = snapshots_of(params(0), 64);
+    // A request has more bytes than what it leaves in the state.
+    let few = snapshots_of(params(1_000), 64);
+    for (each, few) in each.iter().zip(few) {
+        assert!(
+            each.len() > 12 && (2..=8).contains(&few.len()),
+            "{each:?} {few:?}"
+        );
+    }
+}
+
+#[test]
+fn members_take_turns_with_their_snapshots() {
+    let params = Params {
+        snapshot_interval: 4,
+        snapshot_wear_percent: 0,
+        ..Params::default()
+    };
+    let kept = snapshots_of(params, 64);
+    assert!(kept.iter().all(|own| own.len() >= 2));
+    let all: BTreeSet<_> = kept.iter().flatten().collect();
+    assert_eq!(all.len(), kept.iter().map(BTreeSet::len).sum::<usize>());
+}
+
 #[test]
 fn a_node_far_behind_takes_a_snapshot() {
     let params = Params {
