@@ -63,6 +63,15 @@ def to_yaml(settings: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def confined(user: str, group: str) -> list[str]:
+    """What runs nexus-control as its unit does: no user's rights but the port."""
+    return [
+        "setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs",
+        "--bounding-set=-all,+net_bind_service", "--inh-caps=-all,+net_bind_service",
+        "--ambient-caps=-all,+net_bind_service",
+    ]  # fmt: skip
+
+
 class Appliance:
     """One Nexus node on a host. Nothing runs until a plane is started."""
 
@@ -123,13 +132,8 @@ class Appliance:
         return self.dataplane
 
     def start_control(self, *prefix: str) -> Process:
-        """Starts nexus-control as its unit does: no user's rights but the port."""
-        confined = [
-            "setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--no-new-privs",
-            "--bounding-set=-all,+net_bind_service", "--inh-caps=-all,+net_bind_service",
-            "--ambient-caps=-all,+net_bind_service",
-        ]  # fmt: skip
-        self.control = self._start("nexus-control", *prefix, *confined)
+        """Starts nexus-control as its unit does."""
+        self.control = self._start("nexus-control", *prefix, *confined(USER, GROUP))
         return self.control
 
     def start_mesh_echo(self, own: str, peer: str, *words: str) -> Process:

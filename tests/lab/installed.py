@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .appliance import REPOSITORY, program_folder
+from .appliance import REPOSITORY, confined, program_folder
 from .hosts import Host
 from .process import LabError, Process, wait_until
 
@@ -69,15 +69,10 @@ class Installed:
         self.write(CONFIG, after)
 
     def restart(self, unit: str) -> None:
-        """As systemd does: control has no rights but the port, the dataplane drops its own."""
+        """As systemd does; the dataplane gives up its rights itself."""
         if unit in self.units:
             self.units[unit].stop()
-        confined = [
-            "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs",
-            "--bounding-set=-all,+net_bind_service", "--inh-caps=-all,+net_bind_service",
-            "--ambient-caps=-all,+net_bind_service",
-        ]  # fmt: skip
-        prefix = confined if unit == "nexus-control" else []
+        prefix = confined(USER, USER) if unit == "nexus-control" else []
         arguments = self._enter(*prefix, unit, "--config", CONFIG)
         self.units[unit] = self.host.start(f"{unit}-{self.host.name}-{len(self.host.run.processes)}", arguments)
 
