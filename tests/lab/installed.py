@@ -20,6 +20,7 @@ for path in /etc /var/lib; do
     mount -t overlay overlay "$path" -o "lowerdir=$path,upperdir=$1/upper$path,workdir=$1/work$path"
 done
 mount -t tmpfs tmpfs /run
+rm -rf /etc/nexus /var/lib/nexus
 groupadd --system nexus
 useradd --system --gid nexus --home-dir /var/lib/nexus --shell /usr/sbin/nologin nexus
 install -d -o nexus -g nexus -m 0750 /var/lib/nexus

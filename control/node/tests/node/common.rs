@@ -92,6 +92,11 @@ impl Node {
             keys if keys.contains("dnssec:") => keys,
             keys => format!(", dnssec: off{keys}"),
         };
+        // Nothing of a test is left on the machine.
+        let data_dir = match sections.lines().any(|line| line.starts_with("node:")) {
+            true => String::new(),
+            false => format!("node: {{data_dir: {dir}}}\n"),
+        };
         let defaults = format!(
             "api: {{listen: {ip}:8053, socket: {dir}/control.sock}}\n\
              dataplane: {{ports: {{dns: {PORT}{}}}, socket: {dir}/dataplane.sock{}}}\n\
@@ -106,7 +111,7 @@ impl Node {
                 !further.iter().any(|section| line.starts_with(section))
             })
             .collect();
-        let text = (defaults + &rest.join("\n") + "\n")
+        let text = (defaults + &rest.join("\n") + "\n" + &data_dir)
             .replace("{ip}", &ip.to_string())
             .replace("{dir}", &dir.to_string());
         self.write("nexus.yaml", &text);

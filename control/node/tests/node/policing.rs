@@ -245,6 +245,7 @@ fn a_control_that_comes_back_with_another_policy_makes_resolved_answers_dead() {
     let question = a("x.example.");
     dataplane.ask(&question);
     wait_until("the table has it", || dataplane.table_has(&question));
+    wait_until("it is remembered", || node.path("control.zones").exists());
     node.kill();
     node.spawn();
     dataplane.wait_for_control();
