@@ -16,6 +16,10 @@ use crate::codec::{read_name, unknown};
 use crate::parameters::Parameters;
 use crate::report::{Measurement, Report};
 
+/// What stands around an update in a command, at most.
+const UPDATE_FRAME_BYTES: usize = 1024;
+const _: () = assert!(UPDATE_BYTES_MAX + UPDATE_FRAME_BYTES < COMMAND_BYTES_MAX);
+
 /// Most commands of a request.
 pub const COMMANDS_MAX: usize = 1024;
 /// Most entries for the certificate log in a command.

@@ -19,7 +19,7 @@ mod zone_wishes;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -216,13 +216,13 @@ impl Mesh {
         let Inner {
             identity, genesis, ..
         } = &*self.0;
-        let own = genesis.member(identity.id()).map(|member| member.address);
-        // A node that is no member yet is reached where its configuration says that it listens.
-        let unspecified = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-        let mut address = own.unwrap_or(unspecified);
-        address.set_port(config.dataplane.ports.consensus);
+        let own = genesis
+            .member(identity.id())
+            .map(|member| member.address.ip());
+        let port = config.dataplane.ports.consensus;
+        let kernel = open_socket(own, port)?;
+        let address = kernel.local_addr()?;
         let failed = |error| MeshError::Network { address, error };
-        let kernel = UdpSocket::bind(address).map_err(failed)?;
         let (link, cluster) = (link.clone(), genesis.cluster());
         let settings = Settings {
             identity: identity.clone(),
@@ -322,6 +322,39 @@ impl Threads {
     }
 }
 
+/// The kernel's socket for other nodes: at this node's first address; at all addresses if it has another
+/// one now, or others see it under one that it does not have, or it is no member yet.
+fn open_socket(own: Option<IpAddr>, port: u16) -> Result<UdpSocket, MeshError> {
+    let any = [
+        IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+    ];
+    let fits = |ip: &IpAddr| own.is_none_or(|own| own.is_ipv6() == ip.is_ipv6());
+    let mut candidates = own
+        .into_iter()
+        .chain(any.into_iter().filter(fits))
+        .peekable();
+    loop {
+        let ip = candidates
+            .next()
+            .unwrap_or(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+        let address = SocketAddr::from((ip, port));
+        match UdpSocket::bind(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if is_not_here(&error) && candidates.peek().is_some() => {
+                tracing::warn!(%address, %error, "consensus: listening at all addresses instead");
+            }
+            Err(error) => return Err(MeshError::Network { address, error }),
+        }
+    }
+}
+
+/// This machine lacks the address, or the whole family.
+fn is_not_here(error: &io::Error) -> bool {
+    let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(no_family)
+}
+
 /// What the ledger begins with.
 fn parameters(consensus: &config::Consensus) -> Parameters {
     Parameters {
@@ -351,5 +384,33 @@ impl fmt::Debug for Inner {
 impl fmt::Debug for Mesh {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_that_is_here_is_taken_and_another_gives_all_addresses_of_its_family() {
+        let bound = |own: Option<&str>| {
+            let socket = open_socket(own.map(|own| own.parse().unwrap()), 0).unwrap();
+            socket.local_addr().unwrap().ip()
+        };
+        assert_eq!(bound(Some("127.0.0.1")), Ipv4Addr::LOCALHOST);
+        assert_eq!(bound(Some("192.0.2.1")), Ipv4Addr::UNSPECIFIED);
+        assert!(bound(Some("2001:db8::1")).is_unspecified());
+        assert!(bound(None).is_unspecified());
+    }
+
+    #[test]
+    fn port_that_is_taken_is_no_reason_to_listen_elsewhere() {
+        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let own = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert!(matches!(
+            open_socket(own, port),
+            Err(MeshError::Network { .. })
+        ));
     }
 }

@@ -14,6 +14,7 @@ use super::fitness::{Unfit, is_inside};
 use super::name::NameBuffer;
 use super::record_set::RecordSet;
 use super::types::{CLASS_IN, is_meta, rtype};
+use super::update_codec::UPDATE_BYTES_MAX;
 use super::words::TTL_SECONDS_MAX;
 
 const OPCODE_UPDATE: u16 = 5;
@@ -110,6 +111,9 @@ pub enum UpdateError {
     /// Records that must not be there are.
     #[error("records that must not be there are")]
     SetPresent,
+    /// Written out, as nodes pass it on, it is longer than [`UPDATE_BYTES_MAX`].
+    #[error("more than {UPDATE_BYTES_MAX} bytes with names written out; make several of it")]
+    TooLarge,
     /// The zone must not become what it would.
     #[error("refused: {0}")]
     Unfit(#[from] Unfit),
@@ -127,7 +131,7 @@ impl UpdateError {
             Self::NamePresent => rcode::YXDOMAIN,
             Self::SetAbsent => rcode::NXRRSET,
             Self::SetPresent => rcode::YXRRSET,
-            Self::Unfit(_) => rcode::REFUSED,
+            Self::TooLarge | Self::Unfit(_) => rcode::REFUSED,
         }
     }
 }
@@ -202,7 +206,10 @@ impl Update {
             let step = update.read_step(&record)?;
             update.steps.push(step);
         }
-        Ok(update)
+        match update.encode() {
+            Ok(_) => Ok(update),
+            Err(_) => Err(UpdateError::TooLarge),
+        }
     }
 
     /// RFC 2136 §3.2.

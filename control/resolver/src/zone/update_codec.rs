@@ -10,8 +10,9 @@ use super::types::is_meta;
 use super::update::{Prerequisite, Step, Update};
 use super::words::TTL_SECONDS_MAX;
 
-/// Longest compact form: a message of the largest size whose names are compressed may be longer written out, and is not taken.
-pub const UPDATE_BYTES_MAX: usize = 131_072;
+/// Longest compact form. A message of the largest size whose names are compressed may be longer written out, and is not
+/// taken: one command of the ledger has room for this and no more.
+pub const UPDATE_BYTES_MAX: usize = 500_000;
 
 /// Of the form below.
 const VERSION: u8 = 1;

@@ -265,6 +265,35 @@ fn what_a_zone_must_not_become_is_refused_whole() {
 }
 
 #[test]
+fn compressed_update_that_no_command_has_room_for_is_refused() {
+    let long = [
+        "a".repeat(63),
+        "b".repeat(63),
+        "c".repeat(63),
+        "example.".to_owned(),
+    ]
+    .join(".");
+    let first: Entry<'_> = (2, &long, CLASS_IN, "A", 60, ADDRESS);
+    let compressed = |count: u16| {
+        let mut out = message(&[first]);
+        let owner = HEADER_BYTES + APEX.len() + 4;
+        let pointer = 0xc000 | u16::try_from(owner).unwrap();
+        for number in 1..count {
+            out.extend(pointer.to_be_bytes());
+            out.extend_from_slice(&[0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0]);
+            out.extend(number.to_be_bytes());
+        }
+        out[8..10].copy_from_slice(&count.to_be_bytes());
+        out
+    };
+    let fits = Update::parse(&compressed(2_000)).unwrap();
+    assert_eq!(Update::decode(&fits.encode().unwrap()), Ok(fits));
+    let large = compressed(3_000);
+    assert!(large.len() < 50_000);
+    assert_eq!(Update::parse(&large), Err(UpdateError::TooLarge));
+}
+
+#[test]
 fn a_record_that_comes_gives_its_ttl_to_its_set() {
     let mut contents = plain();
     let applied = apply(

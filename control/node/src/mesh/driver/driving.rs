@@ -223,19 +223,37 @@ where
                 Request::sign(cluster, &self.signer, next.lane, timestamp, command.into());
             self.front
                 .start(next.lane, timestamp, wishes, Instant::now());
-            self.step(Input::Request(Verified::vouch(request)));
+            self.step_request(request);
+        }
+    }
+
+    /// A request that this node's own replica does not take will never be executed.
+    fn step_request(&mut self, request: Request) {
+        let id = request.id;
+        let effects = self.effects_of(Input::Request(Verified::vouch(request)));
+        let refused = Effect::Observe(Observation::BadProposal(id.client));
+        let is_refused = effects.contains(&refused);
+        self.pass_on(effects, false);
+        if let Some(waiting) = is_refused.then(|| self.front.finish(id)).flatten() {
+            for (client, _) in waiting.clients {
+                tell(client, Err(SubmitError::Malformed));
+            }
         }
     }
 
     fn step(&mut self, input: Input) {
-        if self.failure.is_some() {
-            return;
-        }
-        let mut effects = Vec::new();
-        self.replica.step(self.clock.now(), input, &mut effects);
+        let effects = self.effects_of(input);
         if !effects.is_empty() {
             self.pass_on(effects, false);
         }
+    }
+
+    fn effects_of(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.failure.is_none() {
+            self.replica.step(self.clock.now(), input, &mut effects);
+        }
+        effects
     }
 
     /// Does what must be done at once, and gives the rest to the writer.

@@ -53,6 +53,9 @@ pub enum SubmitError {
         /// Its bytes.
         bytes: usize,
     },
+    /// The state machine does not know such a request. It was not passed on.
+    #[error("the cluster knows no such request")]
+    Malformed,
     /// This node takes no part any more.
     #[error("this node takes no part in the cluster: {0}")]
     Stopped(String),

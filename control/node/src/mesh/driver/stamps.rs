@@ -23,7 +23,10 @@ impl Stamps {
         let path = folder.join("lanes");
         let text = durable::read(&path).map_err(io::Error::other)?;
         let ceiling = text.as_deref().unwrap_or("0").trim();
-        let ceiling = ceiling.parse().map_err(io::Error::other)?;
+        let ceiling = ceiling.parse().map_err(|_| {
+            let text = format!("{}: expected one number, found {ceiling:?}", path.display());
+            io::Error::other(text)
+        })?;
         Ok(Self {
             path,
             last: ceiling,

@@ -91,7 +91,7 @@ async fn in_time<T>(seen: impl Future<Output = T>) -> Result<T, Failure> {
 pub(super) fn failure(error: &SubmitError) -> Failure {
     let code = match error {
         SubmitError::Timeout(_) => FailureCode::Timeout,
-        SubmitError::Oversized { .. } => FailureCode::BadRequest,
+        SubmitError::Oversized { .. } | SubmitError::Malformed => FailureCode::BadRequest,
         SubmitError::Busy | SubmitError::Stopped(_) | SubmitError::NoQuorum => {
             FailureCode::Unavailable
         }

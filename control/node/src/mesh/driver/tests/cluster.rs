@@ -163,6 +163,17 @@ fn damaged_log_is_refused_and_a_node_without_one_fetches_all_from_its_peers() {
 }
 
 #[test]
+fn wish_that_the_machine_does_not_know_is_told_so_at_once_and_blocks_no_lane() {
+    let mut cluster = Cluster::new(4, 10);
+    (0..4).for_each(|index| cluster.start(index));
+    for number in 0..100 {
+        let reply = cluster.handle(1).start_submit(vec![1, 2, 3]).unwrap();
+        assert_eq!(reply.blocking_recv().unwrap(), Err(SubmitError::Malformed));
+        cluster.add(1, number).unwrap();
+    }
+}
+
+#[test]
 fn full_disk_stops_one_node_with_a_word_and_the_others_go_on() {
     let mut cluster = Cluster::new(4, 10);
     let disk = FailingDisk::after(i64::MAX, true);
