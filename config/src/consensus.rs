@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Problem;
 use crate::number::number;
+use crate::zone::optional_names;
 
 /// Members that the first configuration has at most.
 const MEMBERS_MAX: usize = 128;
@@ -57,6 +58,13 @@ pub struct Consensus {
     #[serde(deserialize_with = "number::<1, 86400, _, _>")]
     #[schemars(range(min = 1, max = 86400))]
     pub report_window_secs: u32,
+    /// Zones that the cluster may put into service here, beside those of `zones` with `agreed: true`: these names and
+    /// all below them. Left out: any but the root, names of one label, and what lies below a zone of a file.
+    #[serde(
+        deserialize_with = "optional_names",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub zones_below: Option<Vec<String>>,
     /// Nodes with which the cluster begins, this one among them. The same on all nodes: who is a
     /// member later is agreed on. `nexus key show` prints a node's line.
     #[schemars(length(max = 128))]
@@ -76,6 +84,7 @@ impl Default for Consensus {
             isolation_secs: 3_600,
             isolation_below_percent: 20,
             report_window_secs: 60,
+            zones_below: None,
             members: Vec::new(),
         }
     }

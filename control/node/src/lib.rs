@@ -24,6 +24,7 @@ mod follow;
 mod chaos;
 
 mod access;
+pub mod admission;
 mod notifier;
 pub mod publisher;
 mod signing;

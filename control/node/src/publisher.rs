@@ -8,6 +8,7 @@ use resolver::zone::{Delta, Zone};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::admission::Unserved;
 use crate::control::Control;
 use crate::zones::{Reloaded, Zones};
 
@@ -35,11 +36,6 @@ struct Pending {
     last: u64,
     is_told: bool,
 }
-
-/// The configuration has a file serve under that name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has a zone of that name that is not agreed")]
-pub struct FromFile;
 
 /// A version on its way to the workers.
 #[derive(Debug)]
@@ -78,10 +74,18 @@ impl ZonePublisher {
     /// without them, secondaries copy the whole zone.
     ///
     /// # Errors
-    /// The configuration has a zone of that name that is not agreed.
-    pub fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Result<Publication, FromFile> {
-        let reloaded = self.0.zones.publish(zone, steps).ok_or(FromFile)?;
+    /// This node does not let the cluster serve it.
+    pub fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Result<Publication, Unserved> {
+        let reloaded = self.0.zones.publish(zone, steps)?;
         Ok(self.tell(reloaded))
+    }
+
+    /// Whether a zone of this name would be served here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, name: &str) -> Result<(), Unserved> {
+        self.0.zones.admit(name)
     }
 
     /// Serves a zone no more. `None` if it was not served.

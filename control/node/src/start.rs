@@ -286,6 +286,7 @@ fn responders(zones: &Zones, policy: Policy, counters: &Arc<Counters>) -> Respon
 fn load_zones(config: &Config, counters: &Arc<Counters>) -> Result<Zones, StartError> {
     let keys = access::read_keys(&config.tsig_keys).map_err(StartError::Key)?;
     Zones::load(config.zones.clone(), keys, Arc::clone(counters))
+        .map(|zones| zones.limited_to(config.consensus.zones_below.clone()))
         .map_err(|ZoneLoadError { name, message }| StartError::Zone { name, message })
 }
 

@@ -15,6 +15,7 @@ use wire::name::is_at_or_below;
 
 use crate::access::Access;
 use crate::admin::{ZoneReloaded, ZoneStatus};
+use crate::admission::{self, Unserved};
 use crate::clock;
 use crate::counters::Counters;
 use crate::zone_file::{self, Remark};
@@ -218,6 +219,8 @@ struct Ledger {
 /// The zones and their files.
 #[derive(Debug)]
 pub(crate) struct Zones {
+    /// `consensus.zones_below`.
+    below: Option<Vec<String>>,
     table: SharedTable,
     /// Held for a whole reload, so that two of them come one after the other. Never taken on the
     /// control runtime: reading files takes its time.
@@ -240,6 +243,7 @@ impl Zones {
         counters: Arc<Counters>,
     ) -> Result<Self, ZoneLoadError> {
         let zones = Self {
+            below: None,
             table: Arc::default(),
             reloading: Mutex::default(),
             swapping: Mutex::default(),
@@ -255,6 +259,12 @@ impl Zones {
             Some((name, message)) => Err(ZoneLoadError { name, message }),
             None => Ok(zones),
         }
+    }
+
+    /// Lets the cluster put only these zones and what is below them into service, beside configured ones.
+    #[must_use]
+    pub(crate) fn limited_to(self, below: Option<Vec<String>>) -> Self {
+        Self { below, ..self }
     }
 
     /// Where readers find the snapshot.
@@ -291,17 +301,18 @@ impl Zones {
 
     /// Takes the next version of an agreed zone into service, with the steps that lead to it from the
     /// one in service; without them, secondaries copy all of it. One that is not configured may neither be
-    /// copied nor changed by clients. `None` if one of that name is configured that is not agreed.
-    pub(crate) fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Option<Reloaded> {
+    /// copied nor changed by clients.
+    ///
+    /// # Errors
+    /// This node does not let the cluster serve it.
+    pub(crate) fn publish(&self, zone: Arc<Zone>, steps: Vec<Delta>) -> Result<Reloaded, Unserved> {
         let mut hasher = DefaultHasher::new();
         zone.hash(&mut hasher);
         let digest = hasher.finish();
         let _swapping = lock(&self.swapping);
         let before = self.table.load_full();
         let name = DisplayName(zone.apex()).to_string();
-        if self.ledger().is_of_a_file(&name) {
-            return None;
-        }
+        self.admit(&name)?;
         let access = before.find_agreed(zone.apex()).cloned();
         let old = before.find_apex(zone.apex());
         let mut journal = old.map_or_else(Journal::default, |old| Journal::clone(&old.journal));
@@ -332,7 +343,16 @@ impl Zones {
         let mut next = ZoneTable::clone(&before);
         next.insert(served);
         self.store(next);
-        Some(reloaded)
+        Ok(reloaded)
+    }
+
+    /// Whether the cluster may put a zone of this name into service here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn admit(&self, name: &str) -> Result<(), Unserved> {
+        let configured = Arc::clone(&self.ledger().configured);
+        admission::admit(name, &configured, self.below.as_deref())
     }
 
     /// Serves an agreed zone no more. `None` if it was not served.

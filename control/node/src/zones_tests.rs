@@ -99,18 +99,18 @@ fn a_reload_leaves_agreed_zones_in_service_and_their_journal_whole() {
 #[test]
 fn an_agreed_zone_that_is_not_configured_is_served_and_nobody_may_copy_or_change_it() {
     let zones = Zones::load(Vec::new(), TsigKeys::default(), Arc::default()).unwrap();
-    let reloaded = zones.publish(built("test.", 1), Vec::new()).unwrap();
-    assert_eq!(reloaded.redrawn, ["test."]);
+    let reloaded = zones.publish(built("zone.test.", 1), Vec::new()).unwrap();
+    assert_eq!(reloaded.redrawn, ["zone.test."]);
     let access = || {
         let table = zones.shared().load_full();
-        let served = table.find_name("test.").unwrap();
+        let served = table.find_name("zone.test.").unwrap();
         (
             served.access.takes_updates(),
             served.access.allows_transfer([127, 0, 0, 1].into(), None),
         )
     };
     assert_eq!(access(), (false, false));
-    let text = "zones: [{name: test., agreed: true, allow_transfer: [127.0.0.0/8]}]";
+    let text = "zones: [{name: zone.test., agreed: true, allow_transfer: [127.0.0.0/8]}]";
     let configured = config::Config::parse(text, std::path::Path::new("nexus.yaml"));
     zones.reconfigure(configured.unwrap().zones, TsigKeys::default());
     assert_eq!(access(), (false, true));
@@ -133,7 +133,8 @@ fn a_zone_of_a_file_gives_way_to_no_agreed_one_of_its_name() {
         ..config::Zone::default()
     };
     let zones = Zones::load(vec![configured], TsigKeys::default(), Arc::default()).unwrap();
-    assert!(zones.publish(built("test.", 9), Vec::new()).is_none());
+    let refused = zones.publish(built("test.", 9), Vec::new());
+    assert_eq!(refused.unwrap_err(), Unserved::FromFile);
     assert!(zones.withdraw(b"\x04test\0").is_none());
     assert_eq!(zones.status(|number| number)[0].serial, Some(1));
 }

@@ -65,6 +65,7 @@ struct Running {
     handle: MeshHandle,
     network: Arc<Network>,
     zones: zone_keeper::ZoneNews,
+    publisher: ZonePublisher,
     runtime: Handle,
 }
 
@@ -170,6 +171,7 @@ impl Mesh {
             handle,
             network,
             zones: zones.clone(),
+            publisher: publisher.clone(),
             runtime: runtime.clone(),
         };
         let is_first = self.0.running.set(running).is_ok();

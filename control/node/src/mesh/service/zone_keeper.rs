@@ -102,6 +102,7 @@ pub(super) fn start(
         copies: BTreeMap::new(),
         steps: BTreeMap::new(),
         gone: BTreeSet::new(),
+        unserved: BTreeSet::new(),
     };
     let thread = thread::Builder::new()
         .name("mesh-zones".to_owned())
@@ -121,6 +122,8 @@ struct Keeper {
     /// Zones to be built, with the steps since they were; none if they came whole.
     steps: BTreeMap<Arc<[u8]>, Option<Vec<Delta>>>,
     gone: BTreeSet<Arc<[u8]>>,
+    /// Zones that are not served here, of which the log speaks once.
+    unserved: BTreeSet<Arc<[u8]>>,
 }
 
 impl Keeper {
@@ -151,6 +154,7 @@ impl Keeper {
             News::Deleted(apex) => {
                 self.copies.remove(&apex);
                 self.steps.remove(&apex);
+                self.unserved.remove(&apex);
                 self.gone.insert(apex);
             }
             News::All(all) => {
@@ -205,8 +209,10 @@ impl Keeper {
             };
             match self.publisher.publish(zone, steps.unwrap_or_default()) {
                 Ok(publication) => publications.push(publication),
-                Err(refused) => {
-                    tracing::debug!(zone = %DisplayName(&apex), %refused, "not served here");
+                Err(reason) => {
+                    if self.unserved.insert(Arc::clone(&apex)) {
+                        tracing::warn!(zone = %DisplayName(&apex), %reason, "a zone of the cluster is not served here");
+                    }
                 }
             }
         }

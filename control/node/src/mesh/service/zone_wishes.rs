@@ -22,6 +22,9 @@ impl Mesh {
         replace: bool,
     ) -> Result<ZoneChanged, Failure> {
         let apex = apex_of(name)?;
+        let name = DisplayName(&apex).to_string();
+        let admitted = self.part()?.publisher.admit(&name);
+        admitted.map_err(|reason| invalid(format!("{name} would not be served here: {reason}")))?;
         if text.len() > ZONE_TEXT_BYTES_MAX {
             let text = format!("a text of more than {ZONE_TEXT_BYTES_MAX} bytes");
             return Err(Failure::new(FailureCode::BadRequest, text));
