@@ -48,7 +48,7 @@ pub use command::{
 };
 pub use import::{ImportError, commands_of};
 pub use ledger::{Ledger, checks_of};
-pub use members::{PROPOSALS_MAX, PROPOSALS_PER_NODE_MAX, Proposal};
+pub use members::{PROPOSALS_MAX, PROPOSALS_PER_NODE_MAX, Proposal, RETIRED_MAX};
 pub use outcome::{Outcome, Outcomes, Reason};
 pub use parameters::Parameters;
 pub use report::{Event, Measurement, Report};

@@ -19,6 +19,10 @@ pub const PROPOSALS_PER_NODE_MAX: usize = 8;
 /// Most proposals that wait.
 pub const PROPOSALS_MAX: usize = MEMBERS_MAX * PROPOSALS_PER_NODE_MAX;
 
+/// Most keys of members that are gone. Each takes f + 1 voters' agreement, so that only a cluster that changes a member
+/// every hour for seven years comes this far; then nobody leaves any more, for to forget a key would be worse.
+pub const RETIRED_MAX: usize = 65_536;
+
 /// A change that waits for support.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
@@ -84,24 +88,33 @@ impl State {
         let mut members = self.members.clone();
         match change {
             Change::Add(member) => {
+                self.check_unused(member.id())?;
                 if members.insert(member.id(), member.clone()).is_some() {
                     return Err(Reason::NotSafe);
                 }
             }
             Change::Remove(node) => {
                 members.remove(node).ok_or(Reason::NoSuchNode)?;
+                self.check_retirable()?;
             }
             Change::ReplaceKey { node, key } => {
                 let old = members.remove(node).ok_or(Reason::NoSuchNode)?;
                 let new = Member { key: *key, ..old };
+                self.check_unused(new.id())?;
+                self.check_retirable()?;
                 if new.id() == *node || members.insert(new.id(), new).is_some() {
                     return Err(Reason::NotSafe);
                 }
             }
             Change::Alter(member) => {
                 let old = members.insert(member.id(), member.clone());
-                if old.ok_or(Reason::NoSuchNode)? == *member {
+                let old = old.ok_or(Reason::NoSuchNode)?;
+                if old == *member {
                     return Err(Reason::NotSafe);
+                }
+                // Consensus would not follow, nor any change after it: the node has, or lacks, the state.
+                if old.role.holds_state() != member.role.holds_state() {
+                    return Err(Reason::OtherKind);
                 }
             }
             Change::Lift(node) => {
@@ -119,6 +132,23 @@ impl State {
         match Configuration::new(Epoch(0), all, 1, 1) {
             Ok(_) => Ok(members),
             Err(_) => Err(Reason::NotSafe),
+        }
+    }
+
+    /// Consensus forgets what it has executed for a node when that is no member any more. Were its key a member's again,
+    /// each of its old requests would be executed again by whoever kept it.
+    fn check_unused(&self, node: NodeId) -> Result<(), Reason> {
+        match self.retired.contains(&node) {
+            true => Err(Reason::UsedKey),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether one more member may go and be remembered.
+    fn check_retirable(&self) -> Result<(), Reason> {
+        match self.retired.len() < RETIRED_MAX {
+            true => Ok(()),
+            false => Err(Reason::TooMany),
         }
     }
 
@@ -155,9 +185,12 @@ impl State {
         self.dirty.insert(Key::Members);
     }
 
-    /// Drops what is kept by the id of a node that is gone, so that bounds by members hold however many come and go.
+    /// Drops what is kept by the id of a node that is gone, so that bounds by members hold however many come and go. Only that
+    /// it was there stays.
     fn forget(&mut self, node: NodeId) {
-        self.dirty.extend([Key::Standing(node), Key::Trust(node)]);
+        self.retired.insert(node);
+        self.dirty
+            .extend([Key::Retired(node), Key::Standing(node), Key::Trust(node)]);
         self.trust.remove(&node);
         self.forget_tallies(node);
         for (key, proposal) in &mut self.proposals {

@@ -58,15 +58,19 @@ pub enum Reason {
     OwnSubject = 5,
     /// It is of another time.
     WrongTime = 6,
-    /// The sender has too many that wait.
+    /// The sender has too many that wait, or as many members have gone as can be remembered.
     TooMany = 7,
     /// The members would not be a safe configuration, or nothing would change.
     NotSafe = 8,
     /// The sender is not who proposes it.
     NotProposer = 9,
+    /// The key was that of a member that is gone, and is nobody's any more: a new key is needed.
+    UsedKey = 10,
+    /// A node keeps its state or keeps none as long as it has its key: a new key is needed for the other.
+    OtherKind = 11,
 }
 
-byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer);
+byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer, UsedKey, OtherKind);
 
 impl Wire for Outcomes {
     fn write(&self, out: &mut Writer) {

@@ -9,7 +9,7 @@ use crate::answers::Answers;
 use crate::application::{APPLICATION_BYTES_MAX, APPLICATIONS_MAX, Applications};
 use crate::codec::{read_map, write_map};
 use crate::command::read_application_name;
-use crate::members::PROPOSALS_MAX;
+use crate::members::{PROPOSALS_MAX, RETIRED_MAX};
 use crate::parameters::Parameters;
 use crate::reputation::TALLIES_MAX;
 use crate::score::Score;
@@ -17,7 +17,7 @@ use crate::state::{CtHead, State};
 use crate::zones::{ZONES_MAX, Zones};
 
 /// Of the form below.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Trust of one reporter.
 struct Subjects(std::collections::BTreeMap<NodeId, Score>);
@@ -40,6 +40,7 @@ pub(crate) fn write(state: &State, applications: &Applications) -> Vec<u8> {
     state.sequence.write(&mut out);
     out.u64(state.time_ms);
     out.list(&state.members.values().cloned().collect::<Vec<_>>());
+    out.list(&state.retired.iter().copied().collect::<Vec<_>>());
     write_map(&state.proposals, &mut out);
     write_map(&state.standings, &mut out);
     let trust = state.trust.iter();
@@ -88,6 +89,12 @@ fn read_state(from: &mut Reader<'_>) -> Result<State, DecodeError> {
     if !members.is_sorted_by(|(one, _), (next, _)| one < next) {
         return Err(DecodeError::Order { what: "members" });
     }
+    let retired: Vec<NodeId> = from.list("retired keys", RETIRED_MAX)?;
+    if !retired.is_sorted_by(|one, next| one < next) {
+        return Err(DecodeError::Order {
+            what: "retired keys",
+        });
+    }
     let proposals = read_map(from, "proposals", PROPOSALS_MAX)?;
     let standings = read_map(from, "standings", MEMBERS_MAX)?;
     let trust = read_map::<NodeId, Subjects>(from, "reporters", MEMBERS_MAX)?;
@@ -96,6 +103,7 @@ fn read_state(from: &mut Reader<'_>) -> Result<State, DecodeError> {
         sequence,
         time_ms,
         members: members.into_iter().collect(),
+        retired: retired.into_iter().collect(),
         proposals,
         standings,
         trust: trust
@@ -114,6 +122,9 @@ fn read_state(from: &mut Reader<'_>) -> Result<State, DecodeError> {
 fn check(state: &State) -> Result<(), RestoreError> {
     if !state.members.keys().eq(state.standings.keys()) {
         return Err(RestoreError("standings of others than the members"));
+    }
+    if state.members.keys().any(|id| state.retired.contains(id)) {
+        return Err(RestoreError("a member whose key is retired"));
     }
     let is_key = |(key, proposal): (&Digest, &crate::members::Proposal)| {
         *key == Digest::of(&proposal.change.to_bytes())

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) sequence: Sequence,
     pub(crate) time_ms: u64,
     pub(crate) members: BTreeMap<NodeId, Member>,
+    /// Whose keys are not taken again: members that are gone. See `members.rs`.
+    pub(crate) retired: BTreeSet<NodeId>,
     pub(crate) proposals: BTreeMap<Digest, Proposal>,
     pub(crate) standings: BTreeMap<NodeId, Standing>,
     pub(crate) trust: Trust,
@@ -61,6 +63,7 @@ pub(crate) enum Key {
     Proposal(Digest),
     Tally(TallyKey),
     Answer(Question),
+    Retired(NodeId),
     /// Apex, owner, type.
     Set(Arc<[u8]>, Arc<[u8]>, u16),
 }
@@ -100,6 +103,11 @@ impl Key {
                 out.bytes(owner);
                 out.u16(*rtype);
             }
+            // 11 is an application's.
+            Self::Retired(node) => {
+                out.u8(12);
+                node.write(&mut out);
+            }
         }
         out.into_bytes()
     }
@@ -124,6 +132,7 @@ impl State {
             time_ms: 0,
             standings: standings.collect(),
             members,
+            retired: BTreeSet::new(),
             proposals: BTreeMap::new(),
             trust: Trust::new(),
             tallies: BTreeMap::new(),
@@ -143,12 +152,14 @@ impl State {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         let fixed = [Key::Clock, Key::Parameters, Key::Members, Key::Ct];
         let standings = self.standings.keys().map(|node| Key::Standing(*node));
+        let retired = self.retired.iter().map(|node| Key::Retired(*node));
         let trust = self.trust.keys().map(|node| Key::Trust(*node));
         let proposals = self.proposals.keys().map(|digest| Key::Proposal(*digest));
         let tallies = self.tallies.keys().map(|key| Key::Tally(*key));
         let answers = self.answers.iter();
         let answers = answers.map(|(question, _)| Key::Answer(question.clone()));
-        let parts = fixed.into_iter().chain(standings).chain(trust);
+        let parts = fixed.into_iter().chain(retired).chain(standings);
+        let parts = parts.chain(trust);
         let parts = parts.chain(proposals).chain(tallies).chain(answers);
         parts.chain(self.zones.keys())
     }
@@ -164,6 +175,8 @@ impl State {
             Key::Parameters => self.parameters.write(&mut out),
             Key::Members => out.list(&self.members.values().cloned().collect::<Vec<_>>()),
             Key::Ct => self.ct.write(&mut out),
+            // That it is there says all.
+            Key::Retired(node) => self.retired.get(node).map(|_| ())?,
             Key::Standing(node) => self.standings.get(node)?.write(&mut out),
             Key::Trust(node) => crate::codec::write_map(self.trust.get(node)?, &mut out),
             Key::Proposal(digest) => self.proposals.get(digest)?.write(&mut out),

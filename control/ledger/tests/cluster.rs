@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use common::*;
 use consensus::{
-    Configuration, Effect, HistoryItem, Input, Message, NodeId, Now, Params, Recovered, Replica,
-    Request, Role, Sequence, StateMachine, Verified, Wire,
+    Configuration, Effect, HistoryItem, Input, Member, Message, NodeId, Now, Params, PublicKey,
+    Recovered, Replica, Request, Role, Sequence, StateMachine, Verified, Wire,
 };
 use ledger::{
     Applications, Change, Command, Commands, CreateMode, Ledger, Outcome, Outcomes, Parameters,
+    Reason,
 };
 
 /// Short, so that epochs change soon.
@@ -35,7 +36,10 @@ struct Bus {
 
 impl Bus {
     fn of(voters: u8) -> Self {
-        let members = (1..=voters).map(|number| member(number, Role::Authority));
+        Self::with((1..=voters).map(|number| member(number, Role::Authority)))
+    }
+
+    fn with(members: impl Iterator<Item = Member>) -> Self {
         let genesis =
             Configuration::new(consensus::Epoch(0), members.collect(), INTERVAL, 3).unwrap();
         let now = Now {
@@ -150,12 +154,21 @@ impl Bus {
         }
     }
 
+    fn sign(&self, id: NodeId, command: Command) -> Request {
+        let bytes = Commands(vec![command]).to_bytes().into();
+        let (cluster, timestamp) = (self.genesis.cluster(), self.now.monotonic_us);
+        Request::sign(cluster, &Key(id), 0, timestamp, bytes)
+    }
+
     /// Has a command executed and gives its outcome.
     fn ask(&mut self, id: NodeId, command: Command) -> Outcome {
-        let timestamp = self.now.monotonic_us;
-        let bytes = Commands(vec![command]).to_bytes().into();
-        let cluster = self.genesis.cluster();
-        let request = Request::sign(cluster, &Key(id), 0, timestamp, bytes);
+        let request = self.sign(id, command);
+        self.give(id, request)
+    }
+
+    /// Has a request executed that was signed before.
+    fn give(&mut self, id: NodeId, request: Request) -> Outcome {
+        let timestamp = request.id.timestamp;
         self.step(id, Input::Request(Verified::vouch(request)));
         for _ in 0..5000 {
             self.run(1);
@@ -166,6 +179,21 @@ impl Bus {
             }
         }
         panic!("not executed: {:?}", self.nodes[&id].replica.summary());
+    }
+
+    /// Has a change made that these nodes ask for, one after the other, and the epoch begun that it brings.
+    fn change(&mut self, ids: &[NodeId], change: &Change) {
+        let before = self.configuration(ids[0]).epoch();
+        let outcomes = ids.iter();
+        let outcomes = outcomes.map(|id| self.ask(*id, Command::Propose(change.clone())));
+        assert_eq!(outcomes.last(), Some(Outcome::Done), "{change:?}");
+        self.run(1000);
+        assert!(self.configuration(ids[0]).epoch() > before);
+    }
+
+    fn serial(&self, id: NodeId) -> u32 {
+        let ledger = self.nodes[&id].replica.machine();
+        ledger.zone(APEX).unwrap().serial()
     }
 
     fn configuration(&self, id: NodeId) -> &Configuration {
@@ -260,5 +288,65 @@ fn member_that_more_nodes_ask_for_than_may_be_faulty_follows_from_the_next_epoch
     }
     assert!(bus.configuration(ids[0]).member(edge.id()).is_some());
     bus.run(3000);
+    bus.assert_same();
+}
+
+#[test]
+fn old_request_of_a_member_that_was_removed_is_never_executed_again() {
+    let mut bus = Bus::of(4);
+    let ids: Vec<_> = bus.genesis.ids().collect();
+    bus.ask(ids[0], create(plain(), CreateMode::New));
+    let edge = member(9, Role::Edge);
+    bus.change(&ids[..2], &Change::Add(edge.clone()));
+    bus.start(edge.id());
+    bus.run(3000);
+    let old = bus.sign(edge.id(), add("old", 1));
+    assert!(matches!(
+        bus.give(edge.id(), old.clone()),
+        Outcome::Zone { rcode: 0, .. }
+    ));
+    bus.ask(ids[0], update(&[(false, "old", ANY, ANY, 0, &[])]));
+    bus.change(&ids[..2], &Change::Remove(edge.id()));
+    assert!(bus.configuration(ids[0]).member(edge.id()).is_none());
+
+    let again = Command::Propose(Change::Add(edge.clone()));
+    for id in &ids[..2] {
+        let outcome = bus.ask(*id, again.clone());
+        assert_eq!(outcome, Outcome::Refused(Reason::UsedKey));
+    }
+    for number in 0..8 {
+        bus.ask(ids[2], add("tick", number));
+    }
+    let serial = bus.serial(ids[0]);
+    for id in &ids {
+        bus.step(*id, Input::Request(Verified::vouch(old.clone())));
+    }
+    bus.run(3000);
+    assert_eq!(bus.serial(ids[0]), serial);
+}
+
+#[test]
+fn witness_that_was_removed_holds_state_under_a_new_key() {
+    let roles = [Role::Authority; 4].into_iter().chain([Role::Witness]);
+    let members = (1..).zip(roles).map(|(number, role)| member(number, role));
+    let mut bus = Bus::with(members);
+    let is_witness = |member: &&Member| member.role == Role::Witness;
+    let witness = bus.genesis.members().find(is_witness).unwrap().clone();
+    let ids: Vec<_> = bus.genesis.ids().filter(|id| *id != witness.id()).collect();
+    bus.ask(ids[0], create(plain(), CreateMode::New));
+    bus.change(&ids[..2], &Change::Remove(witness.id()));
+    bus.nodes.remove(&witness.id());
+    let holder = Member {
+        key: PublicKey([9; 32]),
+        role: Role::Authority,
+        ..witness
+    };
+    bus.change(&ids[..2], &Change::Add(holder.clone()));
+    bus.start(holder.id());
+    bus.run(3000);
+    assert!(bus.configuration(holder.id()).is_holder(holder.id()));
+    let outcome = bus.ask(holder.id(), add("new", 1));
+    assert!(matches!(outcome, Outcome::Zone { rcode: 0, .. }));
+    bus.run(500);
     bus.assert_same();
 }

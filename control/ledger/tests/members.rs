@@ -3,10 +3,10 @@
 mod common;
 
 use common::*;
-use consensus::{NodeId, PublicKey, Role};
+use consensus::{NodeId, PublicKey, Role, StateMachine as _};
 use ledger::{
     Applications, Change, Class, Command, CreateMode, Event, Outcome, PROPOSALS_PER_NODE_MAX,
-    Parameters, Reason, Score,
+    Parameters, RETIRED_MAX, Reason, Score,
 };
 
 const PENDING: Outcome = Outcome::Pending {
@@ -114,19 +114,104 @@ fn change_that_is_unsafe_or_none_is_refused() {
             "{change:?}"
         );
     }
-    // A second witness among four would be one too many.
-    let mut as_witness = |node: usize, by: [usize; 2]| {
-        let id = cluster.ids[node];
-        let known = cluster.ledger.members().find(|m| m.id() == id).unwrap();
-        let change = Change::Alter(consensus::Member {
-            role: Role::Witness,
-            ..known.clone()
-        });
-        by.map(|by| cluster.propose(by, &change))
+    // A third witness, among seven, would be one too many.
+    let witnesses = [8, 9, 10].map(|number| Change::Add(member(number, Role::Witness)));
+    assert!(agree(&mut cluster, &witnesses[0]));
+    assert!(agree(&mut cluster, &witnesses[1]));
+    assert_eq!(
+        cluster.propose(0, &witnesses[2]),
+        Outcome::Refused(Reason::NotSafe)
+    );
+}
+
+/// Two voters ask for a change; whether it is made.
+fn agree(cluster: &mut Cluster, change: &Change) -> bool {
+    cluster.propose(0, change) == PENDING && cluster.propose(1, change) == Outcome::Done
+}
+
+#[test]
+fn key_of_a_member_that_is_gone_is_never_taken_again_in_any_role() {
+    let mut cluster = Cluster::of(4);
+    let used = Outcome::Refused(Reason::UsedKey);
+    let edge = member(9, Role::Edge);
+    assert!(agree(&mut cluster, &Change::Add(edge.clone())));
+    assert!(agree(&mut cluster, &Change::Remove(edge.id())));
+    for role in [Role::Edge, Role::Authority, Role::Witness] {
+        assert_eq!(cluster.propose(0, &Change::Add(member(9, role))), used);
+    }
+    // Nor by the way of another member's new key, nor that member's own old one.
+    let node = cluster.ids[3];
+    let to = |node, key| Change::ReplaceKey { node, key };
+    assert_eq!(cluster.propose(0, &to(node, edge.key)), used);
+    let old = cluster.ledger.members().find(|m| m.id() == node).unwrap();
+    let (old, new) = (old.key, PublicKey([77; 32]));
+    assert!(agree(&mut cluster, &to(node, new)));
+    assert_eq!(cluster.propose(0, &to(NodeId::of(&new), old)), used);
+    cluster.root(Applications::default());
+
+    // The root covers it: a state that has forgotten is another one.
+    let mut other = Cluster::of(4);
+    assert!(agree(&mut other, &Change::Add(edge.clone())));
+    let before = other.ledger.root();
+    assert!(agree(&mut other, &Change::Remove(edge.id())));
+    assert_ne!(other.ledger.root(), before);
+    let snapshot = cluster.ledger.snapshot();
+    cluster.ledger.restore(&snapshot).unwrap();
+    assert_eq!(cluster.propose(0, &Change::Add(edge)), used);
+}
+
+#[test]
+fn witness_becomes_a_holder_of_state_under_a_new_key_alone() {
+    let mut cluster = Cluster::of(4);
+    let witness = member(9, Role::Witness);
+    assert!(agree(&mut cluster, &Change::Add(witness.clone())));
+    let kind = Outcome::Refused(Reason::OtherKind);
+    assert_eq!(
+        cluster.propose(0, &Change::Alter(member(9, Role::Authority))),
+        kind
+    );
+    let own = cluster.ids[0];
+    let own = cluster.ledger.members().find(|m| m.id() == own).unwrap();
+    let own = consensus::Member {
+        role: Role::Witness,
+        ..own.clone()
     };
-    assert_eq!(as_witness(0, [1, 2]), [PENDING, Outcome::Done]);
-    let refused = Outcome::Refused(Reason::NotSafe);
-    assert_eq!(as_witness(1, [0, 2]), [refused.clone(), refused]);
+    assert_eq!(cluster.propose(1, &Change::Alter(own)), kind);
+    assert!(agree(&mut cluster, &Change::Remove(witness.id())));
+    let holder = consensus::Member {
+        key: PublicKey([10; 32]),
+        role: Role::Authority,
+        ..witness
+    };
+    assert!(agree(&mut cluster, &Change::Add(holder.clone())));
+    assert!(cluster.wanted().is_holder(holder.id()));
+}
+
+#[test]
+fn as_many_keys_are_remembered_as_members_may_go_and_then_none_goes() {
+    let mut cluster = Cluster::of(1);
+    let only = cluster.ids[0];
+    let mut changes = (0..RETIRED_MAX + 1).flat_map(|number| {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        let edge = consensus::Member {
+            key: PublicKey(key),
+            ..member(9, Role::Edge)
+        };
+        let id = edge.id();
+        [Change::Add(edge), Change::Remove(id)].map(Command::Propose)
+    });
+    let mut refused = Vec::new();
+    loop {
+        let some: Vec<_> = changes.by_ref().take(1024).collect();
+        if some.is_empty() {
+            break;
+        }
+        let outcomes = cluster.all(only, some);
+        refused.extend(outcomes.into_iter().filter(|o| *o != Outcome::Done));
+    }
+    assert_eq!(refused, [Outcome::Refused(Reason::TooMany)]);
+    cluster.root(Applications::default());
 }
 
 #[test]

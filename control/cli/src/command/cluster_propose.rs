@@ -25,7 +25,9 @@ Examples:
   nexus cluster propose add 4cb5abf6ad79fbf5abbccafcc269d85cd2651ed4b885b5869f241aedf0a5ba29 192.0.2.5:4853
 
 The key is what `nexus key show` prints at the new node. Start that node with the consensus.members of the
-others, which are those with which the cluster began: it learns from them who the members are today.";
+others, which are those with which the cluster began: it learns from them who the members are today.
+
+The key of a member that was removed, or that got another, is not taken again.";
 
 const REMOVE_EXAMPLES: &str = "\
 Examples:
@@ -36,7 +38,7 @@ Examples:
   nexus cluster propose alter 3f2a --address 192.0.2.9:4853
   nexus cluster propose alter 3f2a --role edge
 
-A witness becomes another role only by being removed and added.";
+A witness becomes another role, or another role a witness, only by being removed and added under a new key.";
 
 const REPLACE_KEY_EXAMPLES: &str = "\
 Examples:

@@ -200,9 +200,17 @@ pub(super) fn refused(reason: Reason) -> Failure {
         Reason::NoSuchNode => "there is no such member, or it is not isolated",
         Reason::OwnSubject => "no node speaks for itself",
         Reason::WrongTime => "it is of another time",
-        Reason::TooMany => "too many proposals wait",
+        Reason::TooMany => "too many proposals wait, or too many members have gone",
         Reason::NotSafe => "nothing would change, or the members would be no safe cluster",
         Reason::NotProposer => "this node is not who proposes it",
+        Reason::UsedKey => {
+            "a member that is gone had this key, and requests of that time could be executed again: move \
+             node.key_file and consensus/ away at that node, run `nexus key show`, and propose its new key"
+        }
+        Reason::OtherKind => {
+            "a witness has no state, and the others have: remove the node, and add it in its other role \
+             under a new key"
+        }
     };
     Failure::new(
         FailureCode::Invalid,
