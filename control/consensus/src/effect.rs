@@ -100,7 +100,7 @@ pub enum Effect {
         to: NodeId,
         /// The last sequence that it has.
         after: Sequence,
-        /// Changes of epoch that it may not know.
+        /// Changes of epoch that it may not know, as many as a message carries.
         transitions: Vec<Transition>,
     },
     /// Answer a member's [`Message::FetchChunk`] from the stored snapshot, if it is this one.

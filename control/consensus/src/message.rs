@@ -42,7 +42,7 @@ pub enum Message {
     Status(Status),
     /// Asks for what follows this sequence.
     FetchLog {
-        /// The asker's epoch.
+        /// The asker's epoch, or a later one whose beginning it has proof of.
         epoch: Epoch,
         /// The last one that the asker has.
         after: Sequence,

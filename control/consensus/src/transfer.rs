@@ -16,7 +16,8 @@ pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) const LOG_ITEMS_MAX: usize = 4096;
 /// Bytes of a part of a snapshot; the last may be shorter.
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
-/// Most changes of epoch that a snapshot brings proof of.
+/// Most changes of epoch that one message brings proof of. There are fewer where they fill [`LOG_BYTES_MAX`]; who needs
+/// more asks again, from the last one on.
 pub(crate) const TRANSITIONS_MAX: usize = 1024;
 
 /// How far a replica is. Sent now and then to all, and to followers whenever it gets further.
@@ -83,7 +84,8 @@ pub struct Transition {
 /// Which snapshot a replica has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotOffer {
-    /// Changes of epoch, from the first one that the asker may not know.
+    /// Changes of epoch that the asker has not proven yet, as many as a message carries. They need not lead to the
+    /// checkpoint. The first may be the one before, without votes: it names those who signed the next.
     pub transitions: Vec<Transition>,
     /// The checkpoint of the snapshot.
     pub certificate: CheckpointCertificate,

@@ -9,15 +9,16 @@ use super::Replica;
 use super::clients::ClientTable;
 use crate::batch::Batch;
 use crate::codec::{Reader, Wire};
+use crate::configuration::Configuration;
 use crate::effect::{Effect, Now, Observation};
 use crate::identity::{Epoch, NodeId, Sequence};
 use crate::machine::StateMachine;
 use crate::message::Message;
 use crate::transfer::{
-    CHUNK_BYTES_MAX, HistoryItem, SnapshotOffer, Status, TRANSITIONS_MAX, Transition,
+    CHUNK_BYTES_MAX, HistoryItem, LOG_BYTES_MAX, SnapshotOffer, Status, TRANSITIONS_MAX, Transition,
 };
 use crate::verified::Signer;
-use crate::vote::{CheckpointBody, CommitCertificate};
+use crate::vote::{CheckpointBody, CheckpointCertificate, CommitCertificate};
 
 /// Most bytes of a snapshot.
 const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -35,6 +36,16 @@ pub(super) struct Transfer {
     /// When another helper is asked.
     pub(super) deadline_us: u64,
     snapshot: Option<Incoming>,
+}
+
+/// What an offer's changes of epoch prove.
+enum Proof {
+    /// The snapshot's checkpoint.
+    Holds,
+    /// Epochs on the way to it: the rest is to be asked for.
+    Partial,
+    /// Nothing new, or they are false.
+    Fails,
 }
 
 /// A snapshot that arrives in parts.
@@ -148,7 +159,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             snapshot: None,
         });
         let ask = Message::FetchLog {
-            epoch: self.configuration.epoch(),
+            epoch: self.proven_configuration().epoch(),
             after,
         };
         out.push(Effect::Send(from, Arc::new(ask)));
@@ -185,23 +196,42 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if !self.may_help(now, from) {
             return;
         }
-        let unknown = self.transitions.iter();
-        let unknown = unknown.filter(|transition| transition.body.configuration.epoch() > epoch);
-        let transitions: Vec<Transition> = unknown.take(TRANSITIONS_MAX).cloned().collect();
-        if let Some(first) = transitions
-            .first()
-            .filter(|first| first.body.sequence == after)
+        if let Ok(index) = (self.transitions).binary_search_by_key(&after, |one| one.body.sequence)
+            && let Some(ended) = self.transitions.get(index)
         {
-            // The asker's epoch ends where it stands, and history may begin behind that.
-            let body = Box::new(first.body.clone());
-            let item = HistoryItem::Checkpoint(first.certificate.clone(), body);
+            // The asker's epoch may end where it stands, and history begin behind that.
+            let body = Box::new(ended.body.clone());
+            let item = HistoryItem::Checkpoint(ended.certificate.clone(), body);
             out.push(Effect::Send(from, Arc::new(Message::Log([item].into()))));
         }
+        let transitions = self.transitions_after(epoch);
         out.push(Effect::ServeLog {
             to: from,
             after,
             transitions,
         });
+    }
+
+    /// Changes to later epochs, as many as a message carries; who needs more asks again. The first is the one that
+    /// led to the asker's epoch, without its votes: who signed the next are members there.
+    fn transitions_after(&self, epoch: Epoch) -> Vec<Transition> {
+        let is_known = |one: &Transition| one.body.configuration.epoch() <= epoch;
+        let (known, later) = self
+            .transitions
+            .split_at(self.transitions.partition_point(is_known));
+        let mut bytes_count = 0;
+        let fits = |one: &&Transition| {
+            let has_room = bytes_count < LOG_BYTES_MAX;
+            bytes_count += one.to_bytes().len();
+            has_room
+        };
+        let last = known.last().filter(|_| !later.is_empty());
+        let last = last.map(|last| Transition {
+            certificate: CheckpointCertificate::default(),
+            body: last.body.clone(),
+        });
+        let later = later.iter().take(TRANSITIONS_MAX - 1).take_while(fits);
+        last.into_iter().chain(later.cloned()).collect()
     }
 
     pub(super) fn on_log(
@@ -308,29 +338,30 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         &mut self,
         now: Now,
         from: NodeId,
-        offer: SnapshotOffer,
+        mut offer: SnapshotOffer,
         out: &mut Vec<Effect>,
     ) {
-        let is_asked = self
+        let asked = self
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.from == from && transfer.snapshot.is_none());
-        let offered = (offer.body.configuration.epoch(), offer.body.sequence);
-        if !is_asked {
+            .filter(|transfer| transfer.from == from && transfer.snapshot.is_none());
+        let Some(after) = asked.map(|transfer| transfer.after) else {
             return;
-        }
-        if offered <= (self.configuration.epoch(), self.executed) {
+        };
+        if !self.is_further(&offer.body) {
             // The state is known here; that its checkpoint is stable may not be.
             let item = HistoryItem::Checkpoint(offer.certificate, Box::new(offer.body));
             return self.on_log(now, from, [item].into(), out);
         }
-        let offer = self
-            .proven(offer)
-            .filter(|offer| offer.bytes_count <= SNAPSHOT_BYTES_MAX);
-        let Some(offer) = offer else {
-            self.distrust_helper(now, from, out);
-            return;
+        let proof = match offer.bytes_count > SNAPSHOT_BYTES_MAX {
+            true => Proof::Fails,
+            false => self.prove(&mut offer),
         };
+        match proof {
+            Proof::Holds => {}
+            Proof::Partial => return self.ask_log(now, from, after, out),
+            Proof::Fails => return self.distrust_helper(now, from, out),
+        }
         if !self.holds_state() {
             // A witness needs to know where the order stands, and no more.
             self.install(now, offer, Vec::new(), out);
@@ -353,41 +384,54 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         });
     }
 
-    /// The offer with those changes of epoch that are proven and needed, in an unbroken chain from this
-    /// replica's epoch to the snapshot's; nothing of it is believed beyond that.
-    fn proven(&self, mut offer: SnapshotOffer) -> Option<SnapshotOffer> {
-        let mut current = self.configuration.clone();
-        let mut chain: Vec<Transition> = Vec::new();
+    /// Whether a checkpoint lies beyond what this replica has.
+    fn is_further(&self, body: &CheckpointBody) -> bool {
+        let offered = (body.configuration.epoch(), body.sequence);
+        offered > (self.configuration.epoch(), self.executed)
+    }
+
+    /// That of the last epoch whose beginning is proven, be it this replica's or a later one.
+    fn proven_configuration(&self) -> &Configuration {
+        let last = self.proven.last();
+        last.map_or(&self.configuration, |last| &last.body.configuration)
+    }
+
+    /// Follows the changes of epoch that an offer brings, in an unbroken chain from the last one proven on, and says
+    /// whether they lead to the snapshot's checkpoint; nothing of the offer is believed beyond that.
+    fn prove(&mut self, offer: &mut SnapshotOffer) -> Proof {
+        let before = self.proven.len();
         for transition in core::mem::take(&mut offer.transitions) {
-            let body = &transition.body;
+            let (body, current) = (&transition.body, self.proven_configuration());
             let next = &body.configuration;
-            if next.epoch() <= current.epoch() || body.sequence > offer.body.sequence {
+            if next.epoch() <= current.epoch() {
                 continue;
             }
             let follows = next.epoch().0 == current.epoch().0 + 1
-                && transition.certificate.is_valid(&current)
+                && transition.certificate.is_valid(current)
                 && transition.certificate.subject() == (body.sequence, Some(body.digest()));
             if !follows {
-                return None;
+                return Proof::Fails;
             }
-            current = next.clone();
-            chain.push(transition);
+            self.proven.push(transition);
         }
-        match chain.last().filter(|last| last.body == offer.body) {
+        let mut latest_first = self.proven.iter().rev();
+        let reached = latest_first.find(|one| one.body.sequence <= offer.body.sequence);
+        if let Some(last) = reached.filter(|last| last.body == offer.body) {
             // The snapshot is of the change itself, for which the epoch before has vouched.
-            Some(last) => offer.certificate = last.certificate.clone(),
-            None => {
-                let holds = offer.certificate.is_valid(&current)
-                    && offer.certificate.subject()
-                        == (offer.body.sequence, Some(offer.body.digest()))
-                    && offer.body.configuration == current;
-                if !holds {
-                    return None;
-                }
-            }
+            offer.certificate = last.certificate.clone();
+            return Proof::Holds;
         }
-        offer.transitions = chain;
-        Some(offer)
+        let current = reached.map_or(&self.configuration, |last| &last.body.configuration);
+        let holds = offer.certificate.is_valid(current)
+            && offer.certificate.subject() == (offer.body.sequence, Some(offer.body.digest()))
+            && offer.body.configuration == *current;
+        let is_on_the_way = self.proven.len() > before
+            && offer.body.configuration.epoch() > self.proven_configuration().epoch();
+        match (holds, is_on_the_way) {
+            (true, _) => Proof::Holds,
+            (false, true) => Proof::Partial,
+            (false, false) => Proof::Fails,
+        }
     }
 
     pub(super) fn on_chunk(
@@ -438,15 +482,22 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         snapshot: Vec<u8>,
         out: &mut Vec<Effect>,
     ) -> bool {
+        if !self.is_further(&offer.body) {
+            // What came meanwhile has led as far.
+            self.ask_helper(now, None, out);
+            return true;
+        }
         let restored = self.restored(&offer.body, &snapshot);
         if self.holds_state() && restored.is_none() {
             return false;
         }
-        let begins = !offer.transitions.is_empty();
-        offer
-            .transitions
+        let until = |one: &Transition| one.body.sequence <= offer.body.sequence;
+        let later = self.proven.split_off(self.proven.partition_point(until));
+        let chain = core::mem::replace(&mut self.proven, later);
+        let begins = !chain.is_empty();
+        chain
             .into_iter()
-            .for_each(|t| self.enter_configuration(t));
+            .for_each(|transition| self.enter_configuration(transition));
         // Behind the changes of epoch, which drop clients of theirs.
         if let Some((machine, clients)) = restored {
             self.take_state(machine, clients, snapshot.len());

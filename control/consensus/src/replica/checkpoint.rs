@@ -300,6 +300,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.base = transition.body.sequence;
         self.boundary = transition.body.boundary;
         self.transitions.push(transition);
+        let epoch = self.configuration.epoch();
+        self.proven
+            .retain(|one| one.body.configuration.epoch() > epoch);
         self.view = View(0);
         self.is_changing = false;
         self.new_view = None;

@@ -167,6 +167,8 @@ pub struct Replica<M, S> {
     /// The checkpoint at which this epoch began.
     base: Sequence,
     transitions: Vec<Transition>,
+    /// Changes to later epochs, proven on the way to a snapshot and not yet entered.
+    proven: Vec<Transition>,
 
     view: View,
     /// Whether `view` is wanted and has not begun.

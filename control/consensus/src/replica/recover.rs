@@ -87,6 +87,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             signer,
             base: Sequence(0),
             transitions: Vec::new(),
+            proven: Vec::new(),
             view: View(0),
             is_changing: false,
             new_view: None,

@@ -14,7 +14,9 @@ use crate::configuration::{Member, Role};
 use crate::identity::{PublicKey, Signature};
 use crate::machine::{ApplyContext, RestoreError};
 use crate::record::Record;
-use crate::transfer::{CHUNK_BYTES_MAX, HistoryItem, SnapshotOffer};
+use crate::transfer::{
+    CHUNK_BYTES_MAX, HistoryItem, LOG_BYTES_MAX, SnapshotOffer, TRANSITIONS_MAX,
+};
 use crate::verified::SignatureCheck;
 
 /// Keeps every command. A command `members:` followed by a configuration asks for that.
@@ -610,6 +612,50 @@ fn members_change_at_a_checkpoint_and_the_new_one_catches_up() {
     bus.run(1_000);
     assert_eq!(bus.replica(ids[1]).summary().epoch, Epoch(1));
     bus.assert_same();
+}
+
+#[test]
+fn more_epochs_than_one_message_proves_are_proven_in_parts() {
+    // One voter, of a new epoch with each batch or two: each brings the follower another address.
+    let alone = [member(1, Role::Authority), member(2, Role::Edge)];
+    let genesis = Configuration::new(Epoch(0), alone.to_vec(), 1, 1).unwrap();
+    let params = Params {
+        snapshot_wear_percent: 0,
+        ..Params::default()
+    };
+    let mut bus = Bus::with(genesis, params);
+    let [voter, follower] = [1, 2].map(|number| member(number, Role::Edge).id());
+    bus.cut_off.insert(follower);
+    for number in 0..2500_u16 {
+        let mut members = alone.to_vec();
+        members[1].address.set_port(1 + number % 2);
+        let wanted = Configuration::new(Epoch(0), members, 1, 1).unwrap();
+        bus.request(voter, 0, &[MEMBERS, &wanted.to_bytes()].concat());
+        bus.run(1);
+    }
+    bus.run(100);
+    let epoch = bus.replica(voter).summary().epoch;
+    bus.lose = |_, _, _, message| {
+        if let Message::SnapshotOffer(offer) = message {
+            assert!(offer.transitions.len() <= TRANSITIONS_MAX);
+            assert!(message.encode(NodeId(0)).len() < 2 * LOG_BYTES_MAX);
+        }
+        false
+    };
+    bus.cut_off.clear();
+    bus.run(3_000);
+    bus.assert_same();
+    assert_eq!(bus.replica(follower).summary().epoch, epoch);
+    assert!(bus.replica(follower).proven.is_empty());
+    let (_, body, _) = bus.nodes[&follower].disk.snapshot.as_ref().unwrap();
+    let installed = body.configuration.epoch();
+    assert!(installed > Epoch(2 * TRANSITIONS_MAX as u64), "{installed}");
+    let observed = &bus.nodes[&follower].observed;
+    assert!(!observed.contains(&Observation::BadMessage(voter)));
+    // What it has is enough to come back, and to help others.
+    bus.stop(follower);
+    bus.start(follower);
+    assert_eq!(bus.replica(follower).summary().epoch, epoch);
 }
 
 #[test]

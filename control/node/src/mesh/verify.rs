@@ -4,7 +4,7 @@
 //! A peer belongs to one thread, so that its order holds. What waits is bounded by permits that
 //! come with each message (`link.rs`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chacha20::ChaCha20Rng;
-use consensus::{ClusterId, Header, Message, NodeId, PublicKey, Request, SignatureCheck, Verified};
+use consensus::{
+    CheckpointCertificate, ClusterId, Header, Message, NodeId, PublicKey, Request, SignatureCheck,
+    Verified,
+};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -323,29 +326,42 @@ impl Worker {
 }
 
 /// What a node that is behind must be able to check although it does not know all members yet: a
-/// snapshot brings the configurations on the way to it, whose keys are given back; a log is cut
-/// before the first signer that nobody knows, since what is before it makes that one known.
+/// snapshot brings the configurations on the way to it, whose keys are given back; a log, and the changes of epoch on
+/// that way, are cut before the first signer that nobody knows, since what is before it makes that one known.
 ///
 /// A key is what its id is the hash of; whether its holder counts, the replica decides.
 fn keys_within(
     message: Message,
     known: impl Fn(NodeId) -> Option<PublicKey>,
 ) -> (Message, Vec<PublicKey>) {
+    let nobody = ClusterId(consensus::Digest([0; 32])); // Only who signed is asked here.
     match message {
-        Message::SnapshotOffer(offer) => {
+        Message::SnapshotOffer(mut offer) => {
             let bodies = offer.transitions.iter().map(|transition| &transition.body);
-            let configurations = bodies.map(|body| &body.configuration);
+            let configurations = bodies.chain([&offer.body]).map(|body| &body.configuration);
             let members = configurations.flat_map(|configuration| configuration.members());
             let unknown = members
-                .map(|member| member.key)
-                .filter(|key| known(NodeId::of(key)).is_none());
-            let mut unknown: Vec<_> = unknown.collect();
-            unknown.sort_unstable();
-            unknown.dedup();
-            (Message::SnapshotOffer(offer), unknown)
+                .map(|member| (member.id(), member.key))
+                .filter(|(id, _)| known(*id).is_none());
+            let brought: BTreeMap<NodeId, PublicKey> = unknown.collect();
+            let is_known = |certificate: &CheckpointCertificate| {
+                certificate.checks(nobody).all(|check| {
+                    known(check.signer).is_some() || brought.contains_key(&check.signer)
+                })
+            };
+            let transitions = offer.transitions.iter();
+            let count = transitions
+                .take_while(|one| is_known(&one.certificate))
+                .count();
+            offer.transitions.truncate(count);
+            if !is_known(&offer.certificate) {
+                // Of an epoch that this part of the way does not reach.
+                offer.certificate = CheckpointCertificate::default();
+            }
+            let brought = brought.into_values().collect();
+            (Message::SnapshotOffer(offer), brought)
         }
         Message::Log(mut items) => {
-            let nobody = ClusterId(consensus::Digest([0; 32])); // Only who signed is asked here.
             let is_known = |item: &consensus::HistoryItem| {
                 item.checks(nobody)
                     .all(|check| known(check.signer).is_some())

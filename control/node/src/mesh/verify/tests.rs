@@ -76,3 +76,33 @@ fn snapshot_brings_the_keys_of_the_members_on_the_way_to_it() {
     let offer = Message::SnapshotOffer(Box::new(offer));
     assert_eq!(keys_within(offer.clone(), known), (offer, vec![key]));
 }
+
+#[test]
+fn part_of_the_way_to_a_snapshot_is_checked_though_its_end_cannot_be() {
+    let (before, behind) = (PublicKey([7; 32]), PublicKey([8; 32]));
+    // Whose members sign the first change, itself not signed again; then one by strangers.
+    let transitions = [
+        (CheckpointCertificate::default(), before),
+        (certificate(NodeId::of(&before).0), behind),
+        (certificate(99), behind),
+    ]
+    .map(|(certificate, key)| Transition {
+        certificate,
+        body: body(key),
+    });
+    let offer = SnapshotOffer {
+        transitions: transitions.to_vec(),
+        certificate: certificate(100),
+        body: body(behind),
+        bytes_count: 0,
+    };
+    let (message, keys) = keys_within(Message::SnapshotOffer(Box::new(offer.clone())), known);
+    let expected = SnapshotOffer {
+        transitions: transitions[..2].to_vec(),
+        certificate: CheckpointCertificate::default(),
+        ..offer
+    };
+    assert_eq!(message, Message::SnapshotOffer(Box::new(expected)));
+    let keys: std::collections::BTreeSet<_> = keys.into_iter().collect();
+    assert_eq!(keys, [before, behind].into());
+}
