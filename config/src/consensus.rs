@@ -45,16 +45,18 @@ pub struct Consensus {
     #[serde(deserialize_with = "number::<50, 60000, _, _>")]
     #[schemars(range(min = 50, max = 60000))]
     pub answer_timeout_ms: u32,
-    /// How long a node is shut out whose score has fallen too low, in seconds. The same on all nodes, as are
-    /// the next two, when the cluster begins: later they are agreed on.
+    /// How long a node is shut out whose score has fallen too low, in seconds; then it is let in on probation.
+    /// The same on all nodes, as are the next two, when the cluster begins: later they are agreed on.
     #[serde(deserialize_with = "number::<1, 2592000, _, _>")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub isolation_secs: u32,
-    /// Below which score a node is shut out, in percent. A node begins with 50.
+    /// Below which score a node is shut out, in percent. A node begins with 50 and loses 15 by a contradiction, which
+    /// alone isolates nobody unless this is above 35.
     #[serde(deserialize_with = "number::<0, 40, _, _>")]
     #[schemars(range(min = 0, max = 40))]
     pub isolation_below_percent: u32,
-    /// Over how long nodes collect what they report of each other, in seconds.
+    /// Over how long nodes collect what they report of each other, in seconds. A node that contradicts
+    /// others in each such time is shut out after six of them at most, if it is no more than an hour.
     #[serde(deserialize_with = "number::<1, 86400, _, _>")]
     #[schemars(range(min = 1, max = 86400))]
     pub report_window_secs: u32,

@@ -177,6 +177,10 @@ impl State {
                 // Windows may have other lengths now.
                 let tallies = std::mem::take(&mut self.tallies);
                 self.dirty.extend(tallies.into_keys().map(Key::Tally));
+                for (node, standing) in &mut self.standings {
+                    standing.forfeit = None;
+                    self.dirty.insert(Key::Standing(*node));
+                }
                 self.parameters = *parameters;
                 self.dirty.insert(Key::Parameters);
             }

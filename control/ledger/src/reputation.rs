@@ -11,7 +11,7 @@ use crate::codec::{read_map, write_map};
 use crate::outcome::{Outcome, Reason};
 use crate::report::{Event, Measurement, Report};
 use crate::score::{DECAY_STEP_MS, Score};
-use crate::standing::{Cause, Mark};
+use crate::standing::{Cause, Habit, Mark};
 use crate::state::{Key, State};
 
 /// Most tallies: of this window and the last, each member, each event.
@@ -92,7 +92,7 @@ impl State {
         tally.applied += more;
         if more > 0 {
             let reporters = counts.iter().map(|(reporter, _)| *reporter).collect();
-            self.count_event(report.subject, report.event, more, reporters);
+            self.count_event(report, more, reporters);
         }
         Ok(Outcome::Done)
     }
@@ -109,17 +109,37 @@ impl State {
         counts
     }
 
-    fn count_event(&mut self, subject: NodeId, event: Event, count: u32, reporters: Vec<NodeId>) {
-        let mut change = i64::from(event.weight()) * i64::from(count);
-        if event == Event::Partition {
-            change = self.without_isolation(subject, change);
-        }
+    /// Enough reporters have seen it so often.
+    fn count_event(&mut self, report: Report, count: u32, reporters: Vec<NodeId>) {
+        let (subject, event) = (report.subject, report.event);
+        let change = i64::from(event.weight()) * i64::from(count);
+        let change = match (event, self.standings.get_mut(&subject)) {
+            (Event::Partition, _) => self.no_further_than(self.doubt_floor(), subject, change),
+            (Event::Contradiction, Some(standing)) => match standing.contradict(report.window) {
+                Habit::Mistake => self.no_further_than(self.mistake_floor(), subject, change),
+                Habit::Kept => change,
+            },
+            // It takes part, but said what is not so a while ago.
+            (Event::Consensus, Some(standing)) if !standing.earns_in(report.window) => 0,
+            _ => change,
+        };
         self.mark(subject, Cause::Reported(event), count, change, reporters);
     }
 
-    /// As much of a change as leaves a score above the threshold of isolation: for what is no lie, or not surely one.
-    pub(crate) fn without_isolation(&self, subject: NodeId, change: i64) -> i64 {
-        let floor = self.parameters.isolation_below.plus(DOUBT_MARGIN);
+    /// Where a score stays for what is no lie, or not surely one.
+    pub(crate) fn doubt_floor(&self) -> Score {
+        self.parameters.isolation_below.plus(DOUBT_MARGIN)
+    }
+
+    /// Where it stays for a single contradiction, whatever it was lowered by before: a mistake isolates nobody, unless the
+    /// threshold is so high that it would isolate who had done neither good nor harm.
+    fn mistake_floor(&self) -> Score {
+        let after_one = Score::NEUTRAL.plus(Event::Contradiction.weight().into());
+        self.doubt_floor().min(after_one)
+    }
+
+    /// As much of a change as leaves a score at a floor, or where it is below.
+    pub(crate) fn no_further_than(&self, floor: Score, subject: NodeId, change: i64) -> i64 {
         let standing = self.standings.get(&subject);
         let score = standing.map_or(floor, |standing| standing.score);
         let room = i64::from(score.micros()) - i64::from(floor.micros());
@@ -156,11 +176,13 @@ impl State {
 
     /// Takes evidence, which counts at once: its two signatures have been checked.
     pub(crate) fn evidence(&mut self, evidence: &Evidence) -> Result<Outcome, Reason> {
-        let culprit = evidence.culprit();
+        let (culprit, window) = (evidence.culprit(), self.window());
         let standing = self.standings.get_mut(&culprit);
-        if !standing.ok_or(Reason::NoSuchNode)?.is_new(evidence) {
+        let standing = standing.ok_or(Reason::NoSuchNode)?;
+        if !standing.is_new(evidence) {
             return Ok(Outcome::Known);
         }
+        standing.contradict(window);
         let cause = Cause::Evidence(evidence.vote().vote.sequence);
         let change = i64::from(Event::Contradiction.weight());
         self.mark(culprit, cause, 1, change, Vec::new());

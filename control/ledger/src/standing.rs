@@ -20,6 +20,9 @@ pub const SAMPLES_MAX: usize = 64;
 /// Most places of a node's contradictions that are kept, the highest.
 pub const PLACES_MAX: usize = 64;
 
+/// Windows after a contradiction in which a node earns nothing, so that one that contradicts again within them only loses.
+const FORFEIT_WINDOWS: u64 = 10;
+
 /// How a node stands, coarsely. Between the two thresholds it stays what it was, so that the order of
 /// leaders does not flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +98,22 @@ pub struct Isolation {
     pub score: Score,
 }
 
+/// Whether a node contradicts for the first time in a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// It does: anybody may be wrong once.
+    Mistake,
+    /// It did not long ago, too.
+    Kept,
+}
+
+/// Windows, from the first to the last, in which a node earns nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forfeit {
+    first: u64,
+    last: u64,
+}
+
 /// A place in the order of which evidence speaks. By sequence first.
 pub(crate) type Place = (Sequence, Epoch, View, Phase);
 
@@ -105,6 +124,8 @@ pub(crate) struct Standing {
     pub(crate) average: Score,
     pub(crate) class: Class,
     pub(crate) isolation: Option<Isolation>,
+    /// For what it said, taking part does it no good in these windows.
+    pub(crate) forfeit: Option<Forfeit>,
     /// Oldest first.
     pub(crate) marks: Vec<Mark>,
     /// Where it has contradicted itself.
@@ -129,6 +150,7 @@ impl Standing {
             average: Score::NEUTRAL,
             class: Class::Sound,
             isolation: None,
+            forfeit: None,
             marks: Vec::new(),
             places: BTreeSet::new(),
             places_after,
@@ -149,6 +171,33 @@ impl Standing {
         mark.score = self.score;
         mark.reporters.truncate(REPORTERS_MAX);
         push(&mut self.marks, mark, MARKS_MAX);
+    }
+
+    /// It said what is not so in this window. What it earns by taking part is forfeit from then on for a while.
+    pub(crate) fn contradict(&mut self, window: u64) -> Habit {
+        let last = window.saturating_add(FORFEIT_WINDOWS);
+        let forfeit = match self.forfeit {
+            Some(before) if before.last >= window => Forfeit {
+                first: before.first.min(window),
+                last: before.last.max(last),
+            },
+            _ => Forfeit {
+                first: window,
+                last,
+            },
+        };
+        self.forfeit = Some(forfeit);
+        // Nodes whose windows change a moment apart report the same thing in two.
+        match window <= forfeit.first.saturating_add(1) {
+            true => Habit::Mistake,
+            false => Habit::Kept,
+        }
+    }
+
+    /// Whether taking part in this window does it any good.
+    pub(crate) fn earns_in(&self, window: u64) -> bool {
+        let forfeit = self.forfeit;
+        forfeit.is_none_or(|forfeit| !(forfeit.first..=forfeit.last).contains(&window))
     }
 
     /// Whether this evidence is new; then it is known from now on.
@@ -271,6 +320,20 @@ impl Wire for Isolation {
     }
 }
 
+impl Wire for Forfeit {
+    fn write(&self, out: &mut Writer) {
+        out.u64(self.first);
+        out.u64(self.last);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            first: from.u64()?,
+            last: from.u64()?,
+        })
+    }
+}
+
 /// A place in the byte form.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct PlaceForm(Place);
@@ -314,6 +377,7 @@ impl Wire for Standing {
         self.average.write(out);
         self.class.write(out);
         out.option(self.isolation.as_ref());
+        out.option(self.forfeit.as_ref());
         out.list(&self.marks);
         let places: Vec<_> = self.places.iter().map(|place| PlaceForm(*place)).collect();
         out.list(&places);
@@ -328,7 +392,7 @@ impl Wire for Standing {
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (score, average) = (Score::read(from)?, Score::read(from)?);
         let class = Class::read(from)?;
-        let isolation = from.option()?;
+        let (isolation, forfeit) = (from.option()?, from.option()?);
         let marks = from.list("marks", MARKS_MAX)?;
         let places: Vec<PlaceForm> = from.list("places", PLACES_MAX)?;
         if !places.is_sorted_by(|one, next| one < next) {
@@ -343,6 +407,7 @@ impl Wire for Standing {
             average,
             class,
             isolation,
+            forfeit,
             marks,
             places: places.into_iter().map(|PlaceForm(place)| place).collect(),
             places_after,

@@ -55,8 +55,12 @@ impl State {
             let change = i64::from(Event::Contradiction.weight());
             let change = match is_outvoted {
                 true => change,
-                false => self.without_isolation(client, change),
+                false => self.no_further_than(self.doubt_floor(), client, change),
             };
+            let window = self.window();
+            if let Some(standing) = self.standings.get_mut(&client) {
+                standing.contradict(window);
+            }
             self.mark(client, Cause::RefusedAnswers, refused, change, Vec::new());
         }
         Ok(Outcome::Answers(verdicts))

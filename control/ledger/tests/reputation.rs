@@ -6,7 +6,7 @@ use common::*;
 use consensus::NodeId;
 use ledger::{
     Applications, Cause, Change, Class, Command, Event, Indicator, MARKS_MAX, Outcome, PLACES_MAX,
-    Reason, Report, Score,
+    Parameters, Reason, Report, Score,
 };
 
 fn convict(cluster: &mut Cluster, node: usize, sequence: u64) -> Outcome {
@@ -387,4 +387,177 @@ fn fast_path_and_patience_are_for_those_in_good_standing() {
     }
     assert!(!cluster.ledger.is_fast_path_promising());
     assert_eq!(cluster.ledger.patience_percent(cluster.ids[0]), 100);
+}
+
+/// How a node fares that contradicts now and then, as the others see it minute by minute.
+struct Life {
+    cluster: Cluster,
+    liar: usize,
+    minute: u64,
+    lowest: u32,
+}
+
+impl Life {
+    /// Node 3 of four, with a score that it has had time to earn.
+    fn at(micros: u32) -> Self {
+        let mut life = Self {
+            cluster: Cluster::of(4),
+            liar: 3,
+            minute: 0,
+            lowest: micros,
+        };
+        // So that a minute of the test is a window.
+        life.cluster.time_ms = START_MS / MINUTE_MS * MINUTE_MS;
+        while life.cluster.micros(3) != micros {
+            let is_low = life.cluster.micros(3) < micros;
+            life.pass(&[match is_low {
+                true => (Event::Consensus, 10),
+                false => (Event::Partition, 5),
+            }]);
+        }
+        life.lowest = life.cluster.micros(3);
+        life
+    }
+
+    /// A minute in which all others see this, and say so at its end. Contradictions are said at once.
+    fn pass(&mut self, seen: &[(Event, u32)]) {
+        let contradicts = |(event, _): &&(Event, u32)| *event == Event::Contradiction;
+        let (at_once, later): (Vec<_>, Vec<_>) = seen.iter().partition(contradicts);
+        self.say(0, &at_once);
+        self.minute += 1;
+        self.cluster.time_ms = (self.cluster.time_ms / MINUTE_MS + 1) * MINUTE_MS;
+        self.say(1, &later);
+        self.lowest = self.lowest.min(self.cluster.micros(self.liar));
+    }
+
+    fn say(&mut self, windows_ago: u64, events: &[(Event, u32)]) {
+        for (event, count) in events {
+            for reporter in (0..4).filter(|node| *node != self.liar) {
+                let report = Report {
+                    subject: self.cluster.ids[self.liar],
+                    event: *event,
+                    count: *count,
+                    window: (self.cluster.time_ms + 1) / MINUTE_MS - windows_ago,
+                };
+                let reporter = self.cluster.ids[reporter];
+                self.cluster.one(reporter, Command::Report(report));
+            }
+        }
+    }
+
+    /// The minute, from the first contradiction, in which it is shut out, if it contradicts every so many of them.
+    fn shut_out_when_lying_every(&mut self, minutes: u64) -> Option<u64> {
+        let begun = self.minute;
+        while self.minute < begun + 24 * 60 {
+            let passed = self.minute - begun;
+            let lie = (Event::Contradiction, 1);
+            let all = [(Event::Consensus, 10), lie];
+            self.pass(&all[..1 + usize::from(passed.is_multiple_of(minutes))]);
+            if !self.cluster.ledger.shut_out().is_empty() {
+                return Some(passed + 1);
+            }
+        }
+        None
+    }
+}
+
+/// The table in docs/ledger.md, "Reputation": minutes between contradictions, then the minute in which a node is shut out
+/// that stood at the best, at neutral, and at the lowest that silence leads to.
+#[test]
+fn who_contradicts_again_and_again_is_shut_out_in_time_and_who_does_seldom_is_not() {
+    let expected = [
+        (1, Some(6), Some(3), Some(3)),
+        (2, Some(11), Some(5), Some(3)),
+        (5, Some(26), Some(11), Some(6)),
+        (10, Some(51), Some(21), Some(11)),
+        (15, None, None, None),
+        (60, None, None, None),
+    ];
+    let found = expected.map(|(minutes, ..)| {
+        let [best, neutral, low] = [1_000_000, 500_000, 250_000].map(|micros| {
+            let mut life = Life::at(micros);
+            let minute = life.shut_out_when_lying_every(minutes);
+            life.cluster.root(Applications::default());
+            minute
+        });
+        (minutes, best, neutral, low)
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn honest_node_is_not_shut_out_though_it_is_cut_off_restarts_and_is_wrong_once_an_hour() {
+    let mut life = Life::at(500_000);
+    for minute in 0..24 * 60_u64 {
+        // Half of the day its network comes and goes, or it is started again, several times a minute.
+        let mut seen = match minute / 30 % 2 {
+            0 => vec![(Event::Partition, 5)],
+            _ => vec![(Event::Consensus, 10)],
+        };
+        if minute % 60 == 29 {
+            seen.push((Event::Contradiction, 1));
+        }
+        life.pass(&seen);
+        assert!(life.cluster.ledger.shut_out().is_empty(), "minute {minute}");
+    }
+    assert!(life.lowest >= 250_000, "{}", life.lowest);
+}
+
+#[test]
+fn one_wrong_answer_that_is_seen_in_two_windows_isolates_nobody() {
+    let mut cluster = Cluster::of(7);
+    for _ in 0..20 {
+        cluster.time_ms += MINUTE_MS;
+        for reporter in [0, 1, 2] {
+            cluster.report(reporter, 6, Event::Partition, 5);
+        }
+    }
+    for reporters in [[0, 1, 2], [3, 4, 5]] {
+        for reporter in reporters {
+            cluster.report(reporter, 6, Event::Contradiction, 1);
+        }
+        cluster.time_ms += MINUTE_MS;
+    }
+    assert!(cluster.ledger.shut_out().is_empty());
+    for reporter in [0, 1, 2] {
+        cluster.report(reporter, 6, Event::Contradiction, 1);
+    }
+    assert_eq!(
+        cluster.ledger.shut_out(),
+        [cluster.ids[6]],
+        "a third is none"
+    );
+}
+
+#[test]
+fn as_many_reporters_as_may_be_faulty_neither_isolate_nor_take_what_a_node_earns() {
+    let mut cluster = Cluster::of(7);
+    for minute in 1..=30 {
+        cluster.time_ms += MINUTE_MS;
+        for liar in [0, 1] {
+            for event in Event::ALL {
+                cluster.report(liar, 6, event, event.count_max());
+            }
+        }
+        for honest in [2, 3, 4, 5] {
+            cluster.report(honest, 6, Event::Consensus, 1);
+        }
+        assert!(cluster.micros(6) > 500_000, "minute {minute}");
+    }
+    assert!(cluster.ledger.shut_out().is_empty());
+}
+
+#[test]
+fn threshold_so_high_that_one_contradiction_reaches_it_isolates_by_one() {
+    let mut cluster = Cluster::of(4);
+    let change = Change::Parameters(Parameters {
+        isolation_below: Score::from_micros(400_000),
+        ..Parameters::default()
+    });
+    cluster.propose(0, &change);
+    assert_eq!(cluster.propose(1, &change), Outcome::Done);
+    for reporter in [0, 1] {
+        cluster.report(reporter, 3, Event::Contradiction, 1);
+    }
+    assert_eq!(cluster.ledger.shut_out(), [cluster.ids[3]]);
 }
