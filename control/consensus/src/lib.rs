@@ -14,6 +14,7 @@ mod replica;
 
 mod effect;
 mod evidence;
+mod horizon;
 mod machine;
 
 mod message;
@@ -38,6 +39,7 @@ pub use configuration::{
 pub use effect::{Effect, Input, Now, Observation};
 pub use evidence::Evidence;
 pub use header::{HEADER_BYTES, Header, MessageKind};
+pub use horizon::{Horizon, Use};
 pub use identity::{ClusterId, Digest, Epoch, NodeId, PublicKey, Sequence, Signature, View};
 pub use machine::{ApplyContext, RestoreError, StateMachine};
 pub use message::{MESSAGE_BYTES_MAX, Message, MessageError};

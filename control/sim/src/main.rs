@@ -267,8 +267,8 @@ fn summarize(report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "faults: {}", faults.collect::<Vec<_>>().join(", "))?;
     writeln!(
         out,
-        "dropped: {} malformed, {} badly signed; evidence {} times",
-        report.malformed, report.bad_signatures, report.evidence
+        "dropped: {} malformed, {} badly signed, {} of no use; evidence {} times",
+        report.malformed, report.bad_signatures, report.useless, report.evidence
     )?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus::{Input, Message, NodeId, Signer as _, Verified};
+use consensus::{Input, Message, NodeId, Signer as _, Use, Verified};
 
 use crate::fault::Lie;
 use crate::liar::Liar;
@@ -38,7 +38,15 @@ impl World {
         let sender = self.keys[from].id();
         for index in 0..self.processes.len() {
             let process = &self.processes[index];
-            if process.node == to && process.replica.is_some() && self.hears(index, from, copy) {
+            if process.node == to
+                && let Some(replica) = &process.replica
+                && self.hears(index, from, copy)
+            {
+                // In a node this comes before the signatures, which are cheap here.
+                if replica.horizon().use_of(sender, &message) == Use::None {
+                    self.report.useless += 1;
+                    continue;
+                }
                 self.report.delivered += 1;
                 let message = Verified::vouch(message.clone());
                 self.step(index, Input::Message(sender, message));

@@ -24,6 +24,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     pub malformed: u64,
     pub bad_signatures: u64,
+    /// Messages of which the receiver could make no use.
+    pub useless: u64,
     pub crashes: u64,
     /// Messages that liars bent, invented or kept back.
     pub lies: u64,
@@ -111,6 +113,7 @@ impl Report {
             .for_each(|(name, count)| self.add_fault(name, *count));
         self.malformed += other.malformed;
         self.bad_signatures += other.bad_signatures;
+        self.useless += other.useless;
         self.crashes += other.crashes;
         self.lies += other.lies;
         self.batches += other.batches;

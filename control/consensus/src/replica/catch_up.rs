@@ -38,6 +38,13 @@ pub(super) struct Transfer {
     snapshot: Option<Incoming>,
 }
 
+impl Transfer {
+    /// Who was asked.
+    pub(super) fn helper(&self) -> NodeId {
+        self.from
+    }
+}
+
 /// What an offer's changes of epoch prove.
 enum Proof {
     /// The snapshot's checkpoint.

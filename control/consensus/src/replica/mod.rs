@@ -12,6 +12,7 @@ use crate::batch::{Batch, Request};
 use crate::configuration::Configuration;
 use crate::effect::{Effect, Input, Now, Observation};
 use crate::evidence::Evidence;
+use crate::horizon::Horizon;
 use crate::identity::{ClusterId, Digest, Epoch, NodeId, Sequence, View};
 use crate::machine::StateMachine;
 use crate::message::Message;
@@ -353,6 +354,20 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             is_member: self.configuration.member(self.me).is_some(),
             is_voter: self.is_voter(),
             is_halted: self.is_halted,
+        }
+    }
+
+    /// What it can use. To be told to whoever checks signatures after each step, before that step's effects: an answer
+    /// comes after its question.
+    #[must_use]
+    pub fn horizon(&self) -> Horizon {
+        Horizon {
+            epoch: self.configuration.epoch(),
+            view: self.view,
+            is_changing: self.is_changing,
+            stable: self.stable.sequence,
+            high: self.high(),
+            helper: self.transfer.as_ref().map(Transfer::helper),
         }
     }
 

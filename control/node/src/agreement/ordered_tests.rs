@@ -45,6 +45,8 @@ impl Outbox for Bus {
     fn announce(&self, _: &Arc<Message>) {}
 
     fn configure(&self, _: &Configuration) {}
+
+    fn stand(&self, _: consensus::Horizon) {}
 }
 
 /// Passes messages on, and keeps what the ledger holds of the first name.

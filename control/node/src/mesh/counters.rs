@@ -69,6 +69,8 @@ reasons! {
         UnknownSigner = "unknown_signer",
         /// Incoming: a signature does not hold, or is for another cluster.
         BadSignature = "bad_signature",
+        /// Incoming: of an epoch, a view or a place that is over or far off, or an answer to nothing.
+        Useless = "useless",
         /// Incoming: too much of this peer waits to be looked at.
         Overload = "overload",
     }
@@ -171,6 +173,7 @@ pub(super) struct PeerCounters {
     pub(super) drops_sent: Counter,
     pub(super) drops_received: Counter,
     pub(super) bad_signatures: Counter,
+    pub(super) useless: Counter,
     pub(super) connects: Counter,
 }
 

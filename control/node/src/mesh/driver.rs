@@ -193,7 +193,7 @@ where
     let phases = Arc::new(Phases::default());
     let writer = Writer {
         store,
-        outbox: setup.outbox,
+        outbox: setup.outbox.clone(),
         keeper: job_sender,
         driver: command_sender.clone(),
         phases: phases.clone(),
@@ -222,6 +222,7 @@ where
         history,
         snapshots,
         standing,
+        outbox: setup.outbox,
         published: Instant::now(),
         failure: None,
     };

@@ -22,7 +22,7 @@ pub struct Misdeeds {
     pub bad_signatures: u64,
     /// Pairs of messages that contradict each other.
     pub contradictions: u64,
-    /// Votes that came after the decision.
+    /// Votes that came after the decision, and other messages of another time.
     pub late_votes: u64,
 }
 

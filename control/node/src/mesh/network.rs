@@ -10,11 +10,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
-use consensus::{ClusterId, Configuration, MESSAGE_BYTES_MAX, Message, NodeId, Signer as _};
+use consensus::{
+    ClusterId, Configuration, Horizon, MESSAGE_BYTES_MAX, Message, NodeId, Signer as _,
+};
 use crossbeam_channel::Sender;
 use quinn::{ClientConfig, Endpoint, Incoming};
 use tokio::runtime;
@@ -63,6 +65,7 @@ pub struct Settings<'s> {
 pub struct Network {
     own: NodeId,
     members: Arc<ArcSwap<Members>>,
+    horizon: Arc<ArcSwapOption<Horizon>>,
     peers: Arc<ArcSwap<Peers>>,
     counters: Arc<Counters>,
     changed: Arc<Notify>,
@@ -88,8 +91,9 @@ impl Network {
         let members = Arc::new(ArcSwap::from_pointee(Members::new(own, configuration)));
         let (peers, counters) = (Arc::<ArcSwap<Peers>>::default(), Arc::<Counters>::default());
         let tls = Tls::new(&identity, cluster, &members, &counters).map_err(io::Error::other)?;
+        let horizon = Arc::<ArcSwapOption<Horizon>>::default();
         let pool = Arc::new(Pool::start(
-            cluster, &members, &counters, inbound, checks_of,
+            cluster, &members, &horizon, &counters, inbound, checks_of,
         )?);
         let (changed, random) = (Arc::<Notify>::default(), signatures::random()?);
         let hub = Hub {
@@ -130,6 +134,7 @@ impl Network {
         Ok(Self {
             own,
             members,
+            horizon,
             peers,
             counters,
             changed,
@@ -176,6 +181,14 @@ impl Network {
         self.members
             .rcu(|members| members.followed_by(configuration));
         self.changed.notify_one();
+    }
+
+    /// What the replica can use from now on: of the rest no signature is checked. Until this is said, all is.
+    pub fn set_horizon(&self, horizon: Horizon) {
+        let known = self.horizon.load();
+        if known.as_deref() != Some(&horizon) {
+            self.horizon.store(Some(Arc::new(horizon)));
+        }
     }
 
     /// Peers that vote, or those that do not.

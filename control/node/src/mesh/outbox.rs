@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus::{Configuration, Message, NodeId};
+use consensus::{Configuration, Horizon, Message, NodeId};
 
 use super::Network;
 use super::driver::Outbox;
@@ -22,5 +22,9 @@ impl Outbox for Network {
 
     fn configure(&self, configuration: &Configuration) {
         self.set_members(configuration);
+    }
+
+    fn stand(&self, horizon: Horizon) {
+        self.set_horizon(horizon);
     }
 }

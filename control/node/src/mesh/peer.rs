@@ -73,6 +73,8 @@ pub struct PeerStatus {
     pub drops_received: u64,
     /// Of those, with signatures that do not hold.
     pub bad_signatures: u64,
+    /// Of those, too late, too early or unasked for; their signatures were not looked at.
+    pub useless: u64,
     /// How often there was a new connection.
     pub connects: u64,
 }
@@ -174,6 +176,7 @@ impl Peer {
             drops_sent: self.counters.drops_sent.get(),
             drops_received: self.counters.drops_received.get(),
             bad_signatures: self.counters.bad_signatures.get(),
+            useless: self.counters.useless.get(),
             connects: self.counters.connects.get(),
         }
     }

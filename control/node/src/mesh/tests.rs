@@ -19,6 +19,7 @@ use super::tls::Tls;
 use super::*;
 
 mod rings;
+mod useless;
 
 /// Beyond it a test has failed: nothing here is expected to last long.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,21 +1,21 @@
-//! From bytes to [`Verified`] messages, off the event loop: decode, find the keys, check many
-//! signatures at once, hand on in the order in which each peer sent.
+//! From bytes to [`Verified`] messages, off the event loop: decode, drop what the replica has no use for, find the keys,
+//! check many signatures at once, hand on in the order in which each peer sent.
 //!
 //! A peer belongs to one thread, so that its order holds. What waits is bounded by permits that
 //! come with each message (`link.rs`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chacha20::ChaCha20Rng;
 use consensus::{
-    CheckpointCertificate, ClusterId, Header, Message, NodeId, PublicKey, Request, SignatureCheck,
-    Verified,
+    CheckpointCertificate, ClusterId, Header, Horizon, Message, NodeId, PublicKey, Request,
+    SignatureCheck, Use, Verified,
 };
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use tokio::sync::OwnedSemaphorePermit;
@@ -30,6 +30,8 @@ use super::signatures::{self, BATCH_MAX, Check};
 const THREADS: usize = 2;
 /// Messages that are looked at together.
 const MESSAGES_MAX: usize = 256;
+/// How often a peer is heard with what shows only that it lacks something; it says so again once a round.
+const PLEA_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a thread that waits for the receiver looks whether it shall stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -83,6 +85,7 @@ enum Job {
 struct Shared {
     cluster: ClusterId,
     members: Arc<ArcSwap<Members>>,
+    horizon: Arc<ArcSwapOption<Horizon>>,
     counters: Arc<Counters>,
     seen: Mutex<Seen>,
     inbound: Sender<Inbound>,
@@ -104,6 +107,7 @@ impl Pool {
     pub(super) fn start(
         cluster: ClusterId,
         members: &Arc<ArcSwap<Members>>,
+        horizon: &Arc<ArcSwapOption<Horizon>>,
         counters: &Arc<Counters>,
         inbound: Sender<Inbound>,
         checks_of: ChecksOf,
@@ -111,6 +115,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             cluster,
             members: Arc::clone(members),
+            horizon: Arc::clone(horizon),
             counters: Arc::clone(counters),
             seen: Mutex::default(),
             inbound,
@@ -124,6 +129,7 @@ impl Pool {
                 shared: Arc::clone(&shared),
                 random: signatures::random()?,
                 suspects: HashSet::new(),
+                pleas: HashMap::new(),
             };
             thread::Builder::new()
                 .name("nexus-verify".to_owned())
@@ -163,6 +169,8 @@ struct Worker {
     random: ChaCha20Rng,
     /// Who has sent a bad signature: theirs are checked apart, so that they slow nobody else.
     suspects: HashSet<NodeId>,
+    /// When a peer was last heard that lacks something.
+    pleas: HashMap<NodeId, Instant>,
 }
 
 /// One job on its way.
@@ -197,7 +205,7 @@ impl Worker {
         }
     }
 
-    fn prepare(&self, job: Job) -> Option<Work> {
+    fn prepare(&mut self, job: Job) -> Option<Work> {
         match job {
             Job::Event(event) => Some(Work::Event(event)),
             Job::Frame(frame) => self.read(frame),
@@ -205,14 +213,15 @@ impl Worker {
     }
 
     /// Decodes a message and finds out what is still to be checked.
-    fn read(&self, frame: Frame) -> Option<Work> {
+    fn read(&mut self, frame: Frame) -> Option<Work> {
         let Frame {
             source,
             header,
             bytes,
             permit,
         } = frame;
-        let (peer, counters) = (source.peer.id, &self.shared.counters);
+        let shared = Arc::clone(&self.shared);
+        let (peer, counters) = (source.peer.id, &shared.counters);
         let refuse = |reason, event| {
             counters.lose(reason, 1);
             source.peer.counters.drops_received.increment();
@@ -230,6 +239,12 @@ impl Worker {
         if header.signature_bytes == 0 && header.node != peer {
             source.strike();
             return refuse(Loss::WrongSigner, Inbound::Malformed(peer));
+        }
+        if !self.is_of_use(peer, &message) {
+            counters.lose(Loss::Useless, 1);
+            source.peer.counters.useless.increment();
+            source.peer.counters.drops_received.increment();
+            return None;
         }
         let members = self.shared.members.load();
         let (message, brought) = keys_within(message, |id| members.key(id));
@@ -263,6 +278,23 @@ impl Worker {
             checks,
             permit,
         })
+    }
+
+    /// Whether a message is worth the checking of its signatures.
+    fn is_of_use(&mut self, peer: NodeId, message: &Message) -> bool {
+        let horizon = self.shared.horizon.load();
+        match horizon.as_ref().map(|here| here.use_of(peer, message)) {
+            None | Some(Use::Some) => true,
+            Some(Use::None) => false,
+            Some(Use::Plea) => {
+                let (now, last) = (Instant::now(), self.pleas.get(&peer));
+                let is_due = last.is_none_or(|last| now - *last >= PLEA_INTERVAL);
+                if is_due {
+                    self.pleas.insert(peer, now);
+                }
+                is_due
+            }
+        }
     }
 
     /// Checks all, hands on what holds. `false`: nobody listens.

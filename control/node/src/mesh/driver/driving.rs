@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Command;
 use super::front::{Bundler, Front, SubmitError, tell};
 use super::handle::Standing;
-use super::outside::{Event, Hooks, Publication};
+use super::outside::{Event, Hooks, Outbox, Publication};
 use super::phases::Phases;
 use super::stamps::Stamps;
 use super::writer::{Release, Step};
@@ -80,6 +80,7 @@ pub(super) struct Driving<M, S, H, B> {
     pub(super) history: Arc<History>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) standing: Arc<ArcSwap<Standing>>,
+    pub(super) outbox: Arc<dyn Outbox>,
     pub(super) published: Instant,
     pub(super) failure: Option<String>,
 }
@@ -98,6 +99,7 @@ where
         inbound: &Receiver<Inbound>,
         commands: &Receiver<Command>,
     ) {
+        self.outbox.stand(self.replica.horizon());
         // The state that was recovered is put into service like any other.
         self.pass_on(effects, true);
         loop {
@@ -252,6 +254,7 @@ where
         let mut effects = Vec::new();
         if self.failure.is_none() {
             self.replica.step(self.clock.now(), input, &mut effects);
+            self.outbox.stand(self.replica.horizon());
         }
         effects
     }

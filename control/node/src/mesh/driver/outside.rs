@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use consensus::{Configuration, Evidence, Message, NodeId, Observation};
+use consensus::{Configuration, Evidence, Horizon, Message, NodeId, Observation};
 
 use crate::mesh::Inbound;
 
@@ -20,6 +20,10 @@ pub trait Outbox: Debug + Send + Sync + 'static {
 
     /// These are the members from now on.
     fn configure(&self, configuration: &Configuration);
+
+    /// What the replica can use from now on; the rest of what comes in need not be checked. Called on the replica's
+    /// thread after each step, before anything of it goes out that might be answered.
+    fn stand(&self, horizon: Horizon);
 }
 
 /// Puts into service what has changed in the state. Run when all that it rests on is durable, and

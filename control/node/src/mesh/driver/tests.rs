@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use consensus::{
-    ApplyContext, ClusterId, Configuration, Digest, Epoch, Member, Message, NodeId, Params,
-    Request, RestoreError, Role, Sequence, SignatureCheck, Signer, StateMachine, Verified, Writer,
+    ApplyContext, ClusterId, Configuration, Digest, Epoch, Horizon, Member, Message, NodeId,
+    Params, Request, RestoreError, Role, Sequence, SignatureCheck, Signer, StateMachine, Verified,
+    Writer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tempfile::TempDir;
@@ -171,6 +172,8 @@ impl Outbox for Port {
     fn configure(&self, configuration: &Configuration) {
         *lock(&self.configuration) = configuration.clone();
     }
+
+    fn stand(&self, _: Horizon) {}
 }
 
 /// Nodes with a folder each.

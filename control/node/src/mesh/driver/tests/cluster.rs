@@ -82,7 +82,11 @@ fn three_of_four_go_on_and_the_fourth_catches_up() {
 
 #[test]
 fn node_that_is_far_behind_gets_a_snapshot_and_starts_from_it_again() {
-    let mut cluster = Cluster::new(4, 5);
+    fall_far_behind_and_catch_up(Cluster::new(4, 5));
+}
+
+/// One of four nodes is away until the others have no history left that it could use.
+pub(super) fn fall_far_behind_and_catch_up(mut cluster: Cluster) {
     cluster.params.snapshot_interval = 2;
     cluster.limits.history = HistoryLimits {
         segment_bytes: 4_000,

@@ -23,6 +23,12 @@ fn four_nodes_commit_lose_one_and_have_it_back_over_quic() {
     cluster.add(3, 80).unwrap();
 }
 
+/// What of it is answered to the one who asked passes those who check signatures, and the old messages of others do not.
+#[test]
+fn node_that_is_far_behind_gets_a_snapshot_over_quic() {
+    cluster::fall_far_behind_and_catch_up(Cluster::over_quic(4, 5));
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_when_all_stop_and_come_back_over_quic() {
     let mut cluster = Cluster::over_quic(4, 10);
