@@ -259,12 +259,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let Some(slot) = self.slots.get_mut(&vote.sequence) else {
             return;
         };
+        slot.accepted_us = now.monotonic_us;
+        slot.fast_until_us = None;
         let decided = slot.committed.as_ref().and_then(CommitCertificate::subject);
         if decided.is_some_and(|decided| decided.digest != vote.digest) {
             return;
         }
-        slot.accepted_us = now.monotonic_us;
-        slot.fast_until_us = None;
         let Some(batch) = self.batches.get(&vote.digest).cloned() else {
             self.fetch_batch(vote.digest, out);
             return;
