@@ -117,6 +117,11 @@ impl Disk {
         self.waiting.push_back((self.asked + more, task));
     }
 
+    /// Whether nothing waits for it, so that the judges have seen all that the node has done.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The next that may happen. `early`: although it should wait.
     pub(crate) fn next(&mut self, early: bool) -> Option<Done> {
         let (needs, _) = self.waiting.front()?;

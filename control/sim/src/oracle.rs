@@ -178,9 +178,11 @@ impl Oracle {
     /// An honest node's message leaves.
     pub(crate) fn on_message(&mut self, node: NodeId, message: &Message) {
         match message {
-            Message::PrePrepare(signed, _)
-            | Message::Vote(signed)
-            | Message::Checkpoint(signed, _) => self.on_vote(node, signed),
+            Message::PrePrepare(signed, _) | Message::Vote(signed) => self.on_vote(node, signed),
+            Message::Checkpoint(signed, body) => {
+                self.on_vote(node, signed);
+                self.on_body(node, body);
+            }
             Message::ViewChange(change) => self.on_view_change(node, change),
             Message::NewView(new) => {
                 new.proposals

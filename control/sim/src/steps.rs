@@ -84,19 +84,16 @@ impl World {
             }
             let process = &mut self.processes[index];
             let (id, is_honest) = (process.key.id(), self.liars[process.node].is_none());
-            let judge = Some(&mut self.oracle).filter(|_| is_honest);
             match done {
-                Done::Own => {}
-                Done::Appended(item) => judge
-                    .into_iter()
-                    .for_each(|judge| judge.on_append(id, &item)),
-                Done::Kept(body) => judge.into_iter().for_each(|judge| judge.on_body(id, &body)),
                 Done::Published(publication) => {
                     process.values = publication.values;
-                    judge
-                        .into_iter()
-                        .for_each(|judge| judge.on_entries(id, &publication.entries));
+                    if is_honest {
+                        self.oracle.on_entries(id, &publication.entries);
+                    }
                 }
+                Done::Appended(item) if is_honest => self.oracle.on_append(id, &item),
+                Done::Kept(body) if is_honest => self.oracle.on_body(id, &body),
+                Done::Own | Done::Appended(_) | Done::Kept(_) => {}
                 Done::Effect(effect) => self.act(index, *effect),
             }
         }

@@ -383,7 +383,7 @@ impl World {
         }
     }
 
-    /// Whether, after the faults, all that honest clients want is executed everywhere.
+    /// Whether, after the faults, all that honest clients want is executed everywhere, and was judged.
     fn is_done(&mut self) -> bool {
         if !self.is_healed {
             return false;
@@ -393,6 +393,7 @@ impl World {
         targets.iter().all(|index| {
             let process = &self.processes[*index];
             Some(self.executed(*index)) == most
+                && process.disk.is_idle()
                 && process.lanes.iter().all(|lane| lane.is_done)
                 && self.is_configured(*index)
         })

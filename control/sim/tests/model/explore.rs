@@ -63,9 +63,9 @@ struct Machine {
 /// What was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// States of one node, of all three nodes.
+    /// States of each node alone, of all three nodes.
     pub(crate) alone: usize,
-    /// States of one node that others can tell apart, of all three nodes.
+    /// Those that others can tell apart.
     pub(crate) merged: usize,
     /// States of the three together.
     pub(crate) states: usize,
@@ -74,6 +74,17 @@ pub(crate) struct Seen {
     /// What an honest primary began view 1 with.
     pub(crate) opened: BTreeSet<&'static str>,
     pub(crate) wrong: BTreeSet<Wrong>,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (alone, merged, states) = (self.alone, self.merged, self.states);
+        write!(
+            out,
+            "{alone} states of nodes alone, {merged} that others can tell apart, "
+        )?;
+        write!(out, "{states} together; wrong: {:?}", self.wrong)
+    }
 }
 
 /// A short name of a node: two have one name by chance with probability 2⁻⁶⁴ a pair. Which wishes prove a
@@ -100,8 +111,8 @@ fn without(text: &str, begin: &str, from: &str, end: &str) -> String {
     kept
 }
 
-/// Everything that can be in this setting.
-pub(crate) fn look(setting: Setting) -> Seen {
+/// Everything that can be in this setting; or, if anything is looked for, what is seen until all of that is.
+pub(crate) fn look(setting: Setting, until: &BTreeSet<Wrong>) -> Seen {
     let mut speech = Speech::new(setting);
     let locals = close_all(&mut speech);
     let mut seen = Seen {
@@ -110,7 +121,7 @@ pub(crate) fn look(setting: Setting) -> Seen {
     };
     let machines = locals.map(Machine::of);
     seen.merged = machines.iter().map(|machine| machine.shown.len()).sum();
-    explore(&speech, &machines, &mut seen);
+    explore(&speech, &machines, until, &mut seen);
     seen
 }
 
@@ -240,7 +251,7 @@ fn numbered<T: Ord>(values: impl Iterator<Item = T>) -> Vec<usize> {
 }
 
 /// Looks at every state of all three that can be reached.
-fn explore(speech: &Speech, machines: &[Machine; 3], seen: &mut Seen) {
+fn explore(speech: &Speech, machines: &[Machine; 3], until: &BTreeSet<Wrong>, seen: &mut Seen) {
     let begin = [0_u32; 3];
     let mut known: HashSet<[u32; 3]> = HashSet::from([begin]);
     let mut stack = vec![begin];
@@ -248,6 +259,9 @@ fn explore(speech: &Speech, machines: &[Machine; 3], seen: &mut Seen) {
     while let Some(state) = stack.pop() {
         let shown = [0, 1, 2].map(|honest| &machines[honest].shown[state[honest] as usize]);
         judge(speech, shown, seen);
+        if !until.is_empty() && seen.wrong.is_superset(until) {
+            break;
+        }
         let said = shown.iter().fold(0, |all, shown| all | shown.sent);
         let sayable = *sayable
             .entry(said)
