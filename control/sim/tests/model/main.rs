@@ -9,6 +9,7 @@
 //! is looked at.
 
 #![expect(clippy::unwrap_used, reason = "a model that cannot be built must fail")]
+#![expect(clippy::print_stdout, reason = "the figures of docs/simulator.md")]
 
 mod explore;
 mod node;
