@@ -14,8 +14,9 @@ mod snapshots;
 pub(crate) mod tests;
 
 use std::fs::{DirBuilder, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use consensus::Record;
@@ -31,6 +32,8 @@ pub use snapshots::{Snapshots, StoredSnapshot};
 const LOG: &str = "log";
 /// Ending of names of files that are not whole yet.
 const TEMPORARY: &str = "new";
+/// Ending of names of files that were no good, for whoever wants to look.
+const ASIDE: &str = "aside";
 
 /// The store of one node, open.
 #[derive(Debug)]
@@ -61,8 +64,10 @@ impl Store {
             .mode(0o700)
             .create(folder)
             .map_err(StoreError::disk(folder, "make it"))?;
+        // A folder that is lost with the power takes along all that told of its loss.
+        frame::sync_folder_of(&*disk, folder)?;
         let lock = take_lock(&folder.join("lock"))?;
-        remove_ending(folder, TEMPORARY)?;
+        remove(named(folder, "", TEMPORARY)?)?;
         let path = folder.join(LOG);
         let history = History::open(disk.clone(), folder, owner, limits)?;
         let snapshots = Snapshots::open(disk.clone(), folder, owner)?;
@@ -86,16 +91,25 @@ impl Store {
     }
 }
 
-/// Removes all files of a folder whose names end so.
-fn remove_ending(folder: &Path, ending: &str) -> Result<(), StoreError> {
+/// All files of a folder whose names begin and end so.
+fn named(folder: &Path, prefix: &str, ending: &str) -> Result<Vec<PathBuf>, StoreError> {
     let unreadable = || StoreError::disk(folder, "list it");
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable())? {
-        let path = entry.map_err(unreadable())?.path();
-        if path.extension().is_some_and(|found| found == ending) {
-            std::fs::remove_file(&path).map_err(StoreError::disk(&path, "remove it"))?;
+        let entry = entry.map_err(unreadable())?;
+        let begins = entry.file_name().as_bytes().starts_with(prefix.as_bytes());
+        let path = entry.path();
+        if begins && path.extension().is_some_and(|found| found == ending) {
+            found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn remove(paths: impl IntoIterator<Item = PathBuf>) -> Result<(), StoreError> {
+    paths.into_iter().try_for_each(|path| {
+        std::fs::remove_file(&path).map_err(StoreError::disk(&path, "remove it"))
+    })
 }
 
 fn take_lock(path: &Path) -> Result<File, StoreError> {

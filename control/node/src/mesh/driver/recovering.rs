@@ -8,7 +8,9 @@ use consensus::{
 use super::StartError;
 use crate::mesh::store::{Store, StoreError, StoredSnapshot};
 
-/// Makes the replica. A snapshot that is no good costs a warning, and the one before it is taken.
+/// Makes the replica. A snapshot that is no good costs a warning, and the one before it is taken. If
+/// one is whole and none is of use, this version is not for this disk, and nothing is changed: to
+/// begin without any would give up what other versions can read.
 pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
     now: Now,
     params: &Params,
@@ -30,20 +32,35 @@ pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
         let replica = Replica::recover(now, params.clone(), signer, machine, recovered, &mut out)?;
         Ok((replica, out))
     };
+    let mut useless = Vec::new();
     for stored in store.snapshots.all() {
         let sequence = stored.body.sequence;
-        let error: StartError = match read_snapshot(&stored) {
+        let error = match read_snapshot(&stored) {
             Ok(snapshot) => match attempt(Some(snapshot), sequence) {
-                Ok(made) => return Ok(made),
-                Err(error @ StartError::Replica(_)) => error,
+                Ok(made) => {
+                    discard(store, &useless)?;
+                    return Ok(made);
+                }
+                Err(StartError::Replica(error)) => stored.unreadable(error.to_string()),
                 Err(error) => return Err(error),
             },
-            Err(error) => error.into(),
+            Err(error) => error,
         };
-        tracing::warn!(%sequence, %error, "consensus: this snapshot is set aside");
-        store.snapshots.discard(sequence)?;
+        useless.push((sequence, error));
     }
+    let is_whole = |(_, error): &(_, _)| matches!(error, StoreError::Unreadable { .. });
+    if let Some(place) = useless.iter().position(is_whole) {
+        return Err(useless.swap_remove(place).1.into());
+    }
+    discard(store, &useless)?;
     attempt(None, Sequence(0))
+}
+
+fn discard(store: &Store, useless: &[(Sequence, StoreError)]) -> Result<(), StoreError> {
+    useless.iter().try_for_each(|(sequence, error)| {
+        tracing::warn!(%sequence, %error, "consensus: this snapshot is set aside");
+        store.snapshots.discard(*sequence)
+    })
 }
 
 type Snapshot = (

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::mesh::store::RealDisk;
 use crate::mesh::store::tests::FailingDisk;
+use crate::mesh::store::{RealDisk, Snapshots};
 use crate::mesh::{Identity, Inbound, Network, Settings};
 use quinn::{Runtime as _, TokioRuntime};
 

@@ -39,14 +39,6 @@ pub trait Disk: Debug + Send + Sync {
         file.sync_data()
     }
 
-    /// Cuts a file.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    fn cut(&self, file: &File, bytes: u64) -> io::Result<()> {
-        file.set_len(bytes)
-    }
-
     /// Gives a file another name, in place of whatever bears it.
     ///
     /// # Errors

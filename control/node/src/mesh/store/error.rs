@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use consensus::DecodeError;
 
+use super::frame::FileKind;
+
 /// What to do about a log that cannot be believed. Said with every refusal.
-const ADVICE: &str = "A node that forgets its votes counts as faulty. If this happens to one node, \
-                      stop it, move the whole folder away and start it again: it fetches the state \
-                      from its peers. Never do so on more nodes than the cluster may lose, or \
-                      committed changes may be lost.";
+const ADVICE: &str = ". A node that has forgotten its votes would contradict them; a copy from a \
+                      backup has forgotten some, too. Move the whole folder and the node's key \
+                      away, make a new key (`nexus key show`), have the other nodes take it \
+                      (`nexus cluster propose replace-key`) and start: the node fetches the state \
+                      from its peers. Never start it without the log under the old key";
 
 /// Why a store cannot be opened, written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +28,7 @@ pub enum StoreError {
         error: io::Error,
     },
     /// Bytes that were durable are not what they were.
-    #[error("{}: damaged at byte {offset}: expected {expected}. {ADVICE}", path.display())]
+    #[error("{}: damaged at byte {offset}: expected {expected}{advice}", path.display())]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -33,9 +36,20 @@ pub enum StoreError {
         offset: u64,
         /// What should stand there.
         expected: String,
+        /// What to do, if it is not mended by itself.
+        advice: &'static str,
+    },
+    /// Whole bytes that mean nothing to this version, perhaps to the one that wrote them.
+    #[error("{}: whole, but this version cannot use it: {reason}. Start the version that wrote it; \
+             nothing of it was changed", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What is unknown in it.
+        reason: String,
     },
     /// The log is not there, but other files are.
-    #[error("{}: missing, though files beside it are there. {ADVICE}", path.display())]
+    #[error("{}: missing, though files beside it are there{ADVICE}", path.display())]
     Missing {
         /// Which file.
         path: PathBuf,
@@ -72,11 +86,20 @@ impl StoreError {
         move |error| Self::Disk { path, verb, error }
     }
 
-    pub(super) fn undecodable(path: &Path, offset: u64, error: DecodeError) -> Self {
+    pub(super) fn damaged(kind: FileKind, path: &Path, offset: u64, expected: String) -> Self {
+        let advice = if kind == FileKind::Log { ADVICE } else { "" };
         Self::Damaged {
             path: path.to_owned(),
             offset,
-            expected: format!("what this version writes, but {error}"),
+            expected,
+            advice,
+        }
+    }
+
+    pub(super) fn undecodable(path: &Path, offset: u64, error: &DecodeError) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            reason: format!("at byte {offset}: {error}"),
         }
     }
 }

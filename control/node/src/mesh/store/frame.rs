@@ -87,10 +87,9 @@ impl FileHeader {
         kind: FileKind,
         owner: Owner,
     ) -> Result<Self, StoreError> {
-        let damaged = || StoreError::Damaged {
-            path: path.to_owned(),
-            offset: 0,
-            expected: format!("a header of {FILE_HEADER_BYTES} bytes with its checksum"),
+        let damaged = || {
+            let expected = format!("a header of {FILE_HEADER_BYTES} bytes with its checksum");
+            StoreError::damaged(kind, path, 0, expected)
         };
         let header: &[u8; FILE_HEADER_BYTES] = bytes.first_chunk().ok_or_else(damaged)?;
         let (covered, checksum) = header.split_at(FILE_HEADER_BYTES - 4);

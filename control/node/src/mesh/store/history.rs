@@ -12,11 +12,10 @@ use consensus::{HistoryItem, Sequence, Wire};
 
 use super::disk::Disk;
 use super::error::StoreError;
-use super::frame::{FILE_HEADER_BYTES, FileHeader, FileKind, Owner, Scan, write_whole};
+use super::frame::{FRAME_HEAD_BYTES, FileHeader, FileKind, Owner, Scan, write_whole};
 use super::segment::Segment;
 
 const PREFIX: &str = "history-";
-const ASIDE: &str = "aside";
 
 /// How much history there is.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +52,8 @@ pub struct History {
 struct Files {
     /// Oldest first, consecutive.
     segments: VecDeque<Segment>,
-    unsynced: Vec<Arc<File>>,
+    /// The last one's, if it is not durable. All others are.
+    unsynced: Option<Arc<File>>,
     next_number: u64,
     is_trusted: bool,
 }
@@ -66,10 +66,11 @@ enum Place {
 }
 
 impl History {
-    /// Opens what is in the folder, setting aside what is damaged.
+    /// Opens what is in the folder, setting aside what is damaged. The last file is written anew: as
+    /// with the log, what can be read of it need not be durable.
     ///
     /// # Errors
-    /// The folder cannot be read, or holds files of another cluster or node.
+    /// The folder cannot be read or written, or holds files of another cluster, node or version.
     pub fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
@@ -80,12 +81,12 @@ impl History {
         found.sort_unstable();
         let mut files = Files {
             segments: VecDeque::new(),
-            unsynced: Vec::new(),
+            unsynced: None,
             next_number: found.last().map_or(1, |last| last + 1),
             is_trusted: true,
         };
         let mut rest = found.into_iter();
-        let mut last = None;
+        let (mut last, mut last_bytes) = (None, Vec::new());
         for number in rest.by_ref() {
             let path = path_of(folder, number);
             let opened = open_segment(&*disk, &path, owner, last)?;
@@ -93,6 +94,7 @@ impl History {
             if let Some(segment) = opened.segment {
                 last = segment.range.map(|(_, last)| last).or(last);
                 files.segments.push_back(segment);
+                last_bytes = opened.bytes;
             }
             if is_broken {
                 break;
@@ -100,6 +102,9 @@ impl History {
         }
         for number in rest {
             set_aside(&*disk, &path_of(folder, number))?;
+        }
+        if let Some(segment) = files.segments.back_mut() {
+            segment.file = Arc::new(write_whole(&*disk, &segment.path, &last_bytes)?);
         }
         Ok(Self {
             disk,
@@ -116,6 +121,11 @@ impl History {
     /// # Errors
     /// It cannot be written; nothing can be appended any more.
     pub fn append(&self, item: &HistoryItem) -> Result<(), StoreError> {
+        let is_full = |segment: &Segment| segment.end >= self.limits.segment_bytes;
+        let needs_file = self.files().segments.back().is_none_or(is_full);
+        if needs_file {
+            self.sync()?;
+        }
         let mut files = self.files();
         self.trust(&files)?;
         match files.place_of(item) {
@@ -127,24 +137,18 @@ impl History {
             }
         }
         files.is_trusted = false;
-        let is_full = |segment: &Segment| segment.end >= self.limits.segment_bytes;
         if files.segments.back().is_none_or(is_full) {
             let number = files.next_number;
             let path = path_of(&self.folder, number);
             let segment = Segment::create(&*self.disk, &path, self.owner)?;
             files.next_number += 1;
-            files.unsynced.push(segment.file.clone());
             files.segments.push_back(segment);
         }
         let Some(current) = files.segments.back_mut() else {
             unreachable!("one was just made");
         };
         current.append(&*self.disk, item)?;
-        let file = current.file.clone();
-        let is_noted = |noted: &Arc<File>| Arc::ptr_eq(noted, &file);
-        if !files.unsynced.iter().any(is_noted) {
-            files.unsynced.push(file);
-        }
+        files.unsynced = Some(current.file.clone());
         files.is_trusted = true;
         Ok(())
     }
@@ -157,17 +161,13 @@ impl History {
         let unsynced = {
             let mut files = self.files();
             self.trust(&files)?;
-            std::mem::take(&mut files.unsynced)
+            files.unsynced.take()
         };
-        for file in unsynced {
-            if let Err(error) = self.disk.sync(&file) {
-                self.files().is_trusted = false;
-                return Err(StoreError::disk(&self.folder, "make history durable")(
-                    error,
-                ));
-            }
-        }
-        Ok(())
+        let synced = unsynced.map_or(Ok(()), |file| self.disk.sync(&file));
+        synced.map_err(|error| {
+            self.files().is_trusted = false;
+            StoreError::disk(&self.folder, "make history durable")(error)
+        })
     }
 
     /// What follows a sequence, about `bytes_max` of it, at least one item if there is any.
@@ -307,7 +307,7 @@ impl Files {
     fn remove_first(&mut self) {
         if let Some(segment) = self.segments.pop_front() {
             self.unsynced
-                .retain(|file| !Arc::ptr_eq(file, &segment.file));
+                .take_if(|file| Arc::ptr_eq(file, &segment.file));
             if let Err(error) = std::fs::remove_file(&segment.path) {
                 tracing::warn!(path = %segment.path.display(), %error, "history not removed");
             }
@@ -339,6 +339,8 @@ fn numbered(folder: &Path) -> Result<Vec<u64>, StoreError> {
 
 struct Opened {
     segment: Option<Segment>,
+    /// What is good of it.
+    bytes: Vec<u8>,
     is_broken: bool,
 }
 
@@ -349,7 +351,7 @@ fn open_segment(
     owner: Owner,
     mut last: Option<Sequence>,
 ) -> Result<Opened, StoreError> {
-    let bytes = std::fs::read(path).map_err(StoreError::disk(path, "read it"))?;
+    let mut bytes = std::fs::read(path).map_err(StoreError::disk(path, "read it"))?;
     let header = match FileHeader::parse(&bytes, path, FileKind::History, owner) {
         Ok(header) => header,
         Err(StoreError::Damaged { .. }) => {
@@ -357,6 +359,7 @@ fn open_segment(
             set_aside(disk, path)?;
             return Ok(Opened {
                 segment: None,
+                bytes: Vec::new(),
                 is_broken: true,
             });
         }
@@ -371,9 +374,8 @@ fn open_segment(
     let mut scan = Scan::of_file(&bytes, header.salt);
     let mut good = scan.offset();
     for frame in scan.by_ref() {
-        let Ok(item) = HistoryItem::from_bytes(frame.payload) else {
-            break;
-        };
+        let item = HistoryItem::from_bytes(frame.payload)
+            .map_err(|error| StoreError::undecodable(path, frame.offset, &error))?;
         if let HistoryItem::Batch { .. } = item {
             if last.is_some_and(|last| item.sequence() != last.next()) {
                 break;
@@ -386,40 +388,30 @@ fn open_segment(
     segment.end = good;
     let is_broken = good < bytes.len() as u64;
     if is_broken {
-        segment = without_rest(disk, segment, &bytes)?;
+        // The whole of it, for whoever wants to look.
+        remove_aside(path)?;
+        set_aside(disk, path)?;
+        bytes.truncate(usize::try_from(good).unwrap_or(usize::MAX));
     }
     Ok(Opened {
         segment: Some(segment),
+        bytes,
         is_broken,
     })
 }
 
 fn frame_bytes(payload: &[u8]) -> u64 {
-    (super::frame::FRAME_HEAD_BYTES + payload.len()) as u64
-}
-
-/// Keeps the good part of a segment; the whole of it is set aside for whoever wants to look.
-fn without_rest(disk: &dyn Disk, segment: Segment, bytes: &[u8]) -> Result<Segment, StoreError> {
-    remove_aside(&segment.path)?;
-    set_aside(disk, &segment.path)?;
-    let good = usize::try_from(segment.end).ok();
-    let good = good.and_then(|good| bytes.get(..good)).unwrap_or(bytes);
-    assert!(good.len() >= FILE_HEADER_BYTES, "the header was good");
-    let file = write_whole(disk, &segment.path, good)?;
-    Ok(Segment {
-        file: Arc::new(file),
-        ..segment
-    })
+    (FRAME_HEAD_BYTES + payload.len()) as u64
 }
 
 /// Removes what was set aside when damage was met before.
 fn remove_aside(path: &Path) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(path);
-    super::remove_ending(folder, ASIDE)
+    super::remove(super::named(folder, PREFIX, super::ASIDE)?)
 }
 
 fn set_aside(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
-    let aside = path.with_added_extension(ASIDE);
+    let aside = path.with_added_extension(super::ASIDE);
     tracing::warn!(
         path = %path.display(),
         aside = %aside.display(),

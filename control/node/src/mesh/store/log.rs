@@ -4,9 +4,12 @@
 //! durable. So a crash can spoil the last frame alone: it is cut off, nothing that was sent depended
 //! on it. A frame that is spoiled with a whole one behind it was durable once: then the log has lost
 //! votes that were sent, and is refused.
+//!
+//! What is read at the start is not durable for that: the life before may have ended between write
+//! and sync, or by a sync that failed, after which the kernel gives the pages back and never writes
+//! them. So it is written anew, under the same name, before anything can rest on it.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,7 +48,16 @@ impl Log {
     /// # Errors
     /// It cannot be written.
     pub fn create(disk: Arc<dyn Disk>, path: &Path, owner: Owner) -> Result<Self, StoreError> {
-        let (file, salt, end) = write_log(&*disk, path, owner, &[])?;
+        Self::begin(disk, path, owner, &[])
+    }
+
+    fn begin(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        owner: Owner,
+        records: &[Record],
+    ) -> Result<Self, StoreError> {
+        let (file, salt, end) = write_log(&*disk, path, owner, records)?;
         Ok(Self {
             disk,
             path: path.to_owned(),
@@ -57,10 +69,10 @@ impl Log {
         })
     }
 
-    /// Opens a log, cuts off a torn tail, and reads what it holds, in order.
+    /// Opens a log, reads what it holds, in order, without a torn tail, and makes that durable.
     ///
     /// # Errors
-    /// It cannot be read, is not this node's, or has lost what was durable.
+    /// It cannot be read or written, is not this node's, or has lost what was durable.
     pub fn open(
         disk: Arc<dyn Disk>,
         path: &Path,
@@ -74,38 +86,22 @@ impl Log {
             read_group(frame, path, &mut records)?;
         }
         let end = scan.offset();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(StoreError::disk(path, "open it for writing"))?;
+        let damaged = |expected: String| StoreError::damaged(FileKind::Log, path, end, expected);
         if !scan.is_at_end() {
             if end < header.sealed_bytes || scan.is_followed() {
-                return Err(StoreError::Damaged {
-                    path: path.to_owned(),
-                    offset: end,
-                    expected: "a whole group of records, since what follows it was written later"
-                        .to_owned(),
-                });
+                let expected = "a whole group of records, since what follows it was written later";
+                return Err(damaged(expected.to_owned()));
             }
-            cut(&*disk, &file, path, end, bytes.len())?;
+            tracing::warn!(
+                path = %path.display(),
+                offset = end,
+                bytes = bytes.len() as u64 - end,
+                "the last group of records was not written whole, as after a loss of power; it is cut off",
+            );
         } else if end < header.sealed_bytes {
-            return Err(StoreError::Damaged {
-                path: path.to_owned(),
-                offset: end,
-                expected: format!("at least {} bytes", header.sealed_bytes),
-            });
+            return Err(damaged(format!("at least {} bytes", header.sealed_bytes)));
         }
-        let log = Self {
-            disk,
-            path: path.to_owned(),
-            owner,
-            file,
-            salt: header.salt,
-            end,
-            is_trusted: true,
-        };
-        Ok((log, records))
+        Ok((Self::begin(disk, path, owner, &records)?, records))
     }
 
     /// Appends records and makes them durable, all with one sync if they are no more than a group.
@@ -184,23 +180,6 @@ impl Log {
     }
 }
 
-fn cut(
-    disk: &dyn Disk,
-    file: &File,
-    path: &Path,
-    end: u64,
-    bytes_count: usize,
-) -> Result<(), StoreError> {
-    tracing::warn!(
-        path = %path.display(),
-        offset = end,
-        bytes = bytes_count as u64 - end,
-        "the last group of records was not written whole, as after a loss of power; it is cut off",
-    );
-    let cut: io::Result<()> = disk.cut(file, end).and_then(|()| disk.sync(file));
-    cut.map_err(StoreError::disk(path, "cut off its torn tail"))
-}
-
 fn put_record(group: &mut Vec<u8>, record: &Record) {
     let mut out = Writer::default();
     out.block(&record.to_bytes());
@@ -211,11 +190,11 @@ fn read_group(frame: Frame<'_>, path: &Path, out: &mut Vec<Record>) -> Result<()
     if frame.payload == CLOSED {
         return Ok(());
     }
-    let undecodable = |error| StoreError::undecodable(path, frame.offset, error);
+    let unreadable = |error| StoreError::undecodable(path, frame.offset, &error);
     let mut from = Reader::new(frame.payload);
     while from.left() > 0 {
         let record = from.block("bytes of a record", RECORD_BYTES_MAX);
-        let record = record.and_then(Record::from_bytes).map_err(undecodable)?;
+        let record = record.and_then(Record::from_bytes).map_err(unreadable)?;
         out.push(record);
     }
     Ok(())

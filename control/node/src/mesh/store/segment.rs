@@ -128,19 +128,22 @@ impl Part {
             let mut scan = Scan::of_part(&bytes, self.begin, self.salt);
             for frame in scan.by_ref() {
                 let item = HistoryItem::from_bytes(frame.payload);
-                let item =
-                    item.map_err(|error| StoreError::undecodable(&self.path, frame.offset, error))?;
+                let item = item
+                    .map_err(|error| StoreError::undecodable(&self.path, frame.offset, &error))?;
                 if !take(item, FRAME_HEAD_BYTES + frame.payload.len()) {
                     return Ok(false);
                 }
             }
             let frame_bytes = scan.frame_bytes().map_or(0, |bytes| bytes as u64);
             if scan.offset() == self.begin && frame_bytes <= wanted {
-                return Err(StoreError::Damaged {
-                    path: self.path,
-                    offset: self.begin,
-                    expected: "a whole item of history".to_owned(),
-                });
+                let expected = "a whole item of history".to_owned();
+                let (path, offset) = (&self.path, self.begin);
+                return Err(StoreError::damaged(
+                    FileKind::History,
+                    path,
+                    offset,
+                    expected,
+                ));
             }
             self.begin = scan.offset();
             wanted = READ_BYTES.max(frame_bytes);

@@ -84,7 +84,7 @@ impl Snapshots {
         })
     }
 
-    /// Stores a snapshot durably and drops all but the last two. Whoever holds a dropped one may go
+    /// Stores a snapshot durably and drops all but the two latest. Whoever holds a dropped one may go
     /// on reading it.
     ///
     /// # Errors
@@ -100,7 +100,9 @@ impl Snapshots {
         let snapshot = self.write(&path, certificate, body, state)?;
         let mut stored = self.stored();
         stored.retain(|other| other.body.sequence != body.sequence);
-        stored.push_back(Arc::new(snapshot));
+        // One that took long may come after a later one.
+        let place = stored.partition_point(|other| other.body.sequence < body.sequence);
+        stored.insert(place, Arc::new(snapshot));
         let excess = stored.len().saturating_sub(SNAPSHOTS_MAX);
         for old in stored.drain(..excess) {
             if let Err(error) = std::fs::remove_file(&old.path) {
@@ -215,11 +217,8 @@ impl StoredSnapshot {
         let unreadable = || StoreError::disk(path, "read it");
         let file = File::open(path).map_err(unreadable())?;
         let file_bytes = file.metadata().map_err(unreadable())?.len();
-        let damaged = |offset, expected: String| StoreError::Damaged {
-            path: path.to_owned(),
-            offset,
-            expected,
-        };
+        let damaged =
+            |offset, expected| StoreError::damaged(FileKind::Snapshot, path, offset, expected);
         // A checkpoint's proof is far shorter.
         let count = file_bytes.min(PREAMBLE_BYTES_MAX);
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
@@ -230,7 +229,7 @@ impl StoredSnapshot {
             return Err(damaged(scan.offset(), "a checkpoint".to_owned()));
         };
         let (certificate, body, bytes_count) = read_preamble(frame.payload)
-            .map_err(|error| StoreError::undecodable(path, frame.offset, error))?;
+            .map_err(|error| StoreError::undecodable(path, frame.offset, &error))?;
         let snapshot = Self {
             certificate,
             body,
@@ -245,6 +244,15 @@ impl StoredSnapshot {
             return Err(damaged(file_bytes, format!("{wanted:?} bytes")));
         }
         Ok(snapshot)
+    }
+
+    /// Why it is of no use, though it is whole.
+    #[must_use]
+    pub fn unreadable(&self, reason: String) -> StoreError {
+        StoreError::Unreadable {
+            path: self.path.clone(),
+            reason,
+        }
     }
 
     /// The whole state, checked against its checksums alone.
@@ -277,11 +285,16 @@ impl StoredSnapshot {
         let mut scan = Scan::of_part(&bytes, offset, self.salt);
         match scan.next() {
             Some(frame) if scan.is_at_end() => Ok(Some(frame.payload.to_vec())),
-            _ => Err(StoreError::Damaged {
-                path: self.path.clone(),
-                offset,
-                expected: format!("part {index} of the snapshot, whole"),
-            }),
+            _ => {
+                let expected = format!("part {index} of the snapshot, whole");
+                let path = &self.path;
+                Err(StoreError::damaged(
+                    FileKind::Snapshot,
+                    path,
+                    offset,
+                    expected,
+                ))
+            }
         }
     }
 
@@ -295,9 +308,14 @@ impl StoredSnapshot {
     }
 }
 
+/// Keeps it under a name of its own, and forgets what was set aside long ago.
 fn set_aside(disk: &dyn Disk, folder: &Path, path: &Path) -> Result<(), StoreError> {
-    disk.rename(path, &folder.join("snapshot.aside"))
-        .map_err(StoreError::disk(path, "set it aside"))
+    disk.rename(path, &path.with_added_extension(super::ASIDE))
+        .map_err(StoreError::disk(path, "set it aside"))?;
+    let mut aside = super::named(folder, PREFIX, super::ASIDE)?;
+    aside.sort_unstable();
+    let excess = aside.len().saturating_sub(SNAPSHOTS_MAX);
+    super::remove(aside.drain(..excess))
 }
 
 /// Most bytes in front of the first chunk.

@@ -13,8 +13,10 @@ use consensus::{
 };
 use tempfile::TempDir;
 
+use super::frame::{FileHeader, FileKind, put_frame};
 use super::*;
 
+mod durability;
 mod faults;
 mod history;
 mod log;
@@ -149,11 +151,6 @@ impl Disk for FailingDisk {
         RealDisk.sync(file)
     }
 
-    fn cut(&self, file: &File, bytes: u64) -> io::Result<()> {
-        self.pass()?;
-        RealDisk.cut(file, bytes)
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.pass()?;
         RealDisk.rename(from, to)
@@ -234,7 +231,51 @@ fn log_that_is_gone_while_history_is_there_is_refused() {
     std::fs::remove_file(folder.path().join("log")).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Missing { .. }));
-    assert!(error.to_string().contains("peers"), "{error}");
+    assert!(error.to_string().contains("replace-key"), "{error}");
+}
+
+/// A whole file with one frame that means nothing to this version.
+fn unknown_file(kind: FileKind) -> Vec<u8> {
+    let header = FileHeader::new(kind, owner()).unwrap();
+    let mut bytes = header.to_bytes();
+    let offset = bytes.len() as u64;
+    put_frame(&mut bytes, header.salt, offset, &[0xff; 40]);
+    bytes
+}
+
+#[test]
+fn whole_bytes_that_this_version_cannot_read_are_refused_and_left_as_they_are() {
+    for (name, kind) in [
+        ("log", FileKind::Log),
+        ("history-0000000001", FileKind::History),
+        ("snapshot-00000000000000000100", FileKind::Snapshot),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(name);
+        let bytes = unknown_file(kind);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = open(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("Start the version that wrote it"), "{text}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
+        // A later form of the file itself.
+        let mut bytes = bytes;
+        bytes[7] += 1;
+        let checksum = crc32fast::hash(&bytes[..64]);
+        bytes[64..68].copy_from_slice(&checksum.to_be_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let error = open(folder.path()).unwrap_err();
+        let is_version = matches!(
+            error,
+            StoreError::Foreign {
+                what: "version",
+                ..
+            }
+        );
+        assert!(is_version, "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
+    }
 }
 
 #[test]

@@ -145,6 +145,45 @@ fn damaged_newest_snapshot_costs_nothing() {
 }
 
 #[test]
+fn snapshots_that_are_whole_but_of_no_use_are_refused_and_left_as_they_are() {
+    let mut cluster = Cluster::new(4, 5);
+    cluster.params.snapshot_interval = 2;
+    (0..4).for_each(|index| cluster.start(index));
+    for number in 0..60 {
+        cluster.add(2, number).unwrap();
+    }
+    wait_until(|| cluster.handle(2).standing().snapshot >= Some(Sequence(50)));
+    cluster.stop(2);
+    let owner = Owner {
+        cluster: cluster.genesis.cluster(),
+        node: cluster.identities[2].id(),
+    };
+    let snapshots = Snapshots::open(Arc::new(RealDisk), cluster.folder(2), owner).unwrap();
+    let [newest, older] = &snapshots.all()[..] else {
+        panic!("not two snapshots");
+    };
+    let path = |sequence: Sequence| {
+        let name = format!("snapshot-{:020}", sequence.0);
+        cluster.folder(2).join(name)
+    };
+    let (newest_path, older_path) = (path(newest.body.sequence), path(older.body.sequence));
+    let sound = std::fs::read(&older_path).unwrap();
+    for stored in [newest, older] {
+        let stored = snapshots.store(&stored.certificate, &stored.body, b"another form");
+        stored.unwrap();
+    }
+    let error = super::start(cluster.setup(2, Arc::new(RealDisk))).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("Start the version that wrote it"), "{text}");
+    assert!(newest_path.exists(), "{text}");
+    assert!(older_path.exists(), "{text}");
+    std::fs::write(&older_path, sound).unwrap();
+    cluster.start(2);
+    cluster.has_everywhere(0..60);
+    assert!(newest_path.with_extension("aside").exists());
+}
+
+#[test]
 fn damaged_log_is_refused_and_a_node_without_one_fetches_all_from_its_peers() {
     let mut cluster = Cluster::started(4);
     for number in 0..30 {
@@ -160,7 +199,7 @@ fn damaged_log_is_refused_and_a_node_without_one_fetches_all_from_its_peers() {
         error,
         StartError::Store(StoreError::Damaged { .. })
     ));
-    // What the message says to do.
+    // The message says to take a new key, too; the state comes in the same way.
     cluster.folders[2] = TempDir::new().unwrap();
     cluster.start(2);
     cluster.has_everywhere(0..30);

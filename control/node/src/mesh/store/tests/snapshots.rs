@@ -95,3 +95,79 @@ fn newest_cut_anywhere_leaves_the_older_one() {
         assert_eq!(found[0].state().unwrap(), b"older");
     }
 }
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+fn flip_last_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn snapshot_that_took_long_does_not_pass_for_the_newest() {
+    let folder = TempDir::new().unwrap();
+    let snapshots = snapshots(folder.path());
+    store(&snapshots, 300, b"installed");
+    store(&snapshots, 200, b"late");
+    assert_eq!(snapshots.newest().unwrap().body.sequence, Sequence(300));
+    assert_eq!(snapshots.covered(), Some(Sequence(200)));
+    store(&snapshots, 100, b"later still");
+    let kept: Vec<_> = snapshots
+        .all()
+        .iter()
+        .map(|one| one.body.sequence)
+        .collect();
+    assert_eq!(kept, [Sequence(300), Sequence(200)]);
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+#[test]
+fn each_snapshot_set_aside_keeps_its_number_and_the_last_two_stay() {
+    let folder = TempDir::new().unwrap();
+    let aside = |sequence: u64| format!("snapshot-{sequence:020}.aside");
+    for sequence in [100, 300, 500] {
+        let first = snapshots(folder.path());
+        store(&first, sequence, b"one");
+        store(&first, sequence + 100, b"two");
+        first.discard(Sequence(sequence + 100)).unwrap();
+        first.discard(Sequence(sequence)).unwrap();
+        assert_eq!(
+            names(folder.path()),
+            [aside(sequence), aside(sequence + 100)]
+        );
+    }
+    // Damage in history is another matter.
+    let history = || {
+        let limits = HistoryLimits::default();
+        History::open(Arc::new(RealDisk), folder.path(), owner(), limits).unwrap()
+    };
+    history().append(&item(1, 10)).unwrap();
+    flip_last_byte(&folder.path().join("history-0000000001"));
+    drop(history());
+    let found = names(folder.path());
+    assert!(
+        found.contains(&"history-0000000001.aside".to_owned()),
+        "{found:?}"
+    );
+    assert!(found.contains(&aside(500)), "{found:?}");
+    assert!(found.contains(&aside(600)), "{found:?}");
+}
+
+#[test]
+fn damage_in_a_snapshot_is_no_reason_for_a_new_key() {
+    let folder = TempDir::new().unwrap();
+    let snapshots = snapshots(folder.path());
+    store(&snapshots, 100, b"state");
+    flip_last_byte(&folder.path().join("snapshot-00000000000000000100"));
+    let error = snapshots.newest().unwrap().state().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("damaged at byte"), "{text}");
+    assert!(!text.contains("key"), "{text}");
+}
