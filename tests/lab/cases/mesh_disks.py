@@ -115,7 +115,7 @@ def flipped_bit_in_the_log_is_refused_with_status_2(run: Run) -> str:
     for _ in range(3):
         place = flip(log, chance)
         text_ = refusal(node)
-        expect(str(log) in text_ and "damaged at byte" in text_ and "peers" in text_, f"seed {seed}: {text_}")
+        expect(str(log) in text_ and "damaged at byte" in text_ and "replace-key" in text_, f"seed {seed}: {text_}")
         messages.append(f"bit of byte {place}")
         log.write_bytes(sound)
     log.unlink()

@@ -44,7 +44,8 @@ const REPLACE_KEY_EXAMPLES: &str = "\
 Examples:
   nexus cluster propose replace-key 3f2a 4cb5abf6ad79fbf5abbccafcc269d85cd2651ed4b885b5869f241aedf0a5ba29
 
-For a key that may be known to others. Its standing stays with the node, whose id changes with the key.";
+For a key that may be known to others, and for a node that has lost its consensus/log. The standing stays
+with the node, whose id changes with the key.";
 
 const LIFT_EXAMPLES: &str = "\
 Examples:
