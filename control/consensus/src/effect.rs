@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::batch::{Request, RequestId};
 use crate::configuration::Configuration;
 use crate::evidence::Evidence;
-use crate::identity::{Digest, NodeId, Sequence, View};
+use crate::identity::{Digest, NodeId, PublicKey, Sequence, View};
 use crate::message::Message;
 use crate::record::Record;
 use crate::transfer::{HistoryItem, Transition};
@@ -116,6 +116,9 @@ pub enum Effect {
     Deliver(NodeId, Vec<u8>),
     /// A new epoch has begun: connect to these, shut out those who are gone.
     Configured(Configuration),
+    /// Keys of those who were members in epochs that this node has not lived through since its start. They count no
+    /// more, but their votes stand in certificates that others show.
+    FormerMembers(Vec<PublicKey>),
     /// A node has contradicted itself. Reported once a place.
     Evidence(Evidence),
     /// For metrics and reputation. Never acted on here.

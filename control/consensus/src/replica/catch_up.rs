@@ -22,6 +22,8 @@ use crate::vote::{CheckpointBody, CheckpointCertificate, CommitCertificate};
 
 /// Most bytes of a snapshot.
 const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Up to so many bytes one helper's word is enough.
+const SNAPSHOT_BYTES_TRUSTED: u64 = 16 * 1024 * 1024;
 /// Parts of a snapshot that are asked for at once.
 const CHUNKS_AHEAD: u32 = 8;
 /// Rounds that a helper has for an answer.
@@ -39,6 +41,12 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
+    /// Whether parts of a snapshot are on their way.
+    #[cfg(test)]
+    pub(super) fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
     /// Who was asked.
     pub(super) fn helper(&self) -> NodeId {
         self.from
@@ -94,10 +102,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
     }
 
-    /// Whether f + 1 members, one of them honest, are further.
+    /// Whether f + 1 voters that could help, one of them honest, are further. A witness helps nobody with state: if
+    /// only witnesses are further, or liars say so, another primary is wanted, not patience.
     pub(super) fn is_behind(&self) -> bool {
         let ahead = self.statuses.iter().filter(|(id, status)| {
             self.configuration.is_voter(**id)
+                && (self.configuration.is_holder(**id) || !self.holds_state())
                 && (status.epoch, status.executed) > (self.configuration.epoch(), self.executed)
         });
         ahead.count() > self.configuration.faults_max()
@@ -149,6 +159,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     /// answer quickly would keep both sides busy.
     fn distrust_helper(&mut self, now: Now, from: NodeId, out: &mut Vec<Effect>) {
         out.push(Effect::Observe(Observation::BadMessage(from)));
+        self.pause_transfer(now, from);
+    }
+
+    /// The next helper gets its turn in a moment.
+    fn pause_transfer(&mut self, now: Now, from: NodeId) {
         let pause = self.params.round_timeout_us;
         self.transfer = Some(Transfer {
             from,
@@ -374,6 +389,10 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.install(now, offer, Vec::new(), out);
             return;
         }
+        self.snapshot_claims.insert(from, offer.bytes_count);
+        if !self.is_plausible(offer.bytes_count) {
+            return self.pause_transfer(now, from);
+        }
         let parts = offer.bytes_count.div_ceil(CHUNK_BYTES_MAX as u64).max(1);
         let mut incoming = Incoming {
             offer,
@@ -389,6 +408,14 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             after: self.executed,
             snapshot: Some(incoming),
         });
+    }
+
+    /// No checkpoint says how large its state is, and a liar would have it that this node waits for a gigabyte. A large
+    /// one is believed when more than f members offer at least half of that.
+    fn is_plausible(&self, bytes_count: u64) -> bool {
+        let claims = self.snapshot_claims.values();
+        let alike = claims.filter(|claim| **claim >= bytes_count / 2).count();
+        bytes_count <= SNAPSHOT_BYTES_TRUSTED || alike > self.configuration.faults_max()
     }
 
     /// Whether a checkpoint lies beyond what this replica has.
@@ -464,6 +491,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if incoming.offer.body.sequence != sequence || index >= incoming.asked {
             return;
         }
+        if bytes.len() != incoming.length_of(index) {
+            return self.distrust_helper(now, from, out);
+        }
         if incoming.parts.insert(index, bytes.into()).is_some() {
             return; // Said twice: no reason for more patience.
         }
@@ -528,6 +558,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             records: self.records(),
         });
         if begins {
+            self.name_former_members(out);
             self.begin_epoch(now, out);
         }
         self.timers.on_progress(now);
@@ -556,6 +587,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.clients = clients;
         self.snapshot_bytes = bytes_count as u64;
         self.worn_bytes = 0;
+        self.snapshot_claims.clear();
     }
 
     /// The order stands where a checkpoint says.
@@ -570,6 +602,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 }
 
 impl Incoming {
+    /// Bytes of a part: all but the last are full, so that none arrives in crumbs.
+    fn length_of(&self, index: u32) -> usize {
+        let before = u64::from(index) * CHUNK_BYTES_MAX as u64;
+        let left = self.offer.bytes_count.saturating_sub(before);
+        usize::try_from(left).map_or(CHUNK_BYTES_MAX, |left| left.min(CHUNK_BYTES_MAX))
+    }
+
     fn ask(&mut self, from: NodeId, out: &mut Vec<Effect>) {
         let arrived = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         let until = arrived.saturating_add(CHUNKS_AHEAD).min(self.parts_count);

@@ -314,9 +314,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.own_checkpoints.clear();
         self.clients.retain_members(&self.configuration);
         let configuration: &Configuration = &self.configuration;
-        self.pending
-            .retain(|id| configuration.member(id.client).is_some());
+        // Of those who are shut out nothing is proposed, and nobody is to wait for it.
+        self.pending.retain(|id| {
+            configuration.member(id.client).is_some() && !configuration.is_isolated(id.client)
+        });
         self.statuses
+            .retain(|id, _| configuration.member(*id).is_some());
+        self.snapshot_claims
             .retain(|id, _| configuration.member(*id).is_some());
     }
 
@@ -338,6 +342,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 let batch = self.batches.get(&digest).cloned();
                 records.extend(batch.map(Record::Batch));
             }
+            records.extend(slot.earlier.iter().copied().map(Record::Accepted));
             records.extend(slot.proposal.map(Record::Accepted));
             records.extend(slot.prepared.clone().map(Record::Prepared));
         }

@@ -203,6 +203,8 @@ pub struct Replica<M, S> {
     pending: Pending,
     statuses: BTreeMap<NodeId, Status>,
     transfer: Option<Transfer>,
+    /// How large a snapshot each helper has offered.
+    snapshot_claims: BTreeMap<NodeId, u64>,
     reads: Reads,
     timers: Timers,
     evidence: BTreeMap<NodeId, BTreeSet<Vote>>,

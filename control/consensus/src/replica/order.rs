@@ -117,8 +117,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         if batch.is_null() {
             return true;
         }
-        let distance = now.unix_ms.abs_diff(batch.time_ms);
-        if distance > self.params.clock_skew_max_ms || batch.time_ms <= self.time_ms {
+        let is_early = batch.time_ms <= self.time_ms && self.is_plausible_time(now, self.time_ms);
+        if is_early || now.unix_ms.abs_diff(batch.time_ms) > self.params.clock_skew_max_ms {
             // An old proposal may have been on its way for long; one from the future cannot.
             if batch.time_ms > now.unix_ms {
                 out.push(Effect::Observe(Observation::TimingViolation(signed.signer)));
@@ -139,6 +139,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         is_good
     }
 
+    /// Whether the order's time is not ahead of what this clock allows. A change of view may have brought a batch of a
+    /// wrong clock into the order; right ones go on by themselves then, and execution sees to it that time rises.
+    pub(super) fn is_plausible_time(&self, now: Now, time_ms: u64) -> bool {
+        time_ms <= now.unix_ms.saturating_add(self.params.clock_skew_max_ms)
+    }
+
     fn accept(&mut self, now: Now, signed: SignedVote, batch: Arc<Batch>, out: &mut Vec<Effect>) {
         let sequence = signed.vote.sequence;
         for request in &batch.requests {
@@ -149,7 +155,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         out.push(Effect::Persist(Record::Accepted(signed)));
         out.push(Effect::Observe(Observation::Accepted(sequence)));
         let slot = self.slots.entry(sequence).or_default();
-        slot.proposal = Some(signed);
+        slot.take(signed, |digest| self.batches.contains_key(digest));
         slot.accepted_us = now.monotonic_us;
         slot.fast_until_us = None;
         self.consent(signed, out);

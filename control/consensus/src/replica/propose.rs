@@ -51,9 +51,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
 
     fn next_batch(&self, now: Now) -> Batch {
         let last = self.batches.values().map(|batch| batch.time_ms).max();
-        let last = last.unwrap_or(0).max(self.time_ms);
+        let next = last.unwrap_or(0).max(self.time_ms).saturating_add(1);
         Batch {
-            time_ms: now.unix_ms.max(last.saturating_add(1)),
+            time_ms: match self.is_plausible_time(now, next) {
+                true => now.unix_ms.max(next),
+                false => now.unix_ms,
+            },
             requests: self
                 .pending
                 .next_batch(self.params.batch_requests_max, self.params.batch_bytes_max),
@@ -80,9 +83,17 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.is_in_window(sequence)
             && sequence <= self.executed.plus(self.configuration.pipeline_depth())
             && self.is_in_epoch(sequence)
+            && (self.holds_state() || sequence <= self.next_checkpoint())
     }
 
-    /// Whether the place belongs to this epoch as far as this replica knows. It knows in time: a
+    /// Up to here this replica knows where its epoch ends by the last stable checkpoint alone: an end that
+    /// was decided since is at a later checkpoint. Who keeps no state knows no more than that.
+    fn next_checkpoint(&self) -> Sequence {
+        let interval = self.configuration.checkpoint_interval();
+        Sequence((self.stable.sequence.0 / interval + 1) * interval)
+    }
+
+    /// Whether the place belongs to this epoch as far as this replica knows. Who keeps the state knows in time: a
     /// change is decided at least a pipeline's depth before the boundary (`execute.rs`).
     pub(super) fn is_in_epoch(&self, sequence: Sequence) -> bool {
         self.boundary.is_none_or(|boundary| sequence <= boundary) && !self.is_between_epochs()
@@ -108,7 +119,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             signed, batch,
         ))));
         let slot = self.slots.entry(sequence).or_default();
-        slot.proposal = Some(signed);
+        slot.take(signed, |digest| self.batches.contains_key(digest));
         slot.accepted_us = now.monotonic_us;
         slot.fast_until_us = None;
         slot.note(signed);

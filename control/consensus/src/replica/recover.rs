@@ -1,6 +1,6 @@
 //! Back from the disk: the state from snapshot and history, the promises from the durable log.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,13 +11,16 @@ use super::timers::Timers;
 use super::{Params, Replica, Stable};
 use crate::configuration::Configuration;
 use crate::effect::{Effect, Now};
-use crate::identity::{Sequence, View};
+use crate::identity::{NodeId, PublicKey, Sequence, View};
 use crate::machine::StateMachine;
 use crate::message::Message;
 use crate::record::Record;
 use crate::transfer::{HistoryItem, Transition};
 use crate::verified::Signer;
 use crate::vote::{CheckpointBody, CheckpointCertificate, Phase};
+
+/// Most former members whose keys are named.
+const FORMER_MEMBERS_MAX: usize = 1024;
 
 /// What a replica finds on its disk. All of it empty at its first start.
 #[derive(Debug)]
@@ -69,11 +72,28 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         }
         replica.repeat_votes(now);
         replica.record_epochs(&recovered.records, out);
+        replica.name_former_members(out);
         out.push(Effect::Configured(replica.configuration.clone()));
         let status = Message::Status(replica.status());
         out.push(Effect::Broadcast(Arc::new(status)));
         replica.assert_invariants();
         Ok(replica)
+    }
+
+    /// Members of earlier epochs, as far as the transitions name them: the latest of them.
+    pub(super) fn name_former_members(&self, out: &mut Vec<Effect>) {
+        let configurations = self.transitions.iter().rev();
+        let configurations = configurations.map(|transition| &transition.body.configuration);
+        let mut keys: Vec<PublicKey> = Vec::new();
+        let mut seen: BTreeSet<NodeId> = self.configuration.ids().collect();
+        for member in configurations.flat_map(Configuration::members) {
+            if keys.len() < FORMER_MEMBERS_MAX && seen.insert(member.id()) {
+                keys.push(member.key);
+            }
+        }
+        if !keys.is_empty() {
+            out.push(Effect::FormerMembers(keys));
+        }
     }
 
     fn empty(now: Now, params: Params, signer: S, machine: M, genesis: Configuration) -> Self {
@@ -115,6 +135,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             pending: Pending::default(),
             statuses: BTreeMap::new(),
             transfer: None,
+            snapshot_claims: BTreeMap::new(),
             reads: Reads::new(now),
             timers: Timers::new(now),
             evidence: BTreeMap::new(),
@@ -215,7 +236,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                     if vote.epoch == self.configuration.epoch() && self.is_in_window(vote.sequence)
                     {
                         let slot = self.slots.entry(vote.sequence).or_default();
-                        slot.proposal = Some(*signed);
+                        slot.take(*signed, |digest| self.batches.contains_key(digest));
                         slot.note(*signed);
                     }
                 }

@@ -10,11 +10,17 @@ use crate::identity::{Digest, NodeId, View};
 use crate::view_change::PreparedCertificate;
 use crate::vote::{CommitCertificate, Phase, SignedVote, Vote, phase_of_consent};
 
+/// Most earlier proposals of a place: each took a view in which nothing was executed.
+pub(crate) const EARLIER_MAX: usize = 8;
+
 /// A sequence within the watermarks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     /// The latest proposal accepted, of the primary of its view.
     pub(super) proposal: Option<SignedVote>,
+    /// Proposals before it whose batch is here, oldest first: what a voter has reported, or certified, a later view
+    /// may come back to, and others may have lost the batch.
+    pub(super) earlier: Vec<SignedVote>,
     /// Pre-prepares and prepares: of each voter the one of the highest view.
     pub(super) consents: BTreeMap<NodeId, SignedVote>,
     /// Commits: of each voter the one of the highest view.
@@ -45,6 +51,22 @@ pub(super) enum Noted {
 }
 
 impl Slot {
+    /// Takes up a proposal; `is_here` says whether the batch of the one before is here.
+    pub(super) fn take(&mut self, proposal: SignedVote, is_here: impl Fn(&Digest) -> bool) {
+        let old = self.proposal.replace(proposal);
+        let old = old.filter(|old| is_here(&old.vote.digest));
+        let known = |old: &SignedVote| {
+            let mut earlier = self.earlier.iter();
+            old.vote.digest == proposal.vote.digest
+                || earlier.any(|known| known.vote.digest == old.vote.digest)
+        };
+        if let Some(old) = old.filter(|old| !known(old)) {
+            self.earlier.push(old);
+            let surplus = self.earlier.len().saturating_sub(EARLIER_MAX);
+            self.earlier.drain(..surplus);
+        }
+    }
+
     /// Keeps a vote.
     pub(super) fn note(&mut self, signed: SignedVote) -> Noted {
         let votes = match signed.vote.phase {
@@ -125,5 +147,6 @@ impl Slot {
         [proposal, prepared.map(|vote| vote.digest), self.decided()]
             .into_iter()
             .flatten()
+            .chain(self.earlier.iter().map(|signed| signed.vote.digest))
     }
 }

@@ -21,6 +21,8 @@ use crate::verified::SignatureCheck;
 
 mod halts;
 
+mod schedules;
+
 /// Keeps every command. A command `members:` followed by a configuration asks for that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Register {
@@ -128,6 +130,12 @@ struct Bus {
     lose: fn(&Bus, NodeId, NodeId, &Message) -> bool,
     cut_off: BTreeSet<NodeId>,
     halted: Vec<NodeId>,
+    /// How far wall clocks are ahead.
+    ahead_ms: BTreeMap<NodeId, u64>,
+    /// Whose keys each node knows; if they are told, it drops what others have signed.
+    known: Option<BTreeMap<NodeId, BTreeSet<NodeId>>>,
+    /// Messages that were dropped for that.
+    unknown: u64,
 }
 
 fn member(number: u8, role: Role) -> Member {
@@ -161,6 +169,9 @@ impl Bus {
             lose: |_, _, _, _| false,
             cut_off: BTreeSet::new(),
             halted: Vec::new(),
+            ahead_ms: BTreeMap::new(),
+            known: None,
+            unknown: 0,
         };
         for member in genesis.members() {
             bus.add(member.key);
@@ -191,6 +202,10 @@ impl Bus {
             history: node.disk.history.clone(),
             records: node.disk.records.clone(),
         };
+        let first = recovered.genesis.ids().collect();
+        self.known.iter_mut().for_each(|known| {
+            known.insert(id, BTreeSet::clone(&first));
+        });
         let mut out = Vec::new();
         let replica = Replica::recover(
             self.now,
@@ -211,7 +226,8 @@ impl Bus {
 
     fn step(&mut self, id: NodeId, input: Input) {
         let mut out = Vec::new();
-        let now = self.now;
+        let mut now = self.now;
+        now.unix_ms += self.ahead_ms.get(&id).copied().unwrap_or(0);
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(replica) = node.replica.as_mut() else {
             return;
@@ -251,9 +267,42 @@ impl Bus {
                     index,
                 } => self.serve_chunk(id, to, sequence, index),
                 Effect::Halt { .. } => self.halted.push(id),
+                Effect::Configured(configuration) => self.learn(id, configuration.ids()),
+                Effect::FormerMembers(keys) => self.learn(id, keys.iter().map(NodeId::of)),
                 other => self.keep(id, other),
             }
         }
+    }
+
+    fn learn(&mut self, id: NodeId, others: impl Iterator<Item = NodeId>) {
+        if let Some(known) = &mut self.known {
+            known.entry(id).or_default().extend(others);
+        }
+    }
+
+    /// What a node with real keys can check of a message: all of it, or the beginning of a log; none if there is a
+    /// signer that it does not know.
+    fn of_known_signers(&self, id: NodeId, mut message: Message) -> Option<Message> {
+        let Some(known) = self.known.as_ref().map(|known| &known[&id]) else {
+            return Some(message);
+        };
+        let cluster = self.genesis.cluster();
+        if let Message::Log(items) = &mut message {
+            let mut checks = items.iter().map(|item| item.checks(cluster));
+            let unknown =
+                checks.position(|mut checks| checks.any(|check| !known.contains(&check.signer)));
+            items.truncate(unknown.filter(|count| *count > 0).unwrap_or(items.len()));
+        }
+        let brings = match &message {
+            Message::SnapshotOffer(offer) => &*offer.transitions,
+            _ => &[],
+        };
+        let brought = brings.iter().flat_map(|one| one.body.configuration.ids());
+        let brought: BTreeSet<NodeId> = brought.collect();
+        let checks = message.checks(cluster);
+        let mut signers = checks.iter().map(|check| check.signer);
+        let all_known = signers.all(|signer| known.contains(&signer) || brought.contains(&signer));
+        all_known.then_some(message)
     }
 
     fn keep(&mut self, id: NodeId, effect: Effect) {
@@ -357,6 +406,10 @@ impl Bus {
         while self.now.monotonic_us < end {
             while let Some((from, to, bytes)) = self.queue.pop_front() {
                 let message = Message::decode(&bytes).unwrap();
+                let Some(message) = self.of_known_signers(to, message) else {
+                    self.unknown += 1;
+                    continue;
+                };
                 for check in message.checks(self.genesis.cluster()) {
                     let key = self.nodes[&check.signer].key;
                     assert_eq!(key.sign(&check.preimage), check.signature);

@@ -220,7 +220,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             }
             // The primary has begun its view in two ways, and a quorum has taken the other.
         }
-        slot.proposal = Some(proposal);
+        slot.take(proposal, |digest| self.batches.contains_key(digest));
         slot.note(proposal);
         true
     }

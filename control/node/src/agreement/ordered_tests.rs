@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use consensus::{
-    Configuration, Message, NodeId, Params, Reader, Signer as _, Verified, Wire as _, Writer,
+    Configuration, Message, NodeId, Params, PublicKey, Reader, Signer as _, Verified, Wire as _,
+    Writer,
 };
 use crossbeam_channel::Sender;
 use ledger::{Applications, Ledger, Outcome, Outcomes, Parameters};
@@ -43,6 +44,8 @@ impl Outbox for Bus {
     }
 
     fn announce(&self, _: &Arc<Message>) {}
+
+    fn remember(&self, _: &[PublicKey]) {}
 
     fn configure(&self, _: &Configuration) {}
 

@@ -49,12 +49,31 @@ impl Members {
         let mut next = Self::new(self.own, configuration);
         let gone = self.members.iter().map(|(id, known)| (*id, known.key));
         let known = self.former.iter().copied().chain(gone);
-        next.former = known
-            .filter(|(id, _)| !next.members.contains_key(id))
-            .collect();
-        let surplus = next.former.len().saturating_sub(FORMER_MAX);
-        next.former.drain(..surplus);
+        next.set_former(known);
         next
+    }
+
+    /// These, and former ones beside those known.
+    pub(super) fn remembering(&self, keys: &[PublicKey]) -> Self {
+        let mut next = Self {
+            own: self.own,
+            members: self.members.clone(),
+            former: VecDeque::new(),
+        };
+        let named = keys.iter().map(|key| (NodeId::of(key), *key));
+        let is_new =
+            |(id, _): &(NodeId, PublicKey)| self.former.iter().all(|(known, _)| known != id);
+        next.set_former(named.filter(is_new).chain(self.former.iter().copied()));
+        next
+    }
+
+    /// The last of these that are no members.
+    fn set_former(&mut self, known: impl Iterator<Item = (NodeId, PublicKey)>) {
+        self.former = known
+            .filter(|(id, _)| !self.members.contains_key(id))
+            .collect();
+        let surplus = self.former.len().saturating_sub(FORMER_MAX);
+        self.former.drain(..surplus);
     }
 
     /// Everybody with whom this node talks.
@@ -120,6 +139,17 @@ mod tests {
         let members = members.followed_by(&configuration(&[1, 2, 3, 4, 5]));
         assert!(members.peer(id(2)).is_some());
         assert!(members.former.is_empty());
+    }
+
+    #[test]
+    fn former_members_that_are_named_are_known_and_no_peers() {
+        let members = Members::new(id(1), &configuration(&[1, 2, 3, 4]));
+        let members = members.remembering(&[3, 7, 8].map(|number| PublicKey([number; 32])));
+        assert_eq!(members.former.len(), 2);
+        assert_eq!(members.key(id(7)), Some(PublicKey([7; 32])));
+        assert!(members.peer(id(7)).is_none() && members.peer(id(3)).is_some());
+        let members = members.followed_by(&configuration(&[1, 2, 3, 5]));
+        assert!(members.key(id(4)).is_some() && members.key(id(8)).is_some());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use consensus::{
-    ClusterId, Configuration, Horizon, MESSAGE_BYTES_MAX, Message, NodeId, Signer as _,
+    ClusterId, Configuration, Horizon, MESSAGE_BYTES_MAX, Message, NodeId, PublicKey, Signer as _,
 };
 use crossbeam_channel::Sender;
 use quinn::{ClientConfig, Endpoint, Incoming};
@@ -181,6 +181,11 @@ impl Network {
         self.members
             .rcu(|members| members.followed_by(configuration));
         self.changed.notify_one();
+    }
+
+    /// These were members before: their old votes can be checked.
+    pub fn remember_former(&self, keys: &[PublicKey]) {
+        self.members.rcu(|members| members.remembering(keys));
     }
 
     /// What the replica can use from now on: of the rest no signature is checked. Until this is said, all is.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus::{Configuration, Horizon, Message, NodeId};
+use consensus::{Configuration, Horizon, Message, NodeId, PublicKey};
 
 use super::Network;
 use super::driver::Outbox;
@@ -18,6 +18,10 @@ impl Outbox for Network {
 
     fn announce(&self, message: &Arc<Message>) {
         Self::broadcast(self, &self.ids(false), message);
+    }
+
+    fn remember(&self, keys: &[PublicKey]) {
+        self.remember_former(keys);
     }
 
     fn configure(&self, configuration: &Configuration) {

@@ -43,8 +43,10 @@ pub type ChecksOf = Box<dyn Fn(&Request) -> Vec<SignatureCheck> + Send + Sync>;
 pub enum Inbound {
     /// A message that came over the connection of this peer. Every signature in it holds.
     Message(NodeId, Verified<Message>),
-    /// This peer sent a message with a signature that does not hold, or of nobody known.
+    /// This peer sent a message with a signature that does not hold.
     BadSignature(NodeId),
+    /// This peer sent a message with a signature of somebody whom this node does not know: one of the two is behind.
+    UnknownSigner(NodeId),
     /// This peer sent bytes that are no message.
     Malformed(NodeId),
     /// There is a connection to this peer, perhaps in place of one before.
@@ -58,6 +60,7 @@ impl Inbound {
         match self {
             Self::Message(peer, _)
             | Self::BadSignature(peer)
+            | Self::UnknownSigner(peer)
             | Self::Malformed(peer)
             | Self::Connected(peer)
             | Self::Disconnected(peer) => *peer,
@@ -257,8 +260,7 @@ impl Worker {
         let requests = message.requests().iter();
         checks.extend(requests.flat_map(|request| (self.shared.checks_of)(request)));
         let Ok(mut checks) = Check::all(&checks, key) else {
-            source.peer.counters.bad_signatures.increment();
-            return refuse(Loss::UnknownSigner, Inbound::BadSignature(peer));
+            return refuse(Loss::UnknownSigner, Inbound::UnknownSigner(peer));
         };
         let before = checks.len();
         let seen = self

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use consensus::{Configuration, Evidence, Horizon, Message, NodeId, Observation};
+use consensus::{Configuration, Evidence, Horizon, Message, NodeId, Observation, PublicKey};
 
 use crate::mesh::Inbound;
 
@@ -17,6 +17,9 @@ pub trait Outbox: Debug + Send + Sync + 'static {
 
     /// To the members without a vote.
     fn announce(&self, message: &Arc<Message>);
+
+    /// These were members before.
+    fn remember(&self, keys: &[PublicKey]);
 
     /// These are the members from now on.
     fn configure(&self, configuration: &Configuration);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use consensus::{
     ApplyContext, ClusterId, Configuration, Digest, Epoch, Horizon, Member, Message, NodeId,
-    Params, Request, RestoreError, Role, Sequence, SignatureCheck, Signer, StateMachine, Verified,
-    Writer,
+    Params, PublicKey, Request, RestoreError, Role, Sequence, SignatureCheck, Signer, StateMachine,
+    Verified, Writer,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tempfile::TempDir;
@@ -168,6 +168,8 @@ impl Outbox for Port {
     fn announce(&self, message: &Arc<Message>) {
         self.to_all(message, |configuration, id| !configuration.is_voter(id));
     }
+
+    fn remember(&self, _: &[PublicKey]) {}
 
     fn configure(&self, configuration: &Configuration) {
         *lock(&self.configuration) = configuration.clone();

@@ -234,6 +234,7 @@ impl Writer {
             Effect::Broadcast(message) => self.outbox.broadcast(&message),
             Effect::Announce(message) => self.outbox.announce(&message),
             Effect::Configured(configuration) => self.outbox.configure(&configuration),
+            Effect::FormerMembers(keys) => self.outbox.remember(&keys),
             Effect::Snapshot(body, state) => self.pending = Some((body, state)),
             Effect::Stable {
                 certificate, body, ..
