@@ -159,6 +159,7 @@ counters! {
     validation_drops_malformed: Counter "nexus_validation_dropped_messages_total" {reason = "malformed"} "Messages of other nodes on answers that were dropped, by reason.";
     validation_drops_sender: Counter "nexus_validation_dropped_messages_total" {reason = "sender"} "Messages of other nodes on answers that were dropped, by reason.";
     validation_drops_signature: Counter "nexus_validation_dropped_messages_total" {reason = "signature"} "Messages of other nodes on answers that were dropped, by reason.";
+    validation_drops_overload: Counter "nexus_validation_dropped_messages_total" {reason = "overload"} "Messages of other nodes on answers that were dropped, by reason.";
     validation_drops_turned: Counter "nexus_validation_dropped_messages_total" {reason = "turned_away"} "Messages of other nodes on answers that were dropped, by reason.";
 
     dnstap_frames: Counter "nexus_dnstap_frames_total" {} "Frames of the query log that were written.";

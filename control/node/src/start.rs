@@ -354,7 +354,9 @@ impl Prepared {
 
     /// Has the engine ask other nodes, as soon as the mesh takes the other end.
     fn begin_agreement(&mut self, config: &Config) -> Answers {
-        let (channel, engine) = (Channel::default(), &mut self.tasks.engine);
+        let counters = self.front_sender.shared_counters();
+        let channel = Channel::new(Arc::clone(&counters));
+        let engine = &mut self.tasks.engine;
         let timeout = Duration::from_millis(config.consensus.answer_timeout_ms.into());
         engine.set_agreement(channel.handle.clone(), timeout);
         Answers {
@@ -362,7 +364,7 @@ impl Prepared {
             engine: self.tasks.control.engine().clone(),
             extension: engine.extension(),
             timeout,
-            counters: self.front_sender.shared_counters(),
+            counters,
         }
     }
 

@@ -32,7 +32,7 @@ impl Outbox for Bus {
     fn send(&self, to: NodeId, message: &Arc<Message>) {
         if let Some(node) = self.nodes.get().and_then(|nodes| nodes.get(&to)) {
             let message = Verified::vouch(Message::clone(message));
-            let _ = node.try_send(Inbound::Message(self.own, message));
+            let _ = node.try_send(Inbound::Message(self.own, message, None));
         }
     }
 
@@ -109,7 +109,8 @@ fn nodes(lasts: [u8; 4], runtime: &tokio::runtime::Handle) -> Vec<Node> {
     for (identity, last) in identities.into_iter().zip(lasts) {
         let (inbox, inbound) = crossbeam_channel::bounded(4_096);
         senders.insert(identity.id(), inbox);
-        let channel = Channel::default();
+        let counters = Arc::<Counters>::default();
+        let channel = Channel::new(Arc::clone(&counters));
         let (handle, (sender, decided)) = (channel.handle.clone(), mpsc::channel());
         let outbox: Arc<dyn Outbox> = Arc::new(Bus {
             own: identity.id(),
@@ -142,7 +143,7 @@ fn nodes(lasts: [u8; 4], runtime: &tokio::runtime::Handle) -> Vec<Node> {
             cluster: Arc::new(cluster),
             resolving: Box::new(Fake::new(handle.clone(), Some(last), sender)),
             timeout: Duration::from_secs(10),
-            counters: Arc::<Counters>::default(),
+            counters,
         };
         nodes.push(Node {
             thread: start(channel, setup).unwrap(),

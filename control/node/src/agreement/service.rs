@@ -1,18 +1,20 @@
 //! The thread that proposes and votes: takes what the engine, other nodes and the order say, checks signatures
 //! many at a time, and passes on what comes of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use consensus::{ClusterId, Configuration, Digest, NodeId, PublicKey, SignatureCheck, Signer};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use ledger::{AnswerVote, Opinion, ValidatedAnswers};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ballots::{Ballot, Ballots, Found, Inquiry};
-use super::message::Message;
+use super::message::{MESSAGE_BYTES_MAX, Message};
 use super::rounds::{Effect, Rounds};
 use super::{Decided, Proposal};
 use crate::clock;
@@ -20,6 +22,12 @@ use crate::counters::Counters;
 
 /// What waits for the thread at most; more is dropped, and who waits for it gives up in time.
 const INPUTS_MAX: usize = 32_768;
+/// What of one member may wait for the thread, in units: 4 MiB, or so many small messages. All members that may
+/// be faulty do not fill the way together.
+const UNITS_MAX: usize = 512;
+/// Bytes of a unit; each message takes at least one.
+const UNIT_BYTES: usize = 8 * 1024;
+const _: () = assert!(consensus::MEMBERS_MAX / 3 * UNITS_MAX < INPUTS_MAX);
 /// Taken at once.
 const BATCH_MAX: usize = 256;
 /// Longest sleep.
@@ -107,7 +115,7 @@ impl<S> fmt::Debug for Setup<S> {
 enum Input {
     Propose(Proposal),
     Found(u64, Found),
-    Message(NodeId, Vec<u8>),
+    Message(NodeId, Vec<u8>, OwnedSemaphorePermit),
     Ordered(u64, Option<Vec<ledger::Verdict>>),
     Configured(Box<Configuration>),
     Stop,
@@ -117,6 +125,9 @@ enum Input {
 #[derive(Clone, Debug)]
 pub(crate) struct AgreementHandle {
     inputs: Sender<Input>,
+    /// What of each member may still wait.
+    room: Arc<Mutex<BTreeMap<NodeId, Arc<Semaphore>>>>,
+    counters: Arc<Counters>,
 }
 
 impl AgreementHandle {
@@ -130,13 +141,33 @@ impl AgreementHandle {
         let _ = self.inputs.try_send(Input::Found(token, found)); // The vote says that there is none.
     }
 
-    /// Another member's message.
+    /// Another member's message. Counted and dropped if it is longer than any, or if too much waits.
     pub(crate) fn on_message(&self, from: NodeId, bytes: Vec<u8>) {
-        let _ = self.inputs.try_send(Input::Message(from, bytes)); // It counts as lost on the way.
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            self.counters.validation_drops_malformed.increment();
+            return;
+        }
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let room_of = room
+            .entry(from)
+            .or_insert_with(|| Arc::new(Semaphore::new(UNITS_MAX)));
+        let units = bytes.len().div_ceil(UNIT_BYTES).max(1);
+        let permit = Arc::clone(room_of).try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+        drop(room);
+        let is_sent = permit.is_ok_and(|permit| {
+            let input = Input::Message(from, bytes, permit);
+            self.inputs.try_send(input).is_ok()
+        });
+        if !is_sent {
+            self.counters.validation_drops_overload.increment();
+        }
     }
 
     /// These are the members from now on.
     pub(crate) fn configure(&self, configuration: Configuration) {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        room.retain(|id, _| configuration.member(*id).is_some());
+        drop(room);
         let _ = self.inputs.send(Input::Configured(Box::new(configuration)));
     }
 
@@ -180,10 +211,15 @@ pub(crate) struct Channel {
     inputs: Receiver<Input>,
 }
 
-impl Default for Channel {
-    fn default() -> Self {
+impl Channel {
+    /// One whose losses are counted here.
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
         let (sender, inputs) = crossbeam_channel::bounded(INPUTS_MAX);
-        let handle = AgreementHandle { inputs: sender };
+        let handle = AgreementHandle {
+            inputs: sender,
+            room: Arc::default(),
+            counters,
+        };
         Self { handle, inputs }
     }
 }
@@ -257,7 +293,7 @@ impl<S: Signer> Service<S> {
                     self.vote(ballot);
                 }
             }
-            Input::Message(from, bytes) => match Message::decode(&bytes) {
+            Input::Message(from, bytes, _share) => match Message::decode(&bytes) {
                 Ok(Message::Bundle(bundle)) => self.on_bundle(now_us, from, &bundle),
                 // Votes travel from their signers alone.
                 Ok(Message::Vote(digest, vote)) if vote.signer == from => {

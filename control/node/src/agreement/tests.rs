@@ -182,7 +182,8 @@ fn cast(lasts: [Option<u8>; 4]) -> Cast {
         threads: Vec::new(),
     };
     for (identity, last) in identities.into_iter().zip(lasts) {
-        let channel = Channel::default();
+        let counters = Arc::<Counters>::default();
+        let channel = Channel::new(Arc::clone(&counters));
         let (sender, decided) = mpsc::channel();
         let handle = channel.handle.clone();
         let hub = Hub {
@@ -203,7 +204,7 @@ fn cast(lasts: [Option<u8>; 4]) -> Cast {
                 decided: sender,
             }),
             timeout: Duration::from_secs(2),
-            counters: Arc::<Counters>::default(),
+            counters,
         };
         cast.threads.push(start(channel, setup).unwrap());
         cast.handles.push(handle);
@@ -277,11 +278,11 @@ fn without_others_answers_nothing_is_decided_and_nobody_waits_for_ever() {
 fn vote_with_a_signature_that_does_not_hold_is_dropped() {
     let identities = identities(4);
     let configuration = configuration(&identities);
-    let channel = Channel::default();
+    let counters = Arc::<Counters>::default();
+    let channel = Channel::new(Arc::clone(&counters));
     let handle = channel.handle.clone();
     let (sender, decided) = mpsc::channel();
     let (carried, sent) = mpsc::channel();
-    let counters = Arc::<Counters>::default();
     let setup = Setup {
         signer: identities[0].clone(),
         cluster_id: configuration.cluster(),
@@ -339,4 +340,26 @@ impl Cluster for Wire {
     }
 
     fn on_contradiction(&self, _: NodeId) {}
+}
+
+#[test]
+fn member_that_floods_fills_neither_memory_nor_the_way_of_others() {
+    let counters = Arc::<Counters>::default();
+    let channel = Channel::new(Arc::clone(&counters)); // Nobody takes anything out of it.
+    let (liar, other) = (NodeId(1), NodeId(2));
+    let is_dropped = |from, bytes: usize| {
+        let before = counters.validation_drops_overload.get();
+        channel.handle.on_message(from, vec![0; bytes]);
+        counters.validation_drops_overload.get() > before
+    };
+    let long = message::MESSAGE_BYTES_MAX;
+    let taken = (0..).take_while(|_| !is_dropped(liar, long)).count();
+    assert_eq!(taken * long, 4 << 20);
+    assert!(is_dropped(liar, 0));
+    assert!(!is_dropped(other, long));
+    let small = (0..).take_while(|_| !is_dropped(NodeId(3), 1)).count();
+    assert_eq!(small, 512);
+    assert_eq!(counters.validation_drops_malformed.get(), 0);
+    channel.handle.on_message(other, vec![0; long + 1]);
+    assert_eq!(counters.validation_drops_malformed.get(), 1);
 }

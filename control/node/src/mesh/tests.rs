@@ -139,7 +139,7 @@ impl Node {
 
     fn message(&self) -> (NodeId, Message) {
         self.wait(|inbound| match inbound {
-            Inbound::Message(from, message) => Some((from, message.into_inner())),
+            Inbound::Message(from, message, _) => Some((from, message.into_inner())),
             _ => None,
         })
     }
@@ -360,7 +360,7 @@ fn four_networks_exchange_every_kind_while_a_large_one_is_on_its_way() {
                 }
                 continue;
             };
-            if let Inbound::Message(from, message) = inbound {
+            if let Inbound::Message(from, message, _) = inbound {
                 let got = (from, message.into_inner());
                 match missing.iter().position(|wanted| *wanted == got) {
                     Some(place) => drop(missing.swap_remove(place)),
@@ -407,7 +407,7 @@ fn votes_overtake_a_large_message() {
     let mut before = 0;
     loop {
         match nodes[1].inbound.recv_timeout(AGAIN) {
-            Ok(Inbound::Message(_, message)) if *message.get() == vote => break,
+            Ok(Inbound::Message(_, message, _)) if *message.get() == vote => break,
             Ok(_) => before += 1,
             Err(_) => nodes[0].network.send(cluster.id(1), &vote),
         }
@@ -416,6 +416,24 @@ fn votes_overtake_a_large_message() {
         before < chunks.len(),
         "20 MiB of a snapshot came before the vote"
     );
+}
+
+#[test]
+fn what_is_not_taken_holds_its_sender_back_instead_of_filling_the_memory() {
+    let cluster = Cluster::new(2);
+    let nodes = cluster.all();
+    let large = Message::Application(vec![0; 4_000_000]);
+    let received = || nodes[1].network.peers()[0].received;
+    let send = |count| (0..count).for_each(|_| nodes[0].network.send(cluster.id(1), &large));
+    send(8);
+    until(|| received() == 8);
+    send(16);
+    until(|| received() > 8);
+    std::thread::sleep(Duration::from_secs(2)); // All would have come by now.
+    assert!(received() <= 16, "{} wait: more than 64 MB", received());
+    for _ in 0..24 {
+        assert_eq!(nodes[1].message(), (cluster.id(0), large.clone()));
+    }
 }
 
 #[test]
@@ -444,7 +462,7 @@ fn bad_signature_is_counted_and_the_good_beside_it_come_through_in_order() {
                 bad += 1;
                 None
             }
-            Inbound::Message(from, message) => Some((from, message.into_inner())),
+            Inbound::Message(from, message, _) => Some((from, message.into_inner())),
             _ => None,
         });
         assert_eq!(

@@ -41,8 +41,10 @@ pub type ChecksOf = Box<dyn Fn(&Request) -> Vec<SignatureCheck> + Send + Sync>;
 /// What the mesh says to the one who drives the replica.
 #[derive(Debug)]
 pub enum Inbound {
-    /// A message that came over the connection of this peer. Every signature in it holds.
-    Message(NodeId, Verified<Message>),
+    /// A message that came over the connection of this peer. Every signature in it holds. Its share of what
+    /// may wait of the peer is given back with it: whoever receives more slowly than is sent holds that
+    /// peer back, and nobody fills the memory. `None`: it came by no connection.
+    Message(NodeId, Verified<Message>, Option<OwnedSemaphorePermit>),
     /// This peer sent a message with a signature that does not hold.
     BadSignature(NodeId),
     /// This peer sent a message with a signature of somebody whom this node does not know: one of the two is behind.
@@ -58,7 +60,7 @@ pub enum Inbound {
 impl Inbound {
     fn peer(&self) -> NodeId {
         match self {
-            Self::Message(peer, _)
+            Self::Message(peer, ..)
             | Self::BadSignature(peer)
             | Self::UnknownSigner(peer)
             | Self::Malformed(peer)
@@ -321,7 +323,6 @@ impl Worker {
                     let is_suspect = self.suspects.contains(&peer);
                     let holds = (all_hold && !is_suspect)
                         || signatures::hold(checks.iter(), &mut self.random);
-                    drop(permit);
                     if holds {
                         let mut seen = self
                             .shared
@@ -331,7 +332,7 @@ impl Worker {
                         checks
                             .iter()
                             .for_each(|check| seen.insert(check.fingerprint));
-                        Inbound::Message(peer, Verified::vouch(message))
+                        Inbound::Message(peer, Verified::vouch(message), Some(permit))
                     } else {
                         self.suspects.insert(peer);
                         self.shared.counters.lose(Loss::BadSignature, 1);

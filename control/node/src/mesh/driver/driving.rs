@@ -148,7 +148,8 @@ where
 
     fn on_inbound(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Message(from, message) => self.step(Input::Message(from, message)),
+            // Its share is given back when the replica has dealt with it.
+            Inbound::Message(from, message, _share) => self.step(Input::Message(from, message)),
             other => self.hooks.on_event(Event::Network(other)),
         }
     }

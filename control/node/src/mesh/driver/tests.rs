@@ -157,7 +157,7 @@ impl Outbox for Port {
     fn send(&self, to: NodeId, message: &Arc<Message>) {
         if let Some(mailbox) = lock(&self.bus.boxes).get(&to) {
             let message = Message::decode(&message.encode(self.me)).unwrap();
-            let _ = mailbox.try_send(Inbound::Message(self.me, Verified::vouch(message)));
+            let _ = mailbox.try_send(Inbound::Message(self.me, Verified::vouch(message), None));
         }
     }
 
