@@ -18,7 +18,7 @@ pub enum Validation {
     /// No other node is asked.
     #[default]
     Off,
-    /// The client has it at once; if other nodes disagree, it is forgotten everywhere.
+    /// The client has it at once; if other nodes disagree, this node forgets it.
     Optimistic,
     /// The client waits for a quorum, and gets SERVFAIL without one.
     Quorum,

@@ -1,6 +1,7 @@
 //! Who counts as one client, and how much each has.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 /// One IPv4 address, or one IPv6 network of `ipv6_bits`: what one client has for the taking.
@@ -14,20 +15,26 @@ pub(crate) fn client_of(address: IpAddr, ipv6_bits: u32) -> IpAddr {
     }
 }
 
-/// How many of something each client has. Bounded by how many there are.
-#[derive(Debug, Default)]
-pub(crate) struct Holdings(HashMap<IpAddr, usize>);
+/// How many of something each client has, or whoever else. Bounded by how many there are.
+#[derive(Debug)]
+pub(crate) struct Holdings<T = IpAddr>(HashMap<T, usize>);
 
-impl Holdings {
-    pub(crate) fn of(&self, client: IpAddr) -> usize {
+impl<T> Default for Holdings<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Copy + Eq + Hash> Holdings<T> {
+    pub(crate) fn of(&self, client: T) -> usize {
         self.0.get(&client).copied().unwrap_or(0)
     }
 
-    pub(crate) fn take(&mut self, client: IpAddr) {
+    pub(crate) fn take(&mut self, client: T) {
         *self.0.entry(client).or_default() += 1;
     }
 
-    pub(crate) fn give_back(&mut self, client: IpAddr) {
+    pub(crate) fn give_back(&mut self, client: T) {
         if let Some(count) = self.0.get_mut(&client) {
             *count -= 1;
             if *count == 0 {

@@ -6,6 +6,7 @@
 mod agree;
 mod agreeing;
 mod handle;
+mod inquiries;
 mod question;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::admin::UpstreamStatus;
-use crate::agreement::{AgreementHandle, Extension, Inquiry};
+use crate::agreement::{AgreementHandle, Extension};
 use crate::clients::Holdings;
 use crate::clock;
 use crate::compose::{compose, failure, silence, truncated};
@@ -38,6 +39,7 @@ use agree::Parked;
 use agreeing::Agreeing;
 use handle::{Act, Change, Command};
 pub(crate) use handle::{EngineHandle, EngineStatistics, Overloaded};
+use inquiries::Inquiries;
 use question::{client, question, question_of, subnet_of};
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
@@ -53,6 +55,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// The part of all places that one client's questions may take at the same time.
 const CLIENT_SHARE: usize = 8;
+/// The part of all places that questions of other nodes may take.
+const INQUIRIES_SHARE: usize = 2;
 
 /// A question that is being resolved.
 #[derive(Debug)]
@@ -91,8 +95,8 @@ pub(crate) struct Engine {
     /// The way to other nodes that may have a word on answers.
     agreement: Option<AgreementHandle>,
     agreeing: Agreeing<Parked>,
-    /// Questions of other nodes, by ticket.
-    inquiries: HashMap<u64, (Inquiry, Question)>,
+    /// Questions of other nodes.
+    inquiries: Inquiries,
     questions_max: usize,
     extension: Extension,
 }
@@ -118,7 +122,7 @@ impl Engine {
             shows_subnets,
             agreement: None,
             agreeing: Agreeing::new(0, questions_max),
-            inquiries: HashMap::new(),
+            inquiries: Inquiries::new(questions_max / INQUIRIES_SHARE),
             questions_max,
             extension: Extension::default(),
             resolver: Resolver::new(config, seed),

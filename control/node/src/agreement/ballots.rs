@@ -15,7 +15,7 @@ use resolver::agreement::{Answer, Key, Vantage};
 pub(super) const VOTE_WAIT_US: u64 = 100_000;
 /// Bundles of one proposer that wait.
 const BALLOTS_MAX: usize = 256;
-/// Questions under way for proposers.
+/// Questions under way for proposers; none of them may have more than are left.
 const INQUIRIES_MAX: usize = 32_768;
 /// Items of one proposer: how many a second, and how many at once.
 const ITEMS_PER_SECOND: u64 = 10_000;
@@ -26,6 +26,8 @@ const ITEMS_BURST: u64 = 5_000;
 pub(crate) struct Inquiry {
     /// Comes back with the answer.
     pub token: u64,
+    /// Who proposes an answer to it.
+    pub proposer: NodeId,
     /// What is asked.
     pub key: Key,
 }
@@ -139,9 +141,12 @@ impl Ballots {
             level: ITEMS_BURST,
             at_us: now_us,
         });
-        let waiting = self.open.values().filter(|open| open.proposer == from);
-        if waiting.count() >= BALLOTS_MAX
-            || self.inquiries.len() + count > INQUIRIES_MAX
+        let own = self.open.values().filter(|open| open.proposer == from);
+        let (ballots, missing) = own.fold((0, 0), |(ballots, missing), open| {
+            (ballots + 1, missing + open.missing)
+        });
+        if ballots >= BALLOTS_MAX
+            || missing + count > INQUIRIES_MAX.saturating_sub(self.inquiries.len())
             || !bucket.take(now_us, count as u64)
         {
             return Err(Turned::TooMany);
@@ -175,6 +180,7 @@ impl Ballots {
                 open.missing += 1;
                 inquiries.push(Inquiry {
                     token,
+                    proposer: bundle.proposer,
                     key: key.clone(),
                 });
             }

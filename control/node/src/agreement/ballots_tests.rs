@@ -202,3 +202,26 @@ fn proposer_that_asks_for_too_much_is_turned_away_and_others_are_not() {
         .on_bundle(NOW, other, &bundle, &bench.configuration);
     assert!(result.is_ok());
 }
+
+#[test]
+fn many_that_ask_for_too_much_leave_something_to_everybody_else() {
+    let identities = identities(16);
+    let configuration = configuration(&identities);
+    let mut ballots = Ballots::default();
+    let items: Vec<_> = (0..20).map(|number| item(number, 1)).collect();
+    let mut offer = |proposer, items: &[AnswerItem]| {
+        let bundle = AnswerBundle {
+            proposer,
+            time_ms: NOW.1,
+            items: items.to_vec(),
+        };
+        let result = ballots.on_bundle(NOW, proposer, &bundle, &configuration);
+        result.is_ok()
+    };
+    let (honest, others) = identities.split_last().unwrap();
+    for liar in others.iter().take(9) {
+        let taken = (0..).take_while(|_| offer(liar.id(), &items)).count();
+        assert!(taken > 0);
+    }
+    assert!(offer(honest.id(), &items[..1]));
+}

@@ -4,7 +4,7 @@
 //! Nobody waits for anybody else's slow answer: a bundle is decided without the items that voters have not
 //! resolved yet, and those go into a bundle of their own a little later, when voters have them in their caches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consensus::{Configuration, Digest, NodeId};
@@ -25,8 +25,10 @@ const UNDER_WAY_MAX: usize = 16_384;
 const VOTES_WAIT_US: u64 = 250_000;
 /// How long the order is waited for; who asked gives up long before.
 const ORDER_WAIT_US: u64 = 10_000_000;
-/// How long an item rests that voters were too slow for.
+/// How long an item rests that voters were too slow for: twice as long after each of the first tries, so that
+/// what is slow for all is not asked of them again and again.
 const AGAIN_US: u64 = 40_000;
+const AGAIN_DOUBLINGS_MAX: u32 = 3;
 
 /// What the shell does.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ struct Item {
     proposal: Arc<Proposal>,
     /// Nobody waits for it any more then.
     deadline_us: u64,
+    /// How often voters were too slow for it.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -70,7 +74,9 @@ pub(super) struct Rounds {
     timeout_us: u64,
     fresh: Vec<Item>,
     fresh_since_us: u64,
-    again: VecDeque<(u64, Item)>,
+    /// By when they are due, in the order in which they came to rest.
+    again: BTreeMap<(u64, u64), Item>,
+    next_rest: u64,
     voting: BTreeMap<Digest, Round>,
     /// With the time at which nobody believes in it any more.
     ordering: BTreeMap<u64, (u64, Vec<Item>)>,
@@ -86,7 +92,8 @@ impl Rounds {
             timeout_us,
             fresh: Vec::new(),
             fresh_since_us: 0,
-            again: VecDeque::new(),
+            again: BTreeMap::new(),
+            next_rest: 0,
             voting: BTreeMap::new(),
             ordering: BTreeMap::new(),
             next_order: 0,
@@ -116,6 +123,7 @@ impl Rounds {
         let item = Item {
             proposal: Arc::new(proposal),
             deadline_us: now_us + self.timeout_us,
+            tries: 0,
         };
         if self.under_way >= UNDER_WAY_MAX {
             out.push(Effect::Decided(vec![(item.proposal, Verdict::Undecided)]));
@@ -134,7 +142,7 @@ impl Rounds {
             true => self.fresh_since_us + BUNDLE_WAIT_US,
             false => 0,
         });
-        let again = self.again.front().map(|(due_us, _)| *due_us);
+        let again = self.again.keys().next().map(|(due_us, _)| *due_us);
         let voting = self.voting.values().map(|round| round.deadline_us).min();
         [fresh, again, voting].into_iter().flatten().min()
     }
@@ -147,9 +155,9 @@ impl Rounds {
             let fresh = std::mem::take(&mut self.fresh);
             self.send(now_us, unix_ms, fresh, out);
         }
-        let due = self.again.partition_point(|(due_us, _)| *due_us <= now_us);
-        let again = self.again.drain(..due).map(|(_, item)| item).collect();
-        self.send(now_us, unix_ms, again, out);
+        let later = self.again.split_off(&(now_us + 1, 0));
+        let again = std::mem::replace(&mut self.again, later);
+        self.send(now_us, unix_ms, again.into_values().collect(), out);
         let late = self.voting.iter();
         let late = late.filter(|(_, round)| now_us >= round.deadline_us);
         let late: Vec<Digest> = late.map(|(digest, _)| *digest).collect();
@@ -298,7 +306,7 @@ impl Rounds {
             match standing {
                 Standing::Refused => decided.push((item, Verdict::Refused)),
                 // Without the refused ones: voters have these in their caches.
-                Standing::Agreed if has_refused => self.again.push_front((now_us, item)),
+                Standing::Agreed if has_refused => self.rest_until(now_us, item),
                 Standing::Agreed => ordered.push(item),
                 Standing::Open if has_agreed && !has_refused => ordered.push(item),
                 Standing::Open => self.rest(now_us, item, &mut decided),
@@ -319,13 +327,19 @@ impl Rounds {
     }
 
     /// Proposes an item once more after a while, unless nobody would wait for it.
-    fn rest(&mut self, now_us: u64, item: Item, decided: &mut Vec<(Item, Verdict)>) {
-        let due_us = now_us + AGAIN_US;
+    fn rest(&mut self, now_us: u64, mut item: Item, decided: &mut Vec<(Item, Verdict)>) {
+        let due_us = now_us + (AGAIN_US << item.tries.min(AGAIN_DOUBLINGS_MAX));
+        item.tries += 1;
         if due_us >= item.deadline_us {
             decided.push((item, Verdict::Undecided));
         } else {
-            self.again.push_back((due_us, item));
+            self.rest_until(due_us, item);
         }
+    }
+
+    fn rest_until(&mut self, due_us: u64, item: Item) {
+        self.again.insert((due_us, self.next_rest), item);
+        self.next_rest += 1;
     }
 
     fn tell(&mut self, decided: Vec<(Item, Verdict)>, out: &mut Vec<Effect>) {

@@ -188,6 +188,27 @@ fn slow_answer_keeps_nobody_waiting_and_is_proposed_again_until_its_time_is_up()
 }
 
 #[test]
+fn what_is_slow_for_all_is_asked_of_them_ever_less_often() {
+    let mut bench = Bench::new(4);
+    bench.propose(&[0]);
+    let mut proposed_us = Vec::new();
+    let begun_us = bench.now_us;
+    while bench.now_us < begun_us + TIMEOUT_US {
+        let Some(bundle) = bench.wait(1_000).pop() else {
+            continue;
+        };
+        proposed_us.push(bench.now_us - begun_us);
+        bench.wait(super::super::ballots::VOTE_WAIT_US);
+        for voter in 1..4 {
+            bench.vote(voter, &bundle, &[NoAnswer]);
+        }
+    }
+    let rests = proposed_us.windows(2).map(|pair| pair[1] - pair[0]);
+    let rests: Vec<_> = rests.map(|us| us / 10_000 * 10 - 100).collect();
+    assert_eq!(rests, [40, 80, 160, 320, 320, 320]);
+}
+
+#[test]
 fn order_that_never_answers_decides_nothing_in_the_end() {
     let mut bench = Bench::new(1);
     bench.propose(&[0]);

@@ -152,7 +152,8 @@ impl AgreementHandle {
             .entry(from)
             .or_insert_with(|| Arc::new(Semaphore::new(UNITS_MAX)));
         let units = bytes.len().div_ceil(UNIT_BYTES).max(1);
-        let permit = Arc::clone(room_of).try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+        let permit =
+            Arc::clone(room_of).try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
         drop(room);
         let is_sent = permit.is_ok_and(|permit| {
             let input = Input::Message(from, bytes, permit);
@@ -221,6 +222,15 @@ impl Channel {
             counters,
         };
         Self { handle, inputs }
+    }
+
+    /// What was found for an inquiry, if that is what comes next.
+    #[cfg(test)]
+    pub(crate) fn take_found(&self) -> Option<(u64, Found)> {
+        match self.inputs.try_recv() {
+            Ok(Input::Found(token, found)) => Some((token, found)),
+            _ => None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use resolver::policy::Course;
 use tokio::sync::oneshot;
 
 use super::agreeing::{Agreeing, BUSY, Judgement, REFUSED, UNDECIDED};
+use super::inquiries::Admission;
 use super::question::{client, question};
 use super::{Asked, Engine};
 use crate::agreement::{
@@ -19,9 +20,6 @@ use crate::agreement::{
 };
 use crate::clock;
 use crate::front::Request;
-
-/// The part of all places that questions of other nodes may take.
-const INQUIRIES_SHARE: usize = 2;
 
 /// An answer that waits for other nodes.
 #[derive(Debug)]
@@ -182,11 +180,13 @@ impl Engine {
         self.front.counters().validation_purges.increment();
         let answer = Answer::decode(&proposal.records).ok();
         let owners = answer.iter().flat_map(Answer::owners);
-        for owner in owners.chain([&*proposal.key.name]) {
-            if let Some(name) = name_of(owner) {
-                self.resolver.flush(Some((&name, false)));
-            }
+        let names = [&*proposal.key.name].into_iter().chain(owners);
+        let names: Vec<_> = names.filter_map(name_of).collect();
+        for name in &names {
+            self.resolver.flush(Some((name, false)));
         }
+        // The next answer would come from the same forger, and those of all names beside it.
+        self.resolver.doubt(clock::now_ms(), &names);
         let (done, _) = oneshot::channel(); // Nobody waits.
         let name = Some((proposal.key.name.to_vec(), false));
         let request = Request::Flush { name, done };
@@ -200,26 +200,34 @@ impl Engine {
     /// Looks up for other nodes: no policy, no agreement of its own.
     pub(super) fn on_inquiries(&mut self, inquiries: Vec<Inquiry>) {
         for inquiry in inquiries {
-            let question = inquiry.key.question();
-            let has_room = self.inquiries.len() < self.questions_max / INQUIRIES_SHARE;
-            match question.filter(|_| has_room) {
-                Some(question) => {
-                    let ticket = self.next_ticket;
-                    self.next_ticket += 1;
-                    self.inquiries.insert(ticket, (inquiry, question.clone()));
-                    self.step(Input::Ask { ticket, question });
+            let Some(question) = inquiry.key.question() else {
+                self.on_found(&inquiry, None);
+                continue;
+            };
+            let ticket = self.next_ticket;
+            self.next_ticket += 1;
+            match self.inquiries.admit(ticket, &inquiry, &question) {
+                Admission::Begin => self.step(Input::Ask { ticket, question }),
+                Admission::Joined => {}
+                // What is here already takes no place.
+                Admission::Full => {
+                    self.set_time();
+                    let found = self.resolver.lookup_cache(clock::now_ms(), &question);
+                    let found = found.as_ref().map(|outcome| (&question, outcome));
+                    self.on_found(&inquiry, found);
                 }
-                None => self.on_found(&inquiry, None),
             }
         }
     }
 
     /// Something was found for another node. False if it was not asked for by one.
     pub(super) fn take_inquiry(&mut self, ticket: u64, outcome: &Outcome) -> bool {
-        let Some((inquiry, question)) = self.inquiries.remove(&ticket) else {
+        let Some((question, inquiries)) = self.inquiries.finish(ticket) else {
             return false;
         };
-        self.on_found(&inquiry, Some((&question, outcome)));
+        for inquiry in &inquiries {
+            self.on_found(inquiry, Some((&question, outcome)));
+        }
         true
     }
 
@@ -281,3 +289,7 @@ fn name_of(wire: &[u8]) -> Option<Name> {
 fn show(wire: &[u8]) -> String {
     name_of(wire).map_or_else(String::new, |name| name.to_string())
 }
+
+#[cfg(test)]
+#[path = "agree_tests.rs"]
+mod tests;

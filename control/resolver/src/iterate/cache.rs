@@ -471,6 +471,12 @@ impl Cache {
         self.drop_entries(name, |entry| entry.rtype == rtype);
     }
 
+    /// Forgets what no signature proves of one type of a name, helpers included.
+    pub(super) fn remove_unproven(&mut self, name: &WireName, rtype: RecordType) {
+        let unproven = |entry: &Entry| entry.security != Security::Secure;
+        self.drop_entries(name, |entry| entry.rtype == rtype && unproven(entry));
+    }
+
     fn drop_entries(&mut self, name: &WireName, unwanted: impl Fn(&Entry) -> bool) {
         let Some(entries) = self.names.get(name) else {
             return;

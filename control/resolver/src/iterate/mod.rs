@@ -15,6 +15,7 @@ mod config;
 mod cookie;
 mod cookie_exchange;
 mod dnssec;
+mod doubt;
 mod dump;
 mod exchange;
 mod explain;

@@ -58,7 +58,7 @@ pub struct Resolver {
     /// Unix time less the time of `step`, in seconds.
     pub(super) unix_offset_secs: i64,
     pub(super) failures: Failures,
-    /// When the delegation of a dead zone was last given up.
+    /// When the delegation of a dead or doubtful zone was last given up.
     pub(super) abandoned: BoundedMap<WireName, u64>,
     pub(super) tasks: Tasks,
     pub(super) exchanges: Exchanges,

@@ -22,8 +22,8 @@ use super::trace::TraceKind;
 const MOVES_MAX: usize = 512;
 /// Time between two attempts to prime, in milliseconds.
 const PRIME_PAUSE_MS: u64 = 60_000;
-/// Time between two questions to a parent for the new servers of one dead zone, in milliseconds.
-const ABANDON_PAUSE_MS: u64 = 30_000;
+/// Time between two questions to a parent for the new servers of one dead or doubtful zone, in milliseconds.
+pub(super) const ABANDON_PAUSE_MS: u64 = 30_000;
 
 /// How a task ended.
 pub(super) type Ending = Result<Resolution, Failure>;
@@ -425,11 +425,9 @@ impl Resolver {
         }
         // The zone may have moved: its parent knows. It is not to pay for each question for a zone
         // that is simply dead (RFC 4697 §2.1.1, RFC 9520 §3.3).
-        let last_ms = self.abandoned.get(&place.zone).copied();
-        if last_ms.is_some_and(|last_ms| now_ms < last_ms + ABANDON_PAUSE_MS) {
+        if !self.may_give_up(now_ms, &place.zone) {
             return Some(failure);
         }
-        self.abandoned.insert(place.zone.clone(), now_ms, 1);
         self.cache.remove(&place.zone, RecordType::NS);
         (task.abandoned, task.place) = (true, None);
         None

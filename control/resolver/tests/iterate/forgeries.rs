@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::RecordType::A;
+use hickory_proto::rr::RecordType::{A, NS};
 use hickory_proto::rr::{RData, Record};
-use resolver::iterate::{Config, Input, Transport};
+use resolver::iterate::{CacheLine, Config, Input, Security, Transport};
 
 use crate::authority::{Zone, name, respond};
-use crate::net::{Action, EXAMPLE_NET, Net, Request, address, addresses, config};
+use crate::net::{Action, EXAMPLE_NET, NET, Net, ROOT, Request, address, addresses, config};
+use crate::validation;
 
 pub(crate) fn server() -> SocketAddr {
     SocketAddr::new(address(EXAMPLE_NET), 53)
@@ -272,4 +273,92 @@ fn equal_seeds_and_inputs_give_equal_messages_and_reseeding_gives_others() {
     };
     assert_eq!(sent(false), sent(false));
     assert_ne!(sent(false), sent(true));
+}
+
+/// Where the forger's own server is.
+const FORGER: &str = "203.0.113.53";
+
+/// A resolver whose cache sends it to the forger for all of `example.net.`: by a name server of his, or by
+/// another address of the true one.
+fn poisoned(nameserver: &'static str) -> Net {
+    let mut net = Net::new();
+    let truth = "*.hosts A 203.0.113.80";
+    net.add(EXAMPLE_NET, "example.net.", truth);
+    net.add(
+        NET,
+        "net.",
+        "forger NS ns.forger\n ns.forger A 203.0.113.53",
+    );
+    let lie = format!("@ NS {nameserver}\n *.hosts A 203.0.113.66");
+    net.zone(FORGER, "example.net.", &lie);
+    net.zone(FORGER, "forger.net.", "@ NS ns\n ns A 203.0.113.53");
+    net.behave(NET, move |request, zones| {
+        if !request.qname.ends_with("example.net.") {
+            return Action::Serve;
+        }
+        let mut forged = Zone::new("net.");
+        forged.add("@ NS ns\n ns A 198.51.100.20");
+        forged.add(&format!(
+            "example NS {nameserver}\n {nameserver} A {FORGER}"
+        ));
+        assert!(!zones.is_empty());
+        Action::Message(Box::new(respond(&[forged], &request.message)))
+    });
+    net.ask("a.hosts.example.net.", A);
+    net.heal(NET);
+    net
+}
+
+fn doubt(net: &mut Net, refused: &str) -> usize {
+    let refused = name(refused);
+    net.resolver.flush(Some((&refused, false)));
+    net.resolver.doubt(net.now_ms, &[refused])
+}
+
+#[test]
+fn way_to_a_refused_answer_is_forgotten_with_it() {
+    for nameserver in ["ns1.example.net.", "ns.forger.net."] {
+        let mut net = poisoned(nameserver);
+        let flushed = name("a.hosts.example.net.");
+        net.resolver.flush(Some((&flushed, false)));
+        let lie = net.ask("b.hosts.example.net.", A);
+        assert_eq!(addresses(&lie), ["203.0.113.66"], "{nameserver}");
+        assert!(doubt(&mut net, "b.hosts.example.net.") >= 2, "{nameserver}");
+        for asked in ["b.hosts.example.net.", "c.hosts.example.net."] {
+            let truth = net.ask(asked, A);
+            assert_eq!(addresses(&truth), ["203.0.113.80"], "{nameserver}");
+        }
+    }
+}
+
+#[test]
+fn refusals_do_not_have_parents_asked_without_end() {
+    let mut net = Net::new();
+    net.ask("www.example.net.", A);
+    let parents = |net: &Net| net.queries_to(ROOT) + net.queries_to(NET);
+    assert_eq!(doubt(&mut net, "www.example.net."), 2);
+    net.ask("www.example.net.", A);
+    let before = parents(&net);
+    for _ in 0..100 {
+        assert_eq!(doubt(&mut net, "www.example.net."), 0);
+        net.ask("www.example.net.", A);
+    }
+    assert_eq!(parents(&net), before);
+    net.pass(30_000);
+    assert_eq!(doubt(&mut net, "www.example.net."), 2);
+}
+
+#[test]
+fn what_signatures_prove_is_not_doubted() {
+    let mut net = validation::net();
+    net.ask("good.test.", NS);
+    let kept = |net: &Net| {
+        let lines = net.resolver.dump(net.now_ms, &name("good.test."));
+        let secure = |line: &CacheLine| line.security == Security::Secure;
+        let sets = lines.into_iter().filter(|line| line.rtype == NS);
+        sets.map(|line| secure(&line)).collect::<Vec<_>>()
+    };
+    assert!(kept(&net).contains(&true));
+    doubt(&mut net, "www.good.test.");
+    assert_eq!(kept(&net), [true]);
 }
