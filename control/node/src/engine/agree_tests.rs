@@ -1,7 +1,7 @@
 //! Tests of what is looked up for other nodes and of what is forgotten, with a resolver that servers of the test
 //! answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use consensus::NodeId;
@@ -23,7 +23,7 @@ fn record(owner: &str, data: RData) -> Record {
 }
 
 fn address(owner: &str, address: [u8; 4]) -> Record {
-    record(owner, RData::A(A::from(address)))
+    record(owner, RData::A(A(Ipv4Addr::from(address))))
 }
 
 /// The root delegates `example.`, whose server has an address for every name.
