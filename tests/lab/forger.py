@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+from typing import Callable
 
 from . import hostile
 from .hosts import End, Host
@@ -17,14 +18,15 @@ TYPE_A = 1
 
 
 class Forger:
-    """On a host of its own at the switch. Answers while its context is open."""
+    """On a host of its own at the switch. Answers while its context is open, with the address `forged` or,
+    if that is a function, with what it makes of the address of whoever asks."""
 
     address = ADDRESS
 
-    def __init__(self, world: World, forged: str) -> None:
+    def __init__(self, world: World, forged: str | Callable[[str], str]) -> None:
         self.host = Host(world.run, "forger")
         world.switch.plug(End(self.host, INTERFACE, "02:00:00:00:03:01", (f"{ADDRESS}/16",)))
-        self.forged = socket.inet_aton(forged)
+        self.forged = forged
         with self.host.inside():
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((ADDRESS, PORT))
@@ -50,11 +52,13 @@ class Forger:
             except OSError:
                 return
             with contextlib.suppress(OSError, IndexError, struct.error):
-                self.socket.sendto(self._reply(query), sender)
+                self.socket.sendto(self._reply(query, sender[0]), sender)
 
-    def _reply(self, query: bytes) -> bytes:
+    def _reply(self, query: bytes, sender: str) -> bytes:
         end = hostile.question_end(query)
         (qtype,) = struct.unpack("!H", query[end - 4 : end - 2])
         if qtype != TYPE_A:
             return hostile.reply(query)
-        return hostile.reply(query, answer=hostile.record(hostile.QNAME, TYPE_A, self.forged), counts=(1, 0, 0))
+        address = self.forged if isinstance(self.forged, str) else self.forged(sender)
+        answer = hostile.record(hostile.QNAME, TYPE_A, socket.inet_aton(address))
+        return hostile.reply(query, answer=answer, counts=(1, 0, 0))
