@@ -115,12 +115,14 @@ def start_dnsperf(
     *,
     timeout_s: float = 2,
     options: tuple[str, ...] = (),
+    prefix: tuple[str, ...] = (),
 ) -> Process:
-    """Starts dnsperf; read the result with `finish_dnsperf`."""
+    """Starts dnsperf; read the result with `finish_dnsperf`. `options` come last and win; with `-u` the file
+    has updates. `prefix` runs it by another program (taskset)."""
     return host.start(
         f"dnsperf-{time.monotonic_ns()}",
         [
-            "dnsperf", "-s", server, "-d", str(queries), "-l", f"{seconds:g}", "-Q", str(rate),
+            *prefix, "dnsperf", "-s", server, "-d", str(queries), "-l", f"{seconds:g}", "-Q", str(rate),
             "-t", f"{timeout_s:g}", "-q", "65000", "-c", "4", "-T", "1", "-W", *options,
         ],
     )  # fmt: skip
@@ -132,17 +134,17 @@ def finish_dnsperf(process: Process, timeout_s: float = 120) -> Paced:
     text = process.log_text()
 
     def number(label: str) -> int:
-        found = re.search(rf"{label}: +(\d+)", text)
+        found = re.search(rf"(?:Queries|Updates) {label}: +(\d+)", text)
         if not found:
             raise LabError(f"dnsperf printed no summary:\n{process.log_tail()}")
         return int(found[1])
 
     rcodes = {code: int(n) for code, n in re.findall(r"([A-Z]+) (\d+) \(", text)}
-    rate = re.search(r"Queries per second: +([\d.]+)", text)
+    rate = re.search(r"(?:Queries|Updates) per second: +([\d.]+)", text)
     return Paced(
-        number("Queries sent"),
-        number("Queries completed"),
-        number("Queries lost"),
+        number("sent"),
+        number("completed"),
+        number("lost"),
         rcodes,
         float(rate[1]) if rate else 0.0,
     )

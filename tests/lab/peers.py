@@ -35,8 +35,11 @@ def wait_for_answer(
         raise LabError(f"{error}\n{process.log_tail()}") from None
 
 
-def write_nsd(folder: Path, addresses: Sequence[str], zone_files: dict[str, Path]) -> Path:
-    """Configuration of one NSD that forks one server; its state stays in `folder`."""
+def write_nsd(
+    folder: Path, addresses: Sequence[str], zone_files: dict[str, Path], *, buffer_bytes: int = 0
+) -> Path:
+    """Configuration of one NSD that forks one server; its state stays in `folder`. `buffer_bytes` is how much
+    may wait for each of its sockets; 0: what the system thinks fit."""
     folder.mkdir(exist_ok=True)
     lines = [
         "server:",
@@ -51,6 +54,7 @@ def write_nsd(folder: Path, addresses: Sequence[str], zone_files: dict[str, Path
         f'  xfrdfile: "{folder}/xfrd.state"',
         f'  xfrdir: "{folder}"',
         f'  zonelistfile: "{folder}/zone.list"',
+        f"  receive-buffer-size: {buffer_bytes}",
     ]
     lines += [f"  ip-address: {address}" for address in addresses]
     lines += ["remote-control:", "  control-enable: no"]
