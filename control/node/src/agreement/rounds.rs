@@ -19,6 +19,10 @@ const ITEMS_MAX: usize = 128;
 const BUNDLE_BYTES_MAX: usize = 48 * 1024;
 /// How long the first item of a bundle waits for others.
 const BUNDLE_WAIT_US: u64 = 1_500;
+/// The same while so many rounds are voted on. A bundle costs every node signatures, however few its items
+/// are: under load, when answers take longer anyway, fewer and larger ones are cheaper.
+const BUNDLE_WAIT_BUSY_US: u64 = 10_000;
+const VOTING_BUSY: usize = 2;
 /// Items under way at most.
 const UNDER_WAY_MAX: usize = 16_384;
 /// How long votes are waited for. Voters take up to [`super::ballots::VOTE_WAIT_US`].
@@ -138,20 +142,27 @@ impl Rounds {
 
     /// When [`tick`](Self::tick) is due.
     pub(super) fn deadline_us(&self) -> Option<u64> {
-        let fresh = (!self.fresh.is_empty()).then(|| match self.fresh.len() < ITEMS_MAX {
-            true => self.fresh_since_us + BUNDLE_WAIT_US,
-            false => 0,
-        });
+        let fresh = (!self.fresh.is_empty()).then(|| self.fresh_due_us());
         let again = self.again.keys().next().map(|(due_us, _)| *due_us);
         let voting = self.voting.values().map(|round| round.deadline_us).min();
         [fresh, again, voting].into_iter().flatten().min()
     }
 
+    /// When the items that are new go out.
+    fn fresh_due_us(&self) -> u64 {
+        let wait_us = match self.voting.len() < VOTING_BUSY {
+            true => BUNDLE_WAIT_US,
+            false => BUNDLE_WAIT_BUSY_US,
+        };
+        match self.fresh.len() < ITEMS_MAX {
+            true => self.fresh_since_us + wait_us,
+            false => 0,
+        }
+    }
+
     /// Time has passed, or something came.
     pub(super) fn tick(&mut self, now_us: u64, unix_ms: u64, out: &mut Vec<Effect>) {
-        let is_due = self.fresh.len() >= ITEMS_MAX
-            || now_us >= self.fresh_since_us.saturating_add(BUNDLE_WAIT_US);
-        if is_due {
+        if now_us >= self.fresh_due_us() {
             let fresh = std::mem::take(&mut self.fresh);
             self.send(now_us, unix_ms, fresh, out);
         }

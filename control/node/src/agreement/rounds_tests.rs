@@ -209,6 +209,29 @@ fn what_is_slow_for_all_is_asked_of_them_ever_less_often() {
 }
 
 #[test]
+fn bundles_grow_while_others_are_voted_on_and_wait_no_longer_than_they_may() {
+    let mut bench = Bench::new(4);
+    let mut first = Vec::new();
+    for number in 0..VOTING_BUSY {
+        bench.propose(&[u8::try_from(number).unwrap()]);
+        first.extend(bench.wait(BUNDLE_WAIT_US));
+    }
+    assert_eq!(first.len(), VOTING_BUSY);
+    bench.propose(&[10]);
+    assert!(bench.wait(BUNDLE_WAIT_BUSY_US - 1).is_empty());
+    bench.propose(&[11]);
+    assert_eq!(bench.wait(1)[0].items.len(), 2);
+    // With a round less than that it goes as soon as without any.
+    bench.propose(&[12]);
+    assert!(bench.wait(BUNDLE_WAIT_US).is_empty());
+    for bundle in &first {
+        bench.vote(1, bundle, &[Agree]);
+        bench.vote(2, bundle, &[Agree]);
+    }
+    assert_eq!(bench.wait(0)[0].items.len(), 1);
+}
+
+#[test]
 fn order_that_never_answers_decides_nothing_in_the_end() {
     let mut bench = Bench::new(1);
     bench.propose(&[0]);
