@@ -95,7 +95,7 @@ def prepared(part: str, run: Run, figures: MeshFigures, plan: Plan) -> Callable[
         return lambda _: mesh_commits.measure(run, figures, plan.seconds, plan.missed)
     if part == "beside":
         beside = BesideBed(run)
-        return lambda number: beside.measure(figures, plan.seconds / 2, number, is_last=number == plan.rounds - 1)
+        return lambda number: beside.measure(figures, plan.seconds, number, is_last=number == plan.rounds - 1)
     bed = ColdBed(run) if part == "answers" else UpdatesBed(run)
     return lambda _: bed.measure(figures, plan.seconds)
 

@@ -85,8 +85,8 @@ def leaf_zones() -> list[str]:
 
 
 def write_zones(folder: Path) -> dict[str, tuple[list[str], dict[str, Path]]]:
-    """Addresses and zone files of root, TLD and leaves. The leaves' zones lie in turns on their addresses: a
-    resolver asks no server all at once."""
+    """Addresses and zone files of root, TLD and leaves. Each leaf has two servers, as zones have: one that is late
+    now and then is not its end."""
     folder.mkdir()
     tld = f"test. NS ns.test.\nns.test. A {zones.TLD.v4}\n"
     texts = {".": HEAD.format(".", "root-server.") + f"root-server. A {zones.ROOT.v4}\n" + tld}
@@ -94,9 +94,9 @@ def write_zones(folder: Path) -> dict[str, tuple[list[str], dict[str, Path]]]:
     for index, address in enumerate(LEAVES_V4):
         texts["test."] += f"ns{index} A {address}\n"
     for index, zone in enumerate(leaf_zones()):
-        server = f"ns{index % len(LEAVES_V4)}.test."
-        texts["test."] += f"{zone} NS {server}\n"
-        texts[zone] = HEAD.format(zone, server) + "* A 192.0.2.2\n"
+        first, second = (f"ns{(index + step) % len(LEAVES_V4)}.test." for step in range(2))
+        texts["test."] += f"{zone} NS {first}\n{zone} NS {second}\n"
+        texts[zone] = HEAD.format(zone, first) + f"@ NS {second}\n* A 192.0.2.2\n"
     files = {zone: folder / zones.file_name(zone) for zone in texts}
     for zone, path in files.items():
         path.write_text(texts[zone])
