@@ -21,7 +21,7 @@ const BUNDLE_BYTES_MAX: usize = 48 * 1024;
 const BUNDLE_WAIT_US: u64 = 1_500;
 /// The same while so many rounds are voted on. A bundle costs every node signatures, however few its items
 /// are: under load, when answers take longer anyway, fewer and larger ones are cheaper.
-const BUNDLE_WAIT_BUSY_US: u64 = 10_000;
+const BUNDLE_WAIT_BUSY_US: u64 = 20_000;
 const VOTING_BUSY: usize = 2;
 /// Items under way at most.
 const UNDER_WAY_MAX: usize = 16_384;
