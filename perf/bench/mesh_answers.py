@@ -38,11 +38,11 @@ class ColdBed:
         self.asked = 0
         host = Host(run, "authorities")
         self.bed.mesh.switch.plug(End(host, INTERFACE, "02:00:00:00:02:01"))
-        for name, (addresses, files) in write_zones(run.path("zones")).items():
-            host.add_address(INTERFACE, *(f"{address}/16" for address in addresses))
-            config = peers.write_nsd(run.path(f"nsd-{name}"), addresses, files, buffer_bytes=BUFFER_BYTES)
+        for name, (address, files) in write_zones(run.path("zones")).items():
+            host.add_address(INTERFACE, f"{address}/16")
+            config = peers.write_nsd(run.path(f"nsd-{name}"), [address], files, buffer_bytes=BUFFER_BYTES)
             process = host.start(f"nsd-{name}", ["nsd", "-d", "-c", str(config)])
-            peers.wait_for_answer(process, host, addresses[0], next(iter(files)))
+            peers.wait_for_answer(process, host, address, next(iter(files)))
             self.bed.servers.append(process)
         self.bed.start()
         for node in self.bed.nodes:
@@ -84,21 +84,26 @@ def leaf_zones() -> list[str]:
     return [f"u{index:02}.test." for index in range(ZONES_COUNT)]
 
 
-def write_zones(folder: Path) -> dict[str, tuple[list[str], dict[str, Path]]]:
-    """Addresses and zone files of root, TLD and leaves. Each leaf has two servers, as zones have: one that is late
-    now and then is not its end."""
+def write_zones(folder: Path) -> dict[str, tuple[str, dict[str, Path]]]:
+    """Address and zone files of each server: root, TLD, and ten for the leaves. Each leaf has two of these, as
+    zones have: one that is late now and then is not its end."""
     folder.mkdir()
     tld = f"test. NS ns.test.\nns.test. A {zones.TLD.v4}\n"
     texts = {".": HEAD.format(".", "root-server.") + f"root-server. A {zones.ROOT.v4}\n" + tld}
     texts["test."] = HEAD.format("test.", "ns.test.") + f"ns A {zones.TLD.v4}\n"
+    servers: dict[str, tuple[str, list[str]]] = {"root": (zones.ROOT.v4, ["."]), "tld": (zones.TLD.v4, ["test."])}
     for index, address in enumerate(LEAVES_V4):
         texts["test."] += f"ns{index} A {address}\n"
+        servers[f"ns{index}"] = (address, [])
     for index, zone in enumerate(leaf_zones()):
-        first, second = (f"ns{(index + step) % len(LEAVES_V4)}.test." for step in range(2))
-        texts["test."] += f"{zone} NS {first}\n{zone} NS {second}\n"
-        texts[zone] = HEAD.format(zone, first) + f"@ NS {second}\n* A 192.0.2.2\n"
-    files = {zone: folder / zones.file_name(zone) for zone in texts}
-    for zone, path in files.items():
-        path.write_text(texts[zone])
-    root, parent = {".": files.pop(".")}, {"test.": files.pop("test.")}
-    return {"root": ([zones.ROOT.v4], root), "tld": ([zones.TLD.v4], parent), "leaves": (LEAVES_V4, files)}
+        first, second = (f"ns{(index + step) % len(LEAVES_V4)}" for step in range(2))
+        texts["test."] += f"{zone} NS {first}.test.\n{zone} NS {second}.test.\n"
+        texts[zone] = HEAD.format(zone, f"{first}.test.") + f"@ NS {second}.test.\n* A 192.0.2.2\n"
+        servers[first][1].append(zone)
+        servers[second][1].append(zone)
+    for zone, text in texts.items():
+        (folder / zones.file_name(zone)).write_text(text)
+    return {
+        name: (address, {zone: folder / zones.file_name(zone) for zone in served})
+        for name, (address, served) in servers.items()
+    }
