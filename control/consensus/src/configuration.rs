@@ -88,6 +88,7 @@ pub struct Configuration {
     isolated: Vec<NodeId>,
     checkpoint_interval: u32,
     pipeline_depth: u32,
+    foundation: Digest,
 }
 
 /// Why a configuration would not be safe.
@@ -181,9 +182,27 @@ impl Configuration {
             isolated: Vec::new(),
             checkpoint_interval,
             pipeline_depth,
+            foundation: Digest([0; 32]),
         };
         configuration.check()?;
         Ok(configuration)
+    }
+
+    /// The same of a cluster that begins with something else beside its members, too: the state machine's first
+    /// state, say. Nodes that differ in it are of different clusters.
+    #[must_use]
+    pub fn founded_on(self, foundation: Digest) -> Self {
+        Self { foundation, ..self }
+    }
+
+    /// What all epochs of the cluster share, with other members; all voters lead, nobody is isolated.
+    ///
+    /// # Errors
+    /// It would not be safe.
+    pub fn with_members(&self, members: Vec<Member>) -> Result<Self, ConfigurationError> {
+        let (interval, depth) = (self.checkpoint_interval, self.pipeline_depth);
+        let next = Self::new(self.epoch, members, interval, depth)?;
+        Ok(next.founded_on(self.foundation))
     }
 
     /// The same members with other leaders, in the order in which they lead, and others isolated.
@@ -425,6 +444,7 @@ impl Wire for Configuration {
         out.list(&self.isolated);
         out.u32(self.checkpoint_interval);
         out.u32(self.pipeline_depth);
+        self.foundation.write(out);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -438,6 +458,7 @@ impl Wire for Configuration {
             isolated: from.list("isolated nodes", MEMBERS_MAX)?,
             checkpoint_interval: from.u32()?,
             pipeline_depth: from.u32()?,
+            foundation: Digest::read(from)?,
         };
         let in_order = configuration.members.is_sorted_by_key(|(id, _)| *id)
             && configuration.isolated.is_sorted();

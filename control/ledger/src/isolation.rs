@@ -114,14 +114,8 @@ impl State {
 
     /// See [`consensus::StateMachine::wanted_configuration`].
     pub(crate) fn wanted_configuration(&self, current: &Configuration) -> Configuration {
-        let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let shut_out = self.shut_out();
-        let wanted = Configuration::new(
-            current.epoch(),
-            self.members.values().cloned().collect(),
-            number(current.checkpoint_interval()),
-            number(current.pipeline_depth()),
-        );
+        let wanted = current.with_members(self.members.values().cloned().collect());
         let wanted =
             wanted.and_then(|wanted| wanted.with_leaders(self.leaders(&shut_out), shut_out));
         // Each change of members has been held to the rules of configurations before it was made.

@@ -205,11 +205,15 @@ impl Ledger {
         }
         let (state, changes) = (&mut self.state, &mut self.changes);
         let outcome = match command {
-            Command::ZoneCreate { contents, mode } => {
-                Ok(state.create_zone(contents, *mode, changes))
-            }
-            Command::ZoneUpdate(update) => Ok(state.update_zone(update, changes)),
-            Command::ZoneDelete(apex) => Ok(state.delete_zone(apex, changes)),
+            Command::ZoneCreate { contents, mode } => state
+                .check_voter(client)
+                .map(|()| state.create_zone(contents, *mode, changes)),
+            Command::ZoneUpdate(update) => state
+                .check_voter(client)
+                .map(|()| state.update_zone(update, changes)),
+            Command::ZoneDelete(apex) => state
+                .check_voter(client)
+                .map(|()| state.delete_zone(apex, changes)),
             Command::Answers(answers) => state.validate(client, answers),
             Command::CtEntries(entries) => Ok(Outcome::CtEntries(state.add_ct_entries(entries))),
             Command::Report(report) => state.report(client, *report),
@@ -293,7 +297,7 @@ impl StateMachine for Ledger {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (state, applications) = snapshot::read(bytes, &self.applications)?;
+        let (state, applications) = snapshot::read(bytes, &self.genesis.0, &self.applications)?;
         self.applications = applications;
         self.state = state;
         self.state.dirty = self.state.keys().collect();

@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consensus::{
-    Configuration, DecodeError, Digest, Epoch, MEMBERS_MAX, Member, NodeId, Reader, Wire, Writer,
-};
+use consensus::{DecodeError, Digest, MEMBERS_MAX, Member, NodeId, Reader, Wire, Writer};
 
 use crate::command::Change;
 use crate::outcome::{Outcome, Reason};
@@ -128,8 +126,7 @@ impl State {
             Change::Parameters(_) => {}
         }
         let all = members.values().cloned().collect();
-        // Its numbers are the business of consensus; any valid ones do here.
-        match Configuration::new(Epoch(0), all, 1, 1) {
+        match self.genesis.with_members(all) {
             Ok(_) => Ok(members),
             Err(_) => Err(Reason::NotSafe),
         }

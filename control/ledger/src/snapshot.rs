@@ -1,7 +1,8 @@
 //! Bytes of the whole state: one state, one form. What another node sends is outside input, though a quorum has signed its root.
 
 use consensus::{
-    DecodeError, Digest, MEMBERS_MAX, Member, NodeId, Reader, RestoreError, Sequence, Wire, Writer,
+    Configuration, DecodeError, Digest, MEMBERS_MAX, Member, NodeId, Reader, RestoreError,
+    Sequence, Wire, Writer,
 };
 use resolver::zone::{CONTENTS_BYTES_MAX, ZoneContents};
 
@@ -61,13 +62,14 @@ pub(crate) fn write(state: &State, applications: &Applications) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// What [`write`] wrote, for a node that has the same applications as `own`.
+/// What [`write`] wrote, for a node of the same cluster that has the same applications as `own`.
 pub(crate) fn read(
     bytes: &[u8],
+    genesis: &Configuration,
     own: &Applications,
 ) -> Result<(State, Applications), RestoreError> {
     let mut from = Reader::new(bytes);
-    let state = read_state(&mut from).map_err(|_| RestoreError("malformed"))?;
+    let state = read_state(&mut from, genesis).map_err(|_| RestoreError("malformed"))?;
     check(&state)?;
     let state = read_zones(&mut from, state)?;
     let applications = read_applications(&mut from, own)?;
@@ -76,7 +78,7 @@ pub(crate) fn read(
     Ok((state, applications))
 }
 
-fn read_state(from: &mut Reader<'_>) -> Result<State, DecodeError> {
+fn read_state(from: &mut Reader<'_>, genesis: &Configuration) -> Result<State, DecodeError> {
     let offset = from.offset();
     let version = from.u8()?;
     if version != VERSION {
@@ -99,6 +101,7 @@ fn read_state(from: &mut Reader<'_>) -> Result<State, DecodeError> {
     let standings = read_map(from, "standings", MEMBERS_MAX)?;
     let trust = read_map::<NodeId, Subjects>(from, "reporters", MEMBERS_MAX)?;
     Ok(State {
+        genesis: genesis.clone(),
         parameters,
         sequence,
         time_ms,

@@ -34,6 +34,8 @@ pub struct CtHead {
 /// Everything that nodes agree on but applications.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
+    /// With which the cluster began: its numbers hold for all later members. No part of the state.
+    pub(crate) genesis: Configuration,
     pub(crate) parameters: Parameters,
     pub(crate) sequence: Sequence,
     pub(crate) time_ms: u64,
@@ -127,6 +129,7 @@ impl State {
         let members: BTreeMap<_, _> = members.collect();
         let standings = members.keys().map(|id| (*id, Standing::new(Sequence(0))));
         let mut state = Self {
+            genesis: genesis.clone(),
             parameters,
             sequence: Sequence(0),
             time_ms: 0,

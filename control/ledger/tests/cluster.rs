@@ -296,20 +296,20 @@ fn old_request_of_a_member_that_was_removed_is_never_executed_again() {
     let mut bus = Bus::of(4);
     let ids: Vec<_> = bus.genesis.ids().collect();
     bus.ask(ids[0], create(plain(), CreateMode::New));
-    let edge = member(9, Role::Edge);
-    bus.change(&ids[..2], &Change::Add(edge.clone()));
-    bus.start(edge.id());
+    let other = member(9, Role::Resolver);
+    bus.change(&ids[..2], &Change::Add(other.clone()));
+    bus.start(other.id());
     bus.run(3000);
-    let old = bus.sign(edge.id(), add("old", 1));
+    let old = bus.sign(other.id(), add("old", 1));
     assert!(matches!(
-        bus.give(edge.id(), old.clone()),
+        bus.give(other.id(), old.clone()),
         Outcome::Zone { rcode: 0, .. }
     ));
     bus.ask(ids[0], update(&[(false, "old", ANY, ANY, 0, &[])]));
-    bus.change(&ids[..2], &Change::Remove(edge.id()));
-    assert!(bus.configuration(ids[0]).member(edge.id()).is_none());
+    bus.change(&ids[..2], &Change::Remove(other.id()));
+    assert!(bus.configuration(ids[0]).member(other.id()).is_none());
 
-    let again = Command::Propose(Change::Add(edge.clone()));
+    let again = Command::Propose(Change::Add(other.clone()));
     for id in &ids[..2] {
         let outcome = bus.ask(*id, again.clone());
         assert_eq!(outcome, Outcome::Refused(Reason::UsedKey));

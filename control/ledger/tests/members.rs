@@ -28,14 +28,34 @@ fn member_comes_when_more_voters_ask_for_it_than_may_be_faulty() {
     assert_eq!(cluster.ledger.proposals().count(), 0);
     cluster.root(Applications::default());
 
-    // An edge node may change zones, but not members, nor speak of others.
+    // An edge node changes neither zones nor members, and speaks of nobody.
     let zone = create(plain(), CreateMode::New);
-    assert!(matches!(
-        cluster.one(id, zone),
-        Outcome::Zone { rcode: 0, .. }
-    ));
+    assert_eq!(cluster.one(id, zone), Outcome::Refused(Reason::NotVoter));
     let remove = Command::Propose(Change::Remove(id));
     assert_eq!(cluster.one(id, remove), Outcome::Refused(Reason::NotVoter));
+}
+
+#[test]
+fn member_that_the_clusters_numbers_leave_no_room_for_is_refused() {
+    let mut cluster = Cluster::of(37);
+    let asked = |cluster: &mut Cluster, change: &Change| {
+        let outcomes = (0..13).map(|node| cluster.propose(node, change));
+        outcomes.last().unwrap()
+    };
+    let voter = Change::Add(member(99, Role::Authority));
+    assert_eq!(
+        asked(&mut cluster, &voter),
+        Outcome::Refused(Reason::NotSafe)
+    );
+    // With batches of a hundred to a checkpoint; an edge costs nothing.
+    let edge = Change::Add(member(99, Role::Edge));
+    assert_eq!(asked(&mut cluster, &edge), Outcome::Done);
+    assert!(
+        cluster
+            .wanted()
+            .member(member(99, Role::Edge).id())
+            .is_some()
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The configuration with which a cluster begins, from the file that is the same on all nodes.
 
 use config::MemberRole;
-use consensus::{Configuration, ConfigurationError, Epoch, Member, PublicKey, Role};
+use consensus::{
+    Configuration, ConfigurationError, Digest, Epoch, Member, PublicKey, Role, Wire as _,
+};
+use ledger::{Parameters, Score};
 
-/// The first configuration; the cluster's id is its digest, so that nodes whose files differ in it
-/// are of different clusters and do not talk.
+/// The first configuration, founded on what the ledger begins with; the cluster's id is its digest, so that nodes
+/// whose files differ in it are of different clusters and do not talk.
 ///
 /// # Errors
 /// It would not be safe, or there are no members.
@@ -14,12 +17,24 @@ pub fn genesis(consensus: &config::Consensus) -> Result<Configuration, Configura
         role: role(member.role),
         address: member.address,
     });
-    Configuration::new(
+    let configuration = Configuration::new(
         Epoch(0),
         members.collect(),
         consensus.checkpoint_interval,
         consensus.pipeline_depth,
-    )
+    )?;
+    let foundation = Digest::of(&parameters(consensus).to_bytes());
+    Ok(configuration.founded_on(foundation))
+}
+
+/// What the ledger begins with.
+pub(super) fn parameters(consensus: &config::Consensus) -> Parameters {
+    Parameters {
+        isolation_ms: u64::from(consensus.isolation_secs) * 1000,
+        isolation_below: Score::from_micros(consensus.isolation_below_percent * 10_000),
+        window_ms: u64::from(consensus.report_window_secs) * 1000,
+        ..Parameters::default()
+    }
 }
 
 fn role(role: MemberRole) -> Role {
@@ -57,6 +72,10 @@ mod tests {
         file.members.reverse();
         assert_eq!(genesis(&file).unwrap().cluster(), cluster);
         file.members[0].role = MemberRole::Resolver;
+        assert_ne!(genesis(&file).unwrap().cluster(), cluster);
+        file.members[0].role = MemberRole::Authority;
+        assert_eq!(genesis(&file).unwrap().cluster(), cluster);
+        file.isolation_secs += 1;
         assert_ne!(genesis(&file).unwrap().cluster(), cluster);
     }
 

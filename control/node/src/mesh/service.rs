@@ -26,7 +26,7 @@ use std::thread::JoinHandle;
 use config::Config;
 use consensus::{Configuration, ConfigurationError, Params, Signer as _, Wire};
 use crossbeam_channel::bounded;
-use ledger::{Applications, Command, Ledger, Outcome, Parameters, Score};
+use ledger::{Applications, Command, Ledger, Outcome};
 use prometheus_client::collector::Collector;
 use resolver::zone::DisplayName;
 use tokio::runtime::Handle;
@@ -37,12 +37,13 @@ pub use self::bundler::LedgerBundler;
 use self::bundler::outcome;
 use self::hooks::LedgerHooks;
 use self::watcher::Watcher;
+use super::Identity;
 use super::driver::{self, Driver, DriverLimits, MeshHandle, Setup, SubmitError};
+use super::genesis::{genesis, parameters};
 use super::key_file::KeyError;
 use super::network::{Network, Settings};
 use super::store::RealDisk;
 use super::verify::Inbound;
-use super::{Identity, genesis};
 use crate::agreement::{self, AgreementHandle, Answers, MeshCluster};
 use crate::mesh_link::MeshLink;
 use crate::publisher::ZonePublisher;
@@ -355,16 +356,6 @@ fn open_socket(own: Option<IpAddr>, port: u16) -> Result<UdpSocket, MeshError> {
 fn is_not_here(error: &io::Error) -> bool {
     let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(no_family)
-}
-
-/// What the ledger begins with.
-fn parameters(consensus: &config::Consensus) -> Parameters {
-    Parameters {
-        isolation_ms: u64::from(consensus.isolation_secs) * 1000,
-        isolation_below: Score::from_micros(consensus.isolation_below_percent * 10_000),
-        window_ms: u64::from(consensus.report_window_secs) * 1000,
-        ..Parameters::default()
-    }
 }
 
 fn params(consensus: &config::Consensus) -> Params {
