@@ -31,7 +31,7 @@ pub(super) enum Job {
     },
     Snapshot {
         certificate: CheckpointCertificate,
-        body: CheckpointBody,
+        body: Box<CheckpointBody>,
         state: Vec<u8>,
     },
 }

@@ -243,7 +243,7 @@ impl Writer {
                 if let Some((_, state)) = pending.filter(|(of, _)| *of == body) {
                     self.give_to_keeper(Job::Snapshot {
                         certificate,
-                        body,
+                        body: Box::new(body),
                         state,
                     });
                 }
