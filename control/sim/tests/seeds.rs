@@ -53,7 +53,7 @@ fn same_seed_gives_the_same_run_to_the_last_message() {
 }
 
 /// Seeds that once failed, and what was wrong with the replica or, once, with its judge.
-const ONCE_FAILED: [(u64, &str); 19] = [
+const ONCE_FAILED: [(u64, &str); 20] = [
     (39, "a lagging primary proposed twice at one place"),
     (56, "a lagging primary proposed twice at one place"),
     (163, "an offered snapshot was judged by a later epoch"),
@@ -74,6 +74,10 @@ const ONCE_FAILED: [(u64, &str); 19] = [
     ),
     (5552, "history began behind the end of an epoch"),
     (9184, "a judge saw what no durable record stood behind"),
+    (
+        9912,
+        "two nodes told each other again and again that they are behind",
+    ),
     (
         30341,
         "a witness that was let go took itself for one with state",

@@ -90,8 +90,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 self.start_transfer(now, out);
             }
         } else if status.executed < self.executed || status.epoch < self.configuration.epoch() {
-            // Tell those behind that they are.
-            out.push(Effect::Send(from, Arc::new(Message::Status(self.status()))));
+            // Tell those behind that they are; once a round, for two that go on would each see the other behind.
+            if self.params.is_round_over(self.told_us.get(&from), now) {
+                self.told_us.insert(from, now.monotonic_us);
+                out.push(Effect::Send(from, Arc::new(Message::Status(self.status()))));
+            }
         }
         let is_same = status.epoch == self.configuration.epoch();
         let missed = self.new_view.as_ref().is_some_and(|new| {

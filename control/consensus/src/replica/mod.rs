@@ -197,6 +197,8 @@ pub struct Replica<M, S> {
     repeated_us: BTreeMap<NodeId, u64>,
     /// When the NEW-VIEW was last shown to a member.
     shown_us: BTreeMap<NodeId, u64>,
+    /// When a member that is behind was last told so.
+    told_us: BTreeMap<NodeId, u64>,
     /// Since when, and how many, answers a member got in this round.
     helped: BTreeMap<NodeId, (u64, u32)>,
 

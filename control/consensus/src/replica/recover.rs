@@ -131,6 +131,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             checkpoint_votes: BTreeMap::new(),
             repeated_us: BTreeMap::new(),
             shown_us: BTreeMap::new(),
+            told_us: BTreeMap::new(),
             helped: BTreeMap::new(),
             pending: Pending::default(),
             statuses: BTreeMap::new(),
