@@ -9,6 +9,23 @@
 
 mod entry;
 mod hash;
+mod proof;
+mod tile;
+mod tile_reader;
+mod tiled_tree;
+mod tls;
+mod tree;
 
 pub use entry::{EntryKind, LogEntry};
 pub use hash::Hash;
+pub use proof::{
+    HashSource, ProofError, ProveError, RangeError, prove_consistency, prove_inclusion, root,
+    verify_consistency, verify_inclusion,
+};
+pub use tile::{
+    TILE_LEVELS, TILE_WIDTH, TREE_SIZE_MAX, TileId, TileKind, TilePathError, tiles_of_growth,
+};
+pub use tile_reader::{TileReadError, TileReader, TilesNeeded};
+pub use tiled_tree::{TiledTree, TreeFull};
+pub use tls::Truncated;
+pub use tree::{Frontier, FrontierError};
