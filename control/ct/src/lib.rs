@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+mod ct_extensions;
+mod data_tile;
 mod entry;
 mod hash;
 mod proof;
@@ -16,7 +18,9 @@ mod tiled_tree;
 mod tls;
 mod tree;
 
-pub use entry::{EntryKind, LogEntry};
+pub use ct_extensions::{CtExtensions, CtExtensionsError};
+pub use data_tile::{DataTileError, read_data_tile};
+pub use entry::{CHAIN_MAX, EntryError, EntryKind, LogEntry, SignedEntry, TimestampedEntry};
 pub use hash::Hash;
 pub use proof::{
     HashSource, ProofError, ProveError, RangeError, prove_consistency, prove_inclusion, root,

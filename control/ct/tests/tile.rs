@@ -1,6 +1,8 @@
 //! Tiles: paths, growth and contents as `tlog_tiles` and `static_ct_api` have them, and proofs from tiles that are
 //! checked against the root.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+
 mod support;
 
 use std::cell::RefCell;

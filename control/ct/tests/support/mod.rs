@@ -1,30 +1,31 @@
 //! What several tests need: bytes from hexadecimal, and RFC 6962's recursive definitions as they are written.
 
 #![allow(dead_code, reason = "each test uses a part")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
 
 use std::convert::Infallible;
 
 use ct::{Hash, HashSource};
 
 /// Bytes of hexadecimal digits.
-pub fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
 }
 
 /// Hash of hexadecimal digits.
-pub fn hash(text: &str) -> Hash {
+pub(crate) fn hash(text: &str) -> Hash {
     Hash(unhex(text).try_into().unwrap())
 }
 
 /// Leaf hashes of `size` different leaves.
-pub fn leaves(size: u64) -> Vec<Hash> {
+pub(crate) fn leaves(size: u64) -> Vec<Hash> {
     (0..size)
         .map(|index| Hash::leaf(&index.to_be_bytes()))
         .collect()
 }
 
 /// MTH of RFC 6962 §2.1.
-pub fn naive_root(leaves: &[Hash]) -> Hash {
+pub(crate) fn naive_root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => Hash::of(&[]),
         [leaf] => *leaf,
@@ -36,7 +37,7 @@ pub fn naive_root(leaves: &[Hash]) -> Hash {
 }
 
 /// PATH of RFC 6962 §2.1.1.
-pub fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
+pub(crate) fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
     if leaves.len() < 2 {
         return Vec::new();
     }
@@ -50,7 +51,7 @@ pub fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
 }
 
 /// SUBPROOF of RFC 6962 §2.1.2; PROOF is SUBPROOF with `known`.
-pub fn naive_consistency(old: usize, leaves: &[Hash], known: bool) -> Vec<Hash> {
+pub(crate) fn naive_consistency(old: usize, leaves: &[Hash], known: bool) -> Vec<Hash> {
     if old == leaves.len() {
         let root = vec![naive_root(leaves)];
         return if known { Vec::new() } else { root };
@@ -67,7 +68,7 @@ pub fn naive_consistency(old: usize, leaves: &[Hash], known: bool) -> Vec<Hash> 
 }
 
 /// All leaf hashes as a source: what it is asked for, it computes.
-pub struct Naive<'a>(pub &'a [Hash]);
+pub(crate) struct Naive<'a>(pub(crate) &'a [Hash]);
 
 impl HashSource for Naive<'_> {
     type Error = Infallible;
@@ -76,4 +77,46 @@ impl HashSource for Naive<'_> {
         let start = usize::try_from(index << level).unwrap();
         Ok(naive_root(&self.0[start..start + (1 << level)]))
     }
+}
+
+/// A flipped or missing byte of something that was whole: more of it gets past the first checks than of random bytes.
+pub(crate) fn damage(whole: &[u8], noise: &[u8]) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    for pair in noise.chunks_exact(3) {
+        let [high, low, value] = *pair else { continue };
+        let place = usize::from(u16::from_be_bytes([high, low]));
+        match bytes.len().checked_sub(1) {
+            Some(last) if value == 0 => bytes.truncate(place.min(last)),
+            Some(last) => bytes[place % (last + 1)] ^= value,
+            None => {}
+        }
+    }
+    bytes
+}
+
+/// Entries of both kinds.
+pub(crate) fn entry(index: u64, timestamp_ms: u64) -> ct::TimestampedEntry {
+    let der = |what: &str| format!("{what} {index}").into_bytes().into();
+    let kind = if index.is_multiple_of(3) {
+        ct::EntryKind::Precertificate {
+            issuer_key_hash: Hash::of(&index.to_be_bytes()),
+            tbs: der("tbs"),
+            submitted: der("precertificate"),
+        }
+    } else {
+        ct::EntryKind::Certificate(der("certificate"))
+    };
+    let chain = (0..index % 4).map(|issuer| Hash::of(&issuer.to_be_bytes()));
+    let chain = chain.collect();
+    let extensions = ct::CtExtensions::of_index(index).unwrap();
+    ct::TimestampedEntry::new(ct::LogEntry { kind, chain }, timestamp_ms, extensions).unwrap()
+}
+
+/// A data tile of such entries.
+pub(crate) fn data_tile(tile: ct::TileId) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for place in 0..u64::from(tile.width()) {
+        entry(tile.index() * 256 + place, 1_700_000_000_000 + place).write_tile_leaf(&mut bytes);
+    }
+    bytes
 }
