@@ -7,25 +7,33 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
 mod ct_extensions;
 mod data_tile;
 mod entry;
 mod hash;
+mod log_key;
 mod proof;
+mod sct;
 mod tile;
 mod tile_reader;
 mod tiled_tree;
 mod tls;
 mod tree;
 
+pub use base64::Base64;
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
 pub use data_tile::{DataTileError, read_data_tile};
 pub use entry::{CHAIN_MAX, EntryError, EntryKind, LogEntry, SignedEntry, TimestampedEntry};
 pub use hash::Hash;
+pub use log_key::{
+    Algorithms, DigitallySigned, KeyError, LogKey, LogSignatureError, SignatureAlgorithm,
+};
 pub use proof::{
     HashSource, ProofError, ProveError, RangeError, prove_consistency, prove_inclusion, root,
     verify_consistency, verify_inclusion,
 };
+pub use sct::{AddChainReply, Sct, SctError, encode_sct_list, split_sct_list};
 pub use tile::{
     TILE_LEVELS, TILE_WIDTH, TREE_SIZE_MAX, TileId, TileKind, TilePathError, tiles_of_growth,
 };

@@ -79,6 +79,33 @@ impl HashSource for Naive<'_> {
     }
 }
 
+/// What the caller of this crate brings: the algorithms of webpki.
+pub(crate) const ALGORITHMS: &ct::Algorithms<'static> = webpki::ALL_VERIFICATION_ALGS;
+
+/// Key of a log, from one byte, so that tests repeat.
+pub(crate) fn log_signer(seed: u8) -> p256::ecdsa::SigningKey {
+    p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap()
+}
+
+/// DER of its public half.
+pub(crate) fn spki(signer: &p256::ecdsa::SigningKey) -> Vec<u8> {
+    use p256::pkcs8::EncodePublicKey as _;
+    let der = signer.verifying_key().to_public_key_der().unwrap();
+    der.as_bytes().to_vec()
+}
+
+/// The public half.
+pub(crate) fn log_key(signer: &p256::ecdsa::SigningKey) -> ct::LogKey {
+    ct::LogKey::new(&spki(signer)).unwrap()
+}
+
+/// A log's signature.
+pub(crate) fn sign(signer: &p256::ecdsa::SigningKey, message: &[u8]) -> ct::DigitallySigned {
+    use p256::ecdsa::signature::Signer as _;
+    let signature: p256::ecdsa::Signature = signer.sign(message);
+    ct::DigitallySigned::ecdsa(signature.to_der().as_bytes().to_vec()).unwrap()
+}
+
 /// A flipped or missing byte of something that was whole: more of it gets past the first checks than of random bytes.
 pub(crate) fn damage(whole: &[u8], noise: &[u8]) -> Vec<u8> {
     let mut bytes = whole.to_vec();
