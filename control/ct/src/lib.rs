@@ -7,12 +7,17 @@
 
 #![forbid(unsafe_code)]
 
+mod add_checkpoint;
 mod base64;
+mod checkpoint;
+pub mod cosignature;
 mod ct_extensions;
 mod data_tile;
 mod entry;
 mod hash;
+mod head;
 mod log_key;
+mod note;
 mod proof;
 mod sct;
 mod tile;
@@ -20,14 +25,27 @@ mod tile_reader;
 mod tiled_tree;
 mod tls;
 mod tree;
+mod verifier_key;
+mod witness_policy;
 
+pub use add_checkpoint::{
+    AddCheckpoint, AddCheckpointError, PROOF_LINES_MAX, WitnessError, Witnessed,
+};
 pub use base64::Base64;
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
 pub use data_tile::{DataTileError, read_data_tile};
 pub use entry::{CHAIN_MAX, EntryError, EntryKind, LogEntry, SignedEntry, TimestampedEntry};
 pub use hash::Hash;
+pub use head::{
+    GetSthReply, HeadError, SignedTreeHead, TREE_HEAD_SIGNATURE, TreeHead, tree_head_key_id,
+};
 pub use log_key::{
     Algorithms, DigitallySigned, KeyError, LogKey, LogSignatureError, SignatureAlgorithm,
+};
+pub use note::{
+    KEY_NAME_BYTES_MAX, KeyName, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, Note, NoteError,
+    NoteSignature, key_id,
 };
 pub use proof::{
     HashSource, ProofError, ProveError, RangeError, prove_consistency, prove_inclusion, root,
@@ -41,3 +59,7 @@ pub use tile_reader::{TileReadError, TileReader, TilesNeeded};
 pub use tiled_tree::{TiledTree, TreeFull};
 pub use tls::Truncated;
 pub use tree::{Frontier, FrontierError};
+pub use verifier_key::{KeyKind, NoteSignatureError, VerifierKey, VerifierKeyError};
+pub use witness_policy::{
+    Cosigner, Endpoint, POLICY_LINES_MAX, PolicyError, PolicyProblem, UnmetError, WitnessPolicy,
+};

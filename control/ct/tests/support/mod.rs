@@ -106,6 +106,30 @@ pub(crate) fn sign(signer: &p256::ecdsa::SigningKey, message: &[u8]) -> ct::Digi
     ct::DigitallySigned::ecdsa(signature.to_der().as_bytes().to_vec()).unwrap()
 }
 
+/// A witness's key, from one byte.
+pub(crate) fn witness_signer(seed: u8) -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(&[seed; 32])
+}
+
+/// A key name.
+pub(crate) fn name(text: &str) -> ct::KeyName {
+    ct::KeyName::new(text).unwrap()
+}
+
+/// The cosignature of a note by this witness.
+pub(crate) fn cosign(
+    signer: &ed25519_dalek::SigningKey,
+    witness: &str,
+    time_s: u64,
+    note: &mut ct::Note,
+) {
+    use ed25519_dalek::Signer as _;
+    let signature = signer.sign(&ct::cosignature::message(note.text(), time_s));
+    let key = signer.verifying_key().to_bytes();
+    let line = ct::cosignature::signature_line(&name(witness), &key, time_s, &signature.to_bytes());
+    note.sign(line).unwrap();
+}
+
 /// A flipped or missing byte of something that was whole: more of it gets past the first checks than of random bytes.
 pub(crate) fn damage(whole: &[u8], noise: &[u8]) -> Vec<u8> {
     let mut bytes = whole.to_vec();
