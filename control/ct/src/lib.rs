@@ -10,6 +10,7 @@
 mod add_checkpoint;
 mod base64;
 mod checkpoint;
+mod chrome_policy;
 pub mod cosignature;
 mod ct_extensions;
 mod data_tile;
@@ -17,8 +18,10 @@ mod entry;
 mod hash;
 mod head;
 mod log_key;
+mod log_list;
 mod note;
 mod proof;
+mod rfc3339;
 mod sct;
 mod tile;
 mod tile_reader;
@@ -33,6 +36,7 @@ pub use add_checkpoint::{
 };
 pub use base64::Base64;
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use chrome_policy::{CheckedSct, ChromePolicy, ChromeRule, ChromeVerdict, Delivery};
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
 pub use data_tile::{DataTileError, read_data_tile};
 pub use entry::{CHAIN_MAX, EntryError, EntryKind, LogEntry, SignedEntry, TimestampedEntry};
@@ -42,6 +46,10 @@ pub use head::{
 };
 pub use log_key::{
     Algorithms, DigitallySigned, KeyError, LogKey, LogSignatureError, SignatureAlgorithm,
+};
+pub use log_list::{
+    LOG_LIST_AGE_MAX_MS, Log, LogAddress, LogError, LogList, LogListError, LogState, LogStateKind,
+    RefusedLog,
 };
 pub use note::{
     KEY_NAME_BYTES_MAX, KeyName, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, Note, NoteError,
