@@ -6,8 +6,9 @@ use thiserror::Error;
 use crate::base64::Base64;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::hash::Hash;
-use crate::log_key::{Algorithms, DigitallySigned, LogKey, LogSignatureError};
+use crate::log_key::{DigitallySigned, LogKey, LogSignatureError};
 use crate::note::{KeyName, Note, NoteSignature, key_id};
+use crate::signature::Algorithms;
 use crate::tls::{Reader, Sink as _, Truncated};
 
 /// What a log signs about its tree.

@@ -6,10 +6,8 @@ use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, alg_
 use thiserror::Error;
 
 use crate::hash::Hash;
+use crate::signature::Algorithms;
 use crate::tls::{Reader, Sink as _, Truncated};
-
-/// The algorithms that a caller can check: for instance those of `rustls-webpki`.
-pub type Algorithms<'a> = [&'a dyn SignatureVerificationAlgorithm];
 
 /// A public key of a log, and the id that is its hash (RFC 6962 §3.2).
 #[derive(Clone, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use crate::base64::Base64;
 use crate::ct_extensions::{CtExtensions, CtExtensionsError};
 use crate::entry::{EntryError, SignedEntry};
 use crate::hash::Hash;
-use crate::log_key::{Algorithms, DigitallySigned, LogKey, LogSignatureError};
+use crate::log_key::{DigitallySigned, LogKey, LogSignatureError};
+use crate::signature::Algorithms;
 use crate::tls::{Reader, Sink as _, Truncated};
 
 /// SignedCertificateTimestamp of version 1.

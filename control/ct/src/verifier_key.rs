@@ -9,8 +9,9 @@ use thiserror::Error;
 
 use crate::base64::decode;
 use crate::cosignature;
-use crate::log_key::{self, Algorithms, LogSignatureError};
+use crate::log_key::{self, LogSignatureError};
 use crate::note::{KeyName, Note, key_id};
+use crate::signature::Algorithms;
 use crate::tls::{Reader, Truncated};
 
 /// What a signature says.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::log_key::Algorithms;
 use crate::note::Note;
+use crate::signature::Algorithms;
 use crate::verifier_key::{KeyKind, NoteSignatureError, VerifierKey, VerifierKeyError};
 
 /// Logs, witnesses and groups of a policy that is read, each.

@@ -1,0 +1,2 @@
+//! What a log spends on a submission.
+fn main() {}
