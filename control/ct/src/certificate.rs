@@ -325,3 +325,28 @@ fn read_extensions<'a>(reader: &mut Reader<'a>) -> Result<Vec<Extension<'a>>, Ce
     }
     Ok(extensions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_any_certificate_make_what_was_signed() {
+        let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+        let sample = made.cert.der();
+        assert!(Certificate::parse(sample).is_ok());
+        bolero::check!().with_type::<(u16, u8, Vec<u8>)>().for_each(
+            |(place, removed, inserted)| {
+                let mut bytes = sample.to_vec();
+                let start = usize::from(*place) % bytes.len();
+                let end = bytes.len().min(start + usize::from(*removed % 4));
+                bytes.splice(start..end, inserted.iter().copied().take(4));
+                for bytes in [&bytes, inserted] {
+                    if let Ok(certificate) = Certificate::parse(bytes) {
+                        assert_eq!(certificate.tbs_pieces().assemble(), certificate.tbs());
+                    }
+                }
+            },
+        );
+    }
+}

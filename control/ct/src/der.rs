@@ -4,7 +4,8 @@
 //! recurses: an element is opened only by code that names what is in it, so nesting is as deep as that code and no deeper.
 //! Start at [`Reader::new`].
 
-/// What is not DER, and where. Offsets count octets from the beginning of the whole certificate.
+/// What is not DER, and where. Offsets count octets from the beginning of the certificate; of what stands in a key or in the
+/// parameters of an algorithm, from the beginning of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DerError {
     /// An element reaches past the end of what holds it.

@@ -49,7 +49,7 @@ fn digits(element: &mut Element<'_>) -> Option<u8> {
     let (pair, rest) = element.contents.split_first_chunk::<2>()?;
     element.contents = rest;
     let [tens, ones] = pair.map(|digit| digit.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then_some(tens * 10 + ones)
+    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
 }
 
 /// `MMDDhhmmssZ`.
@@ -113,6 +113,7 @@ mod tests {
             "700101006000Z",
             "700101000060Z",
             "70010100000aZ",
+            "7001010000/0Z",
             "700101000000ZZ",
             "",
         ] {

@@ -241,7 +241,7 @@ fn rsa_key_must_be_long_enough_and_its_exponent_odd() {
         );
     }
     let malformed = [Finding::Malformed(DerError::Value {
-        offset: 6,
+        offset: 4,
         expected: "INTEGER",
     })];
     assert_eq!(rsa(&[], &[3]), malformed);
