@@ -175,15 +175,16 @@ impl ChainRules<'_> {
             .unwrap_or_default();
         check_authorities(authorities)?;
 
-        for (index, pair) in chain.windows(2).enumerate() {
+        // The root's signature first: a chain below no accepted root then costs no more than that.
+        if !ends_in_root {
+            let root = self.root_above(last, &chain)?;
+            chain.push(root);
+        }
+        for (index, pair) in chain.windows(2).take(last).enumerate() {
             if let [certificate, issuer] = pair {
                 verify_signature(certificate, issuer.public_key(), self.algorithms)
                     .map_err(|error| ChainError::Signature { index, error })?;
             }
-        }
-        if !ends_in_root {
-            let root = self.root_above(last, &chain)?;
-            chain.push(root);
         }
         accept(submission, &chain)
     }

@@ -129,7 +129,7 @@ pub enum Finding {
     Malformed(#[from] DerError),
 }
 
-/// Lists what is wrong with a certificate in its place.
+/// Lists what is wrong with a certificate in its place. Of a root only the key counts (RFC 5280 §6.1.1).
 #[must_use]
 pub fn assess(certificate: &Certificate<'_>, role: Role) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -137,23 +137,20 @@ pub fn assess(certificate: &Certificate<'_>, role: Role) -> Vec<Finding> {
         findings.extend(finding.unwrap_or_else(|error| Some(error.into())));
     };
     note(assess_key(certificate.public_key()));
-    if role != Role::Root {
-        note(assess_signature(certificate.signature_algorithm()));
-    }
-    note(Ok(
-        (!is_serial(certificate.serial())).then_some(Finding::Serial)
-    ));
     match role {
         Role::EndEntity => {
             note(Ok(assess_lifetime(certificate)));
             note(assess_names(certificate));
             note(assess_server(certificate));
         }
-        Role::Authority | Role::Root => {
+        Role::Authority => {
             note(assess_authority(certificate));
             note(assess_signing(certificate));
         }
+        Role::Root => return findings,
     }
+    note(assess_signature(certificate.signature_algorithm()));
+    note(Ok(assess_serial(certificate.serial())));
     findings.extend(unknown_critical(certificate));
     findings
 }
@@ -235,9 +232,10 @@ fn pss_hash<'a>(fields: &mut Reader<'a>) -> Result<Option<Oid<'a>>, DerError> {
     Oid::read(&mut algorithm.open()).map(Some)
 }
 
-fn is_serial(serial: &[u8]) -> bool {
+fn assess_serial(serial: &[u8]) -> Option<Finding> {
     let is_positive = matches!(serial, [1..0x80, ..] | [0, _, ..]);
-    is_positive && serial.len() <= SERIAL_BYTES_MAX
+    let fits = is_positive && serial.len() <= SERIAL_BYTES_MAX;
+    (!fits).then_some(Finding::Serial)
 }
 
 fn assess_lifetime(certificate: &Certificate<'_>) -> Option<Finding> {

@@ -162,6 +162,13 @@ fn chain_below_no_accepted_root_is_refused() {
     let expected = |index| Err(ChainError::RootNotAccepted { index });
     assert_eq!(check(&roots, FINAL, &chain), expected(1));
     assert_eq!(check(&roots, FINAL, &chain[..1]), expected(0));
+    let mut forged = chain;
+    *forged[0].last_mut().unwrap() ^= 1;
+    assert_eq!(
+        check(&roots, FINAL, &forged),
+        expected(1),
+        "before signatures are checked"
+    );
 }
 
 #[test]
@@ -433,10 +440,7 @@ fn certificate_that_is_cut_is_refused_at_its_place() {
 fn roots_are_a_set_whatever_order_they_come_in() {
     let all: Vec<_> = ["a", "b", "c"].map(Authority::root).into_iter().collect();
     let pem = |order: [usize; 3]| -> String {
-        let section = |index: usize| {
-            let body = data_encoding::BASE64.encode(&all[index].der);
-            format!("comment\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-        };
+        let section = |index: usize| format!("comment\n{}", pki::pem(&all[index].der));
         order.map(section).concat()
     };
     let roots = Roots::from_pem(pem([0, 1, 2]).as_bytes()).unwrap();
@@ -445,7 +449,8 @@ fn roots_are_a_set_whatever_order_they_come_in() {
         Roots::from_pem(pem([2, 0, 1]).as_bytes()),
         Ok(roots.clone())
     );
-    let twice = pem([2, 0, 1]).repeat(2);
+    let other = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+    let twice = [&pem([2, 0, 1]), other, &pem([1, 2, 0])].concat();
     assert_eq!(Roots::from_pem(twice.as_bytes()), Ok(roots.clone()));
     let mut sorted: Vec<Hash> = all.iter().map(|root| Hash::of(&root.der)).collect();
     sorted.sort();

@@ -163,8 +163,7 @@ fn any_octets_as_a_chain_are_refused_unless_they_are_the_chain() {
 #[test]
 fn any_octets_as_roots_are_refused_or_make_a_set() {
     bolero::check!().for_each(|noise: &[u8]| {
-        let body = data_encoding::BASE64.encode(&damage(&SAMPLES.ders[3], noise));
-        let text = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let text = pki::pem(&damage(&SAMPLES.ders[3], noise));
         for text in [text.as_bytes(), noise] {
             if let Ok(roots) = Roots::from_pem(text) {
                 assert!(

@@ -8,6 +8,7 @@
 mod certificate;
 mod chain;
 mod damage;
+mod oracle;
 mod pki;
 mod precert;
 mod strength;

@@ -163,6 +163,14 @@ pub fn roots(authorities: &[&Authority]) -> Roots {
     roots
 }
 
+pub fn pem(der: &[u8]) -> String {
+    let lines = der
+        .chunks(48)
+        .map(|line| data_encoding::BASE64.encode(line));
+    let body = lines.collect::<Vec<_>>().join("\n");
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+}
+
 /// What a log with these roots decides.
 pub fn check<B: AsRef<[u8]>>(
     roots: &Roots,
