@@ -63,6 +63,14 @@ pub struct PublicKey<'a> {
 }
 
 impl<'a> PublicKey<'a> {
+    /// Reads a SubjectPublicKeyInfo that is all of `spki`.
+    pub(crate) fn parse(spki: &'a [u8]) -> Result<Self, DerError> {
+        let mut reader = Reader::new(spki);
+        let key = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(key)
+    }
+
     fn read(reader: &mut Reader<'a>) -> Result<Self, DerError> {
         let spki = reader.element(tag::SEQUENCE)?;
         let mut fields = spki.open();

@@ -5,6 +5,8 @@ use core::fmt;
 use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, alg_id};
 use thiserror::Error;
 
+use crate::certificate::PublicKey;
+use crate::der::DerError;
 use crate::hash::Hash;
 use crate::signature::Algorithms;
 use crate::tls::{Reader, Sink as _, Truncated};
@@ -39,8 +41,8 @@ pub enum SignatureAlgorithm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// Not a SubjectPublicKeyInfo in DER.
-    #[error("not a SubjectPublicKeyInfo in DER")]
-    Malformed,
+    #[error(transparent)]
+    Malformed(#[from] DerError),
     /// Neither ECDSA on P-256 nor RSA.
     #[error("key is neither on P-256 nor RSA")]
     Algorithm,
@@ -84,14 +86,14 @@ impl LogKey {
     ///
     /// If it is none, or of an algorithm that logs may not use.
     pub fn new(spki: &[u8]) -> Result<Self, KeyError> {
-        let (algorithm, key) = split_spki(spki).ok_or(KeyError::Malformed)?;
+        let key = PublicKey::parse(spki)?;
         let known = [alg_id::ECDSA_P256, alg_id::RSA_ENCRYPTION];
-        let known = known.into_iter().find(|id| id.as_ref() == algorithm);
+        let known = known.into_iter().find(|id| id.as_ref() == key.algorithm);
         Ok(Self {
             id: Hash::of(spki),
             spki: spki.to_vec(),
             algorithm: known.ok_or(KeyError::Algorithm)?,
-            key_offset: spki.len() - key.len(),
+            key_offset: spki.len() - key.octets.len(),
         })
     }
 
@@ -215,32 +217,4 @@ pub(crate) fn verify(
     let algorithm = algorithm.ok_or(LogSignatureError::NotImplemented)?;
     let result = algorithm.verify_signature(key, message, signature);
     result.map_err(|_| LogSignatureError::Invalid)
-}
-
-/// AlgorithmIdentifier (without its tag and length) and key of a SubjectPublicKeyInfo (RFC 5280 §4.1).
-fn split_spki(spki: &[u8]) -> Option<(&[u8], &[u8])> {
-    const SEQUENCE: u8 = 0x30;
-    const BIT_STRING: u8 = 0x03;
-    let (fields, []) = split_der(SEQUENCE, spki)? else {
-        return None;
-    };
-    let (algorithm, rest) = split_der(SEQUENCE, fields)?;
-    let (bits, []) = split_der(BIT_STRING, rest)? else {
-        return None;
-    };
-    let (unused_bits, key) = bits.split_first()?;
-    (*unused_bits == 0).then_some((algorithm, key))
-}
-
-/// Contents of the value of this tag at the front, and what follows. Lengths in their shortest form, up to 64 KiB.
-fn split_der(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match *bytes {
-        [found, length @ 0..=0x7f, ..] if found == tag => (usize::from(length), 2),
-        [found, 0x81, length @ 0x80..=0xff, ..] if found == tag => (usize::from(length), 3),
-        [found, 0x82, high @ 1..=0xff, low, ..] if found == tag => {
-            (usize::from(u16::from_be_bytes([high, low])), 4)
-        }
-        _ => return None,
-    };
-    bytes.get(rest..)?.split_at_checked(length)
 }

@@ -1,73 +1,49 @@
 //! Times as JSON has them (RFC 3339), in milliseconds since 1970.
 
+use crate::time::{two_digits, unix_seconds};
+
 /// Reads `2025-03-04T05:06:07.089Z`, or with an offset from UTC. None before 1970, or if it is no such time.
 pub(crate) fn parse_rfc3339_ms(text: &str) -> Option<u64> {
-    let (date, time) = text.split_once(['T', 't'])?;
-    let mut date = date.split('-').map(|part| (part.len(), digits(part)));
-    let (4, Some(year)) = date.next()? else {
+    let (clock, rest) = text.as_bytes().split_first_chunk()?;
+    #[rustfmt::skip]
+    let [c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = *clock
+    else {
         return None;
     };
-    let (2, Some(month @ 1..=12)) = date.next()? else {
-        return None;
-    };
-    let (2, Some(day @ 1..=31)) = date.next()? else {
-        return None;
-    };
-    let zone_at = time.rfind(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = time.split_at_checked(zone_at)?;
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let mut clock = clock.split(':').map(|part| (part.len(), digits(part)));
-    let (2, Some(hour @ 0..=23)) = clock.next()? else {
-        return None;
-    };
-    let (2, Some(minute @ 0..=59)) = clock.next()? else {
-        return None;
-    };
+    let year = u16::from(two_digits([c1, c2])?) * 100 + u16::from(two_digits([y1, y2])?);
     // 60 is a leap second: the same instant as the next minute.
-    let (2, Some(second @ 0..=60)) = clock.next()? else {
-        return None;
+    let (second, leap_s) = match two_digits([s1, s2])? {
+        60 => (59, 1),
+        second => (second, 0),
     };
-    if date.next().is_some() || clock.next().is_some() {
-        return None;
-    }
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
-        - offset_s(zone)?;
-    let fraction_ms = fraction_ms(fraction)?;
-    u64::try_from(seconds * 1_000 + fraction_ms).ok()
+    let (month, day) = (two_digits([m1, m2])?, two_digits([d1, d2])?);
+    let (hour, minute) = (two_digits([h1, h2])?, two_digits([n1, n2])?);
+    let (fraction_ms, zone) = split_fraction(rest)?;
+    let seconds = unix_seconds(year, [month, day, hour, minute, second])? + leap_s;
+    u64::try_from((seconds - offset_s(zone)?) * 1_000 + fraction_ms).ok()
 }
 
-fn digits(text: &str) -> Option<i64> {
-    let all_digits = !text.is_empty() && text.len() < 10;
-    let all_digits = all_digits && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| all_digits)
-}
-
-/// The first three digits behind the point.
-fn fraction_ms(text: &str) -> Option<i64> {
-    digits(text)?;
-    digits(format!("{text}00").get(..3)?)
-}
-
-fn offset_s(zone: &str) -> Option<i64> {
-    let sign = match zone.as_bytes().first()? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return (zone.len() == 1).then_some(0),
+/// The first three digits behind the point, if there is one, and what follows the last.
+fn split_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(behind) = text.strip_prefix(b".") else {
+        return Some((0, text));
     };
-    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    if hours.len() != 2 || minutes.len() != 2 {
-        return None;
-    }
-    Some(sign * (digits(hours)? * 3_600 + digits(minutes)? * 60))
+    let count = behind.iter().take_while(|byte| byte.is_ascii_digit());
+    let (digits, zone) = behind.split_at_checked(count.count())?;
+    let three = digits.iter().chain(b"00").take(3);
+    let ms = three.fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+    (!digits.is_empty()).then_some((ms, zone))
 }
 
-/// Days of the Gregorian calendar, counted in years that begin in March.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leap_days = year / 4 - year / 100 + year / 400;
-    const DAYS_TO_1970: i64 = 719_468;
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970
+fn offset_s(zone: &[u8]) -> Option<i64> {
+    let (sign, hours, minutes) = match *zone {
+        [b'Z' | b'z'] => return Some(0),
+        [b'+', h1, h2, b':', m1, m2] => (1, two_digits([h1, h2])?, two_digits([m1, m2])?),
+        [b'-', h1, h2, b':', m1, m2] => (-1, two_digits([h1, h2])?, two_digits([m1, m2])?),
+        _ => return None,
+    };
+    let is_offset = hours < 24 && minutes < 60;
+    is_offset.then(|| sign * (i64::from(hours) * 3_600 + i64::from(minutes) * 60))
 }
 
 #[cfg(test)]
@@ -84,7 +60,18 @@ mod tests {
             ("2000-12-31T23:59:60Z", Some(978_307_200_000)),
             ("2026-01-02t03:04:05.123456z", Some(1_767_323_045_123)),
             ("1969-12-31T23:59:59Z", None),
+            ("1970-01-01T01:00:00+01:00", Some(0)),
+            ("1970-01-01T00:00:00-00:01", Some(60_000)),
+            ("2024-01-01T00:00:00.07Z", Some(1_704_067_200_070)),
             ("2024-13-01T00:00:00Z", None),
+            ("2024-02-31T00:00:00Z", None),
+            ("2023-02-29T00:00:00Z", None),
+            ("2024-03-00T00:00:00Z", None),
+            ("2024-03-01T00:00:61Z", None),
+            ("2024-03-01T00:00:00+01:60", None),
+            ("2024-03-01T00:00:00+24:00", None),
+            ("2024-03-01T00:00:00ZZ", None),
+            ("2024-03-01T00:00:0/Z", None),
             ("2024-03-01T00:00:00", None),
             ("2024-03-01 00:00:00Z", None),
             ("2024-03-01T00:00Z", None),

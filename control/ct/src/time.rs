@@ -1,4 +1,4 @@
-//! Dates of certificates as seconds since 1970 (RFC 5280 §4.1.2.5), and back of the calendar.
+//! The calendar in seconds since 1970, and the dates of certificates (RFC 5280 §4.1.2.5).
 
 use crate::der::{DerError, Element, Reader, tag};
 
@@ -48,19 +48,31 @@ pub(crate) fn read_time(reader: &mut Reader<'_>) -> Result<i64, DerError> {
 fn digits(element: &mut Element<'_>) -> Option<u8> {
     let (pair, rest) = element.contents.split_first_chunk::<2>()?;
     element.contents = rest;
-    let [tens, ones] = pair.map(|digit| digit.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
+    two_digits(*pair)
 }
 
 /// `MMDDhhmmssZ`.
 fn seconds_of(year: u16, element: &mut Element<'_>) -> Option<i64> {
-    let (month, day) = (digits(element)?, digits(element)?);
-    let (hour, minute, second) = (digits(element)?, digits(element)?, digits(element)?);
+    let mut parts = [0; 5];
+    for part in &mut parts {
+        *part = digits(element)?;
+    }
+    unix_seconds(year, parts).filter(|_| element.contents == b"Z")
+}
+
+/// A number of two decimal digits.
+pub(crate) fn two_digits(pair: [u8; 2]) -> Option<u8> {
+    let [tens, ones] = pair.map(|digit| digit.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
+}
+
+/// Month, day, hour, minute and second of a year, in seconds since 1970. None if there is no such day, or no such time of one.
+pub(crate) fn unix_seconds(year: u16, parts: [u8; 5]) -> Option<i64> {
+    let [month, day, hour, minute, second] = parts;
     let is_date = (1..=12).contains(&month) && (1..=days_of(year, month)).contains(&day);
     let is_time = hour < 24 && minute < 60 && second < 60;
     let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    (is_date && is_time && element.contents == b"Z")
-        .then(|| unix_midnight(year, month, day) + seconds)
+    (is_date && is_time).then(|| unix_midnight(year, month, day) + seconds)
 }
 
 fn days_of(year: u16, month: u8) -> u8 {

@@ -5,66 +5,13 @@
 mod support;
 
 use ct::{
-    CheckedSct, ChromePolicy, ChromeRule, Delivery, Hash, KeyError, KeyName, LOG_LIST_AGE_MAX_MS,
-    Log, LogAddress, LogError, LogList, LogState, LogStateKind,
+    CheckedSct, ChromePolicy, ChromeRule, Delivery, DerError, Hash, KeyError, KeyName,
+    LOG_LIST_AGE_MAX_MS, Log, LogAddress, LogError, LogList, LogState, LogStateKind,
 };
 use data_encoding::BASE64;
 use serde_json::{Value, json};
-use support::{log_key, log_signer, spki};
-
-/// 2026-01-01T00:00:00Z.
-const LISTED_MS: u64 = 1_767_225_600_000;
-
-fn log_id(seed: u8) -> Hash {
-    log_key(&log_signer(seed)).id()
-}
-
-/// A log as the list has it; `kind` is its state.
-fn log(seed: u8, kind: &str) -> Value {
-    json!({
-        "description": format!("Log {seed}"),
-        "log_id": BASE64.encode(&log_id(seed).0),
-        "key": BASE64.encode(&spki(&log_signer(seed))),
-        "url": format!("https://log{seed}.example/"),
-        "mmd": 86400,
-        "state": { kind: { "timestamp": "2025-01-01T00:00:00Z" } },
-        "temporal_interval": {
-            "start_inclusive": "2026-01-01T00:00:00Z",
-            "end_exclusive": "2026-07-01T00:00:00Z",
-        },
-    })
-}
-
-fn tiled(seed: u8, kind: &str) -> Value {
-    let mut log = log(seed, kind);
-    let fields = log.as_object_mut().unwrap();
-    fields.remove("url");
-    fields.insert(
-        "submission_url".into(),
-        json!("https://submit.example/2026h1/"),
-    );
-    fields.insert("monitoring_url".into(), json!("https://read.example/"));
-    fields.insert("mmd".into(), json!(60));
-    log
-}
-
-fn list_of(operators: &Value) -> LogList {
-    let list = json!({
-        "version": "61.2",
-        "log_list_timestamp": "2026-01-01T00:00:00Z",
-        "operators": operators,
-    });
-    LogList::parse(list.to_string().as_bytes()).unwrap()
-}
-
-/// Logs 1 and 2 of one operator, 3 (tiled) and 4 of another, 5 retired and 6 pending of a third.
-fn list() -> LogList {
-    list_of(&json!([
-        { "name": "One", "email": [], "logs": [log(1, "usable"), log(2, "qualified")] },
-        { "name": "Two", "logs": [log(4, "readonly")], "tiled_logs": [tiled(3, "usable")] },
-        { "name": "Three", "logs": [log(5, "retired"), log(6, "pending"), log(7, "rejected")] },
-    ]))
-}
+use support::list::{LISTED_MS, list, list_of, log, log_id, tiled};
+use support::{log_key, log_signer};
 
 #[test]
 fn log_is_found_by_its_id_with_all_that_the_list_says() {
@@ -123,7 +70,11 @@ fn log_that_cannot_be_used_is_left_out_and_says_why() {
     let cases = [
         (
             with("key", json!(BASE64.encode(b"no key"))),
-            LogError::Key(KeyError::Malformed),
+            LogError::Key(KeyError::Malformed(DerError::Tag {
+                offset: 0,
+                expected: 0x30,
+                found: b'n',
+            })),
         ),
         (
             with("log_id", json!(BASE64.encode(&[0; 32]))),

@@ -8,8 +8,8 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use ct::{
-    AddChainReply, CtExtensions, DigitallySigned, KeyError, LogKey, LogSignatureError, Sct,
-    SctError, SignedEntry, encode_sct_list, split_sct_list,
+    AddChainReply, CtExtensions, DerError, DigitallySigned, KeyError, LogKey, LogSignatureError,
+    Sct, SctError, SignedEntry, encode_sct_list, split_sct_list,
 };
 use proptest::prelude::*;
 use support::{ALGORITHMS, entry, log_key, log_signer, sign, spki};
@@ -210,10 +210,17 @@ fn key_that_is_none_of_a_log_is_refused() {
     let whole = spki(&log_signer(1));
     for length in 0..whole.len() {
         let result = LogKey::new(&whole[..length]);
-        assert_eq!(result, Err(KeyError::Malformed), "length={length}");
+        assert!(
+            matches!(result, Err(KeyError::Malformed(_))),
+            "length={length}"
+        );
     }
     let longer = [whole.as_slice(), &[0]].concat();
-    assert_eq!(LogKey::new(&longer), Err(KeyError::Malformed));
+    let trailing = DerError::Trailing {
+        offset: whole.len(),
+        octets: 1,
+    };
+    assert_eq!(LogKey::new(&longer), Err(KeyError::Malformed(trailing)));
     let ed25519 = [
         &[0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0],
         [7; 32].as_slice(),
@@ -222,7 +229,11 @@ fn key_that_is_none_of_a_log_is_refused() {
     assert_eq!(LogKey::new(&ed25519), Err(KeyError::Algorithm));
     // The length of the outer sequence in two bytes, where one would do.
     let long_form = [&[0x30, 0x81, 89], &whole[2..]].concat();
-    assert_eq!(LogKey::new(&long_form), Err(KeyError::Malformed));
+    let length = DerError::Length {
+        offset: 1,
+        first: 0x81,
+    };
+    assert_eq!(LogKey::new(&long_form), Err(KeyError::Malformed(length)));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
 
+pub(crate) mod list;
+
 use std::convert::Infallible;
 
 use ct::{Hash, HashSource};
