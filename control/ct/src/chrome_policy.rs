@@ -29,6 +29,17 @@ pub struct CheckedSct<'a> {
     pub delivery: Delivery,
 }
 
+/// What a timestamp that holds is worth, by the state of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The log is qualified, usable or read-only, or its retirement is yet to come.
+    Current,
+    /// The log has been retired since. In a certificate that is as old, the timestamp counts beside a current one.
+    BeforeRetirement,
+    /// The log was retired by then, or is trusted for nothing: pending, rejected, or of no known state.
+    Worthless,
+}
+
 /// The policy for certificates issued since 15 April 2022: no older ones are valid any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChromePolicy {
@@ -77,6 +88,42 @@ pub enum ChromeRule {
 /// Lifetime above which a certificate needs three embedded timestamps, in seconds.
 const SHORT_LIFETIME_MAX_S: u64 = 180 * 24 * 3_600;
 
+impl CheckedSct<'_> {
+    /// What it is worth at `now_ms`, in milliseconds since 1970.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Standing {
+        let Some(state) = self.log.state else {
+            return Standing::Worthless;
+        };
+        match state.kind {
+            LogStateKind::Qualified | LogStateKind::Usable | LogStateKind::ReadOnly => {
+                Standing::Current
+            }
+            LogStateKind::Retired if now_ms < state.since_ms => Standing::Current,
+            LogStateKind::Retired if self.timestamp_ms < state.since_ms => {
+                Standing::BeforeRetirement
+            }
+            LogStateKind::Retired | LogStateKind::Pending | LogStateKind::Rejected => {
+                Standing::Worthless
+            }
+        }
+    }
+
+    fn is_current(&self, now_ms: u64) -> bool {
+        self.standing(now_ms) == Standing::Current
+    }
+
+    /// Whether it and the certificate are both older than the retirement of the log.
+    fn was_before_retirement(&self, issued_ms: u64, now_ms: u64) -> bool {
+        let timestamp_ms = self.timestamp_ms.max(issued_ms);
+        let younger = Self {
+            timestamp_ms,
+            ..*self
+        };
+        younger.standing(now_ms) == Standing::BeforeRetirement
+    }
+}
+
 impl ChromeVerdict {
     /// Whether Chrome accepts it.
     #[must_use]
@@ -91,7 +138,7 @@ impl ChromePolicy {
     #[must_use]
     pub fn judge(&self, scts: &[CheckedSct<'_>], lifetime_s: u64, now_ms: u64) -> ChromeVerdict {
         // A log may be retired while a certificate is being issued: the earliest timestamp tells when that began.
-        let current = scts.iter().filter(|sct| is_current(sct.log, now_ms));
+        let current = scts.iter().filter(|sct| sct.is_current(now_ms));
         let issued_ms = current.map(|sct| sct.timestamp_ms).min();
         let is_embedded = |sct: &&CheckedSct<'_>| sct.delivery == Delivery::Embedded;
         let embedded: Vec<_> = scts.iter().filter(is_embedded).collect();
@@ -103,7 +150,7 @@ impl ChromePolicy {
         };
         ChromeVerdict {
             embedded: self.judge_group(&embedded, embedded_required, now_ms, |sct| {
-                counts_if_retired(sct, issued_ms)
+                issued_ms.is_some_and(|issued| sct.was_before_retirement(issued, now_ms))
             }),
             delivered: self.judge_group(&delivered, 2, now_ms, |_| false),
         }
@@ -119,11 +166,11 @@ impl ChromePolicy {
         if scts.is_empty() {
             return Err(ChromeRule::Absent);
         }
-        if !scts.iter().any(|sct| is_current(sct.log, now_ms)) {
+        if !scts.iter().any(|sct| sct.is_current(now_ms)) {
             return Err(ChromeRule::NoCurrentLog);
         }
         let counts =
-            |sct: &&&CheckedSct<'_>| is_current(sct.log, now_ms) || counts_though_not_current(sct);
+            |sct: &&&CheckedSct<'_>| sct.is_current(now_ms) || counts_though_not_current(sct);
         let counted: Vec<_> = scts.iter().filter(counts).collect();
         let logs: BTreeSet<_> = counted.iter().map(|sct| sct.log.key.id()).collect();
         let found = logs.len();
@@ -144,24 +191,4 @@ impl ChromePolicy {
         }
         Ok(())
     }
-}
-
-/// Whether a log is trusted now. A retirement that is yet to come does not count.
-fn is_current(log: &Log, now_ms: u64) -> bool {
-    log.state.is_some_and(|state| match state.kind {
-        LogStateKind::Qualified | LogStateKind::Usable | LogStateKind::ReadOnly => true,
-        LogStateKind::Retired => now_ms < state.since_ms,
-        LogStateKind::Pending | LogStateKind::Rejected => false,
-    })
-}
-
-/// An embedded timestamp of a retired log counts towards the number, if both it and the certificate are older than that.
-fn counts_if_retired(sct: &CheckedSct<'_>, issued_ms: Option<u64>) -> bool {
-    let retired = sct
-        .log
-        .state
-        .filter(|state| state.kind == LogStateKind::Retired);
-    retired.is_some_and(|state| {
-        sct.timestamp_ms < state.since_ms && issued_ms.is_some_and(|issued| issued < state.since_ms)
-    })
 }

@@ -4,7 +4,7 @@
 //!
 //! Pure: no clock, file, socket or randomness. Time and tiles are arguments, signatures are checked by algorithms that the
 //! caller brings, and nothing here holds a private key. Start at [`LogEntry`] for what is logged, at [`Hash`](struct@Hash) for
-//! trees and at [`ChainRules::check`] for what a log takes.
+//! trees, at [`ChainRules::check`] for what a log takes and at [`SctRules::check_embedded`] for what a client believes.
 
 #![forbid(unsafe_code)]
 
@@ -47,6 +47,7 @@ mod shard;
 mod submission;
 
 mod chrome_policy;
+mod embedded_scts;
 mod log_list;
 mod rfc3339;
 
@@ -57,10 +58,13 @@ pub use base64::Base64;
 pub use certificate::{Certificate, CertificateError, EXTENSIONS_MAX, PublicKey, Validity};
 pub use chain::{AcceptedChain, ChainError, ChainRules, Submission};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use chrome_policy::{CheckedSct, ChromePolicy, ChromeRule, ChromeVerdict, Delivery};
+pub use chrome_policy::{CheckedSct, ChromePolicy, ChromeRule, ChromeVerdict, Delivery, Standing};
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
 pub use data_tile::{DataTileError, read_data_tile};
 pub use der::DerError;
+pub use embedded_scts::{
+    EMBEDDED_SCTS_MAX, EmbeddedSctError, EmbeddedScts, EmbeddedSctsError, SctRules,
+};
 pub use entry::{CHAIN_MAX, EntryError, EntryKind, LogEntry, SignedEntry, TimestampedEntry};
 pub use extension::{AlternativeName, AuthorityInformation, BasicConstraints, Extension, KeyUsage};
 pub use hash::Hash;

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use x509_cert::der::Decode as _;
 
 use crate::pki::{self, Authority, check, leaf_with, poison, roots, sct_list};
+use crate::support::damage;
 
 /// Precertificate, signing certificate, issuer, root, final certificate.
 struct Samples {
@@ -30,21 +31,6 @@ static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
         ders: vec![pre, signing.der, issuer.der, root.der, issued],
     }
 });
-
-/// A flipped or missing octet of something that was whole gets past more checks than random octets do.
-fn damage(whole: &[u8], noise: &[u8]) -> Vec<u8> {
-    let mut bytes = whole.to_vec();
-    for pair in noise.chunks_exact(3) {
-        let [high, low, value] = *pair else { continue };
-        let place = usize::from(u16::from_be_bytes([high, low]));
-        match bytes.len().checked_sub(1) {
-            Some(last) if value == 0 => bytes.truncate(place.min(last)),
-            Some(last) => bytes[place % (last + 1)] ^= value,
-            None => {}
-        }
-    }
-    bytes
-}
 
 /// Asks a certificate everything.
 fn exhaust(bytes: &[u8]) {

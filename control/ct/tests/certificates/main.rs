@@ -8,7 +8,10 @@
 mod certificate;
 mod chain;
 mod damage;
+mod embedded;
 mod oracle;
 mod pki;
 mod precert;
 mod strength;
+#[path = "../support/mod.rs"]
+mod support;
