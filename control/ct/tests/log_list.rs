@@ -6,7 +6,7 @@ mod support;
 
 use ct::{
     CheckedSct, ChromePolicy, ChromeRule, Delivery, DerError, Hash, KeyError, KeyName,
-    LOG_LIST_AGE_MAX_MS, Log, LogAddress, LogError, LogList, LogState, LogStateKind,
+    LOG_LIST_AGE_MAX_MS, Log, LogAddress, LogError, LogList, LogState, LogStateKind, Standing,
 };
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -198,6 +198,8 @@ fn retired_log_counts_for_older_certificates_and_only_beside_a_current_one() {
     assert_eq!(verdict.embedded, too_few);
     // Before it was retired it was like any other.
     let scts = embedded(&list, &[1, 5], BEFORE_MS);
+    assert_eq!(scts[1].standing(BEFORE_MS), Standing::Current);
+    assert_eq!(scts[1].standing(BEFORE_MS + 1), Standing::BeforeRetirement);
     let verdict = ChromePolicy::default().judge(&scts, 90 * DAYS, BEFORE_MS);
     assert_eq!(verdict.embedded, Ok(()));
 }
