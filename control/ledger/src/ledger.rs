@@ -206,13 +206,13 @@ impl Ledger {
         let (state, changes) = (&mut self.state, &mut self.changes);
         let outcome = match command {
             Command::ZoneCreate { contents, mode } => state
-                .check_voter(client)
+                .check_holder(client)
                 .map(|()| state.create_zone(contents, *mode, changes)),
             Command::ZoneUpdate(update) => state
-                .check_voter(client)
+                .check_holder(client)
                 .map(|()| state.update_zone(update, changes)),
             Command::ZoneDelete(apex) => state
-                .check_voter(client)
+                .check_holder(client)
                 .map(|()| state.delete_zone(apex, changes)),
             Command::Answers(answers) => state.validate(client, answers),
             Command::CtEntries(entries) => Ok(Outcome::CtEntries(state.add_ct_entries(entries))),

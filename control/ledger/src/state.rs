@@ -254,6 +254,15 @@ impl State {
         }
     }
 
+    /// Whether a node may change zones: a voter that has them.
+    pub(crate) fn check_holder(&self, client: NodeId) -> Result<(), Reason> {
+        let role = self.members.get(&client).map(|member| member.role);
+        match role.is_some_and(|role| role.votes() && role.holds_state()) {
+            true => Ok(()),
+            false => Err(Reason::NotVoter),
+        }
+    }
+
     /// Whether a node may speak of others.
     pub(crate) fn check_voter(&self, client: NodeId) -> Result<(), Reason> {
         match self.is_voter(client) {

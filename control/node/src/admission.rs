@@ -54,16 +54,19 @@ pub(crate) fn admit(
     }
 }
 
-/// The name, and those above it up to the root. A dot inside of a label is taken for the end of one, which makes
-/// more ancestors and never fewer.
+/// The name, and those above it up to the root. A dot behind a backslash that is not itself escaped is one of a
+/// label (RFC 1035 §5.1).
 fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     let first = (name != ".").then_some(name);
-    let above = name
-        .match_indices('.')
-        .map(|(dot, _)| match &name[dot + 1..] {
-            "" => ".",
-            rest => rest,
-        });
+    let ends_label = |dot: &usize| {
+        let before = name[..*dot].bytes().rev();
+        before.take_while(|byte| *byte == b'\\').count() % 2 == 0
+    };
+    let dots = name.match_indices('.').map(|(dot, _)| dot);
+    let above = dots.filter(ends_label).map(|dot| match &name[dot + 1..] {
+        "" => ".",
+        rest => rest,
+    });
     first.into_iter().chain(above)
 }
 
@@ -101,6 +104,8 @@ mod tests {
         assert_eq!(admitted("child.corp.example.", None), Ok(()));
         assert_eq!(admitted(".", None), Err(Unserved::TopLevel));
         assert_eq!(admitted("com.", None), Err(Unserved::TopLevel));
+        assert_eq!(admitted("a\\.com.", None), Err(Unserved::TopLevel));
+        assert_eq!(admitted("a\\\\.com.", None), Ok(()));
         assert_eq!(admitted("corp.example.", None), Err(Unserved::FromFile));
         let file = Unserved::BelowFile("corp.example.".to_owned());
         assert_eq!(admitted("www.corp.example.", None), Err(file));
@@ -115,7 +120,13 @@ mod tests {
         assert_eq!(admitted("www.corp.example.", below), Ok(()));
         assert_eq!(admitted("agreed.", below), Ok(()));
         assert_eq!(admitted("corp.example.", below), Err(Unserved::FromFile));
-        for other in ["example.org.", "net.", ".", "myexample.net."] {
+        for other in [
+            "example.org.",
+            "net.",
+            ".",
+            "myexample.net.",
+            "x\\.example.net.",
+        ] {
             assert_eq!(admitted(other, below), Err(Unserved::NotListed), "{other}");
         }
         assert_eq!(admitted("com.", Some(&["."])), Ok(()));

@@ -46,7 +46,7 @@ fn node_that_forgets_its_promises_in_a_crash_is_found() {
 #[test]
 fn nodes_that_hide_their_locks_are_found_to_fork() {
     let kinds = [Kind::Crash, Kind::Delay, Kind::Loss, Kind::Partition];
-    let found = find(60..120, &kinds, None, Sabotage::HideLocks, "fork");
+    let found = find(0..600, &kinds, None, Sabotage::HideLocks, "fork");
     assert!(found.is_some());
 }
 

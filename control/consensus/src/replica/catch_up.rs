@@ -414,11 +414,23 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     }
 
     /// No checkpoint says how large its state is, and a liar would have it that this node waits for a gigabyte. A large
-    /// one is believed when more than f members offer at least half of that.
+    /// one is believed when more than f voters offer at least half of that, or all who could.
     fn is_plausible(&self, bytes_count: u64) -> bool {
-        let claims = self.snapshot_claims.values();
-        let alike = claims.filter(|claim| **claim >= bytes_count / 2).count();
-        bytes_count <= SNAPSHOT_BYTES_TRUSTED || alike > self.configuration.faults_max()
+        let is_holder = |id: &NodeId| self.configuration.is_holder(*id);
+        let claims = self.snapshot_claims.iter().filter(|(id, _)| is_holder(id));
+        let alike = claims
+            .filter(|(_, claim)| **claim >= bytes_count / 2)
+            .count();
+        let mine = (self.configuration.epoch(), self.executed);
+        let could = self
+            .statuses
+            .iter()
+            .filter(|(id, status)| is_holder(id) && (status.epoch, status.executed) > mine);
+        let wanted = could
+            .count()
+            .min(self.configuration.faults_max() + 1)
+            .max(1);
+        bytes_count <= SNAPSHOT_BYTES_TRUSTED || alike >= wanted
     }
 
     /// Whether a checkpoint lies beyond what this replica has.
@@ -590,6 +602,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         self.clients = clients;
         self.snapshot_bytes = bytes_count as u64;
         self.worn_bytes = 0;
+        self.snapshot_made = None;
         self.snapshot_claims.clear();
     }
 

@@ -17,6 +17,9 @@ use crate::transfer::{HistoryItem, Transition};
 use crate::verified::Signer;
 use crate::vote::{CheckpointBody, CheckpointCertificate, Phase, SignedVote};
 
+/// Most bytes of requests from one snapshot to the next: a restart executes them again.
+const WORN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 impl<M: StateMachine, S: Signer> Replica<M, S> {
     /// After the last batch of an interval.
     pub(super) fn make_checkpoint(&mut self, now: Now, sequence: Sequence, out: &mut Vec<Effect>) {
@@ -27,8 +30,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let body = self.checkpoint_body();
         if self.is_snapshot_due(sequence) {
             let snapshot = self.snapshot();
-            self.snapshot_bytes = snapshot.len() as u64;
-            self.worn_bytes = 0;
+            self.snapshot_made = Some((sequence, snapshot.len() as u64, self.worn_bytes));
             out.push(Effect::Snapshot(body.clone(), snapshot));
         }
         self.own_checkpoints.insert(sequence, body.clone());
@@ -43,9 +45,9 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let number = sequence.0 / self.configuration.checkpoint_interval();
         let number = number + turn.unwrap_or(0) as u64;
         let wear = self.params.snapshot_wear_percent;
-        let is_worn =
-            self.worn_bytes.saturating_mul(100) >= self.snapshot_bytes.saturating_mul(wear);
-        is_worn && number.is_multiple_of(self.params.snapshot_interval.max(1))
+        let enough = (self.snapshot_bytes / 100).saturating_mul(wear);
+        self.worn_bytes >= enough.min(WORN_BYTES_MAX)
+            && number.is_multiple_of(self.params.snapshot_interval.max(1))
     }
 
     fn vote_for_checkpoint(
@@ -242,6 +244,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.boundary = body.boundary.filter(|boundary| self.executed < *boundary);
         }
         self.adopt_stable(certificate.clone(), body.clone());
+        // Only now is the snapshot kept.
+        let made = self.snapshot_made;
+        if let Some((_, bytes_count, worn)) = made.filter(|(at, ..)| *at == body.sequence) {
+            self.snapshot_bytes = bytes_count;
+            self.worn_bytes -= worn;
+            self.snapshot_made = None;
+        }
         let begins = body.configuration.epoch() > self.configuration.epoch();
         if begins {
             // The log gets it with the records below, before anything of the new epoch.
@@ -322,6 +331,11 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             .retain(|id, _| configuration.member(*id).is_some());
         self.snapshot_claims
             .retain(|id, _| configuration.member(*id).is_some());
+        self.helped
+            .retain(|id, _| configuration.member(*id).is_some());
+        for times in [&mut self.told_us, &mut self.shown_us, &mut self.repeated_us] {
+            times.retain(|id, _| configuration.member(*id).is_some());
+        }
     }
 
     /// All that the durable log must hold after a stable checkpoint.

@@ -188,9 +188,11 @@ pub struct Replica<M, S> {
     boundary: Option<Sequence>,
     clients: ClientTable,
     machine: M,
-    /// Bytes of the last snapshot, and of requests executed since.
+    /// Bytes of the last snapshot that was kept, and of requests executed since.
     snapshot_bytes: u64,
     worn_bytes: u64,
+    /// The last one that was made: where, its bytes, and `worn_bytes` then.
+    snapshot_made: Option<(Sequence, u64, u64)>,
     own_checkpoints: BTreeMap<Sequence, CheckpointBody>,
     checkpoint_votes: BTreeMap<Sequence, BTreeMap<NodeId, (SignedVote, CheckpointBody)>>,
     /// When the vote for the stable checkpoint was last repeated to a voter.

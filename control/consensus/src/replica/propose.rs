@@ -50,13 +50,13 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
     }
 
     fn next_batch(&self, now: Now) -> Batch {
-        let last = self.batches.values().map(|batch| batch.time_ms).max();
-        let next = last.unwrap_or(0).max(self.time_ms).saturating_add(1);
+        let times = self.batches.values().map(|batch| batch.time_ms);
+        let times = times.chain([self.time_ms]);
+        let last = times
+            .filter(|time_ms| self.is_plausible_time(now, *time_ms))
+            .max();
         Batch {
-            time_ms: match self.is_plausible_time(now, next) {
-                true => now.unix_ms.max(next),
-                false => now.unix_ms,
-            },
+            time_ms: now.unix_ms.max(last.unwrap_or(0).saturating_add(1)),
             requests: self
                 .pending
                 .next_batch(self.params.batch_requests_max, self.params.batch_bytes_max),

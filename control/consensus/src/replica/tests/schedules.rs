@@ -378,6 +378,14 @@ fn helper_that_claims_a_huge_snapshot_or_sends_crumbs_loses_its_turn() {
     let (certificate, body, bytes) = bus.nodes[&liar].disk.snapshot.clone().unwrap();
     bus.stop(liar);
     bus.lose = |_, _, to, _| to != NodeId(0);
+    for other in [a, b] {
+        let executed = bus.replica(other).summary().executed;
+        let status = Status {
+            executed,
+            ..Status::default()
+        };
+        bus.tell(other, behind, Message::Status(status));
+    }
     for (bytes_count, chunk) in [(1 << 30, None), (bytes.len() as u64, Some(vec![0]))] {
         bus.nodes
             .get_mut(&behind)

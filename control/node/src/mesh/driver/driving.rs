@@ -236,7 +236,9 @@ where
         let effects = self.effects_of(Input::Request(Verified::vouch(request)));
         let refused = Effect::Observe(Observation::BadProposal(id.client));
         let is_refused = effects.contains(&refused);
-        self.pass_on(effects, false);
+        if !effects.is_empty() {
+            self.pass_on(effects, false);
+        }
         if let Some(waiting) = is_refused.then(|| self.front.finish(id)).flatten() {
             for (client, _) in waiting.clients {
                 tell(client, Err(SubmitError::Malformed));

@@ -1,8 +1,8 @@
 //! A replica out of what the disk holds: the newest snapshot that is good, and what follows it.
 
 use consensus::{
-    Configuration, Effect, HistoryItem, Now, Params, Record, Recovered, Replica, Sequence, Signer,
-    StateMachine,
+    Configuration, Effect, HistoryItem, Now, Params, Record, Recovered, Replica, ReplicaError,
+    Sequence, Signer, StateMachine,
 };
 
 use super::StartError;
@@ -41,7 +41,9 @@ pub(super) fn recover<M: StateMachine, S: Signer + Clone>(
                     discard(store, &useless)?;
                     return Ok(made);
                 }
-                Err(StartError::Replica(error)) => stored.unreadable(error.to_string()),
+                Err(StartError::Replica(error @ ReplicaError::Snapshot(_))) => {
+                    stored.unreadable(error.to_string())
+                }
                 Err(error) => return Err(error),
             },
             Err(error) => error,

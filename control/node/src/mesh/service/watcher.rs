@@ -39,8 +39,6 @@ pub(super) struct Watcher {
     accepted: Option<Instant>,
     accepted_count: u32,
     looks_count: u32,
-    /// Messages of each peer that the network dropped unread, when it was last asked.
-    useless: BTreeMap<NodeId, u64>,
 }
 
 /// What one peer did in this window.
@@ -78,7 +76,6 @@ impl Watcher {
             accepted: None,
             accepted_count: 0,
             looks_count: 0,
-            useless: BTreeMap::new(),
         }
     }
 
@@ -167,8 +164,6 @@ impl Watcher {
         for status in self.network.peers() {
             let misdeeds = self.misdeeds.entry(status.id).or_default();
             misdeeds.bad_signatures = status.bad_signatures;
-            let before = self.useless.insert(status.id, status.useless);
-            misdeeds.late_votes += status.useless.saturating_sub(before.unwrap_or(0));
             let Some(tally) = self.peers.get_mut(&status.id) else {
                 continue;
             };

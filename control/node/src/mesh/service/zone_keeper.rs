@@ -200,6 +200,13 @@ impl Keeper {
             let Some(copy) = self.copies.get(&apex) else {
                 continue;
             };
+            let name = DisplayName(&apex).to_string();
+            if let Err(reason) = self.publisher.admit(&name) {
+                if self.unserved.insert(Arc::clone(&apex)) {
+                    tracing::warn!(zone = name, %reason, "a zone of the cluster is not served here");
+                }
+                continue;
+            }
             let zone = match copy.build() {
                 Ok((zone, _)) => Arc::new(zone),
                 Err(error) => {
@@ -209,11 +216,8 @@ impl Keeper {
             };
             match self.publisher.publish(zone, steps.unwrap_or_default()) {
                 Ok(publication) => publications.push(publication),
-                Err(reason) => {
-                    if self.unserved.insert(Arc::clone(&apex)) {
-                        tracing::warn!(zone = %DisplayName(&apex), %reason, "a zone of the cluster is not served here");
-                    }
-                }
+                // The configuration has changed in this moment: the next change finds out.
+                Err(reason) => tracing::debug!(zone = name, %reason, "not served"),
             }
         }
         self.runtime.block_on(async {
