@@ -150,19 +150,6 @@ fn slow_path_with_a_crash_of_the_next_primary_holds() {
     assert_holds(setting, &[(0, "1"), (1, "1"), (1, "3")], &["1", "nothing"]);
 }
 
-/// Each of two batches could be decided with the one who crashes.
-#[test]
-#[ignore = "takes minutes"]
-fn slow_path_with_two_proposals_and_a_crash_holds() {
-    let setting = Setting {
-        proposals: [&[1], &[1, 2], &[2]],
-        wishes: &[SILENT, PROVEN_1],
-        ..TEMPTED
-    };
-    let decided = [&BY_VIEW_0[..], &[(0, "2"), (1, "2")]].concat();
-    assert_holds(setting, &decided, &["1", "2", "nothing"]);
-}
-
 #[test]
 fn slow_path_with_a_crash_of_the_first_primary_holds() {
     let setting = Setting {
