@@ -375,7 +375,7 @@ fn helper_that_claims_a_huge_snapshot_or_sends_crumbs_loses_its_turn() {
     bus.cut_off.insert(behind);
     bus.write_many(&[a, b], 30);
     bus.run(1_000);
-    let (certificate, body, bytes) = bus.nodes[&liar].disk.snapshot.clone().unwrap();
+    let (certificate, body, _) = bus.nodes[&liar].disk.snapshot.clone().unwrap();
     bus.stop(liar);
     bus.lose = |_, _, to, _| to != NodeId(0);
     for other in [a, b] {
@@ -386,7 +386,7 @@ fn helper_that_claims_a_huge_snapshot_or_sends_crumbs_loses_its_turn() {
         };
         bus.tell(other, behind, Message::Status(status));
     }
-    for (bytes_count, chunk) in [(1 << 30, None), (bytes.len() as u64, Some(vec![0]))] {
+    for (bytes_count, chunk) in [(1 << 30, None), (2 * CHUNK_BYTES_MAX as u64, Some(vec![0]))] {
         bus.nodes
             .get_mut(&behind)
             .unwrap()
