@@ -46,7 +46,8 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
         let number = number + turn.unwrap_or(0) as u64;
         let wear = self.params.snapshot_wear_percent;
         let enough = (self.snapshot_bytes / 100).saturating_mul(wear);
-        self.worn_bytes >= enough.min(WORN_BYTES_MAX)
+        !self.is_replaying
+            && self.worn_bytes >= enough.min(WORN_BYTES_MAX)
             && number.is_multiple_of(self.params.snapshot_interval.max(1))
     }
 

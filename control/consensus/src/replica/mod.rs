@@ -193,6 +193,8 @@ pub struct Replica<M, S> {
     worn_bytes: u64,
     /// The last one that was made: where, its bytes, and `worn_bytes` then.
     snapshot_made: Option<(Sequence, u64, u64)>,
+    /// While history is executed again: nobody would keep a snapshot.
+    is_replaying: bool,
     own_checkpoints: BTreeMap<Sequence, CheckpointBody>,
     checkpoint_votes: BTreeMap<Sequence, BTreeMap<NodeId, (SignedVote, CheckpointBody)>>,
     /// When the vote for the stable checkpoint was last repeated to a voter.

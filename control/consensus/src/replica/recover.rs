@@ -129,6 +129,7 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             snapshot_bytes: 0,
             worn_bytes: 0,
             snapshot_made: None,
+            is_replaying: false,
             own_checkpoints: BTreeMap::new(),
             checkpoint_votes: BTreeMap::new(),
             repeated_us: BTreeMap::new(),
@@ -175,10 +176,12 @@ impl<M: StateMachine, S: Signer> Replica<M, S> {
             self.adopt_stable(certificate, body);
         }
         let mut unheard = Vec::new();
+        self.is_replaying = true;
         for item in history {
             self.replay_item(now, item, &mut unheard);
             unheard.clear();
         }
+        self.is_replaying = false;
         let later = records.iter().filter_map(Record::epoch).max();
         if later.is_some_and(|later| later > self.configuration.epoch()) {
             // The log is further than what is left of the history.

@@ -11,7 +11,7 @@ use crate::view_change::PreparedCertificate;
 use crate::vote::{CommitCertificate, Phase, SignedVote, Vote, phase_of_consent};
 
 /// Most earlier proposals of a place: each took a view in which nothing was executed.
-pub(crate) const EARLIER_MAX: usize = 8;
+const EARLIER_MAX: usize = 8;
 
 /// A sequence within the watermarks.
 #[derive(Debug, Clone, Default)]

@@ -594,6 +594,24 @@ fn a_large_state_is_written_again_when_much_was_executed_since() {
 }
 
 #[test]
+fn start_makes_no_snapshot_that_nobody_would_keep() {
+    let params = Params {
+        snapshot_interval: 1_000,
+        snapshot_wear_percent: 0,
+        ..Params::default()
+    };
+    let mut bus = Bus::with(configuration(&[Role::Authority]), params);
+    let id = bus.ids()[0];
+    bus.write_many(&[id], 30);
+    bus.params.snapshot_interval = 1;
+    bus.stop(id);
+    bus.start(id);
+    assert_eq!(bus.commands(id).len(), 30);
+    let replica = bus.replica(id);
+    assert_eq!((replica.snapshot_bytes, replica.snapshot_made), (0, None));
+}
+
+#[test]
 fn members_take_turns_with_their_snapshots() {
     let params = Params {
         snapshot_interval: 4,
