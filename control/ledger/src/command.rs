@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use consensus::{
-    COMMAND_BYTES_MAX, ClusterId, DecodeError, Evidence, Member, NodeId, PublicKey,
+    COMMAND_BYTES_MAX, ClusterId, DecodeError, Digest, Evidence, Member, NodeId, PublicKey,
     REPLY_BYTES_MAX, Reader, SignatureCheck, Wire, Writer,
 };
 use resolver::zone::{UPDATE_BYTES_MAX, Update, ZoneContents};
@@ -13,6 +13,8 @@ use resolver::zone::{UPDATE_BYTES_MAX, Update, ZoneContents};
 use crate::answer::{ValidatedAnswers, byte};
 use crate::application::{APPLICATION_REPLY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::codec::{read_name, unknown};
+use crate::ct_command::{CtShard, CtSubmission, read_shard_name, write_shard_name};
+use crate::outcome::CT_PLACE_BYTES_MAX;
 use crate::parameters::Parameters;
 use crate::report::{Measurement, Report};
 
@@ -22,10 +24,6 @@ const _: () = assert!(UPDATE_BYTES_MAX + UPDATE_FRAME_BYTES < COMMAND_BYTES_MAX)
 
 /// Most commands of a request.
 pub const COMMANDS_MAX: usize = 1024;
-/// Most entries for the certificate log in a command.
-pub const CT_ENTRIES_MAX: usize = 1024;
-/// Most bytes of such an entry.
-pub const CT_ENTRY_BYTES_MAX: usize = 65_536;
 
 /// Executed one after the other; each has its own outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +45,12 @@ pub enum Command {
     ZoneDelete(Arc<[u8]>),
     /// Answers on which voters have spoken.
     Answers(ValidatedAnswers),
-    /// Entries for the certificate log: each gets the next number.
-    CtEntries(Vec<Arc<[u8]>>),
+    /// Entries for the certificate log: each gets the next place in its shard, or has one.
+    CtEntries(CtSubmission),
+    /// A new time for the head of this shard, if it has been idle.
+    CtRefresh(Arc<str>),
+    /// The Ed25519 key with which the sender cosigns heads of the log.
+    CtCosigner([u8; 32]),
     /// What the sender saw another do.
     Report(Report),
     /// What the sender measured of another.
@@ -98,6 +100,12 @@ pub enum Change {
     Lift(NodeId),
     /// Other numbers for all.
     Parameters(Parameters),
+    /// The certificate log gets a shard. It stays for ever.
+    CtOpen(CtShard),
+    /// The shard of this name takes nothing any more.
+    CtClose(Arc<str>),
+    /// The certificate log accepts chains to these roots: the digest of the set.
+    CtRoots(Digest),
 }
 
 impl Commands {
@@ -105,10 +113,11 @@ impl Commands {
     /// keeps replies.
     #[must_use]
     pub fn reply_bytes_max(&self) -> usize {
-        // A count and the outcomes: none but these two kinds has more than 9 bytes.
+        // A count and the outcomes: none but these three kinds has more than 9 bytes.
         let outcomes = self.0.iter().map(|command| match command {
             Command::Answers(answers) => 5 + answers.bundle.items.len(),
             Command::Application { .. } => 5 + APPLICATION_REPLY_BYTES_MAX,
+            Command::CtEntries(submission) => 5 + CT_PLACE_BYTES_MAX * submission.entries.len(),
             _ => 9,
         });
         4 + outcomes.sum::<usize>()
@@ -174,10 +183,9 @@ impl Wire for Command {
                 out.u8(4);
                 answers.write(out);
             }
-            Self::CtEntries(entries) => {
+            Self::CtEntries(submission) => {
                 out.u8(5);
-                out.u32(u32::try_from(entries.len()).unwrap_or(u32::MAX));
-                entries.iter().for_each(|entry| out.block(entry));
+                submission.write(out);
             }
             Self::Report(report) => {
                 out.u8(6);
@@ -200,6 +208,14 @@ impl Wire for Command {
                 out.u8(10);
                 out.block(name.as_bytes());
                 out.block(bytes);
+            }
+            Self::CtRefresh(shard) => {
+                out.u8(11);
+                write_shard_name(shard, out);
+            }
+            Self::CtCosigner(key) => {
+                out.u8(12);
+                out.bytes(key);
             }
         }
     }
@@ -228,13 +244,7 @@ impl Wire for Command {
             }
             3 => Self::ZoneDelete(read_name(from)?),
             4 => Self::Answers(ValidatedAnswers::read(from)?),
-            5 => {
-                let mut entries = Vec::new();
-                for _ in 0..from.count("entries", CT_ENTRIES_MAX)? {
-                    entries.push(from.block("bytes of an entry", CT_ENTRY_BYTES_MAX)?.into());
-                }
-                Self::CtEntries(entries)
-            }
+            5 => Self::CtEntries(CtSubmission::read(from)?),
             6 => Self::Report(Report::read(from)?),
             7 => Self::Measure(NodeId::read(from)?, Measurement::read(from)?),
             8 => Self::Evidence(Box::new(Evidence::read(from)?)),
@@ -245,6 +255,8 @@ impl Wire for Command {
                     .block("bytes for an application", COMMAND_BYTES_MAX)?
                     .into(),
             },
+            11 => Self::CtRefresh(read_shard_name(from)?),
+            12 => Self::CtCosigner(from.array()?),
             value => return unknown("command", value, offset),
         })
     }
@@ -288,6 +300,18 @@ impl Wire for Change {
                 out.u8(6);
                 parameters.write(out);
             }
+            Self::CtOpen(shard) => {
+                out.u8(7);
+                shard.write(out);
+            }
+            Self::CtClose(name) => {
+                out.u8(8);
+                write_shard_name(name, out);
+            }
+            Self::CtRoots(digest) => {
+                out.u8(9);
+                digest.write(out);
+            }
         }
     }
 
@@ -303,6 +327,9 @@ impl Wire for Change {
             4 => Self::Alter(Member::read(from)?),
             5 => Self::Lift(NodeId::read(from)?),
             6 => Self::Parameters(Parameters::read(from)?),
+            7 => Self::CtOpen(CtShard::read(from)?),
+            8 => Self::CtClose(read_shard_name(from)?),
+            9 => Self::CtRoots(Digest::read(from)?),
             value => return unknown("change", value, offset),
         })
     }

@@ -13,13 +13,14 @@ use crate::answers::Answer;
 use crate::application::{APPLICATION_REPLY_BYTES_MAX, Application, Applications};
 use crate::assess::Assessment;
 use crate::command::{Command, Commands};
+use crate::ct_log::{CtFeed, CtNews, CtShardState, CtValidators};
 use crate::members::Proposal;
 use crate::outcome::{Outcome, Outcomes};
 use crate::parameters::Parameters;
 use crate::score::Score;
 use crate::snapshot;
 use crate::standing::Mark;
-use crate::state::{CtHead, Key, State};
+use crate::state::{Key, State};
 use crate::tree::Tree;
 use crate::zones::ZoneChanges;
 
@@ -41,6 +42,7 @@ pub struct Ledger {
     applications: Applications,
     tree: Tree,
     changes: ZoneChanges,
+    ct_feed: CtFeed,
 }
 
 impl Ledger {
@@ -61,6 +63,7 @@ impl Ledger {
             applications,
             tree: Tree::new(),
             changes: ZoneChanges::Steps(Vec::new()),
+            ct_feed: CtFeed::default(),
         }
     }
 
@@ -177,10 +180,26 @@ impl Ledger {
         self.state.trusted(minimum)
     }
 
-    /// How far the certificate log's hook is.
+    /// What has happened to the certificate log since this was last asked. Between two batches.
+    pub fn take_ct_news(&mut self) -> Vec<CtNews> {
+        self.ct_feed.take(&self.state)
+    }
+
+    /// Shards of the certificate log, by name.
+    pub fn ct_shards(&self) -> impl Iterator<Item = &CtShardState> {
+        self.state.ct.shards.values().map(|log| &log.state)
+    }
+
+    /// Who cosigns its heads.
     #[must_use]
-    pub fn ct_head(&self) -> CtHead {
-        self.state.ct
+    pub fn ct_validators(&self) -> CtValidators {
+        self.state.ct_validators()
+    }
+
+    /// Digest of the roots that it accepts; none before the members have agreed on some.
+    #[must_use]
+    pub fn ct_roots(&self) -> Option<Digest> {
+        self.state.ct.roots
     }
 
     /// A registered application.
@@ -204,6 +223,7 @@ impl Ledger {
             return Outcome::Refused(reason);
         }
         let (state, changes) = (&mut self.state, &mut self.changes);
+        let ct_feed = &mut self.ct_feed;
         let outcome = match command {
             Command::ZoneCreate { contents, mode } => state
                 .check_holder(client)
@@ -215,11 +235,13 @@ impl Ledger {
                 .check_holder(client)
                 .map(|()| state.delete_zone(apex, changes)),
             Command::Answers(answers) => state.validate(client, answers),
-            Command::CtEntries(entries) => Ok(Outcome::CtEntries(state.add_ct_entries(entries))),
+            Command::CtEntries(submission) => state.add_ct_entries(client, submission, ct_feed),
+            Command::CtRefresh(shard) => state.refresh_ct_head(client, shard, ct_feed),
+            Command::CtCosigner(key) => state.set_ct_cosigner(client, *key),
             Command::Report(report) => state.report(client, *report),
             Command::Measure(subject, measurement) => state.measure(client, *subject, *measurement),
             Command::Evidence(evidence) => state.evidence(evidence),
-            Command::Propose(change) => state.propose(client, change),
+            Command::Propose(change) => state.propose(client, change, ct_feed),
             Command::Application { name, bytes } => {
                 Ok(self.apply_application(context, client, name, bytes))
             }
@@ -272,6 +294,7 @@ impl StateMachine for Ledger {
 
     fn apply(&mut self, context: ApplyContext, request: &Request) -> Vec<u8> {
         self.state.advance(context);
+        self.ct_feed.begin(&self.state);
         let commands = match Commands::from_bytes(&request.command) {
             Ok(commands) if commands.0.iter().all(|command| self.is_known(command)) => commands.0,
             _ => Vec::new(),
@@ -303,6 +326,7 @@ impl StateMachine for Ledger {
         self.state.dirty = self.state.keys().collect();
         self.tree = Tree::new();
         self.changes = ZoneChanges::All;
+        self.ct_feed.restart(&self.state);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod ledger;
 mod state;
 
 mod command;
+mod ct_command;
 mod import;
 mod outcome;
 
@@ -19,6 +20,7 @@ mod parameters;
 mod report;
 
 mod answers;
+mod ct_log;
 mod members;
 mod validate;
 mod zones;
@@ -43,20 +45,24 @@ pub use application::{
     Applications, NAME_BYTES_MAX,
 };
 pub use assess::{Assessment, Indicator};
-pub use command::{
-    COMMANDS_MAX, CT_ENTRIES_MAX, CT_ENTRY_BYTES_MAX, Change, Command, Commands, CreateMode,
+pub use command::{COMMANDS_MAX, Change, Command, Commands, CreateMode};
+pub use ct_command::{
+    CT_CERTIFICATE_BYTES_MAX, CT_CHAIN_MAX, CT_ENTRIES_MAX, CtShard, CtSubmission,
+};
+pub use ct_log::{
+    CT_ISSUERS_BYTES_MAX, CT_ISSUERS_MAX, CT_RECENT_ENTRIES, CT_REFRESH_MS, CT_SHARDS_MAX, CtNews,
+    CtShardState, CtValidators,
 };
 pub use import::{ImportError, commands_of};
 pub use ledger::{Ledger, checks_of};
 pub use members::{PROPOSALS_MAX, PROPOSALS_PER_NODE_MAX, Proposal, RETIRED_MAX};
-pub use outcome::{Outcome, Outcomes, Reason};
+pub use outcome::{CtPlace, CtRefusal, Outcome, Outcomes, Reason};
 pub use parameters::Parameters;
 pub use report::{Event, Measurement, Report};
 pub use score::Score;
 pub use standing::{
     Cause, Class, Isolation, MARKS_MAX, Mark, PLACES_MAX, REPORTERS_MAX, SAMPLES_MAX,
 };
-pub use state::CtHead;
 pub use validate::ANSWER_AGE_MS_MAX;
 pub use zones::{
     ZONE_CHANGES_MAX, ZONES_BYTES_MAX, ZONES_MAX, ZoneChange, ZoneChangeKind, ZoneChanges,

