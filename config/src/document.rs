@@ -38,7 +38,7 @@ pub struct Config {
     pub tsig_keys: Vec<Tsig>,
     /// Agreement between nodes. Without members this node stands alone.
     pub consensus: Consensus,
-    /// Certificate Transparency log. Read and checked, not yet acting.
+    /// Certificate Transparency: the log that the cluster runs.
     pub ct: Ct,
     /// Metrics over HTTP, and the command line's socket.
     pub api: Api,
@@ -149,6 +149,7 @@ impl Config {
         }
         self.check_cookies()?;
         self.consensus.check()?;
+        self.ct.check()?;
         self.resolver.check_policy()?;
         crate::validation::check(self)?;
         crate::route::check(&self.resolver)?;
@@ -266,6 +267,7 @@ impl Config {
             }
         }
         self.resolver.resolve_policy_relative_to(folder);
+        self.ct.resolve_relative_to(folder);
         if let Some(copy) = &mut self.resolver.local_root {
             let secret = copy.tsig.as_mut().map(|tsig| &mut tsig.secret_file);
             for file in copy.file.iter_mut().chain(secret) {

@@ -65,7 +65,11 @@ consensus:
   members:
   - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: 192.0.2.1:4853}
   - {key: 00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddee00, role: witness, address: "[2001:db8::1]:4853"}
-ct: {log_id: x}
+ct:
+  log_id: ct.example.org
+  roots: roots.pem
+  shards:
+  - {name: one2026, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}
 "#,
     )
     .unwrap();
@@ -96,6 +100,7 @@ ct: {log_id: x}
     let stub = &config.resolver.stub_zones[0];
     assert_eq!(stub.servers[0].0, "192.0.2.3:5300".parse().unwrap());
     assert!(stub.prime);
+    assert_eq!(config.ct.shards[0].end.to_string(), "2027-01-01");
     assert_eq!(config.zones[0].name, "example.com.");
     assert!(
         config.zones[0]
@@ -310,6 +315,57 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "consensus:\n  members:\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: \"192.0.2.1:1\"}\n  - {key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, address: \"192.0.2.2:1\"}",
         (4, "consensus.members[1].key"),
         "listed twice",
+    ),
+    ("ct: {log_id: x}", (1, "ct.log_id"), "expected roots"),
+    (
+        "ct: {log_id: \"https://x/\", roots: r}",
+        (1, "ct.log_id"),
+        "expected a host",
+    ),
+    (
+        "ct:\n  shards:\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (3, "ct.shards"),
+        "expected log_id",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: One, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (5, "ct.shards[0].name"),
+        "of a-z, 0-9 and -",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: api, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (5, "ct.shards[0].name"),
+        "another name",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-01-01, end: 2026-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (5, "ct.shards[0].end"),
+        "behind start",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-02-30, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (5, "ct.shards[0].start"),
+        "YYYY-MM-DD",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/A}",
+        (5, "ct.shards[0].public_key"),
+        "expected base64",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (6, "ct.shards[1].name"),
+        "listed twice",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}\n  - {name: two, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEVJe4uONBO48RbMlp0WZOvSBHQ+vc6csCKKVOAAjzkGFumOsSCH/myALO/ohO7ksj+wmKeWM5FVAk/17fHcx35Q==}",
+        (6, "ct.shards[1].start"),
+        "overlaps that of one",
+    ),
+    (
+        "ct:\n  log_id: x\n  roots: r\n  shards:\n  - {name: one, start: 2026-01-01, end: 2027-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}\n  - {name: two, start: 2027-01-01, end: 2028-01-01, public_key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmjlBwFPec/bqhpf4317FeD9W4318sEnyDT9NiXQI0Q6yQ4wjWVKE0Ub7KUj/2NGYV7YCuEHbkxJ/7Z/AUeOSgw==}",
+        (6, "ct.shards[1].public_key"),
+        "key of its own",
     ),
 ];
 
