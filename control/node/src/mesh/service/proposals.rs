@@ -141,6 +141,10 @@ fn describe(change: &Change) -> (String, String) {
         Change::Parameters(parameters) => {
             return (format!("parameters: {parameters:?}"), String::new());
         }
+        // Nodes ask for these by themselves, as their configuration says.
+        Change::CtOpen(shard) => return (format!("ct.shards: {}", shard.name), String::new()),
+        Change::CtClose(name) => return (format!("ct.shards: {name} closed"), String::new()),
+        Change::CtRoots(digest) => return (format!("ct.roots: {digest}"), String::new()),
     };
     (words, format!("nexus cluster propose {command}"))
 }

@@ -207,6 +207,9 @@ pub(super) fn refused(reason: Reason) -> Failure {
             "a member that is gone had this key, and requests of that time could be executed again: move \
              node.key_file and consensus/ away at that node, run `nexus key show`, and propose its new key"
         }
+        Reason::NoSuchShard => "the members have not agreed on that shard",
+        Reason::ShardClosed => "the shard takes nothing any more",
+        Reason::OtherRoots => "this node's ct.roots are not those that the members have agreed on",
         Reason::OtherKind => {
             "a witness has no state, and the others have: remove the node, and add it in its other role \
              under a new key"
