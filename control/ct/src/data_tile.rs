@@ -40,6 +40,23 @@ pub enum DataTileError {
 ///
 /// If they are not the entries of that tile.
 pub fn read_data_tile(tile: TileId, bytes: &[u8]) -> Result<Vec<TimestampedEntry>, DataTileError> {
+    let (entries, length) = read_data_tile_prefix(tile, bytes)?;
+    match bytes.len() - length {
+        0 => Ok(entries),
+        left => Err(DataTileError::Trailing { left }),
+    }
+}
+
+/// Reads the entries of a data tile from what may be a wider one of the same place, and says how many bytes they take: those
+/// are the narrower tile.
+///
+/// # Errors
+///
+/// If it does not begin with the entries of that tile.
+pub fn read_data_tile_prefix(
+    tile: TileId,
+    bytes: &[u8],
+) -> Result<(Vec<TimestampedEntry>, usize), DataTileError> {
     let mut reader = Reader::new(bytes);
     let mut entries = Vec::with_capacity(usize::from(tile.width()));
     let first = tile.index() * u64::from(TILE_WIDTH);
@@ -53,8 +70,5 @@ pub fn read_data_tile(tile: TileId, bytes: &[u8]) -> Result<Vec<TimestampedEntry
         }
         entries.push(entry);
     }
-    match reader.left() {
-        0 => Ok(entries),
-        left => Err(DataTileError::Trailing { left }),
-    }
+    Ok((entries, bytes.len() - reader.left()))
 }

@@ -60,7 +60,7 @@ pub use chain::{AcceptedChain, ChainError, ChainRules, Submission};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use chrome_policy::{CheckedSct, ChromePolicy, ChromeRule, ChromeVerdict, Delivery, Standing};
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
-pub use data_tile::{DataTileError, read_data_tile};
+pub use data_tile::{DataTileError, read_data_tile, read_data_tile_prefix};
 pub use der::DerError;
 pub use embedded_scts::{
     EMBEDDED_SCTS_MAX, EmbeddedSctError, EmbeddedScts, EmbeddedSctsError, SctRules,

@@ -1,0 +1,58 @@
+//! [`Validators`]: who cosigns, and how many of them make a quorum.
+
+use std::collections::BTreeSet;
+
+use ct::{KeyKind, KeyName, Note, VerifierKey};
+
+/// The cosigners in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    keys: Vec<VerifierKey>,
+    quorum: usize,
+}
+
+impl Validators {
+    /// Of the keys by the names of their nodes, which are the last step of the cosigners' names below that of the log. A key that
+    /// comes twice, or under a name that no note can hold, counts once, or not at all.
+    #[must_use]
+    pub fn new(log: &KeyName, keys: &[(String, [u8; 32])], quorum: usize) -> Self {
+        let mut seen = BTreeSet::new();
+        let verifier = |(node, key): &(String, [u8; 32])| {
+            let name = cosigner_name(log, node)?;
+            let is_new = seen.insert(*key);
+            is_new.then(|| VerifierKey::new(name, KeyKind::Cosignature, *key))
+        };
+        Self {
+            keys: keys.iter().filter_map(verifier).collect(),
+            quorum: quorum.max(1),
+        }
+    }
+
+    /// Their keys.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
+    /// How many must have cosigned.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.quorum
+    }
+
+    /// Whether a quorum has cosigned the note at this time, in seconds since 1970.
+    #[must_use]
+    pub fn is_quorum(&self, note: &Note, time_s: u64) -> bool {
+        let has_signed = |key: &&VerifierKey| {
+            let signed = key.verify(note, webpki::ALL_VERIFICATION_ALGS);
+            signed == Ok(Some(time_s))
+        };
+        // Nobody has heard of validators yet: then nothing is a quorum.
+        self.quorum > 0 && self.keys.iter().filter(has_signed).count() >= self.quorum
+    }
+}
+
+/// Name of a node as a cosigner. None if no note can hold it.
+pub(crate) fn cosigner_name(log: &KeyName, node: &str) -> Option<KeyName> {
+    KeyName::new(&format!("{log}/{node}"))
+}
