@@ -2,7 +2,8 @@
 //! quorum of validators has cosigned, and replies to those who submit and read.
 //!
 //! Consensus alone orders entries ([`Decided`]); this crate never decides what is in the log. Everything that it keeps on
-//! disk but the signers' memory follows from what was decided, and can be made again from it. Start at [`ShardReader`].
+//! disk but the signers' memory follows from what was decided, and can be made again from it. Start at [`Log::start`], and at
+//! [`ShardReader`] for what comes of it.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ mod decided;
 mod outside;
 mod spec;
 
+mod error;
 mod files;
 mod remembered;
 
@@ -19,17 +21,32 @@ mod validators;
 
 mod edge;
 mod index;
+mod issuers;
 mod published;
 mod reader;
+mod store;
+
+mod ballots;
+mod catch_up;
+mod catching_up;
+mod metrics;
+mod shard_log;
+
+mod log;
+mod settings;
 
 pub use cosigner::CosignerError;
 pub use decided::{Appended, Decided};
+pub use error::LogError;
 pub use files::{Files, LocalFiles};
 pub use index::IndexError;
+pub use log::{Log, LogHandle};
+pub use metrics::Metrics;
 pub use outside::{Mesh, Sequenced, Sequencer, SubmitError, Submitted};
 pub use published::Published;
 pub use reader::{ReadError, ReaderProveError, SctForError, ShardReader, Stopped};
 pub use remembered::{HeadConflict, MemoryError, SealError};
+pub use settings::{Settings, ShardSettings};
 pub use signer::{CommitCertificate, FileSigner, ShardKeyError, SignedHead, Signer, SignerError};
 pub use spec::ShardSpec;
 pub use validators::Validators;

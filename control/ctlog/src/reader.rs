@@ -28,7 +28,8 @@ pub(crate) struct Shared {
     /// The tiles that grow. Only the thread of the log changes it, and it writes those that become full before it lets go.
     pub(crate) edge: Mutex<Edge>,
     pub(crate) index: Index,
-    pub(crate) published: watch::Sender<Option<Arc<Published>>>,
+    /// The other half is that of the thread of the log, so that its end is seen.
+    pub(crate) published: watch::Receiver<Option<Arc<Published>>>,
     /// None: this node has no key of the shard, and publishes nothing.
     pub(crate) signer: Option<Arc<dyn Signer>>,
 }
@@ -136,7 +137,7 @@ impl ShardReader {
     /// Tells of each new head, or of the newest of several.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Option<Arc<Published>>> {
-        self.0.published.subscribe()
+        self.0.published.clone()
     }
 
     /// Waits for a head that covers the entry at this place. Whoever calls bounds the time.
@@ -223,7 +224,7 @@ impl ShardReader {
     /// Hashes of the tree of `size` leaves, for proofs and roots. `size` is for the caller to check against what is published.
     #[must_use]
     pub fn hashes(&self, size: u64) -> impl ct::HashSource<Error = TileReadError<ReadError>> + '_ {
-        TileReader::trusting(size, |tile| self.0.tile(tile))
+        self.0.hashes(size)
     }
 
     /// Proof that the entry at this place is in the tree of `size` leaves.
@@ -361,6 +362,18 @@ impl Shared {
             at = (at / width + 1) * width;
         }
         Ok(entries)
+    }
+
+    fn hashes(&self, size: u64) -> impl ct::HashSource<Error = TileReadError<ReadError>> + '_ {
+        TileReader::trusting(size, |tile| self.tile(tile))
+    }
+
+    /// Root of the first `size` leaves.
+    pub(crate) fn root(&self, size: u64) -> Result<Hash, ReadError> {
+        ct::root(&mut self.hashes(size), size).map_err(|error| match error {
+            TileReadError::Fetch { error, .. } => error,
+            other => ReadError::Missing(other.to_string()),
+        })
     }
 
     /// Leaf hash of the entry at a place of the tree.

@@ -1,0 +1,253 @@
+//! Fetches what a shard lacks from other nodes, and believes none of them: hash tiles are checked against the root that
+//! consensus has decided, and entries against the hash tiles.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use ct::{
+    Hash, TILE_WIDTH, TileId, TileKind, TileReader, TimestampedEntry, TreeHead, read_data_tile,
+};
+use tokio::task::JoinSet;
+
+use crate::metrics::Metrics;
+use crate::outside::Mesh;
+use crate::reader::issuer_path;
+
+/// Data tiles that are fetched and handed over together.
+const BATCH_TILES: u64 = 16;
+
+/// Fetches at a time.
+const FETCHES_MAX: usize = 8;
+
+/// How often one tile is asked for before the whole batch waits. A peer that lies is one of several.
+const TRIES_MAX: usize = 8;
+
+/// How long one fetch may take.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Waits between two attempts: the first, and the longest.
+const BACK_OFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+
+/// The way to peers, for one shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    pub(crate) shard: Arc<str>,
+    pub(crate) mesh: Arc<dyn Mesh>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) metrics: Metrics,
+    pub(crate) found: Sender<Found>,
+}
+
+/// What has come, for the thread of the log.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Entries that are those of the tree, in order.
+    Entries {
+        shard: Arc<str>,
+        first_index: u64,
+        entries: Vec<TimestampedEntry>,
+    },
+    /// Certificates, not checked: they are known by their hash. The search is over.
+    Issuers {
+        shard: Arc<str>,
+        certificates: Vec<Vec<u8>>,
+    },
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+}
+
+impl Target {
+    pub(crate) fn of(head: &TreeHead) -> Self {
+        Self {
+            size: head.size,
+            root: head.root,
+        }
+    }
+}
+
+/// Why a batch does not come.
+#[derive(Debug, thiserror::Error)]
+enum CatchUpError {
+    #[error("hash tiles: {0}")]
+    Hashes(#[from] ct::TileReadError<NotFetched>),
+    #[error("{0} not had rightly from anybody")]
+    Data(TileId),
+}
+
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("nobody has it")]
+struct NotFetched;
+
+/// Begins to fetch the entries from `from` on until the target. Ends when the other half of `stop` is dropped.
+///
+/// # Errors
+/// If no thread can be had.
+pub(crate) fn start(
+    peers: Peers,
+    from: u64,
+    target: Target,
+    stop: Receiver<()>,
+) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("ct-catch-up".to_owned());
+    thread.spawn(move || run(&peers, from, target, &stop))?;
+    Ok(())
+}
+
+fn run(peers: &Peers, mut from: u64, target: Target, stop: &Receiver<()>) {
+    let [first, longest] = BACK_OFF;
+    let mut back_off = first;
+    while from < target.size {
+        let until = (from / 256 + BATCH_TILES) * 256;
+        match peers.fetch_entries(from..until.min(target.size), target) {
+            Ok(entries) => {
+                let count = entries.len() as u64;
+                let shard = Arc::clone(&peers.shard);
+                let batch = Found::Entries {
+                    shard,
+                    first_index: from,
+                    entries,
+                };
+                if peers.found.send(batch).is_err() {
+                    return;
+                }
+                from += count;
+                back_off = first;
+            }
+            Err(error) => {
+                tracing::warn!(shard = %peers.shard, from, %error, "catching up waits");
+                if stop.recv_timeout(back_off) == Err(RecvTimeoutError::Disconnected) {
+                    return;
+                }
+                back_off = (back_off * 2).min(longest);
+            }
+        }
+        if stop.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
+            return;
+        }
+    }
+}
+
+impl Peers {
+    /// Entries of some data tiles, all of them checked.
+    fn fetch_entries(
+        &self,
+        range: Range<u64>,
+        target: Target,
+    ) -> Result<Vec<TimestampedEntry>, CatchUpError> {
+        let width = u64::from(TILE_WIDTH);
+        let places = range.start / width..range.end.div_ceil(width);
+        let of_tree = |kind| {
+            let places = places.clone();
+            places.filter_map(move |place| TileId::of_tree(kind, place, target.size))
+        };
+        // Fetched together; what proves wrong is fetched again alone.
+        let mut hashes = self.fetch_all(of_tree(TileKind::Hashes(0)));
+        let mut data = self.fetch_all(of_tree(TileKind::Data));
+        let fetch = |tile: TileId| {
+            let bytes = hashes
+                .remove(&tile)
+                .or_else(|| self.fetch(&tile.to_string()));
+            bytes.ok_or(NotFetched)
+        };
+        let mut reader = TileReader::verifying(target.size, target.root, fetch)?;
+        let mut entries = Vec::new();
+        for tile in of_tree(TileKind::Data) {
+            let read = self.fetch_data(tile, data.remove(&tile), |leaves| {
+                reader.verify_leaves(tile.index() * width, leaves)
+            })?;
+            let before = range.start.saturating_sub(tile.index() * width);
+            let before = usize::try_from(before).unwrap_or(usize::MAX);
+            entries.extend(read.into_iter().skip(before));
+        }
+        Ok(entries)
+    }
+
+    /// Entries of a data tile whose leaf hashes pass the check; `first` is what has come for it already.
+    fn fetch_data(
+        &self,
+        tile: TileId,
+        first: Option<Vec<u8>>,
+        mut check: impl FnMut(Vec<Hash>) -> Result<(), ct::TileReadError<NotFetched>>,
+    ) -> Result<Vec<TimestampedEntry>, CatchUpError> {
+        let mut first = first;
+        for _ in 0..TRIES_MAX {
+            let bytes = first.take().or_else(|| self.fetch(&tile.to_string()));
+            if let Some(Ok(entries)) = bytes.map(|bytes| read_data_tile(tile, &bytes)) {
+                let leaves = entries.iter().map(TimestampedEntry::leaf_hash);
+                match check(leaves.collect()) {
+                    Ok(()) => return Ok(entries),
+                    Err(error) => {
+                        tracing::debug!(shard = %self.shard, %tile, %error, "tile of a peer");
+                    }
+                }
+            }
+            self.metrics.on_catch_up_retry(&self.shard);
+        }
+        Err(CatchUpError::Data(tile))
+    }
+
+    /// A file from anybody.
+    fn fetch(&self, path: &str) -> Option<Vec<u8>> {
+        let fetched = self.mesh.fetch(Arc::clone(&self.shard), path.to_owned());
+        self.runtime.block_on(in_time(fetched))
+    }
+
+    /// Those of the tiles that somebody has.
+    fn fetch_all(&self, tiles: impl Iterator<Item = TileId>) -> BTreeMap<TileId, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        self.runtime.block_on(async {
+            let mut fetches = JoinSet::new();
+            let mut take = |joined: Option<Result<(TileId, Option<Vec<u8>>), _>>| {
+                if let Some(Ok((tile, Some(bytes)))) = joined {
+                    found.insert(tile, bytes);
+                }
+            };
+            for tile in tiles {
+                if fetches.len() == FETCHES_MAX {
+                    take(fetches.join_next().await);
+                }
+                let fetched = self.mesh.fetch(Arc::clone(&self.shard), tile.to_string());
+                fetches.spawn(async move { (tile, in_time(fetched).await) });
+            }
+            while !fetches.is_empty() {
+                take(fetches.join_next().await);
+            }
+        });
+        found
+    }
+
+    /// Looks for certificates. What is found comes as one [`Found::Issuers`], empty or not.
+    pub(crate) fn find_issuers(self, fingerprints: Vec<Hash>) {
+        let runtime = self.runtime.clone();
+        runtime.spawn(async move {
+            let mut certificates = Vec::new();
+            for fingerprint in fingerprints {
+                let path = issuer_path(&fingerprint);
+                let fetched = in_time(self.mesh.fetch(Arc::clone(&self.shard), path)).await;
+                let is_it = |bytes: &Vec<u8>| Hash::of(bytes) == fingerprint;
+                certificates.extend(fetched.filter(is_it));
+            }
+            let shard = self.shard;
+            let found = Found::Issuers {
+                shard,
+                certificates,
+            };
+            // Not here: the thread of the log may be behind. If it has ended, nobody wants them.
+            let sender = self.found;
+            let _ = tokio::task::spawn_blocking(move || sender.send(found)).await;
+        });
+    }
+}
+
+async fn in_time(fetched: impl Future<Output = Option<Vec<u8>>>) -> Option<Vec<u8>> {
+    let in_time = tokio::time::timeout(FETCH_TIME_MAX, fetched).await;
+    in_time.ok().flatten()
+}
