@@ -1,20 +1,25 @@
 //! Fetches what a shard lacks from other nodes, and believes none of them: hash tiles are checked against the root that
-//! consensus has decided, and entries against the hash tiles.
+//! consensus has decided, and entries against the hash tiles. Leaf hashes do not cover the submitted precertificate and the
+//! chain (static-ct-api, "Log Entries"): so many nodes have to say the same of a data tile that one of them is honest.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use ct::{
-    Hash, TILE_WIDTH, TileId, TileKind, TileReader, TimestampedEntry, TreeHead, read_data_tile,
+    Hash, KeyName, TILE_WIDTH, TileId, TileKind, TileReader, TimestampedEntry, TreeHead,
+    read_data_tile,
 };
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
 use crate::outside::Mesh;
-use crate::reader::issuer_path;
+use crate::reader::{DIGEST, issuer_path};
+use crate::validators::Validators;
 
 /// Data tiles that are fetched and handed over together.
 const BATCH_TILES: u64 = 16;
@@ -34,7 +39,10 @@ const BACK_OFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(
 /// The way to peers, for one shard.
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
+    /// Name of the log.
+    pub(crate) log: KeyName,
     pub(crate) shard: Arc<str>,
+    pub(crate) validators: watch::Receiver<Arc<Validators>>,
     pub(crate) mesh: Arc<dyn Mesh>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) metrics: Metrics,
@@ -149,18 +157,19 @@ impl Peers {
             places.filter_map(move |place| TileId::of_tree(kind, place, target.size))
         };
         // Fetched together; what proves wrong is fetched again alone.
-        let mut hashes = self.fetch_all(of_tree(TileKind::Hashes(0)));
+        let hashes = RefCell::new(self.fetch_all(of_tree(TileKind::Hashes(0))));
         let mut data = self.fetch_all(of_tree(TileKind::Data));
+        let digests = self.agreed_digests(of_tree(TileKind::Data));
         let fetch = |tile: TileId| {
-            let bytes = hashes
-                .remove(&tile)
-                .or_else(|| self.fetch(&tile.to_string()));
+            let bytes = hashes.borrow_mut().remove(&tile);
+            let bytes = bytes.or_else(|| self.fetch(&tile.to_string()));
             bytes.ok_or(NotFetched)
         };
-        let mut reader = TileReader::verifying(target.size, target.root, fetch)?;
+        let mut reader = self.verifying(target, fetch)?;
         let mut entries = Vec::new();
         for tile in of_tree(TileKind::Data) {
-            let read = self.fetch_data(tile, data.remove(&tile), |leaves| {
+            let known = (data.remove(&tile), digests.get(&tile).copied());
+            let read = self.fetch_data(tile, known, |leaves| {
                 reader.verify_leaves(tile.index() * width, leaves)
             })?;
             let before = range.start.saturating_sub(tile.index() * width);
@@ -170,17 +179,42 @@ impl Peers {
         Ok(entries)
     }
 
-    /// Entries of a data tile whose leaf hashes pass the check; `first` is what has come for it already.
+    /// A reader of hash tiles, with those at the edge, which together give the root or do not.
+    fn verifying<F>(
+        &self,
+        target: Target,
+        fetch: F,
+    ) -> Result<TileReader<F, Vec<u8>>, ct::TileReadError<NotFetched>>
+    where
+        F: FnMut(TileId) -> Result<Vec<u8>, NotFetched> + Copy,
+    {
+        let mut tries = 1;
+        loop {
+            match TileReader::verifying(target.size, target.root, fetch) {
+                Err(error) if tries < TRIES_MAX => {
+                    tracing::debug!(shard = %self.shard, %error, "tiles of peers");
+                    self.metrics.on_catch_up_retry(&self.shard);
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Entries of a data tile that has the agreed digest and whose leaf hashes pass the check. What has come for
+    /// it already is given.
     fn fetch_data(
         &self,
         tile: TileId,
-        first: Option<Vec<u8>>,
+        (mut first, mut digest): (Option<Vec<u8>>, Option<Hash>),
         mut check: impl FnMut(Vec<Hash>) -> Result<(), ct::TileReadError<NotFetched>>,
     ) -> Result<Vec<TimestampedEntry>, CatchUpError> {
-        let mut first = first;
         for _ in 0..TRIES_MAX {
+            let again = || self.agreed_digests(std::iter::once(tile)).remove(&tile);
+            digest = digest.or_else(again);
             let bytes = first.take().or_else(|| self.fetch(&tile.to_string()));
-            if let Some(Ok(entries)) = bytes.map(|bytes| read_data_tile(tile, &bytes)) {
+            let agreed = bytes.filter(|bytes| digest == Some(Hash::of(bytes)));
+            if let Some(Ok(entries)) = agreed.map(|bytes| read_data_tile(tile, &bytes)) {
                 let leaves = entries.iter().map(TimestampedEntry::leaf_hash);
                 match check(leaves.collect()) {
                     Ok(()) => return Ok(entries),
@@ -194,6 +228,29 @@ impl Peers {
         Err(CatchUpError::Data(tile))
     }
 
+    /// SHA-256 of those data tiles of which enough nodes say the same.
+    fn agreed_digests(&self, tiles: impl Iterator<Item = TileId>) -> BTreeMap<TileId, Hash> {
+        let fetch = |tile: TileId| {
+            let path = format!("{DIGEST}{tile}");
+            self.mesh.fetch_from_each(Arc::clone(&self.shard), path)
+        };
+        let validators = Arc::clone(&self.validators.borrow());
+        let agreed = |said: Vec<(String, Vec<u8>)>| {
+            let mut nodes: BTreeMap<&[u8], BTreeSet<&str>> = BTreeMap::new();
+            for (node, digest) in &said {
+                nodes.entry(digest).or_default().insert(node);
+            }
+            let believed = |(_, nodes): &(&[u8], BTreeSet<&str>)| {
+                validators.are_believed(&self.log, nodes.iter().copied())
+            };
+            let (digest, _) = nodes.into_iter().find(believed)?;
+            digest.try_into().ok().map(Hash)
+        };
+        let said = self.fetch_together(tiles, fetch).into_iter();
+        said.filter_map(|(tile, said)| Some((tile, agreed(said)?)))
+            .collect()
+    }
+
     /// A file from anybody.
     fn fetch(&self, path: &str) -> Option<Vec<u8>> {
         let fetched = self.mesh.fetch(Arc::clone(&self.shard), path.to_owned());
@@ -202,26 +259,37 @@ impl Peers {
 
     /// Those of the tiles that somebody has.
     fn fetch_all(&self, tiles: impl Iterator<Item = TileId>) -> BTreeMap<TileId, Vec<u8>> {
-        let mut found = BTreeMap::new();
+        let fetch = |tile: TileId| self.mesh.fetch(Arc::clone(&self.shard), tile.to_string());
+        let found = self.fetch_together(tiles, fetch).into_iter();
+        found
+            .filter_map(|(tile, bytes)| Some((tile, bytes?)))
+            .collect()
+    }
+
+    /// What comes in time for each tile, some at a time.
+    fn fetch_together<T, F>(
+        &self,
+        tiles: impl Iterator<Item = TileId>,
+        fetch: impl Fn(TileId) -> F,
+    ) -> Vec<(TileId, T)>
+    where
+        T: Default + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         self.runtime.block_on(async {
-            let mut fetches = JoinSet::new();
-            let mut take = |joined: Option<Result<(TileId, Option<Vec<u8>>), _>>| {
-                if let Some(Ok((tile, Some(bytes)))) = joined {
-                    found.insert(tile, bytes);
-                }
-            };
+            let (mut found, mut fetches) = (Vec::new(), JoinSet::new());
             for tile in tiles {
                 if fetches.len() == FETCHES_MAX {
-                    take(fetches.join_next().await);
+                    found.extend(fetches.join_next().await.and_then(Result::ok));
                 }
-                let fetched = self.mesh.fetch(Arc::clone(&self.shard), tile.to_string());
+                let fetched = fetch(tile);
                 fetches.spawn(async move { (tile, in_time(fetched).await) });
             }
-            while !fetches.is_empty() {
-                take(fetches.join_next().await);
+            while let Some(joined) = fetches.join_next().await {
+                found.extend(joined.ok());
             }
-        });
-        found
+            found
+        })
     }
 
     /// Looks for certificates. What is found comes as one [`Found::Issuers`], empty or not.
@@ -247,7 +315,7 @@ impl Peers {
     }
 }
 
-async fn in_time(fetched: impl Future<Output = Option<Vec<u8>>>) -> Option<Vec<u8>> {
+async fn in_time<T: Default>(fetched: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(FETCH_TIME_MAX, fetched).await;
-    in_time.ok().flatten()
+    in_time.unwrap_or_default()
 }

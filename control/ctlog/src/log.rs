@@ -50,8 +50,6 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Log {
     shards: BTreeMap<Arc<str>, ShardLog>,
     common: Common,
-    /// Name of the log.
-    name: ct::KeyName,
     inbox: Inbox,
 }
 
@@ -110,7 +108,8 @@ impl Log {
         let (found, found_in) = crossbeam_channel::bounded(FOUND_MAX);
         let common = Common {
             cosigner,
-            validators: Arc::default(),
+            validators: watch::Sender::new(Arc::default()),
+            log: settings.name.clone(),
             mesh: Arc::clone(&settings.mesh),
             runtime: settings.runtime.clone(),
             issuers: Issuers::new(Arc::clone(&state)),
@@ -134,7 +133,6 @@ impl Log {
         let log = Self {
             shards,
             common,
-            name: settings.name.clone(),
             inbox,
         };
         let handle = LogHandle {
@@ -272,11 +270,11 @@ impl Log {
                 None => Ok(unknown_shard(&name)),
             },
             Decided::Validators { keys, quorum } => {
-                let validators = Validators::new(&self.name, &keys, quorum);
+                let validators = Validators::new(&common.log, &keys, quorum);
                 for shard in self.shards.values_mut() {
                     shard.on_validators(&validators);
                 }
-                common.validators = Arc::new(validators);
+                common.validators.send_replace(Arc::new(validators));
                 Ok(())
             }
         }
@@ -328,7 +326,7 @@ impl Log {
         let shard = shards.find(|shard| shard.origin() == checkpoint.origin());
         let shard = shard.ok_or(Refused::UnknownShard)?;
         let mut is_known = false;
-        for key in self.common.validators.keys() {
+        for key in self.common.validators().keys() {
             let by_key =
                 |line: &&ct::NoteSignature| line.key_id == key.id() && line.name == *key.name();
             let Some(line) = note.signatures().iter().find(by_key) else {

@@ -56,7 +56,12 @@ pub trait Mesh: Debug + Send + Sync + 'static {
     /// Sends a cosigned note to all others. What gets lost is not sent again by the mesh.
     fn broadcast(&self, note: Vec<u8>);
 
-    /// A file of a shard (`tile/…`, `tile/data/…`, `issuer/…`, path as in static-ct-api) from any peer that has it. `None`:
-    /// nobody has it now.
+    /// A file of a shard (`tile/…`, `tile/data/…`, `issuer/…`, path as in static-ct-api, and `digest/tile/data/…`) from any peer that has
+    /// it, as [`crate::ShardReader::file_for_peer`] gives it. `None`: nobody has it now. Of several peers another one is asked
+    /// each time: one may lie.
     fn fetch(&self, shard: Arc<str>, path: String) -> Boxed<Option<Vec<u8>>>;
+
+    /// The same from every peer that answers in time, by the names of nodes as in [`crate::Decided::Validators`], each at most
+    /// once. What no hash of the tree covers is believed when enough of them say the same.
+    fn fetch_from_each(&self, shard: Arc<str>, path: String) -> Boxed<Vec<(String, Vec<u8>)>>;
 }

@@ -258,8 +258,8 @@ impl ShardReader {
         Ok(signer.sign_sct(index, &entry)?)
     }
 
-    /// A file for another node that catches up ([`crate::Mesh::fetch`]): also of what is not published yet. None: it is not
-    /// here, or is no path of such a file.
+    /// A file for another node that catches up ([`crate::Mesh`]): also of what is not published yet, and SHA-256 of data tiles
+    /// (`digest/tile/data/…`). None: it is not here, or is no path of such a file.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -271,14 +271,17 @@ impl ShardReader {
             };
             return self.issuer(&Hash(hash));
         }
-        let Ok(tile) = TileId::parse(path) else {
+        let of_data = path.strip_prefix(DIGEST);
+        let Ok(tile) = TileId::parse(of_data.unwrap_or(path)) else {
             return Ok(None);
         };
         let size = self.0.edge().size();
         if !reaches(size, tile) {
             return Ok(None);
         }
-        self.0.tile(tile).map(Some)
+        let bytes = self.0.tile(tile)?;
+        let digest = of_data.map(|_| Hash::of(&bytes).0.to_vec());
+        Ok(Some(digest.unwrap_or(bytes)))
     }
 }
 
@@ -292,6 +295,9 @@ impl fmt::Debug for ShardReader {
         )
     }
 }
+
+/// Before the path of a tile: its SHA-256.
+pub(crate) const DIGEST: &str = "digest/";
 
 /// Where an issuer is in a shard.
 pub(crate) fn issuer_path(fingerprint: &Hash) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use ct::{Frontier, Note, SignedTreeHead, TimestampedEntry, TreeHead, VerifierKey};
+use ct::{Frontier, KeyName, Note, SignedTreeHead, TimestampedEntry, TreeHead, VerifierKey};
 use tokio::sync::watch;
 
 use crate::ballots::{Ballots, Cosigned, Taken, checkpoint_text};
@@ -38,7 +38,10 @@ const ISSUER_REST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) cosigner: Cosigner,
-    pub(crate) validators: Arc<Validators>,
+    /// Those in force, for the threads that fetch as well.
+    pub(crate) validators: watch::Sender<Arc<Validators>>,
+    /// Name of the log.
+    pub(crate) log: KeyName,
     pub(crate) mesh: Arc<dyn Mesh>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) issuers: Issuers,
@@ -46,6 +49,13 @@ pub(crate) struct Common {
     pub(crate) state: Arc<dyn Files>,
     pub(crate) publish_gap: Duration,
     pub(crate) found: Sender<Found>,
+}
+
+impl Common {
+    /// The validators in force.
+    pub(crate) fn validators(&self) -> Arc<Validators> {
+        Arc::clone(&self.validators.borrow())
+    }
 }
 
 /// A shard, and what it waits for.
@@ -343,7 +353,9 @@ impl ShardLog {
 
     fn peers(&self, common: &Common) -> Peers {
         Peers {
+            log: common.log.clone(),
             shard: Arc::clone(&self.name),
+            validators: common.validators.subscribe(),
             mesh: Arc::clone(&common.mesh),
             runtime: common.runtime.clone(),
             metrics: common.metrics.clone(),
@@ -369,7 +381,7 @@ impl ShardLog {
         let Some((newest, _)) = due.last() else {
             return Ok(());
         };
-        if !common.validators.keys().contains(own) {
+        if !common.validators().keys().contains(own) {
             return Ok(());
         }
         let path = format!("{}/cosigned", self.name);
@@ -448,7 +460,7 @@ impl ShardLog {
     }
 
     fn publish(&mut self, now: Instant, common: &Common) -> Result<Option<Instant>, LogError> {
-        let Some((certificate, decided)) = self.ballots.newest_with_quorum(&common.validators)
+        let Some((certificate, decided)) = self.ballots.newest_with_quorum(&common.validators())
         else {
             return Ok(None);
         };
@@ -465,7 +477,8 @@ impl ShardLog {
             common.metrics.on_quorum(decided.elapsed().as_secs_f64());
         }
         self.ballots.forget_through(&head);
-        let keys = common.validators.keys().iter();
+        let validators = common.validators();
+        let keys = validators.keys().iter();
         let has_signed = |key: &&VerifierKey| {
             let mut lines = certificate.cosignatures.iter();
             lines.any(|line| line.name == *key.name())

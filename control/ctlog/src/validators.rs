@@ -40,6 +40,20 @@ impl Validators {
         self.quorum
     }
 
+    /// Whether at least one of those who say the same is honest: they are more than those that a quorum can do without.
+    /// `nodes`: their names, without repetition.
+    pub(crate) fn are_believed<'a>(
+        &self,
+        log: &KeyName,
+        nodes: impl IntoIterator<Item = &'a str>,
+    ) -> bool {
+        let names = nodes
+            .into_iter()
+            .filter_map(|node| cosigner_name(log, node));
+        let known = names.filter(|name| self.keys.iter().any(|key| key.name() == name));
+        self.quorum > 0 && known.count() > self.keys.len().saturating_sub(self.quorum)
+    }
+
     /// Whether a quorum has cosigned the note at this time, in seconds since 1970.
     #[must_use]
     pub fn is_quorum(&self, note: &Note, time_s: u64) -> bool {

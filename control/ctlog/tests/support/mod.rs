@@ -241,6 +241,21 @@ impl Mesh for NodeMesh {
         });
         Box::pin(std::future::ready(found))
     }
+
+    fn fetch_from_each(
+        &self,
+        shard: Arc<str>,
+        path: String,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Vec<(String, Vec<u8>)>> + Send>> {
+        let nodes = self.hub.nodes.lock().unwrap();
+        let peers = nodes.iter().filter(|(name, _)| **name != self.own);
+        let found = peers.filter_map(|(name, node)| {
+            let bytes = node.reader(&shard)?.file_for_peer(&path).unwrap()?;
+            let bytes = (self.hub.tamper.lock().unwrap())(name, &path, bytes)?;
+            Some((name.clone(), bytes))
+        });
+        Box::pin(std::future::ready(found.collect()))
+    }
 }
 
 /// A node's log.
