@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ct::{Hash, Note, SignedTreeHead, TileId, TiledTree, TimestampedEntry, TreeHead};
@@ -317,7 +318,19 @@ fn run(left: Option<u64>, seed: u64) -> u64 {
 fn cut_of_power_at_every_operation_loses_nothing_that_was_shown() {
     let operations = run(None, 0);
     assert!(operations > 60, "{operations}");
-    for left in 0..operations {
-        run(Some(left), left);
-    }
+    // Each waits for the disk most of its time.
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let left = next.fetch_add(1, Ordering::Relaxed);
+                    if left >= operations {
+                        break;
+                    }
+                    run(Some(left), left);
+                }
+            });
+        }
+    });
 }
