@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod decided;
+pub mod http;
 mod outside;
 mod spec;
 

@@ -1,0 +1,195 @@
+//! [`Faces`]: the shards as clients see them, and what goes for all of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ct::{Algorithms, Roots};
+use tokio::sync::watch;
+
+use super::clients::Places;
+use super::meter::Meter;
+use super::refusal::Refusal;
+use crate::{Published, Sequencer, ShardReader};
+
+/// What consensus has agreed on beside entries.
+#[derive(Debug, Clone, Default)]
+pub struct Agreed {
+    /// Where chains may end.
+    pub roots: Arc<Roots>,
+    /// Who cosigns: Ed25519 keys by the names of the nodes ([`crate::Decided::Validators`]).
+    pub validators: Vec<(String, [u8; 32])>,
+    /// How many of them make a quorum.
+    pub quorum: usize,
+}
+
+/// Who runs the log, for its log list.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Name.
+    pub name: String,
+    /// Addresses for complaints.
+    pub email: Vec<String>,
+}
+
+/// How clients reach the origins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear: in a laboratory, or where no reverse proxy stands before the log.
+    Http,
+    /// By a reverse proxy.
+    Https,
+}
+
+/// How much clients may ask for.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at the same time; further ones wait in the kernel.
+    pub connections_max: usize,
+    /// For a whole request, from the opening of the connection or the answer before. Longer than `submission_timeout`.
+    pub patience: Duration,
+    /// Of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// Certificates of a chain.
+    pub certificates_max: usize,
+    /// Submissions in flight of all clients.
+    pub submissions_max: usize,
+    /// Submissions in flight of one client: an IPv4 address, or an IPv6 network of 64 bits.
+    pub submissions_of_client_max: usize,
+    /// From a submission that passed its checks to its timestamp.
+    pub submission_timeout: Duration,
+    /// Reverse proxies: of a connection from one, the client is the last address of `X-Forwarded-For`.
+    pub proxies: Vec<IpAddr>,
+}
+
+/// All that the server needs.
+#[derive(Debug)]
+pub struct Faces {
+    /// In the order of their windows.
+    pub(super) shards: Vec<ShardReader>,
+    pub(super) agreed: watch::Receiver<Arc<Agreed>>,
+    pub(super) sequencer: Arc<dyn Sequencer>,
+    pub(super) algorithms: &'static Algorithms<'static>,
+    pub(super) operator: Operator,
+    pub(super) scheme: Scheme,
+    pub(super) limits: Limits,
+    pub(super) places: Places,
+    pub(super) meter: Meter,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            patience: Duration::from_secs(30),
+            body_bytes_max: 512 << 10,
+            certificates_max: 10,
+            submissions_max: 1024,
+            submissions_of_client_max: 256,
+            submission_timeout: Duration::from_secs(10),
+            proxies: Vec::new(),
+        }
+    }
+}
+
+impl Scheme {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The newest published head of a shard.
+pub(super) fn published(face: &ShardReader) -> Result<Arc<Published>, Refusal> {
+    let published = face.watch().borrow().clone();
+    published.ok_or_else(|| Refusal::busy("this node has published no head yet"))
+}
+
+impl Faces {
+    /// Of these shards. `algorithms` are those of signatures in chains.
+    #[must_use]
+    pub fn new(
+        mut shards: Vec<ShardReader>,
+        agreed: watch::Receiver<Arc<Agreed>>,
+        sequencer: Arc<dyn Sequencer>,
+        algorithms: &'static Algorithms<'static>,
+        operator: Operator,
+    ) -> Self {
+        shards.sort_by_key(|face| face.spec().window.start);
+        let limits = Limits::default();
+        Self {
+            shards,
+            agreed,
+            sequencer,
+            algorithms,
+            operator,
+            scheme: Scheme::Https,
+            places: Places::new(&limits),
+            limits,
+            meter: Meter::default(),
+        }
+    }
+
+    /// With other limits than the default.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.places = Places::new(&limits);
+        self.limits = limits;
+        self
+    }
+
+    /// Reached in this way; by default, `https`.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// What is counted of calls, to be registered as a collector.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// The shard of this name.
+    pub(super) fn shard(&self, name: &str) -> Result<ShardReader, Refusal> {
+        let mut shards = self.shards.iter();
+        let face = shards.find(|face| face.spec().window.name == name);
+        face.cloned()
+            .ok_or_else(|| Refusal::not_found(format_args!("there is no shard {name:?}")))
+    }
+
+    /// The shard whose window a time is in, in seconds since 1970.
+    pub(super) fn shard_of(&self, time_s: i64) -> Option<ShardReader> {
+        let mut shards = self.shards.iter();
+        let face = shards.find(|face| {
+            let window = &face.spec().window;
+            (window.start..window.end).contains(&time_s)
+        });
+        face.cloned()
+    }
+
+    /// The shard whose window the present is in; if there is none, the last.
+    pub(super) fn current(&self) -> Result<ShardReader, Refusal> {
+        let today = self.shard_of(now_s());
+        let last = || self.shards.last().cloned();
+        today
+            .or_else(last)
+            .ok_or_else(|| Refusal::not_found("there is no shard"))
+    }
+
+    /// Before `ct/v1/`, `checkpoint` and `tile/` of a shard.
+    pub(super) fn url(&self, face: &ShardReader) -> String {
+        format!("{}://{}/", self.scheme.as_str(), face.spec().origin)
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now_s() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}

@@ -1,0 +1,81 @@
+//! `static-ct-api`: checkpoint, tiles and issuers, as files that never change but for the checkpoint.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ct::{Hash, TileId};
+use data_encoding::HEXLOWER;
+
+use super::faces::published;
+use super::query::Asked;
+use super::refusal::{Refusal, blocking};
+use crate::ReadError;
+
+/// For what has its contents in its name: a year, and no questions.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// For the checkpoint: heads follow one another in less.
+const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+/// `/<shard>/checkpoint`.
+pub(super) async fn checkpoint(asked: Asked, headers: HeaderMap) -> Result<Response, Refusal> {
+    let newest = published(&asked.face()?)?;
+    let note = &newest.checkpoint;
+    let etag = format!("\"{}\"", Hash::of(note));
+    let known = headers.get_all(IF_NONE_MATCH).iter();
+    let mut known = known.filter_map(|value| value.to_str().ok());
+    let is_known = known.any(|tags| tags.split(',').any(|tag| is_tag(tag.trim(), &etag)));
+    let etag = HeaderValue::from_str(&etag).map_err(Refusal::failed)?;
+    let caching = [(CACHE_CONTROL, SHORT), (ETAG, etag)];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    Ok((caching, [(CONTENT_TYPE, text)], Body::from(note.to_vec())).into_response())
+}
+
+/// RFC 9110 §13.1.2: the comparison is weak, and a star is any.
+fn is_tag(tag: &str, etag: &str) -> bool {
+    tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+}
+
+/// `/<shard>/tile/…`.
+pub(super) async fn tile(asked: Asked) -> Result<Response, Refusal> {
+    let face = asked.face()?;
+    let path = format!("tile/{}", asked.step("tile").unwrap_or_default());
+    // A path that names no tile names nothing.
+    let tile = TileId::parse(&path).map_err(Refusal::not_found)?;
+    file("application/octet-stream", path, move || face.tile(tile)).await
+}
+
+/// `/<shard>/issuer/<SHA-256 in lower-case hexadecimal>`.
+pub(super) async fn issuer(asked: Asked) -> Result<Response, Refusal> {
+    let face = asked.face()?;
+    let name = asked.step("fingerprint").unwrap_or_default();
+    let bytes = HEXLOWER.decode(name.as_bytes()).ok();
+    let fingerprint = bytes.and_then(|bytes| bytes.try_into().ok()).map(Hash);
+    let fingerprint = fingerprint.ok_or_else(|| {
+        Refusal::not_found("an issuer is named by 64 digits of lower-case hexadecimal")
+    })?;
+    file(
+        "application/pkix-cert",
+        format!("issuer/{name}"),
+        move || face.issuer(&fingerprint),
+    )
+    .await
+}
+
+/// What is there stays as it is.
+async fn file(
+    kind: &'static str,
+    path: String,
+    read: impl FnOnce() -> Result<Option<Vec<u8>>, ReadError> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let bytes = blocking(|| read().map_err(Refusal::failed)).await?;
+    let bytes = bytes.ok_or_else(|| Refusal::not_found(format_args!("there is no {path}")))?;
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (CACHE_CONTROL, IMMUTABLE),
+    ];
+    Ok((headers, Body::from(bytes)).into_response())
+}

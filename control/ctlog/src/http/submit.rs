@@ -1,0 +1,179 @@
+//! `add-chain` and `add-pre-chain` (RFC 6962 §4.1, §4.2): from a chain to its timestamp.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use ct::{
+    AcceptedChain, AddChainReply, Base64, ChainRules, LogEntry, Roots, Submission, submission_key,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::clients::ClientAddress;
+use super::faces::Faces;
+use super::listing::rfc3339;
+use super::query::Asked;
+use super::refusal::{Refusal, blocking, json};
+use crate::{Sequenced, ShardReader, SubmitError, Submitted};
+
+#[derive(Deserialize)]
+struct AddChain {
+    chain: Vec<Base64>,
+}
+
+/// RFC 6962 §4.1.
+pub(super) async fn add_chain(
+    State(faces): State<Arc<Faces>>,
+    ClientAddress(client): ClientAddress,
+    asked: Asked,
+    body: Body,
+) -> Result<Response, Refusal> {
+    add(&faces, client, asked.named, Submission::Certificate, body).await
+}
+
+/// RFC 6962 §4.2.
+pub(super) async fn add_pre_chain(
+    State(faces): State<Arc<Faces>>,
+    ClientAddress(client): ClientAddress,
+    asked: Asked,
+    body: Body,
+) -> Result<Response, Refusal> {
+    add(
+        &faces,
+        client,
+        asked.named,
+        Submission::Precertificate,
+        body,
+    )
+    .await
+}
+
+async fn add(
+    faces: &Arc<Faces>,
+    client: IpAddr,
+    named: Option<ShardReader>,
+    submission: Submission,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let _place = faces.places.take(client)?;
+    let body = read_body(body, faces.limits.body_bytes_max).await?;
+    let rules = Arc::clone(faces);
+    let (face, accepted, known) = blocking(move || {
+        let accepted = check(&rules, submission, &body)?;
+        let face = choose(&rules, named, accepted.not_after)?;
+        let key = submission_key(&accepted.entry.kind);
+        let known = face.find_submission(&key).map_err(Refusal::failed)?;
+        Ok((face, accepted, known))
+    })
+    .await?;
+    let AcceptedChain { entry, issuers, .. } = accepted;
+    let deadline = Instant::now() + faces.limits.submission_timeout;
+    let place = match known {
+        Some(place) => place,
+        None => order(faces, &face, &entry, issuers, deadline).await?,
+    };
+    wait_until_published(&face, place.index, deadline).await?;
+    blocking(move || {
+        let sct = face.sct_for(place, &entry);
+        Ok(json(&AddChainReply::from(&sct.map_err(Refusal::failed)?)))
+    })
+    .await
+}
+
+/// The bytes of a body that is not too long.
+pub(super) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let collected = axum::body::to_bytes(body, bytes_max).await;
+    collected.map_err(|error| {
+        let reason = format_args!("the body does not end within {bytes_max} bytes: {error}");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
+    })
+}
+
+/// What of the body is to be logged.
+fn check(faces: &Faces, submission: Submission, body: &[u8]) -> Result<AcceptedChain, Refusal> {
+    let AddChain { chain } = serde_json::from_slice(body).map_err(|error| {
+        Refusal::bad_request(format_args!(
+            "the body is not {{\"chain\":[…]}} with certificates in base64: {error}"
+        ))
+    })?;
+    let chain: Vec<Vec<u8>> = chain.into_iter().map(|Base64(der)| der).collect();
+    let roots: Arc<Roots> = Arc::clone(&faces.agreed.borrow().roots);
+    let rules = ChainRules {
+        roots: &roots,
+        algorithms: faces.algorithms,
+        certificates_max: faces.limits.certificates_max,
+        bytes_max: faces.limits.body_bytes_max,
+    };
+    rules
+        .check(submission, &chain)
+        .map_err(Refusal::bad_request)
+}
+
+/// The shard that takes a certificate, which is to be the one that was named.
+fn choose(
+    faces: &Faces,
+    named: Option<ShardReader>,
+    not_after: i64,
+) -> Result<ShardReader, Refusal> {
+    let until = rfc3339(not_after);
+    let Some(right) = faces.shard_of(not_after) else {
+        return Err(Refusal::bad_request(format_args!(
+            "the certificate is valid to {until}, and no shard of this log takes that"
+        )));
+    };
+    let name = &right.spec().window.name;
+    match named {
+        Some(named) if named.spec().window.name != *name => {
+            Err(Refusal::bad_request(format_args!(
+                "the certificate is valid to {until}: shard {name} takes it, at {}",
+                faces.url(&right)
+            )))
+        }
+        _ => Ok(right),
+    }
+}
+
+/// Has consensus give an entry its place.
+async fn order(
+    faces: &Faces,
+    face: &ShardReader,
+    entry: &LogEntry,
+    issuers: Vec<Arc<[u8]>>,
+    deadline: Instant,
+) -> Result<Sequenced, Refusal> {
+    let entry = entry.clone();
+    let shard: Arc<str> = face.spec().window.name.as_str().into();
+    let submitted = faces.sequencer.submit(shard, Submitted { entry, issuers });
+    match timeout_at(deadline, submitted).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(error @ SubmitError::Refused(_))) => Err(Refusal::bad_request(error)),
+        Ok(Err(error @ (SubmitError::Busy | SubmitError::Unavailable(_)))) => {
+            Err(Refusal::busy(error))
+        }
+        Err(_) => Err(Refusal::busy("the cluster has not ordered it in time")),
+    }
+}
+
+/// Until a head covers the entry: no client gets a promise that is not kept already.
+async fn wait_until_published(
+    face: &ShardReader,
+    index: u64,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let mut heads = face.watch();
+    let covering = heads.wait_for(|published| {
+        let size = published.as_ref().map_or(0, |newest| newest.size());
+        index < size
+    });
+    match timeout_at(deadline, covering).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(Refusal::busy("the log stops")),
+        Err(_) => Err(Refusal::busy(
+            "ordered, but no head that covers it was published in time",
+        )),
+    }
+}
