@@ -13,6 +13,7 @@ mod rfc6962;
 mod server;
 mod static_ct;
 mod submit;
+mod witness;
 
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ pub fn router(faces: Arc<Faces>) -> Router {
         Call::Issuer,
         get(static_ct::issuer),
     );
+    if faces.witness.is_some() {
+        let path = "/witness/add-checkpoint";
+        add(&[path], Call::AddCheckpoint, post(witness::add_checkpoint));
+    }
     for (call, method) in [
         (Call::AddChain, post(submit::add_chain)),
         (Call::AddPreChain, post(submit::add_pre_chain)),

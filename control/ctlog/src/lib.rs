@@ -11,6 +11,7 @@ mod decided;
 pub mod http;
 mod outside;
 mod spec;
+pub mod witness;
 
 mod error;
 mod files;

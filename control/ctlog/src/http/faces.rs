@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ct::{Algorithms, Roots};
+use ct::Roots;
 use tokio::sync::watch;
 
 use super::clients::Places;
 use super::meter::Meter;
 use super::refusal::Refusal;
+use crate::witness::Witness;
 use crate::{Published, Sequencer, ShardReader};
 
 /// What consensus has agreed on beside entries.
@@ -69,11 +70,11 @@ pub struct Faces {
     pub(super) shards: Vec<ShardReader>,
     pub(super) agreed: watch::Receiver<Arc<Agreed>>,
     pub(super) sequencer: Arc<dyn Sequencer>,
-    pub(super) algorithms: &'static Algorithms<'static>,
     pub(super) operator: Operator,
     pub(super) scheme: Scheme,
     pub(super) limits: Limits,
     pub(super) places: Places,
+    pub(super) witness: Option<Arc<Witness>>,
     pub(super) meter: Meter,
 }
 
@@ -108,13 +109,12 @@ pub(super) fn published(face: &ShardReader) -> Result<Arc<Published>, Refusal> {
 }
 
 impl Faces {
-    /// Of these shards. `algorithms` are those of signatures in chains.
+    /// Of these shards.
     #[must_use]
     pub fn new(
         mut shards: Vec<ShardReader>,
         agreed: watch::Receiver<Arc<Agreed>>,
         sequencer: Arc<dyn Sequencer>,
-        algorithms: &'static Algorithms<'static>,
         operator: Operator,
     ) -> Self {
         shards.sort_by_key(|face| face.spec().window.start);
@@ -123,11 +123,11 @@ impl Faces {
             shards,
             agreed,
             sequencer,
-            algorithms,
             operator,
             scheme: Scheme::Https,
             places: Places::new(&limits),
             limits,
+            witness: None,
             meter: Meter::default(),
         }
     }
@@ -144,6 +144,13 @@ impl Faces {
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
         self.scheme = scheme;
+        self
+    }
+
+    /// Also a witness of other logs.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Arc<Witness>) -> Self {
+        self.witness = Some(witness);
         self
     }
 

@@ -12,6 +12,7 @@ use ct::{
 };
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
+use webpki::ALL_VERIFICATION_ALGS;
 
 use super::clients::ClientAddress;
 use super::faces::Faces;
@@ -104,7 +105,7 @@ fn check(faces: &Faces, submission: Submission, body: &[u8]) -> Result<AcceptedC
     let roots: Arc<Roots> = Arc::clone(&faces.agreed.borrow().roots);
     let rules = ChainRules {
         roots: &roots,
-        algorithms: faces.algorithms,
+        algorithms: ALL_VERIFICATION_ALGS,
         certificates_max: faces.limits.certificates_max,
         bytes_max: faces.limits.body_bytes_max,
     };

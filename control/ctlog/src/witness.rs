@@ -1,0 +1,11 @@
+//! Witnesses (C2SP tlog-witness): this node as one of outside logs, and the way to outside ones for our checkpoints.
+//!
+//! Start at [`Witness::add_checkpoint`] for the one, at [`OutsideWitness::follow`] for the other.
+
+mod client;
+mod outside;
+mod own;
+
+pub use client::{HttpClient, PostError};
+pub use outside::{AskError, Cosigned, OutsideWitness};
+pub use own::{LogVerifier, OutsideLog, Witness, WitnessOpenError, WitnessRefusal};
