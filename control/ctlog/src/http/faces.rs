@@ -11,17 +11,15 @@ use super::clients::Places;
 use super::meter::Meter;
 use super::refusal::Refusal;
 use crate::witness::Witness;
-use crate::{Published, Sequencer, ShardReader};
+use crate::{Published, Sequencer, ShardReader, Validators};
 
 /// What consensus has agreed on beside entries.
 #[derive(Debug, Clone, Default)]
 pub struct Agreed {
     /// Where chains may end.
     pub roots: Arc<Roots>,
-    /// Who cosigns: Ed25519 keys by the names of the nodes ([`crate::Decided::Validators`]).
-    pub validators: Vec<(String, [u8; 32])>,
-    /// How many of them make a quorum.
-    pub quorum: usize,
+    /// Who cosigns.
+    pub validators: Arc<Validators>,
 }
 
 /// Who runs the log, for its log list.

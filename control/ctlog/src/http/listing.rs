@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use ct::{DAY_SECONDS, Endpoint, KeyKind, VerifierKey, WitnessPolicy};
+use ct::{DAY_SECONDS, Endpoint, VerifierKey, WitnessPolicy};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
@@ -15,7 +15,6 @@ use super::faces::{Faces, now_s};
 use super::query::Asked;
 use super::refusal::{self, Refusal};
 use crate::ShardReader;
-use crate::validators::cosigner_name;
 
 /// Maximum merge delay, in seconds, that Chrome asks of tiled logs. A timestamp is not released before its entry is in a
 /// published tree, so there is none.
@@ -80,16 +79,16 @@ pub(super) async fn policy(
     asked: Asked,
 ) -> Result<Response, Refusal> {
     let face = asked.face()?;
-    let url = || Some(faces.url(&face));
-    let log = face.note_key().map(|key| Endpoint { key, url: url() });
-    let agreed = Arc::clone(&faces.agreed.borrow());
-    let cosigner = |(node, key): &(String, [u8; 32])| {
-        let name = cosigner_name(&face.spec().origin, node)?;
-        let key = VerifierKey::new(name, KeyKind::Cosignature, *key);
-        Some((node.clone(), Endpoint { key, url: None }))
+    let url = Some(faces.url(&face));
+    let log = face.note_key().map(|key| Endpoint { key, url });
+    let validators = Arc::clone(&faces.agreed.borrow().validators);
+    let witness = |key: &VerifierKey| {
+        let node = key.name().as_str().rsplit('/').next().unwrap_or_default();
+        let key = key.clone();
+        (node.to_owned(), Endpoint { key, url: None })
     };
-    let validators: Vec<_> = agreed.validators.iter().filter_map(cosigner).collect();
-    let policy = WitnessPolicy::of_group(log.as_slice(), &validators, agreed.quorum);
+    let witnesses: Vec<_> = validators.keys().iter().map(witness).collect();
+    let policy = WitnessPolicy::of_group(log.as_slice(), &witnesses, validators.quorum());
     let policy = policy.map_err(|error| {
         Refusal::busy(format_args!("the validators are not known yet: {error}"))
     })?;

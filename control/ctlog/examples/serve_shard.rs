@@ -1,0 +1,45 @@
+//! One shard of a log of one node, over HTTP, for clients to be tried on: what consensus would order, it orders itself.
+//!
+//! `serve_shard FOLDER [ADDRESS]` takes certificates below the roots in `FOLDER/roots.pem` that end before 2050, keeps its files
+//! in that folder, writes the shard's public key to `FOLDER/lab.pem`, and prints its URL. It ends with its standard input.
+
+#[path = "../tests/http/lone.rs"]
+mod lone;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ct::{Roots, Shard, unix_midnight};
+use ctlog::http::{Limits, serve};
+use lone::Lone;
+use tokio::net::TcpListener;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().ok_or("serve_shard FOLDER [ADDRESS]")?);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let roots = Roots::from_pem(&std::fs::read(folder.join("roots.pem"))?)?;
+    let listener = TcpListener::bind(address).await?;
+    let origin = listener.local_addr()?.to_string();
+    let window = Shard {
+        name: "lab".to_owned(),
+        start: unix_midnight(2020, 1, 1),
+        end: unix_midnight(2050, 1, 1),
+    };
+    let log = Lone::start(&folder, &origin, &[window], roots);
+    let faces = Arc::new(log.faces(log.orders.clone(), Limits::default()));
+    #[expect(clippy::print_stdout, reason = "who started it reads the URL here")]
+    {
+        println!("http://{origin}/lab");
+    }
+    let (stop, mut stopped) = tokio::sync::watch::channel(());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(stop);
+    });
+    serve(listener, faces, async move { while stopped.changed().await.is_ok() {} }).await?;
+    log.stop();
+    Ok(())
+}
