@@ -39,7 +39,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(stop);
     });
-    serve(listener, faces, async move { while stopped.changed().await.is_ok() {} }).await?;
+    serve(listener, faces, async move {
+        while stopped.changed().await.is_ok() {}
+    })
+    .await?;
     log.stop();
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Refusal {
     /// Something of ours failed, which the log tells and the client need not know.
     pub(super) fn failed(error: impl Display) -> Self {
         tracing::error!(%error, "a call of the log's API failed");
-        Self::busy("the log cannot read its store")
+        Self::busy("something of this node failed: it is told in its log")
     }
 
     fn may_come_again(&self) -> bool {

@@ -111,10 +111,17 @@ pub(super) async fn get_entries(asked: Asked) -> Result<Response, Refusal> {
 }
 
 /// RFC 6962 §4.7.
-pub(super) async fn get_roots(State(faces): State<Arc<Faces>>, _: Asked) -> Response {
+pub(super) async fn get_roots(
+    State(faces): State<Arc<Faces>>,
+    _: Asked,
+) -> Result<Response, Refusal> {
     let roots = Arc::clone(&faces.agreed.borrow().roots);
-    let certificates = roots.iter().map(|(_, der)| Base64(der.to_vec())).collect();
-    json(&RootCertificates { certificates })
+    blocking(move || {
+        let certificates = roots.iter().map(|(_, der)| Base64(der.to_vec()));
+        let certificates = certificates.collect();
+        Ok(json(&RootCertificates { certificates }))
+    })
+    .await
 }
 
 /// RFC 6962 §4.8.

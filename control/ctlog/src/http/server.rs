@@ -54,7 +54,10 @@ pub struct Bounded {
 }
 
 impl Bounded {
-    fn new(listener: TcpListener, connections_max: usize, patience: Duration) -> Self {
+    /// Of so many connections; further ones wait in the kernel. `patience` is for a whole request, from the opening of the
+    /// connection or the answer before.
+    #[must_use]
+    pub fn new(listener: TcpListener, connections_max: usize, patience: Duration) -> Self {
         Self {
             listener,
             places: Arc::new(Semaphore::new(connections_max)),
@@ -138,5 +141,42 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_asks_nothing_gives_its_place_to_the_next() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let bounded = Bounded::new(listener, 1, Duration::from_millis(50));
+            let router = Router::new().route("/", get(|| async { "well" }));
+            tokio::spawn(async { axum::serve(bounded, router).await });
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(b"GET / HT").await.unwrap();
+            let mut next = TcpStream::connect(address).await.unwrap();
+            let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+            next.write_all(request).await.unwrap();
+            // Ends by itself: after its answer it is as idle as the other was before.
+            let mut answer = String::new();
+            next.read_to_string(&mut answer).await.unwrap();
+            assert!(
+                answer.starts_with("HTTP/1.1 200") && answer.ends_with("well"),
+                "{answer}"
+            );
+            assert_eq!(slow.read(&mut [0; 64]).await.unwrap(), 0);
+        });
     }
 }

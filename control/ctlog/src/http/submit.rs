@@ -66,6 +66,12 @@ async fn add(
     let (face, accepted, known) = blocking(move || {
         let accepted = check(&rules, submission, &body)?;
         let face = choose(&rules, named, accepted.not_after)?;
+        if !face.can_sign() {
+            // Better now than when the entry is ordered: no head will ever be published here.
+            return Err(Refusal::busy(
+                "this node has no key of the shard: ask another",
+            ));
+        }
         let key = submission_key(&accepted.entry.kind);
         let known = face.find_submission(&key).map_err(Refusal::failed)?;
         Ok((face, accepted, known))

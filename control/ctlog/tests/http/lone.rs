@@ -32,6 +32,9 @@ use tokio::sync::watch;
 
 const NODE: &str = "n1";
 
+/// The shard whose key this node does not get.
+pub const KEYLESS: &str = "keyless";
+
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A log that runs.
@@ -116,9 +119,14 @@ impl Lone {
             name: "Laboratory".to_owned(),
             email: vec!["ct@example.org".to_owned()],
         };
-        Faces::new(shards.collect(), self.agreed.subscribe(), sequencer, operator)
-            .with_limits(limits)
-            .with_scheme(Scheme::Http)
+        Faces::new(
+            shards.collect(),
+            self.agreed.subscribe(),
+            sequencer,
+            operator,
+        )
+        .with_limits(limits)
+        .with_scheme(Scheme::Http)
     }
 
     /// Until a head of the shard has so many leaves.
@@ -151,8 +159,10 @@ fn shard(folder: &Path, origin: &str, window: &Shard) -> ShardSettings {
         origin: KeyName::new(&format!("{origin}/{}", window.name)).unwrap(),
         key: LogKey::new(spki.as_bytes()).unwrap(),
     };
-    let key_file = Some(key_file);
-    ShardSettings { spec, key_file }
+    ShardSettings {
+        spec,
+        key_file: (window.name != KEYLESS).then_some(key_file),
+    }
 }
 
 impl Sequencer for Orders {
