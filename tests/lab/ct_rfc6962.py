@@ -241,8 +241,8 @@ def main() -> int:
         log.audit(head)
         if options.state:
             remember(options.state, log, head)
-    except (LogFault, Refused) as fault:
-        print(json.dumps({"fault": str(fault)}))
+    except ct_wire.FAULTS as fault:
+        print(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}))
         return 1
     print(json.dumps({"size": head.size, "root": head.root.hex(), "submitted": len(submitted)}))
     return 0

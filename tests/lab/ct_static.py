@@ -332,8 +332,8 @@ def main() -> int:
         cosigners = check_policy(options.policy.read_text(), checkpoint) if options.policy else []
         if options.state:
             remember(options.state, log, checkpoint)
-    except (LogFault, Refused) as fault:
-        print(json.dumps({"fault": str(fault)}))
+    except ct_wire.FAULTS as fault:
+        print(json.dumps({"fault": f"{type(fault).__name__}: {fault}"}))
         return 1
     found = {"size": checkpoint.size, "root": checkpoint.root.hex(), "issuers": issuers, "cosigners": cosigners}
     print(json.dumps(found))

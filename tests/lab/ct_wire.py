@@ -35,6 +35,10 @@ class Refused(Exception):
         self.retry_after_s = retry_after_s
 
 
+# What a client ends with that meets a log at fault: replies that are malformed, too, or none.
+FAULTS = (LogFault, Refused, ValueError, LookupError, TypeError, OSError)
+
+
 def fetch(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a reply, their names in lower case."""
     request = urllib.request.Request(url, data=body, headers=headers or {})

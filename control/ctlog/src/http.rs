@@ -39,6 +39,7 @@ use refusal::Refusal;
 /// | `/<shard>/ct/v1/…` | RFC 6962 §4 |
 /// | `/api/v1/ct/…?shard=` | the same; without `shard`, that of today, and for a submission the one that takes it |
 /// | `/<shard>/policy` | whose cosignatures a checkpoint needs (tlog-policy) |
+/// | `/<shard>/witnessed-checkpoint` | the newest checkpoint that an outside witness has cosigned |
 /// | `/witness/add-checkpoint` | tlog-witness, if this node is a witness of other logs |
 /// | `/`, `/log-list.json` | the shards, for people and in Chrome's form |
 pub fn router(faces: Arc<Faces>) -> Router {
@@ -58,6 +59,11 @@ pub fn router(faces: Arc<Faces>) -> Router {
         &["/{shard}/checkpoint"],
         Call::Checkpoint,
         get(static_ct::checkpoint),
+    );
+    add(
+        &["/{shard}/witnessed-checkpoint"],
+        Call::WitnessedCheckpoint,
+        get(static_ct::witnessed_checkpoint),
     );
     add(&["/{shard}/tile/{*tile}"], Call::Tile, get(static_ct::tile));
     add(

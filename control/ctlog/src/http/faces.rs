@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::clients::Places;
 use super::meter::Meter;
 use super::refusal::Refusal;
-use crate::witness::Witness;
+use crate::witness::{Outsiders, Witness};
 use crate::{Published, Sequencer, ShardReader, Validators};
 
 /// What consensus has agreed on beside entries.
@@ -73,6 +73,7 @@ pub struct Faces {
     pub(super) limits: Limits,
     pub(super) places: Places,
     pub(super) witness: Option<Arc<Witness>>,
+    pub(super) outsiders: Option<Outsiders>,
     pub(super) meter: Meter,
 }
 
@@ -126,6 +127,7 @@ impl Faces {
             places: Places::new(&limits),
             limits,
             witness: None,
+            outsiders: None,
             meter: Meter::default(),
         }
     }
@@ -149,6 +151,13 @@ impl Faces {
     #[must_use]
     pub fn with_witness(mut self, witness: Arc<Witness>) -> Self {
         self.witness = Some(witness);
+        self
+    }
+
+    /// With outside witnesses, whose newest checkpoint is shown beside that of the log.
+    #[must_use]
+    pub fn with_outsiders(mut self, outsiders: Outsiders) -> Self {
+        self.outsiders = Some(outsiders);
         self
     }
 

@@ -1,13 +1,16 @@
 //! `static-ct-api`: checkpoint, tiles and issuers, as files that never change but for the checkpoint.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ct::{Hash, TileId};
 use data_encoding::HEXLOWER;
 
-use super::faces::published;
+use super::faces::{Faces, published};
 use super::query::Asked;
 use super::refusal::{Refusal, blocking};
 use crate::ReadError;
@@ -20,8 +23,25 @@ const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=1");
 /// `/<shard>/checkpoint`.
 pub(super) async fn checkpoint(asked: Asked, headers: HeaderMap) -> Result<Response, Refusal> {
     let newest = published(&asked.face()?)?;
-    let note = &newest.checkpoint;
-    let etag = format!("\"{}\"", Hash::of(note));
+    note(newest.checkpoint.to_vec(), &headers)
+}
+
+/// `/<shard>/witnessed-checkpoint`: the newest that an outside witness has cosigned, which the newest of all seldom is.
+pub(super) async fn witnessed_checkpoint(
+    State(faces): State<Arc<Faces>>,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let face = asked.face()?;
+    let outsiders = faces.outsiders.as_ref();
+    let newest = outsiders.and_then(|outsiders| outsiders.newest(&face.spec().window.name));
+    let newest = newest.ok_or_else(|| Refusal::not_found("no outside witness has cosigned"))?;
+    note(newest.into_bytes(), &headers)
+}
+
+/// A note, unless the client has it.
+fn note(note: Vec<u8>, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let etag = format!("\"{}\"", Hash::of(&note));
     let known = headers.get_all(IF_NONE_MATCH).iter();
     let mut known = known.filter_map(|value| value.to_str().ok());
     let is_known = known.any(|tags| tags.split(',').any(|tag| is_tag(tag.trim(), &etag)));
@@ -31,7 +51,7 @@ pub(super) async fn checkpoint(asked: Asked, headers: HeaderMap) -> Result<Respo
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    Ok((caching, [(CONTENT_TYPE, text)], Body::from(note.to_vec())).into_response())
+    Ok((caching, [(CONTENT_TYPE, text)], Body::from(note)).into_response())
 }
 
 /// RFC 9110 §13.1.2: the comparison is weak, and a star is any.

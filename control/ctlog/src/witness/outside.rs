@@ -1,8 +1,5 @@
 //! [`OutsideWitness`]: has our checkpoints cosigned by somebody who is not of the cluster.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use ct::{
     AddCheckpoint, AddCheckpointError, Note, NoteError, NoteSignature, NoteSignatureError,
@@ -13,10 +10,6 @@ use webpki::ALL_VERIFICATION_ALGS;
 use super::client::{HttpClient, PostError, Reply};
 use crate::{Published, ReaderProveError, ShardReader};
 
-/// Between two checkpoints of a shard that go to one witness, and first after a failure.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// Longest after failures.
-const INTERVAL_MAX: Duration = Duration::from_secs(300);
 /// Requests for one checkpoint: the first, and those with the size that the witness then names. Another node of the cluster
 /// may send to it at the same time.
 const ATTEMPTS_MAX: usize = 3;
@@ -30,19 +23,6 @@ pub struct OutsideWitness {
     pub key: VerifierKey,
     /// Submission prefix, before `/add-checkpoint`.
     pub url: String,
-}
-
-/// A cosignature that has been checked.
-#[derive(Debug, Clone)]
-pub struct Cosigned {
-    /// Name of the shard.
-    pub shard: String,
-    /// The head that is cosigned. A newer one may be published meanwhile.
-    pub head: Arc<Published>,
-    /// Line for the note of this head.
-    pub line: NoteSignature,
-    /// When the witness signed, in seconds since 1970.
-    pub time_s: u64,
 }
 
 /// Why a witness has not cosigned.
@@ -91,44 +71,8 @@ pub enum AskError {
 }
 
 impl OutsideWitness {
-    /// Sends the newest head of a shard, and then each one that is newest when the interval has passed. Ends when the log does.
-    pub async fn follow(
-        self,
-        shard: ShardReader,
-        client: HttpClient,
-        on_cosigned: impl Fn(Cosigned) + Send,
-    ) {
-        let mut heads = shard.watch();
-        let mut witnessed = 0;
-        let mut pause = INTERVAL;
-        loop {
-            let is_worth_it =
-                |head: &Option<Arc<Published>>| head.as_ref().is_some_and(|head| head.size() > 0);
-            let head = match heads.wait_for(is_worth_it).await {
-                Ok(head) => head.clone(),
-                Err(_) => return,
-            };
-            let Some(head) = head else { return };
-            match self.ask(&shard, &client, &head, &mut witnessed).await {
-                Ok(cosigned) => {
-                    on_cosigned(cosigned);
-                    pause = INTERVAL;
-                    tokio::time::sleep(pause).await;
-                    if heads.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    let (witness, shard) = (self.key.name(), &shard.spec().window.name);
-                    tracing::warn!(%witness, %shard, %error, "an outside witness has not cosigned");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(INTERVAL_MAX);
-                }
-            }
-        }
-    }
-
-    /// Has one head cosigned. `witnessed` is the size that the witness is believed to have cosigned last.
+    /// Has one head cosigned, and gives the line for its note, which has been checked. `witnessed` is the size that the witness
+    /// is believed to have cosigned last.
     ///
     /// # Errors
     ///
@@ -137,9 +81,9 @@ impl OutsideWitness {
         &self,
         shard: &ShardReader,
         client: &HttpClient,
-        head: &Arc<Published>,
+        head: &Published,
         witnessed: &mut u64,
-    ) -> Result<Cosigned, AskError> {
+    ) -> Result<NoteSignature, AskError> {
         let size = head.size();
         let url = format!("{}/add-checkpoint", self.url.trim_end_matches('/'));
         for _ in 0..ATTEMPTS_MAX {
@@ -157,14 +101,9 @@ impl OutsideWitness {
             let request = AddCheckpoint::new(old, proof, Note::parse(&head.checkpoint)?)?;
             let reply = client.post(&url, request.to_string()).await?;
             if reply.status == StatusCode::OK {
-                let (line, time_s) = self.cosignature(head, &reply)?;
+                let line = self.cosignature(head, &reply)?;
                 *witnessed = size;
-                return Ok(Cosigned {
-                    shard: shard.spec().window.name.clone(),
-                    head: Arc::clone(head),
-                    line,
-                    time_s,
-                });
+                return Ok(line);
             }
             match named_size(&reply) {
                 // The same size again means that it has another root there: a fork, which no other request mends.
@@ -175,12 +114,8 @@ impl OutsideWitness {
         Err(AskError::Restless)
     }
 
-    /// The line of a reply that is this witness's, with its time. Lines by other keys are passed over (tlog-witness).
-    fn cosignature(
-        &self,
-        head: &Published,
-        reply: &Reply,
-    ) -> Result<(NoteSignature, u64), AskError> {
+    /// The line of a reply that is this witness's. Lines by other keys are passed over (tlog-witness).
+    fn cosignature(&self, head: &Published, reply: &Reply) -> Result<NoteSignature, AskError> {
         let text = str::from_utf8(&reply.body).map_err(|_| AskError::Malformed)?;
         let lines = text.strip_suffix('\n').ok_or(AskError::Malformed)?;
         let lines = lines.split('\n').map(NoteSignature::parse);
@@ -191,9 +126,10 @@ impl OutsideWitness {
         let line = lines.find(by_it).ok_or(NoteSignatureError::Unsigned)?;
         let signed = Note::parse(&head.checkpoint)?;
         let note = Note::new(signed.text().to_owned(), vec![line.clone()])?;
-        let time_s = self.key.verify(&note, ALL_VERIFICATION_ALGS)?;
         // A key of the plain kind names no time, and makes no cosignatures.
-        Ok((line, time_s.ok_or(NoteSignatureError::Unsigned)?))
+        let time_s = self.key.verify(&note, ALL_VERIFICATION_ALGS)?;
+        time_s.ok_or(NoteSignatureError::Unsigned)?;
+        Ok(line)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -13,11 +14,12 @@ use ct::{
 };
 use ctlog::http::{Limits, router, serve};
 use ctlog::witness::{
-    AskError, HttpClient, LogVerifier, OutsideLog, OutsideWitness, Witness, WitnessOpenError,
-    WitnessRefusal,
+    AskError, HttpClient, LogVerifier, OutsideLog, OutsideWitness, Outsiders, Witness,
+    WitnessOpenError, WitnessRefusal,
 };
 use ctlog::{Files, LocalFiles};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
+use prometheus_client::registry::Registry;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -273,13 +275,12 @@ fn heads_are_cosigned_from_whatever_size_the_witness_has() {
             bench.fill_from(filled, size).await;
             filled = size;
             let head = reader.published().unwrap();
-            let cosigned = outside.ask(reader, &client, &head, &mut witnessed).await;
-            let cosigned = cosigned.unwrap();
-            assert_eq!((witnessed, cosigned.head.size()), (size, size));
+            let line = outside.ask(reader, &client, &head, &mut witnessed).await;
+            assert_eq!(witnessed, size);
             let mut note = Note::parse(&head.checkpoint).unwrap();
-            note.sign(cosigned.line).unwrap();
+            note.sign(line.unwrap()).unwrap();
             let time_s = witness.verifier().verify(&note, ALL_VERIFICATION_ALGS);
-            assert_eq!(time_s, Ok(Some(cosigned.time_s)));
+            assert!(time_s.unwrap().is_some());
         }
         bench.fill_from(300, 301).await;
         let head = reader.published().unwrap();
@@ -289,13 +290,69 @@ fn heads_are_cosigned_from_whatever_size_the_witness_has() {
             .await
             .unwrap();
         assert_eq!(witnessed, 301);
-        // The same by the task that does it for good.
-        let (sender, mut cosigned) = tokio::sync::mpsc::unbounded_channel();
-        let followed = outside.follow(reader.clone(), client, move |one| {
-            sender.send(one).unwrap();
-        });
-        let followed = tokio::spawn(followed);
-        assert_eq!(cosigned.recv().await.unwrap().head.size(), 301);
+        bench.log.stop();
+    });
+}
+
+#[test]
+fn newest_head_that_outside_witnesses_cosign_is_shown_with_their_lines() {
+    run(async {
+        let bench = Bench::new().await;
+        let (address, witness) = start_witness(&bench).await;
+        let outside = |key: &VerifierKey, step: &str| OutsideWitness {
+            key: key.clone(),
+            url: format!("http://{address}/{step}"),
+        };
+        // One of them is not there.
+        let away = verifier(1, KeyKind::Cosignature);
+        let witnesses = vec![
+            outside(&away, "nothing"),
+            outside(witness.verifier(), "witness"),
+        ];
+        let outsiders = Outsiders::new(witnesses, plain_client());
+        let faces = bench.log.faces(bench.log.orders.clone(), Limits::default());
+        let router = router(Arc::new(faces.with_outsiders(outsiders.clone())));
+        let get = async || {
+            let request = Request::get("/2026h2/witnessed-checkpoint");
+            ask(&router, request, Body::empty()).await
+        };
+        assert_eq!(get().await.status, StatusCode::NOT_FOUND);
+        let reader = bench.log.handle.reader("2026h2").unwrap().clone();
+        let followed = tokio::spawn(outsiders.clone().follow(reader.clone()));
+        bench.fill(3).await;
+        let reply = loop {
+            let reply = get().await;
+            if reply.status == StatusCode::OK {
+                break reply;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let note = Note::parse(&reply.body).unwrap();
+        witness
+            .verifier()
+            .verify(&note, ALL_VERIFICATION_ALGS)
+            .unwrap();
+        let (origin, key) = (&reader.spec().origin, &reader.spec().key);
+        ct::SignedTreeHead::from_note(&note, origin, key, ALL_VERIFICATION_ALGS).unwrap();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(outsiders));
+        // The other one's failure is counted a moment later.
+        loop {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            let row = |witness: &VerifierKey, result: &str| {
+                let witness = witness.name();
+                let labels = format!("witness=\"{witness}\",result=\"{result}\"");
+                format!("nexus_ct_witness_requests_total{{{labels}}} 1")
+            };
+            if [row(&away, "failed"), row(witness.verifier(), "cosigned")]
+                .iter()
+                .all(|row| text.contains(row))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         followed.abort();
         bench.log.stop();
     });
