@@ -99,10 +99,7 @@ pub(super) async fn get_entries(asked: Asked) -> Result<Response, Refusal> {
             return Err(Refusal::bad_request(range));
         }
         let width = u64::from(TILE_WIDTH);
-        let end = end
-            .saturating_add(1)
-            .min(size)
-            .min((start / width + 1) * width);
+        let end = end.saturating_add(1).min((start / width + 1) * width);
         let entries = face.entries(start..end).map_err(Refusal::failed)?;
         let entries = render(face, &entries)?;
         Ok(json(&Entries { entries }))

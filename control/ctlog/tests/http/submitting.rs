@@ -107,90 +107,83 @@ fn precertificate_gets_the_timestamp_of_its_final_certificate() {
     });
 }
 
+/// A log that takes little, and a certificate below its root.
+async fn strict() -> (Bench, Vec<u8>) {
+    let limits = Limits {
+        body_bytes_max: 8 << 10,
+        certificates_max: 3,
+        ..Limits::default()
+    };
+    let bench = Bench::with(limits, |log| log.orders.clone()).await;
+    let der = bench.root.issue(&leaf());
+    (bench, der)
+}
+
+/// That a submission is refused, and nothing is logged.
+async fn refuse(bench: &Bench, path: &str, body: String, status: u16, expected: &str) {
+    let reply = bench.post(path, body).await;
+    let text = reply.text();
+    assert_eq!(reply.status.as_u16(), status, "{expected}: {text}");
+    assert!(reply.reason().contains(expected), "{expected}: {text}");
+    let size = bench.json("/2026h2/ct/v1/get-sth").await["tree_size"].clone();
+    assert_eq!(size, 0, "{expected}");
+}
+
 #[test]
-fn each_refusal_has_its_reason() {
+fn chain_that_is_not_taken_is_refused_with_its_fault() {
     run(async {
-        let limits = Limits {
-            body_bytes_max: 8 << 10,
-            certificates_max: 3,
-            ..Limits::default()
-        };
-        let bench = Bench::with(limits, |log| log.orders.clone()).await;
-        let der = bench.root.issue(&leaf());
+        let (bench, der) = strict().await;
         let until = |year, month| {
             let mut params = leaf();
             params.not_after = date_time_ymd(year, month, 3);
             bench.root.issue(&params)
         };
-        let stranger = Authority::root("stranger");
+        let (next, beyond) = (until(2027, 2), until(2028, 2));
+        let poisoned = bench.root.issue(&leaf_with([poison()]));
+        let stranger = Authority::root("stranger").issue(&leaf());
         let mut damaged = der.clone();
         *damaged.last_mut().unwrap() ^= 1;
-        let submit = |chain: &[&[u8]]| ("/2026h2/ct/v1/add-chain", chain_json(chain));
-        let text = |body: &str| ("/2026h2/ct/v1/add-chain", body.to_owned());
-        for ((path, body), status, expected) in [
-            (text(""), 400, "the body is not {\"chain\":[…]}"),
-            (text("{}"), 400, "missing field `chain`"),
-            (text("{\"chain\":[\"AA\"]}"), 400, "invalid length"),
-            (submit(&[]), 400, "the chain is empty"),
-            (submit(&[b"no certificate"]), 400, "certificate 0:"),
+        let der = &*der;
+        let chains: [(&[&[u8]], &str); 9] = [
+            (&[], "the chain is empty"),
+            (&[b"no certificate"], "certificate 0:"),
+            (&[&stranger], "below no accepted root"),
+            (&[&damaged], "certificate 0: "),
+            (&[der, der], "certificate 1 is certificate 0 again"),
+            (&[der; 4], "4 certificates, at most 3 are taken"),
+            (&[&poisoned], "poison"),
             (
-                submit(&[&stranger.issue(&leaf())]),
-                400,
-                "below no accepted root",
-            ),
-            (submit(&[&damaged]), 400, "certificate 0: "),
-            (
-                submit(&[&der, &der]),
-                400,
-                "certificate 1 is certificate 0 again",
-            ),
-            (
-                submit(&[&*der; 4]),
-                400,
-                "4 certificates, at most 3 are taken",
-            ),
-            (
-                submit(&[&bench.root.issue(&leaf_with([poison()]))]),
-                400,
-                "poison",
-            ),
-            (
-                ("/2026h2/ct/v1/add-pre-chain", chain_json(&[&der])),
-                400,
-                "poison",
-            ),
-            (
-                submit(&[&until(2027, 2)]),
-                400,
+                &[&next],
                 "shard 2027h1 takes it, at http://log.example/2027h1/",
             ),
-            (
-                submit(&[&until(2028, 2)]),
-                400,
-                "valid to 2028-02-03T00:00:00Z, and no shard",
-            ),
-            (text(&"x".repeat(9 << 10)), 413, "8192 bytes"),
-            (
-                ("/2025h1/ct/v1/add-chain", chain_json(&[&der])),
-                404,
-                "no shard \"2025h1\"",
-            ),
-        ] {
-            let reply = bench.post(path, body).await;
-            assert_eq!(
-                reply.status.as_u16(),
-                status,
-                "{expected}: {}",
-                reply.text()
-            );
-            assert!(
-                reply.reason().contains(expected),
-                "{expected}: {}",
-                reply.reason()
-            );
+            (&[&beyond], "valid to 2028-02-03T00:00:00Z, and no shard"),
+        ];
+        for (chain, expected) in chains {
+            let body = chain_json(chain);
+            refuse(&bench, "/2026h2/ct/v1/add-chain", body, 400, expected).await;
         }
-        let size = bench.json("/2026h2/ct/v1/get-sth").await["tree_size"].clone();
-        assert_eq!(size, 0);
+        let path = "/2026h2/ct/v1/add-pre-chain";
+        refuse(&bench, path, chain_json(&[der]), 400, "poison").await;
+        let path = "/2025h1/ct/v1/add-chain";
+        refuse(&bench, path, chain_json(&[der]), 404, "no shard \"2025h1\"").await;
+        bench.log.stop();
+    });
+}
+
+#[test]
+fn body_that_is_no_chain_is_refused() {
+    run(async {
+        let (bench, _) = strict().await;
+        let long = "x".repeat(9 << 10);
+        for (body, status, expected) in [
+            ("", 400, "the body is not {\"chain\":[…]}"),
+            ("{}", 400, "missing field `chain`"),
+            ("{\"chain\":[\"AA\"]}", 400, "invalid length"),
+            (&long, 413, "8192 bytes"),
+        ] {
+            let path = "/2026h2/ct/v1/add-chain";
+            refuse(&bench, path, body.to_owned(), status, expected).await;
+        }
         bench.log.stop();
     });
 }
