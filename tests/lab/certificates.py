@@ -1,10 +1,14 @@
-"""Certificates by openssl: an authority in a folder, what it issues, and precertificates with their final form."""
+"""Certificates by openssl: an authority in a folder, what it issues, and precertificates with their final form.
+
+`python3 -m tests.lab.certificates FOLDER` makes the authority, with its root in `FOLDER/root.pem`.
+"""
 
 from __future__ import annotations
 
 import base64
 import secrets
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,3 +185,7 @@ def to_pem(der: bytes) -> str:
     body = base64.b64encode(der).decode()
     lines = [body[at : at + 64] for at in range(0, len(body), 64)]
     return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
+
+
+if __name__ == "__main__":
+    Authority.make(Path(sys.argv[1]))

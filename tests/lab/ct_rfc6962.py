@@ -3,7 +3,7 @@
     python3 -m tests.lab.ct_rfc6962 URL --key LOG.pem [--authority FOLDER [--count N] [--days N]] [--state FILE]
 
 Reads the whole log before `ct/v1/` of URL and checks it against its head; with `--authority` (a folder that
-`--make-authority` fills, whose root the log accepts) submits certificates and precertificates first. With `--state`
+`python3 -m tests.lab.certificates` fills, whose root the log accepts) submits certificates and precertificates first. With `--state`
 the head must continue the one that the file remembers. Prints one JSON object; status 1 if the log is at fault.
 """
 
@@ -223,14 +223,10 @@ def main() -> int:
     parser.add_argument("url", help="before ct/v1/")
     parser.add_argument("--key", type=Path, required=True, help="public key of the log, PEM or DER")
     parser.add_argument("--authority", type=Path, help="submit certificates of the authority in this folder")
-    parser.add_argument("--make-authority", action="store_true", help="only make that authority")
     parser.add_argument("--count", type=int, default=4, help="certificates to submit")
     parser.add_argument("--days", type=int, default=90, help="until they end")
     parser.add_argument("--state", type=Path, help="remembers the head")
     options = parser.parse_args()
-    if options.make_authority:
-        Authority.make(options.authority)
-        return 0
     log = Log(options.url, public_key(options.key))
     try:
         submitted = []

@@ -1,7 +1,7 @@
 //! One shard of a log of one node, over HTTP, for clients to be tried on: what consensus would order, it orders itself.
 //!
-//! `serve_shard FOLDER [ADDRESS]` takes certificates below the roots in `FOLDER/roots.pem` that end before 2050, keeps its files
-//! in that folder, writes the shard's public key to `FOLDER/lab.pem`, and prints its URL. It ends with its standard input.
+//! `serve_shard FOLDER ROOTS.pem [ADDRESS]` takes certificates below these roots that end before 2050, keeps its files in that
+//! folder, writes the shard's public key to `FOLDER/lab.pem`, and prints its URL. It ends with its standard input.
 
 #[path = "../tests/http/lone.rs"]
 mod lone;
@@ -15,12 +15,15 @@ use ctlog::http::{Limits, serve};
 use lone::Lone;
 use tokio::net::TcpListener;
 
+const USAGE: &str = "serve_shard FOLDER ROOTS.pem [ADDRESS]";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("serve_shard FOLDER [ADDRESS]")?);
+    let folder = PathBuf::from(arguments.next().ok_or(USAGE)?);
+    let roots = arguments.next().ok_or(USAGE)?;
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let roots = Roots::from_pem(&std::fs::read(folder.join("roots.pem"))?)?;
+    let roots = Roots::from_pem(&std::fs::read(roots)?)?;
     let listener = TcpListener::bind(address).await?;
     let origin = listener.local_addr()?.to_string();
     let window = Shard {

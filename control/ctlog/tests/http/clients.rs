@@ -33,15 +33,8 @@ impl Stand {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = path(&folder, "authority");
-        let make = [
-            "",
-            "--key",
-            "",
-            "--make-authority",
-            "--authority",
-            &authority,
-        ];
-        assert!(python(RFC_6962, &make).status.success());
+        let made = python("tests.lab.certificates", &[&authority]);
+        assert!(made.status.success());
         let root = std::fs::read(Path::new(&authority).join("root.pem")).unwrap();
         let roots = Roots::from_pem(&root).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
