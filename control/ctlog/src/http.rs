@@ -44,37 +44,47 @@ use refusal::Refusal;
 /// | `/`, `/log-list.json` | the shards, for people and in Chrome's form |
 pub fn router(faces: Arc<Faces>) -> Router {
     let mut router = Router::new();
-    let mut add = |paths: &[&str], call: Call, method: MethodRouter<Arc<Faces>>| {
+    for (path, call, method) in routes() {
         let state = (Arc::clone(&faces), call);
         let measured = method.layer(middleware::from_fn_with_state(state, measure));
-        for path in paths {
-            let path = path.to_string();
-            router = std::mem::take(&mut router).route(&path, measured.clone());
-        }
-    };
-    add(&["/"], Call::Index, get(listing::index));
-    add(&["/log-list.json"], Call::LogList, get(listing::log_list));
-    add(&["/{shard}/policy"], Call::Policy, get(listing::policy));
-    add(
-        &["/{shard}/checkpoint"],
-        Call::Checkpoint,
-        get(static_ct::checkpoint),
-    );
-    add(
-        &["/{shard}/witnessed-checkpoint"],
-        Call::WitnessedCheckpoint,
-        get(static_ct::witnessed_checkpoint),
-    );
-    add(&["/{shard}/tile/{*tile}"], Call::Tile, get(static_ct::tile));
-    add(
-        &["/{shard}/issuer/{fingerprint}"],
-        Call::Issuer,
-        get(static_ct::issuer),
-    );
-    if faces.witness.is_some() {
-        let path = "/witness/add-checkpoint";
-        add(&[path], Call::AddCheckpoint, post(witness::add_checkpoint));
+        router = router.route(&path, measured);
     }
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(faces)
+}
+
+fn routes() -> Vec<(String, Call, MethodRouter<Arc<Faces>>)> {
+    let mut routes: Vec<_> = [
+        ("/", Call::Index, get(listing::index)),
+        ("/log-list.json", Call::LogList, get(listing::log_list)),
+        ("/{shard}/policy", Call::Policy, get(listing::policy)),
+        (
+            "/{shard}/checkpoint",
+            Call::Checkpoint,
+            get(static_ct::checkpoint),
+        ),
+        (
+            "/{shard}/witnessed-checkpoint",
+            Call::WitnessedCheckpoint,
+            get(static_ct::witnessed_checkpoint),
+        ),
+        ("/{shard}/tile/{*tile}", Call::Tile, get(static_ct::tile)),
+        (
+            "/{shard}/issuer/{fingerprint}",
+            Call::Issuer,
+            get(static_ct::issuer),
+        ),
+        (
+            "/witness/add-checkpoint",
+            Call::AddCheckpoint,
+            post(witness::add_checkpoint),
+        ),
+    ]
+    .into_iter()
+    .map(|(path, call, method)| (path.to_owned(), call, method))
+    .collect();
     for (call, method) in [
         (Call::AddChain, post(submit::add_chain)),
         (Call::AddPreChain, post(submit::add_pre_chain)),
@@ -86,16 +96,10 @@ pub fn router(faces: Arc<Faces>) -> Router {
         (Call::GetEntryAndProof, get(rfc6962::get_entry_and_proof)),
     ] {
         let name = call.name();
-        let paths = [
-            format!("/{{shard}}/ct/v1/{name}"),
-            format!("/api/v1/ct/{name}"),
-        ];
-        add(&paths.each_ref().map(String::as_str), call, method);
+        routes.push((format!("/{{shard}}/ct/v1/{name}"), call, method.clone()));
+        routes.push((format!("/api/v1/ct/{name}"), call, method));
     }
-    router
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(faces)
+    routes
 }
 
 /// Counts and times one kind of call.

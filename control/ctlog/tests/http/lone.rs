@@ -69,6 +69,10 @@ impl Mesh for Nobody {
     fn fetch(&self, _: Arc<str>, _: String) -> Boxed<Option<Vec<u8>>> {
         Box::pin(ready(None))
     }
+
+    fn fetch_from_each(&self, _: Arc<str>, _: String) -> Boxed<Vec<(String, Vec<u8>)>> {
+        Box::pin(ready(Vec::new()))
+    }
 }
 
 impl Lone {
