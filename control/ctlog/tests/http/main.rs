@@ -9,5 +9,6 @@ mod lone;
 #[path = "../../../ct/tests/certificates/pki.rs"]
 mod pki;
 mod reading;
+mod serving;
 mod submitting;
 mod witness;

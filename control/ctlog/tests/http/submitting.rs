@@ -25,7 +25,7 @@ fn sct(reply: &Reply) -> Sct {
 
 /// Says the same to everybody, or nothing.
 #[derive(Debug)]
-struct Fixed(Option<Result<Sequenced, SubmitError>>);
+pub(crate) struct Fixed(pub(crate) Option<Result<Sequenced, SubmitError>>);
 
 impl Sequencer for Fixed {
     fn submit(
