@@ -18,6 +18,7 @@ mod files;
 mod remembered;
 
 mod cosigner;
+mod shard_key;
 mod signer;
 mod validators;
 
@@ -49,6 +50,7 @@ pub use published::Published;
 pub use reader::{ReadError, ReaderProveError, SctForError, ShardReader, Stopped};
 pub use remembered::{HeadConflict, MemoryError, SealError};
 pub use settings::{Settings, ShardSettings};
+pub use shard_key::load_or_create_shard_key;
 pub use signer::{CommitCertificate, FileSigner, ShardKeyError, SignedHead, Signer, SignerError};
 pub use spec::ShardSpec;
 pub use validators::Validators;

@@ -11,11 +11,11 @@ use ct::{
 use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
-use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::files::Files;
 use crate::remembered::{HeadConflict, MemoryError, Remembered};
+use crate::shard_key::{load_secret, public_key};
 use crate::spec::ShardSpec;
 use crate::validators::Validators;
 
@@ -144,17 +144,9 @@ impl FileSigner {
         path: &Path,
         state: Arc<dyn Files>,
     ) -> Result<Self, ShardKeyError> {
-        let bytes = std::fs::read(path).map_err(|error| ShardKeyError::Read {
-            path: path.to_owned(),
-            error,
-        })?;
-        let malformed = || ShardKeyError::Malformed {
-            path: path.to_owned(),
-        };
-        let secret = parse_secret(&bytes).ok_or_else(malformed)?;
+        let secret = load_secret(path)?;
         let shard = spec.window.name.clone();
-        let spki = secret.public_key().to_public_key_der();
-        if spki.map_err(|_| malformed())?.as_bytes() != spec.key.spki() {
+        if public_key(&secret).as_deref() != Some(spec.key.spki()) {
             let path = path.to_owned();
             return Err(ShardKeyError::Other { path, shard });
         }
@@ -249,18 +241,6 @@ impl fmt::Debug for FileSigner {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "FileSigner({})", self.spec.window.name) // Never the secret.
     }
-}
-
-/// PKCS #8 or SEC 1, in DER or as the PEM block that openssl writes below the parameters.
-fn parse_secret(bytes: &[u8]) -> Option<SecretKey> {
-    let Ok(text) = str::from_utf8(bytes) else {
-        let pkcs8 = SecretKey::from_pkcs8_der(bytes).ok();
-        return pkcs8.or_else(|| SecretKey::from_sec1_der(bytes).ok());
-    };
-    let block = |label: &str| text.get(text.find(&format!("-----BEGIN {label}-----"))?..);
-    let pkcs8 = block("PRIVATE KEY").and_then(|pem| SecretKey::from_pkcs8_pem(pem).ok());
-    let sec1 = || block("EC PRIVATE KEY").and_then(|pem| SecretKey::from_sec1_pem(pem).ok());
-    pkcs8.or_else(sec1)
 }
 
 /// All nodes that have the shard's key have the same key for witnesses, without another file.
