@@ -1,0 +1,182 @@
+"""Four nodes run a certificate log: clients of either text, the same promise everywhere, and nodes that die meanwhile."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+from .. import ct_rfc6962, ct_static, ct_wire
+from ..appliance import Appliance
+from ..certificates import to_pem
+from ..ct_wire import LogFault, Refused
+from ..logs import SHARD, LogMesh
+from ..run import Run
+from ..runner import case, expect
+
+DAYS = 90
+
+
+@case
+def clients_of_either_text_submit_fetch_and_verify_at_every_node(run: Run) -> str:
+    """One knows RFC 6962 only, the other static-ct-api only; what one node promises all have, under one key."""
+    mesh = LogMesh(run)
+    mesh.start()
+    begun = mesh.wait_until_log_runs()
+    with mesh.client.inside():
+        for number, node in enumerate(mesh.appliances):
+            ct_rfc6962.exercise(mesh.rfc6962(node), mesh.authority, count=4, days=DAYS, name=f"r{number}")
+            ct_static.exercise(mesh.static(node), mesh.authority, count=4, days=DAYS, name=f"s{number}")
+    size = mesh.published(mesh.appliances[0])
+    mesh.wait_until_published(size)
+    with mesh.client.inside():
+        checkpoints = []
+        for node in mesh.appliances:
+            mesh.rfc6962(node).audit(mesh.rfc6962(node).head())
+            log = mesh.static(node)
+            checkpoint = log.checkpoint()
+            log.audit(checkpoint)
+            policy = ct_wire.fetch(f"{log.url}/policy")[0].decode()
+            cosigners = ct_static.check_policy(policy, checkpoint)
+            expect(len(cosigners) >= 3, f"{node.host.name}: cosigned by {cosigners}")
+            checkpoints.append((log, checkpoint))
+        for log, checkpoint in checkpoints:
+            for _, other in checkpoints:
+                old, new = sorted((checkpoint, other), key=lambda one: one.size)
+                if new.size <= log.checkpoint().size:
+                    log.check_consistency(old, new)
+    return f"the log runs after {begun:.2f} s; {size} entries, audited at four nodes by two clients"
+
+
+@case
+def the_same_chain_gets_the_same_timestamp_at_every_node_and_the_command_line_proves_it(run: Run) -> str:
+    """Deterministic signatures over agreed places and times; `nexus ct` submits, proves and verifies."""
+    mesh = LogMesh(run)
+    mesh.start()
+    mesh.wait_until_log_runs()
+    certificate = mesh.authority.issue("same.example", days=DAYS)
+    entry = ct_wire.Entry(certificate)
+    chain = [certificate, mesh.authority.root]
+    promised: list[ct_wire.Sct] = []
+    failures: list[str] = []
+
+    def submit(node: Appliance) -> None:
+        try:
+            with mesh.client.inside():
+                promised.append(ct_wire.submit(mesh.url(node), mesh.public_key, chain, entry))
+        except (LogFault, Refused, OSError) as error:  # Told by the main thread.
+            failures.append(f"{node.host.name}: {error}")
+
+    threads = [threading.Thread(target=submit, args=(node,)) for node in mesh.appliances for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expect(not failures, "; ".join(failures))
+    expect(len(set(promised)) == 1, f"{len(set(promised))} promises for one certificate")
+    file = run.path("chain.pem")
+    file.write_text(to_pem(certificate) + to_pem(mesh.authority.root))
+    for node in mesh.appliances:
+        shown = node.nexus("ct", "proof", str(file))
+        expect("proven" in shown, shown)
+        expect(node.nexus("ct", "checkpoint", SHARD, "--verify").count("cosigned by") >= 3, "too few cosigners")
+    return "12 submissions at once of one certificate, one promise"
+
+
+@case
+def promises_are_kept_while_nodes_are_killed(run: Run) -> str:
+    """Each node is killed and started again by turns under submissions; every promise is found at every node after it."""
+    mesh = LogMesh(run)
+    mesh.start()
+    mesh.wait_until_log_runs()
+    promises: list[tuple[bytes, ct_wire.Sct]] = []
+    lock, done = threading.Lock(), threading.Event()
+    slow: list[float] = []
+    faults: list[str] = []
+
+    def client(number: int) -> None:
+        with mesh.client.inside():
+            turn = number
+            while not done.is_set():
+                node = mesh.appliances[turn % len(mesh.appliances)]
+                turn += 1
+                host = f"k{number}-{secrets.token_hex(6)}.example"
+                certificate = mesh.authority.issue(host, days=DAYS)
+                entry = ct_wire.Entry(certificate)
+                began = time.monotonic()
+                try:
+                    sct = ct_wire.submit(mesh.url(node), mesh.public_key, [certificate], entry)
+                except (Refused, OSError):
+                    continue  # It is down, or the others have no quorum with it for a moment.
+                except LogFault as fault:
+                    faults.append(str(fault))
+                    return
+                with lock:
+                    slow.append(time.monotonic() - began)
+                    promises.append((entry.leaf(sct.timestamp_ms, sct.extensions), sct))
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for node in mesh.appliances:
+            time.sleep(1.0)
+            mesh.kill(node)
+            time.sleep(1.5)
+            mesh.start(node)
+            mesh.wait_until_log_runs(timeout_s=40)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    expect(not faults, "; ".join(faults))
+    expect(len(promises) >= 20, f"only {len(promises)} submissions were taken")
+    size = 1 + max(ct_static.leaf_index(sct.extensions) for _, sct in promises)
+    caught_up = mesh.wait_until_published(size)
+    with mesh.client.inside():
+        for node in mesh.appliances:
+            log = mesh.static(node)
+            checkpoint = log.checkpoint()
+            log.audit(checkpoint)
+            entries = [
+                entry for index, width in ct_static.tiles_of(checkpoint.size) for entry in log.entries(index, width)
+            ]
+            for leaf, sct in promises:
+                index = ct_static.leaf_index(sct.extensions)
+                expect(entries[index].leaf == leaf, f"{node.host.name}: entry {index} is not what was promised")
+            head = mesh.rfc6962(node).head()
+            mesh.rfc6962(node).audit(head)
+    slow.sort()
+    return (
+        f"{len(promises)} promises kept in {size} entries at four nodes, each killed once; "
+        f"all published {caught_up:.2f} s after the last; median {1000 * slow[len(slow) // 2]:.0f} ms"
+    )
+
+
+@case
+def a_node_whose_log_is_lost_fetches_it_from_the_others(run: Run) -> str:
+    """Its files and its store are gone: it gets state from the others, and entries, and publishes the same tree."""
+    mesh = LogMesh(run, consensus={"checkpoint_interval": 10})
+    mesh.start()
+    mesh.wait_until_log_runs()
+    away, others = mesh.appliances[3], mesh.appliances[:3]
+    with mesh.client.inside():
+        ct_static.exercise(mesh.static(others[0]), mesh.authority, count=6, days=DAYS)
+    mesh.wait_until_published(6, away)
+    mesh.kill(away)
+    files = mesh.forget(away)
+    expect(files > 0, "there were no files to forget")
+    with mesh.client.inside():
+        ct_static.exercise(mesh.static(others[1]), mesh.authority, count=6, days=DAYS)
+    size = mesh.published(others[1])
+    mesh.start(away)
+    caught_up = mesh.wait_until_published(size, away, timeout_s=60)
+    with mesh.client.inside():
+        log = mesh.static(away)
+        checkpoint = log.checkpoint()
+        log.audit(checkpoint)
+        other = mesh.static(others[0])
+        old, new = sorted((checkpoint, other.checkpoint()), key=lambda one: one.size)
+        other.check_consistency(old, new)
+        ct_static.exercise(log, mesh.authority, count=2, days=DAYS)
+    return f"{files} files lost; {size} entries fetched and published {caught_up:.2f} s after the start"
