@@ -38,6 +38,13 @@ mod peers;
 mod peers_list;
 mod peers_show;
 
+mod ct;
+mod ct_checkpoint;
+mod ct_key;
+mod ct_proof;
+mod ct_status;
+mod ct_submit;
+
 mod key;
 mod key_show;
 
@@ -60,6 +67,12 @@ pub use cluster_proposals::ClusterProposals;
 pub use cluster_propose::ClusterPropose;
 pub use cluster_status::ClusterStatus;
 pub use completions::Completions;
+pub use ct::Ct;
+pub use ct_checkpoint::CtCheckpoint;
+pub use ct_key::CtKey;
+pub use ct_proof::CtProof;
+pub use ct_status::CtStatus;
+pub use ct_submit::CtSubmit;
 pub use key::Key;
 pub use key_show::KeyShow;
 pub use lookup::Lookup;

@@ -12,8 +12,10 @@ pub mod options;
 
 pub mod command;
 
+pub mod chain_file;
 pub mod client;
 pub mod exit;
+pub mod log_client;
 pub mod observe;
 pub mod print;
 pub mod rates;

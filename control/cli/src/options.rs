@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, REPLY_TIMEOUT};
 use crate::command::{
-    Cache, Check, Cluster, Completions, Key, Lookup, Metrics, Migrate, Nta, Peers, Reload, Stats,
-    Status, Trust, Zone,
+    Cache, Check, Cluster, Completions, Ct, Key, Lookup, Metrics, Migrate, Nta, Peers, Reload,
+    Stats, Status, Trust, Zone,
 };
 use crate::exit::Exit;
 
@@ -74,6 +74,8 @@ pub enum Command {
     Cluster(Cluster),
     Peers(Peers),
     #[command(subcommand)]
+    Ct(Ct),
+    #[command(subcommand)]
     Key(Key),
     Reload(Reload),
     Check(Check),
@@ -99,6 +101,7 @@ impl Cli {
             Command::Zone(zone) => zone.run(options, out),
             Command::Cluster(cluster) => cluster.run(options, out),
             Command::Peers(peers) => peers.run(options, out),
+            Command::Ct(ct) => ct.run(options, out),
             Command::Key(key) => key.run(options, out),
             Command::Reload(reload) => reload.run(options, out),
             Command::Check(check) => check.run(options, out),

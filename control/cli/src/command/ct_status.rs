@@ -1,0 +1,81 @@
+//! `nexus ct status`: how far the log is at this node.
+
+use std::io::Write;
+
+use node::admin::{CtShardStatus, Request, Response};
+
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  nexus ct status
+  nexus ct status --json | jq '.shards[] | {name, agreed_size, published_size}'
+
+Exit status 1 if something keeps this node from its part: shards or roots on which the members have not agreed, too few
+cosigners, or heads that are not published any more.";
+
+/// Show the shards of the log, and who cosigns their heads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CtStatus {}
+
+impl CtStatus {
+    /// Asks control and prints.
+    ///
+    /// # Errors
+    /// When control does not answer, or has no part in a log.
+    pub fn run(&self, options: &Options, out: &mut impl Write) -> anyhow::Result<Exit> {
+        let mut client = options.connect()?;
+        let Response::CtStatus(status) = client.ask(&Request::CtStatus {})? else {
+            return Err(client.mismatch().into());
+        };
+        let exit = match status.problems.is_empty() {
+            true => Exit::Success,
+            false => Exit::Failure,
+        };
+        if options.json {
+            print::json(out, &status)?;
+            return Ok(exit);
+        }
+        writeln!(out, "log       {}", print::clean(&status.name))?;
+        writeln!(
+            out,
+            "cosigners {} ({} are a quorum): {}",
+            status.cosigners.len(),
+            status.quorum,
+            status.cosigners.join(" ")
+        )?;
+        for shard in &status.shards {
+            write_shard(out, shard)?;
+        }
+        for problem in &status.problems {
+            writeln!(out, "problem   {}", print::clean(problem))?;
+        }
+        Ok(exit)
+    }
+}
+
+fn write_shard(out: &mut impl Write, shard: &CtShardStatus) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "shard     {}: certificates that end from {} to {}{}{}",
+        print::clean(&shard.name),
+        shard.start,
+        shard.end,
+        if shard.is_closed { ", closed" } else { "" },
+        if shard.has_key { "" } else { ", cosigned only" },
+    )?;
+    let published = match (shard.published_size, shard.published_secs_ago) {
+        (Some(size), Some(ago)) => format!("{size} published {} ago", print::duration(ago)),
+        _ => "none published here".to_owned(),
+    };
+    writeln!(
+        out,
+        "          {} entries agreed, {published}",
+        shard.agreed_size
+    )?;
+    writeln!(out, "          log id {}", shard.log_id)?;
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! [`LogClient`]: a client of the certificate log, over control's socket. It believes nothing that it cannot check.
+
+use anyhow::{Context, anyhow, bail};
+use config::Config;
+use ct::{
+    AddChainReply, Base64, Certificate, GetSthReply, Hash, LogKey, Precertificate, Sct,
+    SignedEntry, SignedTreeHead, TreeHead, is_precertificate, verify_inclusion,
+};
+use node::admin::{Request, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::client::Client;
+use crate::options::Options;
+
+/// How long an SCT may lie ahead of this machine's clock, in milliseconds.
+const AHEAD_MS_MAX: u64 = 10_000;
+
+/// Asks the log of this node's cluster.
+#[derive(Debug)]
+pub struct LogClient {
+    client: Client,
+    config: Config,
+    shard: Option<String>,
+}
+
+/// An entry that is in the tree, as far as its key can be trusted.
+#[derive(Debug)]
+pub struct Proven {
+    /// Its place.
+    pub leaf_index: u64,
+    /// Its leaf hash.
+    pub leaf_hash: Hash,
+    /// The tree in which it is.
+    pub head: TreeHead,
+    /// The proof, from the leaf up.
+    pub audit_path: Vec<Hash>,
+}
+
+#[derive(Serialize)]
+struct AddChain {
+    chain: Vec<Base64>,
+}
+
+#[derive(Deserialize)]
+struct ProofReply {
+    leaf_index: u64,
+    audit_path: Vec<Base64>,
+}
+
+/// What the log says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error_message: String,
+}
+
+impl LogClient {
+    /// Of this node's configuration.
+    ///
+    /// # Errors
+    /// There is no log in it, or no such shard; or control does not answer.
+    pub fn connect(options: &Options, shard: Option<&str>) -> anyhow::Result<Self> {
+        let config = options.configuration()?;
+        let names: Vec<&str> = config.ct.shards.iter().map(|shard| &*shard.name).collect();
+        if let Some(shard) = shard.filter(|shard| !names.contains(shard)) {
+            bail!(
+                "ct.shards has no {shard}; expected one of {}",
+                names.join(", ")
+            );
+        }
+        Ok(Self {
+            client: options.connect()?,
+            shard: shard.map(str::to_owned),
+            config,
+        })
+    }
+
+    /// The shard that was named, or the only one.
+    ///
+    /// # Errors
+    /// There are several.
+    pub fn shard_name(&self) -> anyhow::Result<String> {
+        match (&self.shard, &self.config.ct.shards[..]) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, [only]) => Ok(only.name.clone()),
+            (None, shards) => {
+                let names: Vec<&str> = shards.iter().map(|shard| &*shard.name).collect();
+                bail!("which of the shards {}? Name one", names.join(", "))
+            }
+        }
+    }
+
+    /// The text at a path.
+    ///
+    /// # Errors
+    /// The log refuses.
+    pub fn get(&mut self, path: &str) -> anyhow::Result<String> {
+        self.call(path, None)
+    }
+
+    fn call(&mut self, path: &str, body: Option<String>) -> anyhow::Result<String> {
+        let request = Request::CtCall {
+            path: path.to_owned(),
+            body,
+        };
+        let Response::Ct(reply) = self.client.ask(&request)? else {
+            return Err(self.client.mismatch().into());
+        };
+        if reply.status == 200 {
+            return Ok(reply.body);
+        }
+        let refusal: Result<Refusal, _> = serde_json::from_str(&reply.body);
+        let text = refusal.map_or(reply.body, |refusal| refusal.error_message);
+        Err(anyhow!("{path}: the log says {}: {text}", reply.status))
+    }
+
+    fn api<T: DeserializeOwned>(
+        &mut self,
+        call: &str,
+        query: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<T> {
+        let shard = self.shard.as_ref();
+        let shard = shard.map_or(String::new(), |shard| format!("shard={shard}&"));
+        let path = format!("/api/v1/ct/{call}?{shard}{query}");
+        let text = self.call(path.trim_end_matches(['?', '&']), body)?;
+        serde_json::from_str(&text).with_context(|| format!("{path}: the reply cannot be read"))
+    }
+
+    /// Submits a chain, whose first certificate says what it is.
+    ///
+    /// # Errors
+    /// The log does not take it.
+    pub fn add_chain(&mut self, chain: &[Vec<u8>]) -> anyhow::Result<AddChainReply> {
+        let first = chain.first().context("the chain is empty")?;
+        let certificate = Certificate::parse(first).context("the first certificate")?;
+        let call = match is_precertificate(&certificate).context("the first certificate")? {
+            true => "add-pre-chain",
+            false => "add-chain",
+        };
+        let chain = chain.iter().cloned().map(Base64).collect();
+        let body = serde_json::to_string(&AddChain { chain })?;
+        self.api(call, "", Some(body))
+    }
+
+    /// Submits a chain, and checks that the log has it.
+    ///
+    /// # Errors
+    /// The log does not answer, or what it answers does not hold.
+    pub fn prove(&mut self, chain: &[Vec<u8>]) -> anyhow::Result<Proven> {
+        let reply = self.add_chain(chain)?;
+        let sct = Sct::try_from(&reply).context("the timestamp")?;
+        let key = self.key_of(&sct.log_id)?;
+        let signed = signed_part(chain)?;
+        let entry = signed.as_entry();
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        sct.verify(&entry, &key, algorithms, now_ms()?)
+            .context("the timestamp")?;
+        // The leaf has the octets that the timestamp signs (RFC 6962 §3.4).
+        let leaf = Sct::signed_input(&entry, sct.timestamp_ms, &sct.extensions)?;
+        let leaf_hash = Hash::leaf(&leaf);
+        let sth: GetSthReply = self.api("get-sth", "", None)?;
+        let head = SignedTreeHead::try_from(&sth).context("the head")?;
+        head.verify(&key, algorithms).context("the head")?;
+        let head = head.head;
+        let hash = data_encoding::BASE64.encode(&leaf_hash.0);
+        let hash = hash.replace('+', "%2B").replace('/', "%2F");
+        let query = format!("hash={hash}&tree_size={}", head.size);
+        let proof: ProofReply = self.api("get-proof-by-hash", &query, None)?;
+        let audit_path = proof.audit_path.iter().map(|hash| {
+            let bytes = hash.0.as_slice().try_into();
+            bytes.map(Hash).context("a hash of the proof")
+        });
+        let audit_path = audit_path.collect::<anyhow::Result<Vec<_>>>()?;
+        let leaf_index = proof.leaf_index;
+        verify_inclusion(&leaf_hash, leaf_index, head.size, &audit_path, &head.root)
+            .context("the proof")?;
+        Ok(Proven {
+            leaf_index,
+            leaf_hash,
+            head,
+            audit_path,
+        })
+    }
+
+    /// The key of a shard of the configuration, by the id of its log.
+    fn key_of(&mut self, log_id: &Hash) -> anyhow::Result<LogKey> {
+        let shard = self.config.ct.shards.iter().find_map(|shard| {
+            let key = LogKey::new(&shard.public_key.0).ok()?;
+            (key.id() == *log_id).then(|| (shard.name.clone(), key))
+        });
+        let (name, key) = shard.with_context(|| format!("ct.shards has no log {log_id}"))?;
+        // What follows is asked of the shard that took it.
+        self.shard = Some(name);
+        Ok(key)
+    }
+}
+
+/// What a log signs of a chain.
+enum Signed<'c> {
+    Certificate(&'c [u8]),
+    Precertificate(Precertificate),
+}
+
+impl Signed<'_> {
+    fn as_entry(&self) -> SignedEntry<'_> {
+        match self {
+            Self::Certificate(der) => SignedEntry::Certificate(der),
+            Self::Precertificate(precertificate) => SignedEntry::Precertificate {
+                issuer_key_hash: precertificate.issuer_key_hash,
+                tbs: &precertificate.tbs,
+            },
+        }
+    }
+}
+
+fn signed_part(chain: &[Vec<u8>]) -> anyhow::Result<Signed<'_>> {
+    let first = chain.first().context("the chain is empty")?;
+    let certificate = Certificate::parse(first).context("the first certificate")?;
+    if !is_precertificate(&certificate)? {
+        return Ok(Signed::Certificate(first));
+    }
+    let above = chain[1..].iter().map(|der| Certificate::parse(der));
+    let above = above.collect::<Result<Vec<_>, _>>();
+    let above = above.context("a certificate above the first")?;
+    let precertificate = Precertificate::from_submission(&certificate, &above)?;
+    Ok(Signed::Precertificate(precertificate))
+}
+
+/// By this machine's clock, and a little ahead.
+fn now_ms() -> anyhow::Result<u64> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(u64::try_from(since.as_millis())? + AHEAD_MS_MAX)
+}
