@@ -22,10 +22,8 @@ pub struct Ct {
     pub roots: Option<PathBuf>,
     /// Where submissions are taken and the log is read, over HTTP. Left out: not at this node.
     pub listen: Option<SocketAddr>,
-    /// The log's folder, which any web server may serve; relative to `node.data_dir`.
+    /// The log's folder; relative to `node.data_dir`. Any web server may serve `public` in it; `state` is secret.
     pub folder: PathBuf,
-    /// Ed25519 key with which this node cosigns; relative to `node.data_dir`. Made at the first start that needs one.
-    pub cosigner_key_file: PathBuf,
     /// Heads are published at most so often, in milliseconds.
     #[schemars(range(min = 1, max = 60_000))]
     #[serde(deserialize_with = "number::<1, 60000, _, _>")]
@@ -46,7 +44,6 @@ impl Default for Ct {
             roots: None,
             listen: None,
             folder: "ct".into(),
-            cosigner_key_file: "ct-cosigner.key".into(),
             publish_interval_ms: 25,
             refresh_secs: 10,
             ct_log_endpoints: Vec::new(),

@@ -150,6 +150,12 @@ impl Config {
         self.check_cookies()?;
         self.consensus.check()?;
         self.ct.check()?;
+        if self.ct.log_id.is_some() && self.consensus.members.is_empty() {
+            return Err(Problem::new(
+                "ct.log_id",
+                "the log is a cluster's; expected consensus.members, be it this node alone",
+            ));
+        }
         self.resolver.check_policy()?;
         crate::validation::check(self)?;
         crate::route::check(&self.resolver)?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod cluster;
 mod copies;
+mod ct;
 mod observe;
 mod trust;
 
@@ -21,6 +22,7 @@ pub use cluster::{
     ZONE_TEXT_BYTES_MAX, ZoneChanged, ZoneText,
 };
 pub use copies::{CopyPurpose, CopyStatus};
+pub use ct::{CtReply, CtShardStatus, CtStatus};
 pub use observe::{SILENT_AFTER_MS, is_silent};
 pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
 
@@ -115,6 +117,16 @@ pub enum Request {
     Reload {},
     /// Every metric in Prometheus text form: [`Response::Metrics`].
     Metrics {},
+    /// How far the certificate log is here: [`Response::CtStatus`].
+    CtStatus {},
+    /// A call of the certificate log's HTTP interface: [`Response::Ct`].
+    CtCall {
+        /// Path and query, as in `/api/v1/ct/get-sth`.
+        path: String,
+        /// What is posted; without it the call is a GET.
+        #[serde(default)]
+        body: Option<String>,
+    },
     /// What concerns the cluster.
     Mesh(MeshRequest),
 }
@@ -198,6 +210,10 @@ pub enum Response {
         /// Prometheus text exposition.
         text: String,
     },
+    /// To [`Request::CtStatus`].
+    CtStatus(Box<CtStatus>),
+    /// To [`Request::CtCall`].
+    Ct(CtReply),
     /// To [`MeshRequest::ClusterStatus`].
     ClusterStatus(Box<ClusterStatus>),
     /// To [`MeshRequest::PeerList`].

@@ -20,6 +20,7 @@ use crate::admin::{
 use crate::clock;
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
+use crate::ct_log::LogService;
 use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
 use crate::local_root;
@@ -133,11 +134,26 @@ impl Control {
             Request::Metrics {} => Ok(Response::Metrics {
                 text: self.metrics().await,
             }),
+            Request::CtStatus {} => {
+                let (mesh, log) = self.log()?;
+                Ok(Response::CtStatus(Box::new(log.status(mesh).await?)))
+            }
+            Request::CtCall { path, body } => {
+                let (_, log) = self.log()?;
+                Ok(Response::Ct(log.call(&path, body).await?))
+            }
             Request::Mesh(request) => match &self.0.mesh {
                 Some(mesh) => mesh.carry_out(request).await,
                 None => Err(alone()),
             },
         }
+    }
+
+    /// The certificate log, and the mesh that orders it.
+    fn log(&self) -> Result<(&Mesh, &LogService), Failure> {
+        let mesh = self.0.mesh.as_ref();
+        mesh.and_then(|mesh| Some((mesh, mesh.log()?)))
+            .ok_or_else(no_log)
     }
 
     /// The way to the engine.
@@ -522,6 +538,13 @@ pub(crate) fn wire_name_of(name: &Name) -> Vec<u8> {
 
 pub(crate) fn internal(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureCode::Internal, error.to_string())
+}
+
+fn no_log() -> Failure {
+    Failure::new(
+        FailureCode::Unavailable,
+        "this node has no part in a certificate log: ct.log_id names none",
+    )
 }
 
 fn alone() -> Failure {

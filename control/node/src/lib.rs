@@ -11,6 +11,7 @@ pub mod admin;
 
 pub mod start;
 
+mod ct_log;
 mod front;
 mod gate;
 

@@ -26,6 +26,7 @@ use crate::connections::Connections;
 use crate::control::{Control, FrontState, Inner};
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
+use crate::ct_log;
 use crate::dnstap::Tap;
 use crate::dnstap_writer::{DnstapWriter, Target};
 use crate::engine::{Engine, EngineHandle};
@@ -175,12 +176,13 @@ pub fn prepare(config: &Config, config_path: Option<PathBuf>) -> Result<Prepared
     let Some(mesh) = Mesh::new(config).map_err(StartError::Mesh)? else {
         return open(config, config_path, None, None);
     };
+    let log = ct_log::Setup::read(config).map_err(|error| StartError::Mesh(error.into()))?;
     let sink = Arc::new(mesh.clone());
     let mut prepared = open(config, config_path, Some(sink), Some(mesh.clone()))?;
     let answers = prepared.begin_agreement(config);
     let (publisher, runtime) = (prepared.publisher(), prepared.runtime.handle());
     let threads = mesh
-        .start(config, &publisher, &prepared.mesh, runtime, answers)
+        .start(config, &publisher, &prepared.mesh, runtime, answers, log)
         .map_err(StartError::Mesh)?;
     prepared.mesh_threads = Some(threads);
     Ok(prepared)

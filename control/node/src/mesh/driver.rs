@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 pub use front::{Bundler, Reply, SubmitError, WISH_BYTES_MAX};
 pub use handle::{MeshHandle, Standing};
-pub use outside::{Event, Hooks, Outbox, Publication};
+pub use outside::{Event, Hooks, Outbox, Publication, Settle};
 pub use phases::{PhaseSummary, Phases, Timed};
 pub use report::{MemberReport, Report};
 
@@ -186,6 +186,7 @@ where
     let (job_sender, jobs) = bounded(keeper::JOBS_MAX);
     let (history, snapshots) = (store.history.clone(), store.snapshots.clone());
     let keeper = Keeper {
+        settle: setup.hooks.settle(),
         history: history.clone(),
         snapshots: snapshots.clone(),
         outbox: setup.outbox.clone(),

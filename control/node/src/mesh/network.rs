@@ -197,7 +197,7 @@ impl Network {
     }
 
     /// Peers that vote, or those that do not.
-    pub(super) fn ids(&self, votes: bool) -> Vec<NodeId> {
+    pub(crate) fn ids(&self, votes: bool) -> Vec<NodeId> {
         let members = self.members.load();
         let those = members
             .peers()

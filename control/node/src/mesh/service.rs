@@ -45,6 +45,7 @@ use super::network::{Network, Settings};
 use super::store::RealDisk;
 use super::verify::Inbound;
 use crate::agreement::{self, AgreementHandle, Answers, MeshCluster};
+use crate::ct_log::{self, LogService, LogSetupError, LogThreads};
 use crate::mesh_link::MeshLink;
 use crate::publisher::ZonePublisher;
 use crate::updates::{ClientUpdate, UpdateSink};
@@ -68,6 +69,7 @@ struct Running {
     zones: zone_keeper::ZoneNews,
     publisher: ZonePublisher,
     runtime: Handle,
+    log: OnceLock<LogService>,
 }
 
 /// Why this node can have no part in its cluster. Each is for the operator to mend.
@@ -90,6 +92,9 @@ pub enum MeshError {
     /// The store or what is in it is no good.
     #[error(transparent)]
     Driver(#[from] driver::StartError),
+    /// Its part in the certificate log cannot be played.
+    #[error(transparent)]
+    Log(#[from] LogSetupError),
     /// The system has no thread for it.
     #[error("consensus: {0}")]
     Resources(#[from] io::Error),
@@ -124,6 +129,7 @@ impl Mesh {
         link: &MeshLink,
         runtime: &Handle,
         answers: Answers,
+        log: Option<ct_log::Setup>,
     ) -> Result<Threads, MeshError> {
         let Inner {
             identity, genesis, ..
@@ -133,6 +139,10 @@ impl Mesh {
         let network = Arc::new(self.listen(config, link, messages_in)?);
         let (zones, zone_thread) = zone_keeper::start(publisher.clone(), runtime.clone())?;
         let (events, seen) = bounded(CHANNEL_MAX);
+        let channel = ct_log::messages();
+        let messages_of_log = channel.0.clone();
+        let log = log.map(|log| log.begin(identity.id(), &network, channel));
+        let log = log.transpose()?;
         let driver = driver::start(Setup {
             folder: config.node.data_dir.join("consensus"),
             disk: Arc::new(RealDisk),
@@ -145,6 +155,7 @@ impl Mesh {
                 events,
                 answers: answers.channel.handle.clone(),
                 extension: answers.extension.clone(),
+                log: log.as_ref().map(|log| (log.news.clone(), messages_of_log)),
             },
             bundler: LedgerBundler,
             outbox: network.clone(),
@@ -174,17 +185,45 @@ impl Mesh {
             zones: zones.clone(),
             publisher: publisher.clone(),
             runtime: runtime.clone(),
+            log: OnceLock::new(),
         };
         let is_first = self.0.running.set(running).is_ok();
         assert!(is_first, "a mesh is started once");
         tracing::info!(node = %identity.id(), cluster = %genesis.cluster(), members = genesis.ids().count(), "mesh");
         runtime.spawn(self.clone().seed(publisher.agreed_zones()));
+        let log = log.map(|log| self.serve_log(log)).transpose()?;
         Ok(Threads {
             driver,
+            log,
             zones,
             answers: answers_handle,
             others: vec![zone_thread, watcher_thread, answers_thread],
         })
+    }
+
+    /// Takes submissions to the certificate log.
+    fn serve_log(&self, log: ct_log::Begun) -> Result<LogThreads, MeshError> {
+        let (service, threads) = log.serve(self)?;
+        if let Some(running) = self.0.running.get() {
+            let _ = running.log.set(service); // It is the only one.
+        }
+        Ok(threads)
+    }
+
+    /// The certificate log, if this node has a part in one.
+    pub(crate) fn log(&self) -> Option<&LogService> {
+        self.0.running.get()?.log.get()
+    }
+
+    /// Looks at the ledger between two steps.
+    ///
+    /// # Errors
+    /// This node takes no part any more, or has not begun.
+    pub(crate) async fn inspect<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> R + Send + 'static,
+    ) -> Result<R, SubmitError> {
+        self.running()?.handle.inspect::<Ledger, R>(look).await
     }
 
     /// Agreement on resolved answers.
@@ -265,6 +304,9 @@ impl Mesh {
         if let Ok(figures) = self.look(figures::Figures::read).await {
             all.push(Box::new(figures));
         }
+        if let Some(log) = self.log() {
+            all.extend(log.collectors());
+        }
         all
     }
 
@@ -306,6 +348,7 @@ impl UpdateSink for Mesh {
 #[derive(Debug)]
 pub struct Threads {
     driver: Driver,
+    log: Option<LogThreads>,
     zones: zone_keeper::ZoneNews,
     answers: AgreementHandle,
     others: Vec<JoinHandle<()>>,
@@ -315,6 +358,10 @@ impl Threads {
     /// Ends them in order; the store is closed.
     pub fn stop(self) {
         self.driver.stop();
+        // Behind the last that it has decided.
+        if let Some(log) = self.log {
+            log.stop();
+        }
         self.zones.stop();
         self.answers.stop();
         for thread in self.others {

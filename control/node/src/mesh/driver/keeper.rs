@@ -8,7 +8,7 @@ use consensus::{
 };
 use crossbeam_channel::Receiver;
 
-use super::outside::Outbox;
+use super::outside::{Outbox, Settle};
 use crate::mesh::store::{History, Snapshots, StoreError};
 
 /// Jobs that wait at most. A member whose wish is not heard asks another one.
@@ -37,8 +37,8 @@ pub(super) enum Job {
 }
 
 /// What the thread owns.
-#[derive(Debug)]
 pub(super) struct Keeper {
+    pub(super) settle: Settle,
     pub(super) history: Arc<History>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) outbox: Arc<dyn Outbox>,
@@ -82,6 +82,10 @@ impl Keeper {
                 body,
                 state,
             } => {
+                if let Err(error) = (self.settle)() {
+                    tracing::warn!(%error, "consensus: no snapshot, for what the node has of its batches is not durable");
+                    return Ok(());
+                }
                 self.snapshots.store(&certificate, &body, &state)?;
                 if let Some(covered) = self.snapshots.covered() {
                     self.history.trim(covered);

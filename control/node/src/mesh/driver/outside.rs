@@ -1,6 +1,7 @@
 //! What the driver of a replica needs of the rest of the node.
 
 use std::fmt::Debug;
+use std::io;
 use std::sync::Arc;
 
 use consensus::{Configuration, Evidence, Horizon, Message, NodeId, Observation, PublicKey};
@@ -33,6 +34,9 @@ pub trait Outbox: Debug + Send + Sync + 'static {
 /// before any client hears of it.
 pub type Publication = Box<dyn FnOnce() + Send>;
 
+/// Makes durable what is not the replica's.
+pub type Settle = Box<dyn Fn() -> io::Result<()> + Send>;
+
 /// Something that happened, for whoever watches over nodes.
 #[derive(Debug)]
 pub enum Event {
@@ -57,4 +61,10 @@ pub trait Hooks<M>: Send + 'static {
 
     /// Something happened.
     fn on_event(&mut self, event: Event);
+
+    /// What makes durable all that the node itself has written of executed batches. Called on another thread, before a
+    /// snapshot takes the place of those batches: after a crash they would not come again.
+    fn settle(&self) -> Settle {
+        Box::new(|| Ok(()))
+    }
 }

@@ -74,7 +74,7 @@ impl Mesh {
         &self,
         look: impl FnOnce(&Ledger) -> R + Send + 'static,
     ) -> Result<R, Failure> {
-        let seen = self.part()?.handle.inspect::<Ledger, R>(look);
+        let seen = self.inspect(look);
         in_time(seen).await?.map_err(|error| failure(&error))
     }
 }

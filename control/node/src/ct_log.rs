@@ -1,0 +1,418 @@
+//! The cluster's Certificate Transparency log at this node: what ties [`ctlog`] to the mesh.
+//!
+//! What the ledger decides goes to the log ([`LogNews`]), what the log says to its peers goes by the mesh (`files.rs`),
+//! submissions become commands (`sequencer.rs`), and what the configuration wants is asked of the members (`agree.rs`).
+//! Readers are served on a thread of their own. Start at [`Setup::read`], then [`Setup::begin`].
+
+mod agree;
+mod call;
+mod files;
+mod known;
+mod message;
+mod news;
+mod sequencer;
+mod status;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use config::Config;
+use consensus::{Digest, NodeId};
+use ct::{Hash, KeyName, LogKey, Roots, Shard, unix_midnight};
+use ctlog::http::{Faces, Operator, Scheme};
+use ctlog::{Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
+use ledger::{CtNews, CtShard};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+pub(crate) use self::files::{LogMessages, messages};
+
+use self::agree::Wishes;
+use self::files::{LogInbox, PeerFiles, PeerLogs, Serve};
+use self::known::Known;
+use self::sequencer::LedgerSequencer;
+use crate::mesh::{Mesh, Network};
+
+/// For the readers of this node to be answered, when we end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Why a node cannot run its log. Each is for the operator to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum LogSetupError {
+    /// A file of the configuration cannot be used.
+    #[error("{key}: {path}: {message}")]
+    File {
+        /// Of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value of the configuration cannot be used.
+    #[error("{key}: {message}")]
+    Value {
+        /// Of the configuration.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Its address cannot be listened on.
+    #[error("cannot listen on {address} (ct.listen): {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Its files or keys cannot be used.
+    #[error("certificate log: {0}")]
+    Log(#[from] LogError),
+    /// The system has no thread for it.
+    #[error("certificate log: {0}")]
+    Resources(#[from] io::Error),
+}
+
+/// A shard as this node's configuration has it.
+#[derive(Debug)]
+pub(crate) struct ShardWish {
+    settings: ShardSettings,
+    agreed: CtShard,
+    log_id: Hash,
+    start: config::Day,
+    end: config::Day,
+    is_closed: bool,
+}
+
+/// What a node needs for its part in the log, read and checked.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    name: KeyName,
+    shards: Vec<ShardWish>,
+    roots: Arc<Roots>,
+    folder: PathBuf,
+    publish_gap: Duration,
+    refresh: Duration,
+    listener: Option<std::net::TcpListener>,
+}
+
+impl Setup {
+    /// Reads what the configuration names, and takes the address. `None`: this node has no part in a log.
+    ///
+    /// # Errors
+    /// What the operator has to mend.
+    pub(crate) fn read(config: &Config) -> Result<Option<Self>, LogSetupError> {
+        let from = &config.ct;
+        let (Some(log_id), Some(roots)) = (&from.log_id, &from.roots) else {
+            return Ok(None);
+        };
+        let shards = from.shards.iter().enumerate();
+        let shards = shards.map(|(index, shard)| read_shard(log_id, index, shard));
+        Ok(Some(Self {
+            name: key_name("ct.log_id", log_id)?,
+            shards: shards.collect::<Result<_, _>>()?,
+            roots: Arc::new(read_roots(roots)?),
+            folder: config.node.data_dir.join(&from.folder),
+            publish_gap: Duration::from_millis(from.publish_interval_ms.into()),
+            refresh: Duration::from_secs(from.refresh_secs.into()),
+            listener: from.listen.map(listen).transpose()?,
+        }))
+    }
+
+    /// Opens the log and takes the ways to and from its peers.
+    ///
+    /// # Errors
+    /// Its files or keys cannot be used.
+    pub(crate) fn begin(
+        self,
+        node: NodeId,
+        network: &Arc<Network>,
+        (messages, inbox): (LogMessages, LogInbox),
+    ) -> Result<Begun, LogSetupError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let files = Arc::new(PeerFiles::new(Arc::clone(network)));
+        let shards = self.shards.iter().map(|shard| shard.settings.clone());
+        let settings = Settings {
+            name: self.name.clone(),
+            node: node.to_string(),
+            shards: shards.collect(),
+            folder: self.folder.join("public"),
+            state_folder: self.folder.join("state"),
+            publish_gap: self.publish_gap,
+            partial_keep: Settings::PARTIAL_KEEP,
+            mesh: Arc::new(PeerLogs(Arc::clone(&files))),
+            runtime: runtime.handle().clone(),
+        };
+        let (handle, log_thread) = Log::start(&settings)?;
+        let known = Arc::new(Known::new(self.name.clone(), Arc::clone(&self.roots)));
+        let peers_thread = files.start(inbox, Peers(handle.clone()))?;
+        let wishes = Wishes {
+            node,
+            cosigner: *handle.cosigner().key(),
+            roots: Digest(self.roots.digest().0),
+            shards: self.shards,
+            refresh: self.refresh,
+        };
+        Ok(Begun {
+            news: LogNews {
+                handle: handle.clone(),
+                known: Arc::clone(&known),
+            },
+            handle,
+            known,
+            wishes: Arc::new(wishes),
+            roots: self.roots,
+            name: self.name,
+            listener: self.listener,
+            runtime,
+            messages,
+            log_thread,
+            peers_thread,
+        })
+    }
+}
+
+fn read_shard(
+    log_id: &str,
+    index: usize,
+    shard: &config::CtShard,
+) -> Result<ShardWish, LogSetupError> {
+    let bad = |key: &str, error: &dyn fmt::Display| LogSetupError::Value {
+        key: format!("ct.shards[{index}].{key}"),
+        message: error.to_string(),
+    };
+    let second_of = |day: config::Day| unix_midnight(day.year, day.month, day.day);
+    let window = Shard {
+        name: shard.name.clone(),
+        start: second_of(shard.start),
+        end: second_of(shard.end),
+    };
+    let origin = format!("{log_id}/{}", shard.name);
+    let key = LogKey::new(&shard.public_key.0).map_err(|error| bad("public_key", &error))?;
+    let agreed = CtShard {
+        name: shard.name.as_str().into(),
+        origin: origin.as_str().into(),
+        start: window.start,
+        end: window.end,
+        spki: shard.public_key.0.as_slice().into(),
+    };
+    let spec = ShardSpec {
+        window,
+        origin: key_name("ct.log_id", &origin)?,
+        key,
+    };
+    Ok(ShardWish {
+        agreed,
+        log_id: spec.key.id(),
+        settings: ShardSettings {
+            spec,
+            key_file: shard.key_file.clone(),
+        },
+        start: shard.start,
+        end: shard.end,
+        is_closed: shard.closed,
+    })
+}
+
+fn key_name(key: &str, text: &str) -> Result<KeyName, LogSetupError> {
+    KeyName::new(text).ok_or_else(|| LogSetupError::Value {
+        key: key.to_owned(),
+        message: format!("`{text}` cannot be the name of a key in a signed note"),
+    })
+}
+
+fn read_roots(path: &std::path::Path) -> Result<Roots, LogSetupError> {
+    let bad = |message: String| LogSetupError::File {
+        key: "ct.roots",
+        path: path.to_owned(),
+        message,
+    };
+    let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    match Roots::from_pem(&text) {
+        Ok(roots) if roots.count() == 0 => Err(bad("expected certificates in PEM".to_owned())),
+        Ok(roots) => Ok(roots),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, LogSetupError> {
+    let listener = std::net::TcpListener::bind(address);
+    let listener = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| LogSetupError::Listen { address, error })
+}
+
+/// Takes what the ledger says to the log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct LogNews {
+    handle: LogHandle,
+    known: Arc<Known>,
+}
+
+impl LogNews {
+    /// In the ledger's order, from one thread. Waits if the log is far behind.
+    pub(crate) fn say(&self, news: Vec<CtNews>) {
+        news.iter().for_each(|news| self.known.hear(news));
+        let decided: Vec<_> = news.into_iter().filter_map(news::decided).collect();
+        if let Err(Stopped) = self.handle.decide(decided) {
+            tracing::debug!("certificate log: it has stopped, and what is decided comes again");
+        }
+    }
+
+    /// Makes durable all that was said.
+    ///
+    /// # Errors
+    /// The log has stopped; the cluster's history must be kept for it.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.handle.sync().map_err(io::Error::from)
+    }
+}
+
+/// What a log does for its peers.
+struct Peers(LogHandle);
+
+impl Serve for Peers {
+    fn on_cosigned(&self, from: NodeId, note: &[u8]) {
+        self.0.on_cosigned(&from.to_string(), note);
+    }
+
+    fn file(&self, shard: &str, path: &str) -> Option<Vec<u8>> {
+        let file = self.0.reader(shard)?.file_for_peer(path);
+        file.unwrap_or_else(|error| {
+            tracing::warn!(shard, path, %error, "certificate log: a file for a peer");
+            None
+        })
+    }
+}
+
+/// A log that hears and keeps, and serves nobody yet.
+pub(crate) struct Begun {
+    pub(crate) news: LogNews,
+    handle: LogHandle,
+    known: Arc<Known>,
+    wishes: Arc<Wishes>,
+    roots: Arc<Roots>,
+    name: KeyName,
+    listener: Option<std::net::TcpListener>,
+    runtime: Runtime,
+    messages: LogMessages,
+    log_thread: JoinHandle<Result<(), LogError>>,
+    peers_thread: JoinHandle<()>,
+}
+
+impl Begun {
+    /// Takes submissions, and serves readers.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub(crate) fn serve(self, mesh: &Mesh) -> Result<(LogService, LogThreads), LogSetupError> {
+        let runtime = self.runtime;
+        let sequencer = LedgerSequencer::start(
+            mesh.clone(),
+            runtime.handle().clone(),
+            self.known.clone(),
+            &self.roots,
+        );
+        let readers = self.handle.readers().map(|(_, reader)| reader.clone());
+        let operator = Operator {
+            name: self.name.as_str().to_owned(),
+            email: Vec::new(),
+        };
+        let agreed = self.known.agreed();
+        let faces = Faces::new(readers.collect(), agreed, Arc::new(sequencer), operator);
+        let faces = Arc::new(faces.with_scheme(Scheme::Https));
+        let service = LogService {
+            handle: self.handle.clone(),
+            faces: Arc::clone(&faces),
+            wishes: Arc::clone(&self.wishes),
+            name: self.name,
+        };
+        let (stop, mut stopped) = watch::channel(false);
+        let (wishes, mesh, listener) = (self.wishes, mesh.clone(), self.listener);
+        let serve_thread = thread::Builder::new()
+            .name("ct-serve".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::spawn(Arc::clone(&wishes).pursue(mesh.clone()));
+                    tokio::spawn(wishes.refresh(mesh));
+                    let stopping = stopped.clone();
+                    let serving = listener.map(|listener| serve(listener, faces, stopping));
+                    let serving = serving.map(tokio::spawn);
+                    let _ = stopped.changed().await;
+                    if let Some(serving) = serving {
+                        let _ = tokio::time::timeout(FAREWELL, serving).await;
+                    }
+                });
+            })?;
+        let threads = LogThreads {
+            handle: self.handle,
+            messages: self.messages,
+            stop,
+            log: self.log_thread,
+            others: vec![self.peers_thread, serve_thread],
+        };
+        Ok((service, threads))
+    }
+}
+
+async fn serve(
+    listener: std::net::TcpListener,
+    faces: Arc<Faces>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let served = async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let stop = async move {
+            let _ = stopped.changed().await; // Its sender is gone: the same.
+        };
+        ctlog::http::serve(listener, faces, stop).await
+    };
+    if let Err(error) = served.await {
+        tracing::error!(%error, "certificate log: no longer served");
+    }
+}
+
+/// What the rest of the node may ask of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogService {
+    handle: LogHandle,
+    faces: Arc<Faces>,
+    wishes: Arc<Wishes>,
+    name: KeyName,
+}
+
+/// Its threads.
+#[derive(Debug)]
+pub(crate) struct LogThreads {
+    handle: LogHandle,
+    messages: LogMessages,
+    stop: watch::Sender<bool>,
+    log: JoinHandle<Result<(), LogError>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl LogThreads {
+    /// Ends them; what was decided is durable then. After the mesh's, from which news come.
+    pub(crate) fn stop(self) {
+        let _ = self.stop.send(true);
+        self.messages.stop();
+        self.handle.stop();
+        // What it says was logged when it happened.
+        let mut is_sound = self.log.join().is_ok();
+        for thread in self.others {
+            is_sound &= thread.join().is_ok();
+        }
+        if !is_sound {
+            tracing::error!("certificate log: a thread has panicked");
+        }
+    }
+}
