@@ -1,12 +1,13 @@
 //! `ct`: the Certificate Transparency log of the cluster.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ct_shard::{self, CtShard};
+use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
 use crate::number::number;
 
@@ -22,6 +23,16 @@ pub struct Ct {
     pub roots: Option<PathBuf>,
     /// Where submissions are taken and the log is read, over HTTP. Left out: not at this node.
     pub listen: Option<SocketAddr>,
+    /// Whether clients reach the log by https, through a server with TLS before `listen`. It stands in the URLs of the log list.
+    pub https: bool,
+    /// Addresses of such servers: of their connections the client is the last address of X-Forwarded-For.
+    pub proxies: Vec<IpAddr>,
+    /// Addresses for complaints, for the log list.
+    pub email: Vec<String>,
+    /// Witnesses outside of the cluster, which are shown our heads.
+    pub witnesses: Vec<CtWitness>,
+    /// Logs outside of the cluster whose heads this node cosigns.
+    pub witnessed_logs: Vec<CtWitnessedLog>,
     /// The log's folder; relative to `node.data_dir`. Any web server may serve `public` in it; `state` is secret.
     pub folder: PathBuf,
     /// Heads are published at most so often, in milliseconds.
@@ -43,6 +54,11 @@ impl Default for Ct {
             shards: Vec::new(),
             roots: None,
             listen: None,
+            https: true,
+            proxies: Vec::new(),
+            email: Vec::new(),
+            witnesses: Vec::new(),
+            witnessed_logs: Vec::new(),
             folder: "ct".into(),
             publish_interval_ms: 25,
             refresh_secs: 10,
@@ -65,6 +81,7 @@ impl Ct {
     /// What one key alone cannot say.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         ct_shard::check(&self.shards)?;
+        ct_witness::check(&self.witnesses, &self.witnessed_logs)?;
         let Some(log_id) = &self.log_id else {
             return match self.shards.is_empty() {
                 true => Ok(()),

@@ -367,6 +367,21 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         (6, "ct.shards[1].public_key"),
         "key of its own",
     ),
+    (
+        "ct: {witnesses: [{url: witness, key: k}]}",
+        (1, "ct.witnesses[0].url"),
+        "expected http",
+    ),
+    (
+        "ct: {witnessed_logs: [{origin: o, keys: []}]}",
+        (1, "ct.witnessed_logs[0].keys"),
+        "at least one key",
+    ),
+    (
+        "ct:\n  witnessed_logs:\n  - {origin: o, keys: [k]}\n  - {origin: o, keys: [k]}",
+        (4, "ct.witnessed_logs[1].origin"),
+        "listed twice",
+    ),
 ];
 
 #[test]

@@ -46,6 +46,7 @@ class LogMesh(Mesh):
                     "log_id": LOG_ID,
                     "roots": str(node.folder / "roots.pem"),
                     "listen": f"{node.address}:{PORT}",
+                    "https": False,
                     "shards": [{**shard, **own_key}],
                 }
             )

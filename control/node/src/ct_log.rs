@@ -10,12 +10,13 @@ mod files;
 mod known;
 mod message;
 mod news;
+mod outsiders;
 mod sequencer;
 mod status;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -24,7 +25,8 @@ use std::time::Duration;
 use config::Config;
 use consensus::{Digest, NodeId};
 use ct::{Hash, KeyName, LogKey, Roots, Shard, unix_midnight};
-use ctlog::http::{Faces, Operator, Scheme};
+use ctlog::http::{Faces, Limits, Operator, Scheme};
+use ctlog::witness::{OutsideLog, OutsideWitness, Outsiders, Witness};
 use ctlog::{Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
 use ledger::{CtNews, CtShard};
 use tokio::runtime::Runtime;
@@ -99,6 +101,17 @@ pub(crate) struct Setup {
     publish_gap: Duration,
     refresh: Duration,
     listener: Option<std::net::TcpListener>,
+    reach: Reach,
+    witnesses: Vec<OutsideWitness>,
+    witnessed_logs: Vec<OutsideLog>,
+}
+
+/// How clients come, and whom they may complain to.
+#[derive(Debug, Clone)]
+struct Reach {
+    scheme: Scheme,
+    proxies: Vec<IpAddr>,
+    email: Vec<String>,
 }
 
 impl Setup {
@@ -121,6 +134,16 @@ impl Setup {
             publish_gap: Duration::from_millis(from.publish_interval_ms.into()),
             refresh: Duration::from_secs(from.refresh_secs.into()),
             listener: from.listen.map(listen).transpose()?,
+            reach: Reach {
+                scheme: match from.https {
+                    true => Scheme::Https,
+                    false => Scheme::Http,
+                },
+                proxies: from.proxies.clone(),
+                email: from.email.clone(),
+            },
+            witnesses: outsiders::read_witnesses(&from.witnesses)?,
+            witnessed_logs: outsiders::read_logs(&from.witnessed_logs)?,
         }))
     }
 
@@ -150,6 +173,7 @@ impl Setup {
             mesh: Arc::new(PeerLogs(Arc::clone(&files))),
             runtime: runtime.handle().clone(),
         };
+        let (witness, outsiders) = (self.open_witness(&node.to_string())?, self.outsiders());
         let (handle, log_thread) = Log::start(&settings)?;
         let known = Arc::new(Known::new(self.name.clone(), Arc::clone(&self.roots)));
         let peers_thread = files.start(inbox, Peers(handle.clone()))?;
@@ -171,6 +195,9 @@ impl Setup {
             roots: self.roots,
             name: self.name,
             listener: self.listener,
+            reach: self.reach,
+            witness,
+            outsiders,
             runtime,
             messages,
             log_thread,
@@ -303,6 +330,9 @@ pub(crate) struct Begun {
     roots: Arc<Roots>,
     name: KeyName,
     listener: Option<std::net::TcpListener>,
+    reach: Reach,
+    witness: Option<Arc<Witness>>,
+    outsiders: Option<Outsiders>,
     runtime: Runtime,
     messages: LogMessages,
     log_thread: JoinHandle<Result<(), LogError>>,
@@ -322,20 +352,25 @@ impl Begun {
             self.known.clone(),
             &self.roots,
         );
-        let readers = self.handle.readers().map(|(_, reader)| reader.clone());
-        let operator = Operator {
-            name: self.name.as_str().to_owned(),
-            email: Vec::new(),
-        };
-        let agreed = self.known.agreed();
-        let faces = Faces::new(readers.collect(), agreed, Arc::new(sequencer), operator);
-        let faces = Arc::new(faces.with_scheme(Scheme::Https));
+        let faces = faces(
+            (&self.handle, &self.known),
+            (self.name.clone(), self.reach),
+            sequencer,
+            (self.witness, self.outsiders.clone()),
+        );
         let service = LogService {
             handle: self.handle.clone(),
             faces: Arc::clone(&faces),
             wishes: Arc::clone(&self.wishes),
             name: self.name,
+            outsiders: self.outsiders.clone(),
         };
+        let readers: Vec<_> = self
+            .handle
+            .readers()
+            .map(|(_, reader)| reader.clone())
+            .collect();
+        let outsiders = self.outsiders;
         let (stop, mut stopped) = watch::channel(false);
         let (wishes, mesh, listener) = (self.wishes, mesh.clone(), self.listener);
         let serve_thread = thread::Builder::new()
@@ -344,6 +379,9 @@ impl Begun {
                 runtime.block_on(async {
                     tokio::spawn(Arc::clone(&wishes).pursue(mesh.clone()));
                     tokio::spawn(wishes.refresh(mesh));
+                    for (outsiders, reader) in outsiders.iter().cycle().zip(readers) {
+                        tokio::spawn(outsiders.clone().follow(reader));
+                    }
                     let stopping = stopped.clone();
                     let serving = listener.map(|listener| serve(listener, faces, stopping));
                     let serving = serving.map(tokio::spawn);
@@ -362,6 +400,34 @@ impl Begun {
         };
         Ok((service, threads))
     }
+}
+
+/// What clients see.
+fn faces(
+    (handle, known): (&LogHandle, &Known),
+    (name, reach): (KeyName, Reach),
+    sequencer: LedgerSequencer,
+    (witness, outsiders): (Option<Arc<Witness>>, Option<Outsiders>),
+) -> Arc<Faces> {
+    let readers = handle.readers().map(|(_, reader)| reader.clone());
+    let operator = Operator {
+        name: name.as_str().to_owned(),
+        email: reach.email,
+    };
+    let sequencer = Arc::new(sequencer);
+    let limits = Limits {
+        proxies: reach.proxies,
+        ..Limits::default()
+    };
+    let faces = Faces::new(readers.collect(), known.agreed(), sequencer, operator);
+    let mut faces = faces.with_scheme(reach.scheme).with_limits(limits);
+    if let Some(witness) = witness {
+        faces = faces.with_witness(witness);
+    }
+    if let Some(outsiders) = outsiders {
+        faces = faces.with_outsiders(outsiders);
+    }
+    Arc::new(faces)
 }
 
 async fn serve(
@@ -388,6 +454,7 @@ pub(crate) struct LogService {
     faces: Arc<Faces>,
     wishes: Arc<Wishes>,
     name: KeyName,
+    outsiders: Option<Outsiders>,
 }
 
 /// Its threads.

@@ -48,9 +48,13 @@ impl LogService {
 
     /// What is counted of it.
     pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
+        let mut all: Vec<Box<dyn Collector>> = vec![
             Box::new(self.handle.metrics().clone()),
             Box::new(self.faces.meter()),
-        ]
+        ];
+        if let Some(outsiders) = &self.outsiders {
+            all.push(Box::new(outsiders.clone()));
+        }
+        all
     }
 }
