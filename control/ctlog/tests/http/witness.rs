@@ -173,35 +173,11 @@ fn witness_knows_after_a_start_what_it_has_cosigned() {
     assert!(matches!(damaged, Err(WitnessOpenError::Memory { .. })));
 }
 
-#[test]
-fn of_two_forks_at_the_same_time_one_is_cosigned() {
-    for _ in 0..20 {
-        let folder = tempfile::tempdir().unwrap();
-        let witness = witness(files(&folder));
-        let barrier = Barrier::new(4);
-        let cosigned = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4_u8)
-                .map(|branch| {
-                    let (witness, barrier) = (&witness, &barrier);
-                    scope.spawn(move || {
-                        let body = request(0, 3 + u64::from(branch % 2), branch);
-                        barrier.wait();
-                        witness.add_checkpoint(body.as_bytes(), NOW_S).is_ok()
-                    })
-                })
-                .collect();
-            let results = threads.into_iter().map(|thread| thread.join().unwrap());
-            results.filter(|is_cosigned| *is_cosigned).count()
-        });
-        assert_eq!(cosigned, 1);
-    }
-}
-
-/// Takes nothing once it is full.
+/// A disk on which something happens before a head is written.
 #[derive(Debug)]
-struct Full(LocalFiles);
+struct Disk(LocalFiles, fn() -> io::Result<()>);
 
-impl Files for Full {
+impl Files for Disk {
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         self.0.read(path)
     }
@@ -211,10 +187,10 @@ impl Files for Full {
     }
 
     fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        match path.starts_with("witnessed/") {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => self.0.replace(path, bytes),
+        if path.starts_with("witnessed/") {
+            self.1()?;
         }
+        self.0.replace(path, bytes)
     }
 
     fn sync(&self, paths: &[String]) -> io::Result<()> {
@@ -226,12 +202,43 @@ impl Files for Full {
     }
 }
 
+fn disk(folder: &tempfile::TempDir, before: fn() -> io::Result<()>) -> Arc<dyn Files> {
+    let files = LocalFiles::new(folder.path().join("witness"), 0o600);
+    Arc::new(Disk(files, before))
+}
+
 #[test]
 fn what_cannot_be_remembered_is_not_cosigned() {
     let folder = tempfile::tempdir().unwrap();
-    let witness = witness(Arc::new(Full(LocalFiles::new(folder.path().into(), 0o600))));
+    let witness = witness(disk(&folder, || Err(io::ErrorKind::StorageFull.into())));
     let refused = witness.add_checkpoint(request(0, 3, 0).as_bytes(), NOW_S);
     assert!(matches!(refused, Err(WitnessRefusal::Files(_))));
+}
+
+#[test]
+fn of_forks_that_come_at_the_same_time_one_is_cosigned() {
+    // All come while the first is being written.
+    let slow = || {
+        std::thread::sleep(Duration::from_millis(100));
+        Ok(())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let witness = witness(disk(&folder, slow));
+    let barrier = Barrier::new(4);
+    let cosigned = std::thread::scope(|scope| {
+        let start = |branch: u8| {
+            let (witness, barrier) = (&witness, &barrier);
+            scope.spawn(move || {
+                let body = request(0, 3 + u64::from(branch % 2), branch);
+                barrier.wait();
+                witness.add_checkpoint(body.as_bytes(), NOW_S).is_ok()
+            })
+        };
+        let threads: Vec<_> = (0..4).map(start).collect();
+        let results = threads.into_iter().map(|thread| thread.join().unwrap());
+        results.filter(|is_cosigned| *is_cosigned).count()
+    });
+    assert_eq!(cosigned, 1);
 }
 
 fn plain_client() -> HttpClient {
