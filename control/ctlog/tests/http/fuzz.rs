@@ -3,10 +3,10 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, Uri};
 use ctlog::http::{Limits, router};
-use ctlog::witness::{OutsideLog, Witness};
 
 use crate::asking::{Bench, Reply, ask, runtime};
 
@@ -37,23 +37,20 @@ fn check(what: &str, reply: &Reply) {
     }
 }
 
+/// A log of two entries that is a witness of another log.
+async fn with_witness() -> (Bench, Router) {
+    let bench = Bench::new().await;
+    bench.fill(2).await;
+    let witness = crate::witness::witness(crate::witness::files(&bench.folder));
+    let faces = bench.log.faces(bench.log.orders.clone(), Limits::default());
+    let router = router(Arc::new(faces.with_witness(Arc::new(witness))));
+    (bench, router)
+}
+
 #[test]
 fn any_path_query_and_body_has_a_reply() {
     let runtime = runtime();
-    let (bench, router) = runtime.block_on(async {
-        let bench = Bench::new().await;
-        bench.fill(2).await;
-        let files = ctlog::LocalFiles::new(bench.folder.path().join("witness"), 0o600);
-        let origin = ct::KeyName::new("other.example").unwrap();
-        let logs = vec![OutsideLog {
-            origin: origin.clone(),
-            keys: Vec::new(),
-        }];
-        let witness = Witness::open(&origin, "n1", Arc::new(files), logs).unwrap();
-        let faces = bench.log.faces(bench.log.orders.clone(), Limits::default());
-        let router = router(Arc::new(faces.with_witness(Arc::new(witness))));
-        (bench, router)
-    });
+    let (bench, router) = runtime.block_on(with_witness());
     let shared = AssertUnwindSafe((&router, &runtime)); // A panic ends the test.
     bolero::check!()
         .with_type()
@@ -99,6 +96,30 @@ fn damaged_submission_is_refused_or_taken_and_never_breaks() {
                 let reply = runtime.block_on(bench.post(&path, body.clone()));
                 check(call, &reply);
             }
+        });
+    bench.log.stop();
+}
+
+#[test]
+fn damaged_checkpoint_is_refused_or_cosigned_and_never_breaks() {
+    let runtime = runtime();
+    let (bench, router) = runtime.block_on(with_witness());
+    let whole = crate::witness::request(0, 3, 0).into_bytes();
+    let shared = AssertUnwindSafe((&router, &runtime, &whole));
+    bolero::check!()
+        .with_type()
+        .with_iterations(1_000)
+        .for_each(|(damage, cut): &(Vec<(u16, u8)>, u16)| {
+            let (router, runtime, whole) = *shared;
+            let mut body = whole.clone();
+            for (place, value) in damage {
+                let place = usize::from(*place) % body.len();
+                body[place] ^= value;
+            }
+            body.truncate(body.len() - usize::from(*cut) % 8);
+            let request = Request::post("/witness/add-checkpoint");
+            let reply = ask(router, request, Body::from(body));
+            check("add-checkpoint", &runtime.block_on(reply));
         });
     bench.log.stop();
 }

@@ -88,20 +88,20 @@ fn note(size: u64, branch: u8, seed: u8) -> Note {
 }
 
 /// A request that goes on from `old`, of the same branch.
-fn request(old: u64, size: u64, branch: u8) -> String {
+pub(crate) fn request(old: u64, size: u64, branch: u8) -> String {
     let proof = prove_consistency(&mut Leaves(leaves(size, branch)), old, size).unwrap();
     let request = AddCheckpoint::new(old, proof, note(size, branch, 1)).unwrap();
     request.to_string()
 }
 
-fn witness(files: Arc<dyn Files>) -> Witness {
+pub(crate) fn witness(files: Arc<dyn Files>) -> Witness {
     let keys = vec![LogVerifier::Note(verifier(1, KeyKind::Plain))];
     let origin = name(OTHER);
     let logs = vec![OutsideLog { origin, keys }];
     Witness::open(&name("witness.example"), "n1", files, logs).unwrap()
 }
 
-fn files(folder: &tempfile::TempDir) -> Arc<dyn Files> {
+pub(crate) fn files(folder: &tempfile::TempDir) -> Arc<dyn Files> {
     Arc::new(LocalFiles::new(folder.path().join("witness"), 0o600))
 }
 
