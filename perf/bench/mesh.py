@@ -12,7 +12,7 @@ from typing import Callable
 from lab import appliance
 from lab.run import Run
 
-from . import machine, mesh_commits, plot
+from . import machine, mesh_commits, mesh_log, plot
 from .mesh_answers import ColdBed
 from .mesh_beside import BesideBed
 from .mesh_figures import MeshFigures
@@ -23,6 +23,7 @@ PARTS = {
     "next commit after the primary is stopped, how soon a node catches up that was away",
     "answers": "cold names that a quorum agrees on: answers/s at one node and at all four",
     "beside": "cached answers/s of one worker while the mesh commits 1,000 updates/s, beside those without",
+    "log": "submissions to the certificate log: time to the timestamp at 100/s, a minute at 1,000/s, CPU and disk of an entry",
     "updates": "dynamic updates/s of clients that wait for their answers, at one node and at all four",
 }
 MISSED_COUNT = 100_000
@@ -35,6 +36,7 @@ class Plan:
     rounds: int
     seconds: float
     missed: int
+    is_quick: bool
     parts: tuple[str, ...]
 
 
@@ -64,6 +66,7 @@ def parse() -> tuple[Plan, argparse.Namespace]:
         rounds=arguments.rounds or (1 if arguments.quick else 5),
         seconds=arguments.seconds or (1.5 if arguments.quick else 3.0),
         missed=MISSED_COUNT // 10 if arguments.quick else MISSED_COUNT,
+        is_quick=arguments.quick,
         parts=tuple(name for name in PARTS if not arguments.only or name in arguments.only),
     )
     return plan, arguments
@@ -74,6 +77,8 @@ def main() -> int:
     plan, arguments = parse()
     appliance.build(quiet=True)
     mesh_commits.build()
+    if "log" in plan.parts:
+        mesh_log.build()
     figures = MeshFigures()
     for part in plan.parts:
         if not arguments.noisy and not machine.wait_for_quiet(60):
@@ -96,6 +101,9 @@ def prepared(part: str, run: Run, figures: MeshFigures, plan: Plan) -> Callable[
     if part == "beside":
         beside = BesideBed(run)
         return lambda number: beside.measure(figures, plan.seconds, number, is_last=number == plan.rounds - 1)
+    if part == "log":
+        log = mesh_log.LogBed(run, is_quick=plan.is_quick)
+        return lambda number: log.measure(figures, is_last=number == plan.rounds - 1)
     bed = ColdBed(run) if part == "answers" else UpdatesBed(run)
     return lambda _: bed.measure(figures, plan.seconds)
 
@@ -112,10 +120,15 @@ def show(plan: Plan, figures: MeshFigures, arguments: argparse.Namespace) -> Non
     print(f"{facts['cpu']}, kernel {facts['kernel']}, {facts['date']}, commit {facts['commit']}")
     print(f"{plan.rounds} round(s), samples of {plan.seconds:g} s\n")
     print(figures.to_table())
-    if figures.curves:
-        path = folder / "mesh.svg"
-        path.write_text(plot.draw("Cached answers of one worker in a mesh of four", figures.curves))
-        print(f"plot: {path}")
+    of_log = {key: points for key, points in figures.curves.items() if key == mesh_log.SERIES}
+    others = {key: points for key, points in figures.curves.items() if key != mesh_log.SERIES}
+    for name, title, curves in (
+        ("mesh.svg", "Cached answers of one worker in a mesh of four", others),
+        ("log.svg", "Submissions to the certificate log of four nodes", of_log),
+    ):
+        if curves:
+            (folder / name).write_text(plot.draw(title, curves))
+            print(f"plot: {folder / name}")
 
 
 def note(text: str) -> None:

@@ -21,7 +21,7 @@ def _step(maximum: float) -> float:
 
 
 def draw(title: str, series: dict[str, list[tuple[float, float]]]) -> str:
-    """Lines of (offered, answered) in queries a second, one for each server."""
+    """Lines of (offered, answered) a second, one for each server."""
     points = [point for line in series.values() for point in line]
     x_max = max(x for x, _ in points)
     y_max = max(y for _, y in points) * 1.08
@@ -69,7 +69,7 @@ def _axis(maximum: float, place, *, vertical: bool) -> list[str]:
     else:
         parts.append(
             f'<text x="{middle_x:.0f}" y="{HEIGHT - 14}" text-anchor="middle">'
-            "offered (thousand queries a second)</text>"
+            "offered (thousand a second)</text>"
         )
     return parts
 
