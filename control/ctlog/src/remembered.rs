@@ -7,11 +7,14 @@ use ct::{Hash, TreeHead};
 
 use crate::files::Files;
 
-/// One head, in a file of its own.
+/// One head, in two files of its own that are written by turns: a write that a crash has cut leaves the head before, and
+/// for the one that it cut nothing was signed.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     path: String,
     last: Option<TreeHead>,
+    /// Which of the files comes next.
+    next: u8,
 }
 
 /// Why a head must not be signed.
@@ -77,13 +80,24 @@ pub enum SealError {
 const KIND: [u8; 8] = *b"cthead 1";
 
 impl Remembered {
-    /// Reads the file. None at all is that of a key that has signed nothing.
+    /// Reads the files. None at all are those of a key that has signed nothing.
     pub(crate) fn load(files: &dyn Files, path: String) -> Result<Self, MemoryError> {
-        let last = match files.read(&path)? {
-            Some(bytes) => Some(decode_head(unseal(KIND, &bytes)?)?),
-            None => None,
-        };
-        Ok(Self { path, last })
+        let (mut last, mut next, mut damage) = (None, 0, None);
+        for slot in 0..2 {
+            let Some(bytes) = files.read(&slot_path(&path, slot))? else {
+                continue;
+            };
+            let head = unseal(KIND, &bytes).and_then(decode_head);
+            match (head, &last) {
+                (Err(error), _) => damage = Some(error),
+                (Ok(head), Some(before)) if !follows(&head, before) => {}
+                (Ok(head), _) => (last, next) = (Some(head), 1 - slot),
+            }
+        }
+        match (&last, damage) {
+            (None, Some(error)) => Err(error.into()),
+            _ => Ok(Self { path, last, next }),
+        }
     }
 
     /// The last head.
@@ -138,10 +152,21 @@ impl Remembered {
         if self.last.as_ref().is_some_and(same) {
             return Ok(());
         }
-        files.replace(&self.path, &seal(KIND, &encode_head(head)))?;
+        let path = slot_path(&self.path, self.next);
+        files.overwrite(&path, &seal(KIND, &encode_head(head)))?;
         self.last = Some(*head);
+        self.next = 1 - self.next;
         Ok(())
     }
+}
+
+fn slot_path(path: &str, slot: u8) -> String {
+    format!("{path}.{slot}")
+}
+
+/// Whether a head was remembered after another.
+fn follows(head: &TreeHead, before: &TreeHead) -> bool {
+    (head.size, head.timestamp_ms) > (before.size, before.timestamp_ms)
 }
 
 /// Kind, contents and checksum.
@@ -223,18 +248,35 @@ mod tests {
     }
 
     #[test]
-    fn damaged_memory_is_an_error_and_not_an_empty_one() {
+    fn write_that_a_crash_has_cut_leaves_the_head_before_and_damage_of_both_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let files = LocalFiles::new(folder.path().to_owned(), 0o600);
-        let whole = seal(KIND, &encode_head(&head(5, 1, 100)));
+        let load = || Remembered::load(&files, "signed".to_owned());
+        let mut memory = load().unwrap();
+        for size in 5..8 {
+            memory.remember(&files, &head(size, 1, 100), true).unwrap();
+        }
+        assert_eq!(load().unwrap().last(), Some(&head(7, 1, 100)));
+        let whole = seal(KIND, &encode_head(&head(7, 1, 100)));
+        let [newest, before] = ["signed.0", "signed.1"];
+        assert_eq!(files.read(newest).unwrap().unwrap(), whole);
         for place in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[place] ^= 1;
-            files.write("signed", &damaged).unwrap();
-            assert!(Remembered::load(&files, "signed".to_owned()).is_err());
-            files.write("signed", &whole[..place]).unwrap();
-            assert!(Remembered::load(&files, "signed".to_owned()).is_err());
+            for cut in [&damaged[..], &whole[..place]] {
+                files.write(newest, cut).unwrap();
+                let mut memory = load().unwrap();
+                assert_eq!(memory.last(), Some(&head(6, 1, 100)));
+                // What comes next is written over the damaged one.
+                memory.remember(&files, &head(9, 1, 101), true).unwrap();
+                let kept = files.read(before).unwrap().unwrap();
+                assert_eq!(kept, seal(KIND, &encode_head(&head(6, 1, 100))));
+                assert_eq!(load().unwrap().last(), Some(&head(9, 1, 101)));
+            }
         }
+        files.write(newest, b"").unwrap();
+        files.write(before, &whole[1..]).unwrap();
+        assert!(load().is_err());
         let longer = seal(KIND, &[0; HEAD_BYTES + 1]);
         let error = decode_head(unseal(KIND, &longer).unwrap()).unwrap_err();
         assert_eq!(error, SealError::Length { found: 49 });

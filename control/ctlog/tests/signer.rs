@@ -153,7 +153,11 @@ fn file_that_has_another_key_or_none_says_so() {
     let missing = FileSigner::load(&spec(), &folder.path().join("none"), state).unwrap_err();
     assert!(matches!(missing, ShardKeyError::Read { .. }), "{missing}");
     std::fs::create_dir_all(folder.path().join("state").join(SHARD)).unwrap();
-    std::fs::write(folder.path().join("state").join(SHARD).join("signed"), b"?").unwrap();
+    std::fs::write(
+        folder.path().join("state").join(SHARD).join("signed.0"),
+        b"?",
+    )
+    .unwrap();
     let unknown = load(&of_openssl(), folder.path(), PKCS8_PEM.as_bytes()).unwrap_err();
     assert!(matches!(unknown, ShardKeyError::Memory { .. }), "{unknown}");
 }

@@ -164,8 +164,10 @@ fn witness_knows_after_a_start_what_it_has_cosigned() {
         .add_checkpoint(request(3, 4, 0).as_bytes(), NOW_S)
         .unwrap();
 
-    let path = format!("witness/witnessed/{}", Hash::of(OTHER.as_bytes()));
-    std::fs::write(folder.path().join(path), b"damaged").unwrap();
+    for slot in 0..2 {
+        let path = format!("witness/witnessed/{}.{slot}", Hash::of(OTHER.as_bytes()));
+        std::fs::write(folder.path().join(path), b"damaged").unwrap();
+    }
     let keys = Vec::new();
     let origin = name(OTHER);
     let logs = vec![OutsideLog { origin, keys }];
@@ -187,10 +189,14 @@ impl Files for Disk {
     }
 
     fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.replace(path, bytes)
+    }
+
+    fn overwrite(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         if path.starts_with("witnessed/") {
             self.1()?;
         }
-        self.0.replace(path, bytes)
+        self.0.overwrite(path, bytes)
     }
 
     fn sync(&self, paths: &[String]) -> io::Result<()> {

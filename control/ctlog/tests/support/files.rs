@@ -138,6 +138,24 @@ impl Files for CrashFiles {
         disk.spend() // The power may go before the caller hears of it.
     }
 
+    fn overwrite(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let disk = &mut *self.disk.lock().unwrap();
+        let path = self.path(path);
+        if let Err(cut) = disk.spend() {
+            // In the middle of it: half of the new bytes lie before the rest of the old.
+            if let Some(old) = disk.durable.get(&path).cloned() {
+                let half = bytes.len() / 2;
+                let torn = [&bytes[..half], old.get(half..).unwrap_or_default()].concat();
+                disk.now.insert(path.clone(), torn.clone());
+                disk.durable.insert(path, torn);
+            }
+            return Err(cut);
+        }
+        disk.now.insert(path.clone(), bytes.to_vec());
+        disk.durable.insert(path, bytes.to_vec());
+        disk.spend() // The power may go before the caller hears of it.
+    }
+
     fn sync(&self, paths: &[String]) -> io::Result<()> {
         let disk = &mut *self.disk.lock().unwrap();
         for path in paths {

@@ -23,7 +23,7 @@ use crate::mesh::driver;
 /// Submissions that wait at most.
 const WAITING_MAX: usize = 4096;
 /// How long the first of a command waits for others.
-const GATHER: Duration = Duration::from_millis(8);
+const GATHER: Duration = Duration::from_millis(15);
 /// Bytes of certificates in a command, more or less: with the last submission it stays below what a command may have.
 const BYTES_MAX: usize = 64 << 10;
 
