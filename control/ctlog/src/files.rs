@@ -57,8 +57,9 @@ pub struct LocalFiles {
     mode: u32,
 }
 
-/// So many files are made durable one by one; more, with their whole file system at once.
-const SYNC_EACH_MAX: usize = 32;
+/// So many files are made durable one by one; more, with their whole file system at once, which also writes what would
+/// have been removed before.
+const SYNC_EACH_MAX: usize = 512;
 
 impl LocalFiles {
     /// Below this folder, which is made. `mode`: permissions of the files, 0o644 for those that a web server reads.
@@ -179,7 +180,9 @@ mod tests {
         files.overwrite("signed", b"four").unwrap();
         files.overwrite("signed", b"five").unwrap();
         assert_eq!(files.read("signed").unwrap().unwrap(), b"five");
-        let many: Vec<String> = (0..40).map(|number| format!("many/{number}")).collect();
+        let many: Vec<String> = (0..=SYNC_EACH_MAX)
+            .map(|number| format!("many/{number}"))
+            .collect();
         for path in &many {
             files.write(path, b"three").unwrap();
         }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use ct::Hash;
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -21,8 +22,8 @@ const LEAVES: Table = TableDefinition::new("leaves");
 const SIZE: TableDefinition<'static, (), u64> = TableDefinition::new("size");
 
 /// Entries that are held in memory before they are written. The more at once, the fewer pages of the trees are written for
-/// each.
-pub(crate) const RECENT_MAX: usize = 1 << 16;
+/// each; after a crash so many are read from the tiles again.
+const RECENT_MAX: usize = 1 << 17;
 
 /// Bytes of pages that are held in memory, for each shard.
 const CACHE_BYTES: usize = 32 << 20;
@@ -34,11 +35,36 @@ pub(crate) struct Index {
     recent: Mutex<Recent>,
 }
 
-/// What is not written yet. In the order of the tables.
+/// What is not in the database yet.
 #[derive(Debug, Default)]
 struct Recent {
+    /// What has come since the last write began.
+    new: Places,
+    /// What is being written.
+    writing: Option<Arc<Places>>,
+    writer: Option<JoinHandle<Result<(), IndexError>>>,
+}
+
+impl Recent {
+    /// All that is new, which is being written from now on.
+    fn begin_write(&mut self) -> Arc<Places> {
+        let size = self.new.size;
+        let places = Places {
+            size,
+            ..Places::default()
+        };
+        let places = Arc::new(std::mem::replace(&mut self.new, places));
+        self.writing = Some(Arc::clone(&places));
+        places
+    }
+}
+
+/// In the order of the tables, so that each page is written once.
+#[derive(Debug, Default)]
+struct Places {
     submissions: BTreeMap<Key, u64>,
     leaves: BTreeMap<Key, u64>,
+    /// How many entries there are with those in the database.
     size: u64,
 }
 
@@ -76,92 +102,134 @@ impl Index {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(path)?;
-        let write = database.begin_write()?;
+        let mut write = database.begin_write()?;
+        write.set_durability(Durability::None)?; // Empty tables are worth no wait.
         write.open_table(SUBMISSIONS)?;
         write.open_table(LEAVES)?;
         let size = write.open_table(SIZE)?.get(())?.map(|size| size.value());
         write.commit()?;
-        let recent = Recent {
-            size: size.unwrap_or(0),
-            ..Recent::default()
-        };
+        let mut recent = Recent::default();
+        recent.new.size = size.unwrap_or(0);
         Ok(Self {
             database,
             recent: Mutex::new(recent),
         })
     }
 
-    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many entries are in it: all before this place.
     pub(crate) fn size(&self) -> u64 {
-        self.recent().size
+        self.recent().new.size
     }
 
-    /// Takes the next entry, or one that it has. True: so many wait that [`Self::write`] is due.
+    /// Takes the next entry, or one that it has. True: so many wait that [`Self::write_behind`] is due.
     pub(crate) fn insert(&self, index: u64, submission: &Hash, leaf: &Hash) -> bool {
-        let recent = &mut *self.recent();
-        if index < recent.size {
+        let new = &mut self.recent().new;
+        if index < new.size {
             return false;
         }
-        assert_eq!(index, recent.size, "entries come in their order");
-        // A submission that is there already keeps its first place, which is that of its timestamp.
-        recent.submissions.entry(key(submission)).or_insert(index);
-        recent.leaves.insert(key(leaf), index);
-        recent.size += 1;
-        recent.leaves.len() >= RECENT_MAX
+        assert_eq!(index, new.size, "entries come in their order");
+        new.submissions.insert(key(submission), index);
+        new.leaves.insert(key(leaf), index);
+        new.size += 1;
+        new.leaves.len() >= RECENT_MAX
     }
 
-    /// Writes what is in memory only.
+    /// Has a thread of its own write what is in memory. Waits only if the last one is far behind.
     ///
     /// # Errors
-    /// If the database cannot: the index must be opened anew then.
-    pub(crate) fn write(&self, durability: Durability) -> Result<(), IndexError> {
-        let mut write = self.database.begin_write()?;
-        write.set_durability(durability)?;
-        if matches!(durability, Durability::Immediate) {
-            // Else opening after a crash reads the whole file.
-            write.set_quick_repair(true);
+    /// If the last one failed.
+    pub(crate) fn write_behind(self: &Arc<Self>) -> Result<(), IndexError> {
+        let mut recent = self.recent();
+        let is_far_behind = recent.new.leaves.len() >= 2 * RECENT_MAX;
+        let writer = recent
+            .writer
+            .take_if(|writer| writer.is_finished() || is_far_behind);
+        if recent.writer.is_some() {
+            return Ok(());
         }
-        {
-            let recent = &*self.recent();
-            let mut submissions = write.open_table(SUBMISSIONS)?;
-            for (key, index) in &recent.submissions {
-                submissions.insert(key, index)?;
-            }
-            let mut leaves = write.open_table(LEAVES)?;
-            for (key, index) in &recent.leaves {
-                leaves.insert(key, index)?;
-            }
-            write.open_table(SIZE)?.insert((), recent.size)?;
-        }
-        write.commit()?;
-        // Only this thread inserts: nothing has come meanwhile.
-        let recent = &mut *self.recent();
-        recent.submissions.clear();
-        recent.leaves.clear();
+        drop(recent); // The writer needs it to end.
+        wait_for(writer)?;
+        let index = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("ct-index".to_owned());
+        let thread = thread.spawn(move || index.write());
+        self.recent().writer = Some(thread.map_err(redb::Error::Io)?);
         Ok(())
+    }
+
+    /// Writes all that is in memory, and waits until it is durable.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        let writer = self.recent().writer.take();
+        wait_for(writer)?;
+        self.write()
+    }
+
+    /// Writes what is in memory. One at a time: the callers see to it.
+    fn write(&self) -> Result<(), IndexError> {
+        let places = self.recent().begin_write();
+        self.write_places(&places)?;
+        self.recent().writing = None;
+        Ok(())
+    }
+
+    fn write_places(&self, places: &Places) -> Result<(), IndexError> {
+        let mut write = self.database.begin_write()?;
+        write.set_quick_repair(true); // Else opening after a crash reads the whole file.
+        let mut submissions = write.open_table(SUBMISSIONS)?;
+        for (key, index) in &places.submissions {
+            submissions.insert(key, index)?;
+        }
+        drop(submissions);
+        let mut leaves = write.open_table(LEAVES)?;
+        for (key, index) in &places.leaves {
+            leaves.insert(key, index)?;
+        }
+        drop(leaves);
+        write.open_table(SIZE)?.insert((), places.size)?;
+        Ok(write.commit()?)
     }
 
     /// Where a submission may be, by its key ([`ct::submission_key`]).
     pub(crate) fn find_submission(&self, submission: &Hash) -> Result<Option<u64>, IndexError> {
-        let key = key(submission);
-        let recent = self.recent().submissions.get(&key).copied();
-        recent.map_or_else(|| self.find(SUBMISSIONS, &key), |index| Ok(Some(index)))
+        self.find(SUBMISSIONS, submission, |places| &places.submissions)
     }
 
     /// Where a leaf may be, by its hash.
     pub(crate) fn find_leaf(&self, leaf: &Hash) -> Result<Option<u64>, IndexError> {
-        let key = key(leaf);
-        let recent = self.recent().leaves.get(&key).copied();
-        recent.map_or_else(|| self.find(LEAVES, &key), |index| Ok(Some(index)))
+        self.find(LEAVES, leaf, |places| &places.leaves)
     }
 
-    fn find(&self, table: Table, key: &Key) -> Result<Option<u64>, IndexError> {
+    fn find(
+        &self,
+        table: Table,
+        hash: &Hash,
+        of: impl Fn(&Places) -> &BTreeMap<Key, u64>,
+    ) -> Result<Option<u64>, IndexError> {
+        let key = key(hash);
+        let recent = self.recent();
+        let mut places = std::iter::once(&recent.new).chain(recent.writing.as_deref());
+        let found = places.find_map(|places| of(places).get(&key).copied());
+        drop(recent);
+        if found.is_some() {
+            return Ok(found);
+        }
         let table = self.database.begin_read()?.open_table(table)?;
         Ok(table.get(key)?.map(|index| index.value()))
+    }
+}
+
+/// What a writer that was begun says.
+fn wait_for(writer: Option<JoinHandle<Result<(), IndexError>>>) -> Result<(), IndexError> {
+    match writer.map(JoinHandle::join) {
+        None => Ok(()),
+        Some(Ok(written)) => written,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
     }
 }
 
@@ -196,19 +264,40 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_found_before_and_after_they_are_written_and_opened_again() {
+    fn entries_are_found_before_while_and_after_they_are_written_and_opened_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.redb");
-        let index = Index::open(&path).unwrap();
+        let index = Arc::new(Index::open(&path).unwrap());
         fill(&index, 100);
         assert_has(&index, 100);
-        index.write(Durability::None).unwrap();
-        assert_has(&index, 100);
+        index.write_behind().unwrap();
+        fill(&index, 200);
+        assert_has(&index, 200);
+        index.write_behind().unwrap(); // Of what the first has left, or nothing.
         fill(&index, 300);
         assert_has(&index, 300);
-        index.write(Durability::Immediate).unwrap();
+        index.flush().unwrap();
+        assert_has(&index, 300);
+        assert!(index.recent().new.leaves.is_empty());
         drop(index);
-        assert_has(&Index::open(&path).unwrap(), 300);
+        let index = Index::open(&path).unwrap();
+        assert_has(&index, 300);
+        // What comes again is known.
+        index.insert(299, &hash(400), &hash(401));
+        assert_has(&index, 300);
+    }
+
+    #[test]
+    fn write_is_due_when_much_is_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Arc::new(Index::open(&folder.path().join("index.redb")).unwrap());
+        let size = RECENT_MAX as u64;
+        fill(&index, size - 1);
+        assert!(index.insert(size - 1, &hash(size - 1), &hash(size)));
+        index.write_behind().unwrap();
+        fill(&index, size + 1);
+        assert_eq!(index.find_submission(&hash(size)).unwrap(), Some(size));
+        assert_eq!(index.find_submission(&hash(0)).unwrap(), Some(0));
     }
 
     #[test]
@@ -217,17 +306,5 @@ mod tests {
         let path = folder.path().join("index.redb");
         std::fs::write(&path, b"no database").unwrap();
         assert_eq!(Index::open(&path).unwrap().size(), 0);
-    }
-
-    #[test]
-    fn submission_that_comes_twice_keeps_its_first_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let index = Index::open(&folder.path().join("index.redb")).unwrap();
-        index.insert(0, &hash(1), &hash(2));
-        index.insert(1, &hash(1), &hash(3));
-        index.insert(1, &hash(4), &hash(5));
-        assert_eq!(index.find_submission(&hash(4)).unwrap(), None);
-        assert_eq!(index.find_submission(&hash(1)).unwrap(), Some(0));
-        assert_eq!(index.find_leaf(&hash(3)).unwrap(), Some(1));
     }
 }

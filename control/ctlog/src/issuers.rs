@@ -48,11 +48,26 @@ impl Issuers {
         Ok(read.filter(|certificate| Hash::of(certificate) == *fingerprint))
     }
 
-    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
-        let synced = self.state.sync(&self.unsynced);
-        synced.map_err(of_files("issuers"))?;
-        self.unsynced.clear();
-        Ok(())
+    /// What makes all that it has durable.
+    pub(crate) fn begin_sync(&mut self) -> IssuersSync {
+        IssuersSync {
+            state: Arc::clone(&self.state),
+            paths: std::mem::take(&mut self.unsynced),
+        }
+    }
+}
+
+/// For a thread that makes them durable while others go on.
+#[derive(Debug)]
+pub(crate) struct IssuersSync {
+    state: Arc<dyn Files>,
+    paths: Vec<String>,
+}
+
+impl IssuersSync {
+    pub(crate) fn run(&self) -> Result<(), LogError> {
+        let synced = self.state.sync(&self.paths);
+        synced.map_err(of_files("issuers"))
     }
 }
 

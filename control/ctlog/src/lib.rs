@@ -34,6 +34,7 @@ mod catch_up;
 mod catching_up;
 mod metrics;
 mod shard_log;
+mod sync;
 
 mod log;
 mod settings;

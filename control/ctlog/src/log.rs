@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError};
 use ct::{Checkpoint, Note, VerifierKey};
 use tokio::sync::watch;
 
@@ -25,6 +25,7 @@ use crate::settings::{Settings, ShardSettings};
 use crate::shard_log::{Common, ShardLog};
 use crate::signer::{FileSigner, Signer};
 use crate::store::{Store, load_edge};
+use crate::sync::{self, SyncJob};
 use crate::validators::Validators;
 
 /// Calls of [`LogHandle::decide`] that wait; who calls more often waits too.
@@ -50,6 +51,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Log {
     shards: BTreeMap<Arc<str>, ShardLog>,
     common: Common,
+    syncs: Sender<SyncJob>,
     inbox: Inbox,
 }
 
@@ -58,6 +60,7 @@ struct Inbox {
     commands: Receiver<Command>,
     cosigned: Receiver<(String, Vec<u8>)>,
     found: Receiver<Found>,
+    failed: Receiver<LogError>,
 }
 
 #[derive(Debug)]
@@ -125,14 +128,17 @@ impl Log {
             shards.insert(Arc::clone(&name), log);
             readers.insert(name, reader);
         }
+        let (syncs, failed, sync_thread) = sync::start(metrics.clone())?;
         let inbox = Inbox {
             commands: commands_in,
             cosigned: cosigned_in,
             found: found_in,
+            failed,
         };
         let log = Self {
             shards,
             common,
+            syncs,
             inbox,
         };
         let handle = LogHandle {
@@ -145,6 +151,9 @@ impl Log {
         let thread = std::thread::Builder::new().name("ct-log".to_owned());
         let thread = thread.spawn(move || {
             let ended = log.run();
+            if let Err(panic) = sync_thread.join() {
+                std::panic::resume_unwind(panic);
+            }
             if let Err(error) = &ended {
                 tracing::error!(%error, "the log has stopped");
             }
@@ -160,12 +169,13 @@ impl Log {
                 recv(self.inbox.commands) -> command => match command {
                     Ok(command) => {
                         if !self.on_command(command)? {
-                            return Ok(());
+                            return self.end();
                         }
                         false
                     }
                     Err(_) => return Ok(()),
                 },
+                recv(self.inbox.failed) -> failed => return Err(why_sync_failed(failed)),
                 recv(self.inbox.cosigned) -> note => {
                     if let Ok((from, note)) = note {
                         self.on_cosigned(&from, &note);
@@ -181,7 +191,7 @@ impl Log {
                 default(wait) => true,
             };
             if !self.take_more()? {
-                return Ok(());
+                return self.end();
             }
             wait = self.settle(is_idle)?;
         }
@@ -234,15 +244,11 @@ impl Log {
                 }
                 Ok(true)
             }
-            Command::Sync(done) => {
-                self.sync()?;
-                let _ = done.send(()); // Who asked may have gone.
-                Ok(true)
-            }
-            Command::Stop => {
-                self.sync()?;
-                Ok(false)
-            }
+            Command::Sync(done) => match self.begin_sync(done) {
+                true => Ok(true),
+                false => Err(why_sync_failed(self.inbox.failed.recv())),
+            },
+            Command::Stop => Ok(false),
         }
     }
 
@@ -346,16 +352,32 @@ impl Log {
         is_known.then_some(()).ok_or(Refused::UnknownKey)
     }
 
-    fn sync(&mut self) -> Result<(), LogError> {
-        let begun = Instant::now();
-        self.common.issuers.sync()?; // First: an edge says that they are there.
-        for shard in self.shards.values_mut() {
-            shard.sync(&self.common)?;
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        self.common.metrics.on_sync(seconds);
-        Ok(())
+    /// Has all that was decided until now made durable. False: the thread that does so has failed.
+    fn begin_sync(&mut self, done: Sender<()>) -> bool {
+        let shards = self.shards.values_mut();
+        let job = SyncJob {
+            shards: shards.map(|shard| shard.begin_sync(&self.common)).collect(),
+            // After the shards: what their edges name is in it.
+            issuers: self.common.issuers.begin_sync(),
+            done,
+        };
+        self.syncs.send(job).is_ok()
     }
+
+    /// The last sync, and what makes the next start short.
+    fn end(mut self) -> Result<(), LogError> {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        if !self.begin_sync(done) || wait.recv().is_err() {
+            return Err(why_sync_failed(self.inbox.failed.recv()));
+        }
+        let mut shards = self.shards.values();
+        shards.try_for_each(ShardLog::flush_index)
+    }
+}
+
+/// Why the thread that syncs has ended.
+fn why_sync_failed(failed: Result<LogError, RecvError>) -> LogError {
+    failed.unwrap_or_else(|_| of_files("thread to sync")(io::ErrorKind::Other.into()))
 }
 
 /// The shard as its files have it.
@@ -382,7 +404,7 @@ fn open_shard(
         spec: shard.spec.clone(),
         public: Arc::clone(public),
         edge: Mutex::new(edge),
-        index: Index::open(&folder.join("index.redb"))?,
+        index: Arc::new(Index::open(&folder.join("index.redb"))?),
         published,
         signer,
     });

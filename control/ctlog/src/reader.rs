@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) public: Arc<dyn Files>,
     /// The tiles that grow. Only the thread of the log changes it, and it writes those that become full before it lets go.
     pub(crate) edge: Mutex<Edge>,
-    pub(crate) index: Index,
+    pub(crate) index: Arc<Index>,
     /// The other half is that of the thread of the log, so that its end is seen.
     pub(crate) published: watch::Receiver<Option<Arc<Published>>>,
     /// None: this node has no key of the shard, and publishes nothing.

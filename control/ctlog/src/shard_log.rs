@@ -22,7 +22,7 @@ use crate::published::Published;
 use crate::reader::Shared;
 use crate::remembered::Remembered;
 use crate::signer::{CommitCertificate, SignedHead, SignerError};
-use crate::store::{AppendError, Store};
+use crate::store::{AppendError, Store, StoreSync};
 use crate::validators::Validators;
 
 /// How long a head waits for a quorum until the own cosignature is sent again: the mesh may have lost it.
@@ -608,14 +608,16 @@ impl ShardLog {
         self.issuers.rests_until = Some(Instant::now() + ISSUER_REST);
     }
 
-    /// Makes what it has durable.
-    pub(crate) fn sync(&mut self, common: &Common) -> Result<(), LogError> {
-        self.store.sync()?;
-        common
-            .metrics
-            .set_synced_size(&self.name, self.store.size());
+    /// What makes all that it has durable.
+    pub(crate) fn begin_sync(&mut self, common: &Common) -> StoreSync {
+        let sync = self.store.begin_sync();
         self.tell(common);
-        Ok(())
+        sync
+    }
+
+    /// Writes the index, before the end.
+    pub(crate) fn flush_index(&self) -> Result<(), LogError> {
+        self.store.flush_index()
     }
 
     /// Feeds an index that is behind. False: it is not.

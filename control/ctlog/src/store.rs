@@ -1,4 +1,4 @@
-//! [`Store`]: the files of a shard. What was decided comes again after a crash from the last time that [`Store::sync`] ended, so
+//! [`Store`]: the files of a shard. What was decided comes again after a crash from the last time that [`StoreSync::run`] ended, so
 //! only that makes files durable, and opening trusts no tile beyond it.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -9,7 +9,6 @@ use ct::{
     CtExtensions, EntryError, Hash, LogEntry, TILE_LEVELS, TILE_WIDTH, TileId, TileKind, TiledTree,
     TimestampedEntry, TreeFull, TreeHead, read_data_tile, submission_key,
 };
-use redb::Durability;
 
 use crate::edge::Edge;
 use crate::error::{LogError, of_files};
@@ -55,6 +54,29 @@ pub(crate) struct Written {
     pub(crate) issuers: u64,
     /// The edge, at a sync.
     pub(crate) state: u64,
+}
+
+/// A shard at one moment, for a thread that makes it durable while others go on.
+#[derive(Debug)]
+pub(crate) struct StoreSync {
+    pub(crate) shard: String,
+    pub(crate) size: u64,
+    public: Arc<dyn Files>,
+    /// Written since the last one.
+    paths: Vec<String>,
+    state: Arc<dyn Files>,
+    edge: Vec<u8>,
+}
+
+impl StoreSync {
+    /// Makes it durable, tiles first: the edge says that they are there.
+    pub(crate) fn run(&self) -> Result<(), LogError> {
+        let synced = self.public.sync(&self.paths);
+        synced.map_err(of_files(&self.shard))?;
+        let path = edge_path(&self.shard);
+        let replaced = self.state.replace(&path, &self.edge);
+        replaced.map_err(of_files(&path))
+    }
 }
 
 /// Entries that consensus cannot have decided.
@@ -279,7 +301,7 @@ impl Store {
     fn insert(&self, index: u64, entry: &TimestampedEntry, leaf: &Hash) -> Result<(), LogError> {
         let submission = submission_key(&entry.entry().kind);
         if self.shared.index.insert(index, &submission, leaf) {
-            self.shared.index.write(Durability::None)?;
+            self.shared.index.write_behind()?;
         }
         Ok(())
     }
@@ -377,23 +399,125 @@ impl Store {
         self.leftovers.front().map(|(at, _)| *at)
     }
 
-    /// Makes all that it has durable, issuers of all shards before. Opening begins here after a crash.
-    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
-        let synced = self.shared.public.sync(&self.unsynced);
-        synced.map_err(of_files(&self.shared.spec.window.name))?;
-        self.unsynced.clear();
+    /// What makes all that it has durable. Opening begins there after a crash.
+    pub(crate) fn begin_sync(&mut self) -> StoreSync {
         let edge = encode_edge(&self.shared.edge(), self.timestamp_ms);
-        let path = edge_path(&self.shared.spec.window.name);
-        let replaced = self.state.replace(&path, &edge);
-        replaced.map_err(of_files(&path))?;
         self.written.state += edge.len() as u64;
-        // After the edge: it may be behind, and is fed then.
-        self.shared.index.write(Durability::Immediate)?;
-        Ok(())
+        StoreSync {
+            shard: self.shared.spec.window.name.clone(),
+            size: self.size(),
+            public: Arc::clone(&self.shared.public),
+            paths: std::mem::take(&mut self.unsynced),
+            state: Arc::clone(&self.state),
+            edge,
+        }
+    }
+
+    /// Writes the index, which would else be fed from the tiles at the next start.
+    pub(crate) fn flush_index(&self) -> Result<(), LogError> {
+        Ok(self.shared.index.flush()?)
     }
 
     /// Bytes that were written since the last call.
     pub(crate) fn take_written(&mut self) -> Written {
         std::mem::take(&mut self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ct::EntryKind;
+
+    use super::*;
+
+    /// The edge of a tree of so many entries.
+    fn edge(size: u64) -> Edge {
+        let mut edge = Edge::default();
+        for index in 0..size {
+            let der: Arc<[u8]> = index.to_be_bytes().to_vec().into();
+            let entry = LogEntry {
+                kind: EntryKind::Certificate(der),
+                chain: Arc::new([]),
+            };
+            let extensions = CtExtensions::of_index(index).unwrap();
+            let entry = TimestampedEntry::new(entry, 7, extensions).unwrap();
+            edge.append(&entry, entry.leaf_hash(), |_, _| {}).unwrap();
+        }
+        edge
+    }
+
+    #[test]
+    fn edge_of_a_sync_is_read_back_and_grows_as_the_first_would() {
+        for size in [0, 1, 255, 256, 257, 600, 65_536, 65_793] {
+            let mut written = edge(size);
+            let (mut read, timestamp_ms) = decode_edge(&encode_edge(&written, 9)).unwrap();
+            assert_eq!(
+                (read.size(), read.root(), timestamp_ms),
+                (size, written.root(), 9)
+            );
+            assert_eq!(read.partial_tiles(), written.partial_tiles());
+            let extensions = CtExtensions::of_index(size).unwrap();
+            let entry = LogEntry {
+                kind: EntryKind::Certificate(Arc::from(&b"next"[..])),
+                chain: Arc::new([]),
+            };
+            let entry = TimestampedEntry::new(entry, 9, extensions).unwrap();
+            let mut tiles = [Vec::new(), Vec::new()];
+            for (edge, tiles) in [&mut read, &mut written].into_iter().zip(&mut tiles) {
+                let keep = |tile, bytes: &[u8]| tiles.push((tile, bytes.to_vec()));
+                edge.append(&entry, entry.leaf_hash(), keep).unwrap();
+            }
+            assert_eq!(tiles[0], tiles[1]);
+            assert_eq!(read.partial_tiles(), written.partial_tiles());
+        }
+    }
+
+    #[test]
+    fn partial_tile_of_a_smaller_tree_is_cut_from_the_edge() {
+        let whole = edge(300);
+        for size in [257, 280, 300] {
+            let smaller = edge(size);
+            for (tile, bytes) in smaller.partial_tiles() {
+                assert_eq!(whole.partial_tile(tile), Some(bytes), "{tile} of {size}");
+            }
+        }
+        let gone = TileId::new(TileKind::Data, 0, 5).unwrap();
+        let beyond = TileId::new(TileKind::Data, 1, 45).unwrap();
+        assert_eq!(whole.partial_tile(gone), None);
+        assert_eq!(whole.partial_tile(beyond), None);
+    }
+
+    #[test]
+    fn damaged_edge_is_an_error() {
+        let whole = encode_edge(&edge(300), 7);
+        assert!(decode_edge(&whole).is_ok());
+        for place in (0..whole.len()).step_by(7) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            assert!(decode_edge(&damaged).is_err(), "{place}");
+            assert!(decode_edge(&whole[..place]).is_err(), "{place}");
+        }
+    }
+
+    #[test]
+    fn whatever_was_sealed_is_an_edge_with_its_root_or_an_error() {
+        let whole = encode_edge(&edge(300), 7);
+        let contents = unseal(KIND, &whole).unwrap().to_vec();
+        bolero::check!().for_each(|noise: &[u8]| {
+            let mut damaged = contents.clone();
+            for pair in noise.chunks_exact(3) {
+                let place = usize::from(u16::from_be_bytes([pair[0], pair[1]])) % damaged.len();
+                damaged[place] ^= pair[2];
+            }
+            for contents in [noise, &damaged] {
+                if let Ok((edge, timestamp_ms)) = decode_edge(&seal(KIND, contents)) {
+                    let again = encode_edge(&edge, timestamp_ms);
+                    assert_eq!(unseal(KIND, &again), Ok(contents));
+                }
+            }
+            let _ = decode_edge(noise);
+        });
     }
 }
