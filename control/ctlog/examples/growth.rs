@@ -191,6 +191,9 @@ impl Feed {
 /// One line of the table. Costs are those of an entry.
 struct Row {
     size: u64,
+    /// Of those that came since the last row, without heads: the index is written rarely, and mostly then.
+    fill_cpu_us: f64,
+    fill_disk_bytes: f64,
     cpu_us: f64,
     disk_bytes: f64,
     tile_bytes: f64,
@@ -202,7 +205,11 @@ struct Row {
     sct_us: f64,
 }
 
-fn measure(feed: &mut Feed) -> Row {
+/// Fills the log up to the window before `size`, and measures the window.
+fn measure(feed: &mut Feed, size: u64) -> Row {
+    let filled = size - WINDOW - feed.frontier.size();
+    let filling = Usage::now();
+    feed.fill(size - WINDOW);
     let written = |feed: &Feed, kind| feed.handle.metrics().bytes_written(SHARD, kind);
     let kinds = ["tiles", "partial_tiles"];
     let [tiles, partial] = kinds.map(|kind| written(feed, kind));
@@ -225,8 +232,17 @@ fn measure(feed: &mut Feed) -> Row {
     let [tiles_after, partial_after] = kinds.map(|kind| written(feed, kind));
     let size = feed.frontier.size();
     let [lookup_us, proof_us, sct_us] = measure_reads(feed, size);
+    let of_filled = |sum: f64| {
+        if filled == 0 {
+            0.0
+        } else {
+            sum / filled as f64
+        }
+    };
     Row {
         size,
+        fill_cpu_us: of_filled((before.cpu - filling.cpu).as_secs_f64() * 1e6),
+        fill_disk_bytes: of_filled((before.disk - filling.disk) as f64),
         cpu_us: (cpu - before.cpu).as_secs_f64() * 1e6 / entries,
         disk_bytes: (after.disk - before.disk) as f64 / entries,
         tile_bytes: (tiles_after - tiles) as f64 / entries,
@@ -321,8 +337,10 @@ fn main() {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "{:>9} {:>8} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>8}",
+        "{:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>8}",
         "entries",
+        "fill us",
+        "fill B",
         "CPU us",
         "disk B",
         "tiles B",
@@ -338,13 +356,11 @@ fn main() {
     let mut rows = Vec::new();
     let mut size = 10_000;
     while size <= arguments.largest {
-        feed.fill(size - WINDOW);
-        let row = measure(&mut feed);
+        let row = measure(&mut feed, size);
         writeln!(
             out,
-            "{:>9} {:>8.1} {:>9.0} {:>9.0} {:>9.0} {:>8.2} {:>8.2} {:>8.1} {:>9.1} {:>9.1} {:>8.1}",
-            row.size,
-            row.cpu_us,
+            "{:>9} {:>8.1} {:>8.0} {:>8.1} {:>9.0} {:>9.0} {:>9.0} {:>8.2} {:>8.2} {:>8.1} {:>9.1} {:>9.1} {:>8.1}",
+            row.size, row.fill_cpu_us, row.fill_disk_bytes, row.cpu_us,
             row.disk_bytes,
             row.tile_bytes,
             row.partial_bytes,
@@ -359,6 +375,8 @@ fn main() {
         rows.push(serde_json::json!({
             "entries": row.size,
             "entry_bytes": arguments.entry_bytes,
+            "fill_cpu_us": row.fill_cpu_us,
+            "fill_disk_bytes": row.fill_disk_bytes,
             "cpu_us": row.cpu_us,
             "disk_bytes": row.disk_bytes,
             "tile_bytes": row.tile_bytes,

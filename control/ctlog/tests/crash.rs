@@ -247,6 +247,25 @@ impl Run {
         true
     }
 
+    /// Nothing was said before the disk knew of it.
+    fn check_memory(&self) {
+        let remembered = |name: &str| {
+            let files = self.disk().lock().unwrap().files(&format!("state/{SHARD}"));
+            let size = files
+                .get(name)
+                .map(|bytes| bytes[8..16].try_into().unwrap());
+            size.map(u64::from_be_bytes)
+        };
+        assert!(self.seen.heads.keys().max().copied() <= remembered("signed"));
+        let notes = self.hub.notes.lock().unwrap();
+        let size = |note: &[u8]| {
+            let note = Note::parse(note).unwrap();
+            ct::Checkpoint::parse(note.text()).unwrap().size()
+        };
+        let said = notes.iter().map(|(_, note)| size(note)).max();
+        assert!(said <= remembered("cosigned"));
+    }
+
     fn last_head(&self) -> TreeHead {
         let empty = TreeHead {
             size: 0,
@@ -273,6 +292,7 @@ fn run(left: Option<u64>, seed: u64) -> u64 {
     // Readers may have seen this until the power went.
     check_visible(&disk.lock().unwrap(), &run.consensus);
     disk.lock().unwrap().cut_power(&mut Dice(seed));
+    run.check_memory();
 
     let node = run.start().unwrap();
     assert!(run.go_on(&node), "no cut, no end");
