@@ -180,3 +180,123 @@ impl Ballots {
 pub(crate) fn checkpoint_text(origin: &KeyName, head: &TreeHead) -> String {
     Checkpoint::new(origin, head.size, head.root).to_text()
 }
+
+#[cfg(test)]
+mod tests {
+    use ct::KeyKind;
+
+    use super::*;
+
+    fn name(node: u8) -> String {
+        format!("v{node}")
+    }
+
+    fn key(node: u8) -> VerifierKey {
+        let log = KeyName::new("log").unwrap();
+        let name = crate::validators::cosigner_name(&log, &name(node));
+        VerifierKey::new(name.unwrap(), KeyKind::Cosignature, [node; 32])
+    }
+
+    fn validators() -> Arc<Validators> {
+        let keys: Vec<_> = (1..=4).map(|node| (name(node), [node; 32])).collect();
+        Arc::new(Validators::new(&KeyName::new("log").unwrap(), &keys, 3))
+    }
+
+    fn head(size: u64, root: u8, time_s: u64) -> TreeHead {
+        TreeHead {
+            size,
+            root: Hash([root; 32]),
+            timestamp_ms: time_s * 1000 + 7,
+        }
+    }
+
+    /// What it says of this head; the signature was checked before.
+    fn said(node: u8, head: &TreeHead) -> Cosigned {
+        Cosigned {
+            size: head.size,
+            root: head.root,
+            time_s: head.timestamp_ms / 1000,
+            line: NoteSignature {
+                name: key(node).name().clone(),
+                key_id: key(node).id(),
+                signature: format!("{node} {head:?}").into_bytes(),
+            },
+        }
+    }
+
+    fn quorum(ballots: &Ballots) -> Option<TreeHead> {
+        let newest = ballots.newest_with_quorum(&validators());
+        newest.map(|(certificate, _)| certificate.head)
+    }
+
+    #[test]
+    fn cosignatures_count_whether_they_come_before_the_head_or_after_it() {
+        let mut ballots = Ballots::default();
+        let (first, second) = (head(5, 1, 1), head(9, 2, 2));
+        let take = |ballots: &mut Ballots, node, head| {
+            ballots.on_cosigned(&key(node), said(node, head), None)
+        };
+        assert_eq!(take(&mut ballots, 1, &first), Taken::Early);
+        assert_eq!(take(&mut ballots, 1, &first), Taken::Duplicate);
+        assert_eq!(take(&mut ballots, 1, &second), Taken::Early);
+        assert_eq!(take(&mut ballots, 2, &second), Taken::Early);
+        ballots.on_head(first, Instant::now());
+        assert_eq!(take(&mut ballots, 2, &first), Taken::Counted);
+        assert_eq!(take(&mut ballots, 2, &first), Taken::Duplicate);
+        assert_eq!(quorum(&ballots), None, "two of four");
+        assert_eq!(take(&mut ballots, 3, &first), Taken::Counted);
+        assert_eq!(quorum(&ballots), Some(first));
+        ballots.on_head(second, Instant::now());
+        assert_eq!(take(&mut ballots, 4, &second), Taken::Counted);
+        assert_eq!(quorum(&ballots), Some(second), "the newest wins");
+        ballots.forget_through(&second);
+        assert_eq!(ballots.newest(), None);
+    }
+
+    #[test]
+    fn other_root_other_second_and_old_heads_count_for_nothing() {
+        let mut ballots = Ballots::default();
+        let (shown, known) = (head(5, 1, 1), head(9, 2, 2));
+        ballots.on_head(known, Instant::now());
+        for (said_of, taken) in [
+            (head(9, 3, 2), Taken::Fork),
+            (head(5, 3, 1), Taken::Fork),
+            (head(9, 2, 1), Taken::Late),
+            (head(4, 2, 1), Taken::Late),
+            (shown, Taken::Late),
+            (head(9, 2, 3), Taken::Early),
+        ] {
+            let found = ballots.on_cosigned(&key(1), said(1, &said_of), Some(&shown));
+            assert_eq!(found, taken, "{said_of:?}");
+        }
+        assert_eq!(ballots.heads[0].lines.len(), 0);
+        // An idle log has the same tree again, at another time.
+        ballots.on_head(head(9, 2, 3), Instant::now());
+        assert_eq!(ballots.heads[1].lines.len(), 1);
+    }
+
+    #[test]
+    fn only_cosignatures_of_those_in_force_count_and_no_more_wait_than_may() {
+        let mut ballots = Ballots::default();
+        let first = head(5, 1, 1);
+        ballots.on_head(first, Instant::now());
+        for node in [1, 2, 5] {
+            ballots.on_cosigned(&key(node), said(node, &first), None);
+        }
+        assert_eq!(quorum(&ballots), None);
+        for size in 0..2 * EARLY_MAX as u64 {
+            let later = head(10 + size, 1, 2);
+            assert_eq!(
+                ballots.on_cosigned(&key(5), said(5, &later), None),
+                Taken::Early
+            );
+        }
+        assert_eq!(ballots.early[&key(5)].len(), EARLY_MAX);
+        ballots.on_validators(&validators());
+        assert!(ballots.early.is_empty());
+        for time_s in 2..2 + 2 * HEADS_MAX as u64 {
+            ballots.on_head(head(5, 1, time_s), Instant::now());
+        }
+        assert_eq!(ballots.heads.len(), HEADS_MAX);
+    }
+}

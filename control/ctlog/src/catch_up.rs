@@ -6,9 +6,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{SendTimeoutError, Sender};
 use ct::{
     Hash, KeyName, TILE_WIDTH, TileId, TileKind, TileReader, TimestampedEntry, TreeHead,
     read_data_tile,
@@ -94,62 +95,101 @@ enum CatchUpError {
 #[error("nobody has it")]
 struct NotFetched;
 
-/// Begins to fetch the entries from `from` on until the target. Ends when the other half of `stop` is dropped.
-///
-/// # Errors
-/// If no thread can be had.
-pub(crate) fn start(
-    peers: Peers,
-    from: u64,
-    target: Target,
-    stop: Receiver<()>,
-) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name("ct-catch-up".to_owned());
-    thread.spawn(move || run(&peers, from, target, &stop))?;
-    Ok(())
+/// A thread that fetches. It ends when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Fetching(Option<(watch::Sender<()>, JoinHandle<()>)>);
+
+impl Fetching {
+    /// Begins to fetch the entries from `from` on until the target.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(crate) fn start(peers: Peers, from: u64, target: Target) -> std::io::Result<Self> {
+        let (stop, stopped) = watch::channel(());
+        let thread = std::thread::Builder::new().name("ct-catch-up".to_owned());
+        let search = Search {
+            peers,
+            target,
+            stopped,
+        };
+        let thread = thread.spawn(move || search.run(from))?;
+        Ok(Self(Some((stop, thread))))
+    }
 }
 
-fn run(peers: &Peers, mut from: u64, target: Target, stop: &Receiver<()>) {
-    let [first, longest] = BACK_OFF;
-    let mut back_off = first;
-    while from < target.size {
-        let until = (from / 256 + BATCH_TILES) * 256;
-        match peers.fetch_entries(from..until.min(target.size), target) {
-            Ok(entries) => {
-                let count = entries.len() as u64;
-                let shard = Arc::clone(&peers.shard);
-                let batch = Found::Entries {
-                    shard,
-                    first_index: from,
-                    entries,
-                };
-                if peers.found.send(batch).is_err() {
-                    return;
-                }
-                from += count;
-                back_off = first;
-            }
-            Err(error) => {
-                tracing::warn!(shard = %peers.shard, from, %error, "catching up waits");
-                if stop.recv_timeout(back_off) == Err(RecvTimeoutError::Disconnected) {
-                    return;
-                }
-                back_off = (back_off * 2).min(longest);
-            }
-        }
-        if stop.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
-            return;
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.0.take() {
+            drop(stop);
+            // A panic of it has been said; here it would hide what comes of it.
+            let _ = thread.join();
         }
     }
 }
 
-impl Peers {
+/// What the thread has.
+struct Search {
+    peers: Peers,
+    target: Target,
+    /// Closed when the search is to end.
+    stopped: watch::Receiver<()>,
+}
+
+impl Search {
+    fn run(self, mut from: u64) {
+        let [first, longest] = BACK_OFF;
+        let mut back_off = first;
+        while from < self.target.size && !self.is_stopped() {
+            let until = (from / 256 + BATCH_TILES) * 256;
+            match self.fetch_entries(from..until.min(self.target.size)) {
+                Ok(entries) => {
+                    let count = entries.len() as u64;
+                    self.hand_over(Found::Entries {
+                        shard: Arc::clone(&self.peers.shard),
+                        first_index: from,
+                        entries,
+                    });
+                    from += count;
+                    back_off = first;
+                }
+                Err(error) => {
+                    tracing::warn!(shard = %self.peers.shard, from, %error, "catching up waits");
+                    self.block_on(async { tokio::time::sleep(back_off).await });
+                    back_off = (back_off * 2).min(longest);
+                }
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.has_changed().is_err()
+    }
+
+    /// The thread of the log may wait for this one to end: so it must not wait for that one for good.
+    fn hand_over(&self, found: Found) {
+        let mut found = Some(found);
+        while let Some(batch) = found.take() {
+            let sent = self.peers.found.send_timeout(batch, BACK_OFF[0]);
+            if let Err(SendTimeoutError::Timeout(batch)) = sent {
+                found = (!self.is_stopped()).then_some(batch);
+            }
+        }
+    }
+
+    /// What comes of it, or nothing if the search is to end.
+    fn block_on<T: Default>(&self, future: impl Future<Output = T>) -> T {
+        let mut stopped = self.stopped.clone();
+        self.peers.runtime.block_on(async {
+            tokio::select! {
+                done = future => done,
+                _ = stopped.changed() => T::default(),
+            }
+        })
+    }
+
     /// Entries of some data tiles, all of them checked.
-    fn fetch_entries(
-        &self,
-        range: Range<u64>,
-        target: Target,
-    ) -> Result<Vec<TimestampedEntry>, CatchUpError> {
+    fn fetch_entries(&self, range: Range<u64>) -> Result<Vec<TimestampedEntry>, CatchUpError> {
+        let target = self.target;
         let width = u64::from(TILE_WIDTH);
         let places = range.start / width..range.end.div_ceil(width);
         let of_tree = |kind| {
@@ -165,7 +205,7 @@ impl Peers {
             let bytes = bytes.or_else(|| self.fetch(&tile.to_string()));
             bytes.ok_or(NotFetched)
         };
-        let mut reader = self.verifying(target, fetch)?;
+        let mut reader = self.verifying(fetch)?;
         let mut entries = Vec::new();
         for tile in of_tree(TileKind::Data) {
             let known = (data.remove(&tile), digests.get(&tile).copied());
@@ -182,18 +222,18 @@ impl Peers {
     /// A reader of hash tiles, with those at the edge, which together give the root or do not.
     fn verifying<F>(
         &self,
-        target: Target,
         fetch: F,
     ) -> Result<TileReader<F, Vec<u8>>, ct::TileReadError<NotFetched>>
     where
         F: FnMut(TileId) -> Result<Vec<u8>, NotFetched> + Copy,
     {
+        let target = self.target;
         let mut tries = 1;
         loop {
             match TileReader::verifying(target.size, target.root, fetch) {
                 Err(error) if tries < TRIES_MAX => {
-                    tracing::debug!(shard = %self.shard, %error, "tiles of peers");
-                    self.metrics.on_catch_up_retry(&self.shard);
+                    tracing::debug!(shard = %self.peers.shard, %error, "tiles of peers");
+                    self.peers.metrics.on_catch_up_retry(&self.peers.shard);
                     tries += 1;
                 }
                 done => return done,
@@ -219,11 +259,11 @@ impl Peers {
                 match check(leaves.collect()) {
                     Ok(()) => return Ok(entries),
                     Err(error) => {
-                        tracing::debug!(shard = %self.shard, %tile, %error, "tile of a peer");
+                        tracing::debug!(shard = %self.peers.shard, %tile, %error, "tile of a peer");
                     }
                 }
             }
-            self.metrics.on_catch_up_retry(&self.shard);
+            self.peers.metrics.on_catch_up_retry(&self.peers.shard);
         }
         Err(CatchUpError::Data(tile))
     }
@@ -232,16 +272,18 @@ impl Peers {
     fn agreed_digests(&self, tiles: impl Iterator<Item = TileId>) -> BTreeMap<TileId, Hash> {
         let fetch = |tile: TileId| {
             let path = format!("{DIGEST}{tile}");
-            self.mesh.fetch_from_each(Arc::clone(&self.shard), path)
+            self.peers
+                .mesh
+                .fetch_from_each(Arc::clone(&self.peers.shard), path)
         };
-        let validators = Arc::clone(&self.validators.borrow());
+        let validators = Arc::clone(&self.peers.validators.borrow());
         let agreed = |said: Vec<(String, Vec<u8>)>| {
             let mut nodes: BTreeMap<&[u8], BTreeSet<&str>> = BTreeMap::new();
             for (node, digest) in &said {
                 nodes.entry(digest).or_default().insert(node);
             }
             let believed = |(_, nodes): &(&[u8], BTreeSet<&str>)| {
-                validators.are_believed(&self.log, nodes.iter().copied())
+                validators.are_believed(&self.peers.log, nodes.iter().copied())
             };
             let (digest, _) = nodes.into_iter().find(believed)?;
             digest.try_into().ok().map(Hash)
@@ -253,13 +295,17 @@ impl Peers {
 
     /// A file from anybody.
     fn fetch(&self, path: &str) -> Option<Vec<u8>> {
-        let fetched = self.mesh.fetch(Arc::clone(&self.shard), path.to_owned());
-        self.runtime.block_on(in_time(fetched))
+        let (shard, path) = (Arc::clone(&self.peers.shard), path.to_owned());
+        self.block_on(async { in_time(self.peers.mesh.fetch(shard, path)).await })
     }
 
     /// Those of the tiles that somebody has.
     fn fetch_all(&self, tiles: impl Iterator<Item = TileId>) -> BTreeMap<TileId, Vec<u8>> {
-        let fetch = |tile: TileId| self.mesh.fetch(Arc::clone(&self.shard), tile.to_string());
+        let fetch = |tile: TileId| {
+            self.peers
+                .mesh
+                .fetch(Arc::clone(&self.peers.shard), tile.to_string())
+        };
         let found = self.fetch_together(tiles, fetch).into_iter();
         found
             .filter_map(|(tile, bytes)| Some((tile, bytes?)))
@@ -276,7 +322,7 @@ impl Peers {
         T: Default + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.runtime.block_on(async {
+        self.block_on(async {
             let (mut found, mut fetches) = (Vec::new(), JoinSet::new());
             for tile in tiles {
                 if fetches.len() == FETCHES_MAX {
@@ -291,7 +337,9 @@ impl Peers {
             found
         })
     }
+}
 
+impl Peers {
     /// Looks for certificates. What is found comes as one [`Found::Issuers`], empty or not.
     pub(crate) fn find_issuers(self, fingerprints: Vec<Hash>) {
         let runtime = self.runtime.clone();

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::Sender;
 use ct::TreeHead;
 
-use crate::catch_up::Target;
+use crate::catch_up::{Fetching, Target};
 use crate::decided::Appended;
 
 /// Entries that wait at most. Beyond, they are fetched from others as well.
@@ -23,8 +22,8 @@ pub(crate) struct CatchingUp {
     queued_entries: usize,
     /// The queue was too long. It begins anew with the next head.
     pub(crate) is_lost: bool,
-    /// Dropped to end the fetching.
-    _stop: Sender<()>,
+    /// Dropped to end it.
+    _fetching: Fetching,
 }
 
 /// What waits.
@@ -35,7 +34,7 @@ pub(crate) enum Queued {
 }
 
 impl CatchingUp {
-    pub(crate) fn new(target: Target, queue: VecDeque<Queued>, stop: Sender<()>) -> Self {
+    pub(crate) fn new(target: Target, queue: VecDeque<Queued>, fetching: Fetching) -> Self {
         let entries = |queued: &Queued| match queued {
             Queued::Appended(appended) => appended.entries.len(),
             Queued::Head(_) => 0,
@@ -46,7 +45,7 @@ impl CatchingUp {
             queued_entries: queue.iter().map(entries).sum(),
             queue,
             is_lost: false,
-            _stop: stop,
+            _fetching: fetching,
         }
     }
 
@@ -112,8 +111,7 @@ mod tests {
     fn queue_that_grows_too_long_begins_anew_at_the_next_head() {
         let root = Hash([1; 32]);
         let target = Target { size: 5, root };
-        let (stop, _stopped) = crossbeam_channel::bounded(0);
-        let mut catching_up = CatchingUp::new(target, VecDeque::new(), stop);
+        let mut catching_up = CatchingUp::new(target, VecDeque::new(), Fetching::default());
         catching_up.on_appended(appended(5, QUEUE_ENTRIES_MAX));
         assert_eq!(catching_up.queue.len(), 1);
         let size = 5 + QUEUE_ENTRIES_MAX as u64;

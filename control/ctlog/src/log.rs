@@ -356,7 +356,9 @@ impl Log {
     fn begin_sync(&mut self, done: Sender<()>) -> bool {
         let shards = self.shards.values_mut();
         let job = SyncJob {
-            shards: shards.map(|shard| shard.begin_sync(&self.common)).collect(),
+            shards: shards
+                .filter_map(|shard| shard.begin_sync(&self.common))
+                .collect(),
             // After the shards: what their edges name is in it.
             issuers: self.common.issuers.begin_sync(),
             done,

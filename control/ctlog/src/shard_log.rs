@@ -9,7 +9,7 @@ use ct::{Frontier, KeyName, Note, SignedTreeHead, TimestampedEntry, TreeHead, Ve
 use tokio::sync::watch;
 
 use crate::ballots::{Ballots, Cosigned, Taken, checkpoint_text};
-use crate::catch_up::{self, Found, Peers, Target};
+use crate::catch_up::{Fetching, Found, Peers, Target};
 use crate::catching_up::{CatchingUp, Queued};
 use crate::cosigner::Cosigner;
 use crate::decided::Appended;
@@ -336,10 +336,9 @@ impl ShardLog {
     ) -> Result<(), LogError> {
         let from = self.store.size();
         tracing::info!(shard = %self.name, from, to = target.size, "catching up");
-        let (stop, stopped) = crossbeam_channel::bounded(0);
-        let started = catch_up::start(self.peers(common), from, target, stopped);
-        started.map_err(of_files("thread to catch up"))?;
-        self.mode = Mode::CatchingUp(CatchingUp::new(target, queue, stop));
+        let fetching = Fetching::start(self.peers(common), from, target);
+        let fetching = fetching.map_err(of_files("thread to catch up"))?;
+        self.mode = Mode::CatchingUp(CatchingUp::new(target, queue, fetching));
         common.metrics.set_state(&self.name, State::CatchingUp);
         Ok(())
     }
@@ -608,11 +607,14 @@ impl ShardLog {
         self.issuers.rests_until = Some(Instant::now() + ISSUER_REST);
     }
 
-    /// What makes all that it has durable.
-    pub(crate) fn begin_sync(&mut self, common: &Common) -> StoreSync {
+    /// What makes all that it has durable. None for a tree that was not decided: the next start goes on from the last that was.
+    pub(crate) fn begin_sync(&mut self, common: &Common) -> Option<StoreSync> {
+        if matches!(self.mode, Mode::Halted) {
+            return None;
+        }
         let sync = self.store.begin_sync();
         self.tell(common);
-        sync
+        Some(sync)
     }
 
     /// Writes the index, before the end.

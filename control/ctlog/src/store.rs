@@ -218,8 +218,11 @@ impl Store {
                 store.leave_partial(tile, now);
             }
         }
-        for width in 1..=size % u64::from(TILE_WIDTH) {
-            store.mend_partial_tiles(size - size % u64::from(TILE_WIDTH) + width)?;
+        for edge in partial_tiles_of(size) {
+            for width in 1..=edge.width() {
+                let tile = TileId::new(edge.kind(), edge.index(), width);
+                store.mend_partial_tile(tile.unwrap_or(edge))?;
+            }
         }
         Ok(store)
     }
@@ -362,16 +365,18 @@ impl Store {
 
     /// Writes those partial tiles of the tree of `size` leaves anew that a crash has left with other contents.
     pub(crate) fn mend_partial_tiles(&mut self, size: u64) -> Result<(), LogError> {
-        for tile in partial_tiles_of(size) {
-            let path = self.shared.path(&tile.to_string());
-            let read = self.shared.public.read(&path).map_err(of_files(&path))?;
-            let edge = self.shared.edge();
-            let expected = edge.partial_tile(tile);
-            if let Some(bytes) = expected.filter(|bytes| read.is_some_and(|read| read != *bytes)) {
-                self.written.partial += bytes.len() as u64;
-                let written = self.shared.public.write(&path, bytes);
-                written.map_err(of_files(&path))?;
-            }
+        partial_tiles_of(size).try_for_each(|tile| self.mend_partial_tile(tile))
+    }
+
+    fn mend_partial_tile(&mut self, tile: TileId) -> Result<(), LogError> {
+        let path = self.shared.path(&tile.to_string());
+        let read = self.shared.public.read(&path).map_err(of_files(&path))?;
+        let edge = self.shared.edge();
+        let expected = edge.partial_tile(tile);
+        if let Some(bytes) = expected.filter(|bytes| read.is_some_and(|read| read != *bytes)) {
+            self.written.partial += bytes.len() as u64;
+            let written = self.shared.public.write(&path, bytes);
+            written.map_err(of_files(&path))?;
         }
         Ok(())
     }

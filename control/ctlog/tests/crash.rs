@@ -161,7 +161,7 @@ fn check_all_tiles(disk: &Disk, consensus: &Consensus) {
 }
 
 /// Sizes of batches, and whether consensus makes a snapshot after them.
-const SCRIPT: [(u64, bool); 9] = [
+const SCRIPT: [(u64, bool); 10] = [
     (3, false),
     (0, false),
     (5, true),
@@ -170,7 +170,8 @@ const SCRIPT: [(u64, bool); 9] = [
     (0, true),
     (250, false),
     (2, false),
-    (9, false),
+    (9, true),
+    (1, false),
 ];
 
 struct Run {

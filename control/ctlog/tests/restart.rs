@@ -354,3 +354,34 @@ fn head_of_another_root_at_a_size_that_was_cosigned_is_refused() {
     };
     assert!(!is_said(other.head()));
 }
+
+#[test]
+fn log_ends_while_it_catches_up_and_nobody_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let mut nodes = cluster(&hub, folder.path(), 4);
+    let late = nodes.remove(0);
+    let mut consensus = Consensus::default();
+    decide(&nodes, &consensus.batch(300));
+    nodes[1].wait_for(&consensus.head());
+    let asked = Arc::new(AtomicBool::new(false));
+    let is_asked = Arc::clone(&asked);
+    hub.tamper(move |_, what, bytes| {
+        is_asked.fetch_or(what != "note", Ordering::Relaxed);
+        (what == "note").then_some(bytes)
+    });
+    late.handle.decide(vec![consensus.restored()]).unwrap();
+    assert!(wait_until(|| asked.load(Ordering::Relaxed)));
+    late.stop();
+    // And what it has is enough for the next start.
+    hub.tamper(|_, _, bytes| Some(bytes));
+    let node = start_again(&hub, "a", folder.path(), &nodes);
+    node.handle
+        .decide(vec![all_issuers(), consensus.restored()])
+        .unwrap();
+    assert!(wait_until(|| node
+        .reader()
+        .file_for_peer("tile/0/000")
+        .unwrap()
+        .is_some()));
+}
