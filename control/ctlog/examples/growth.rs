@@ -205,6 +205,27 @@ struct Row {
     sct_us: f64,
 }
 
+impl Row {
+    fn to_json(&self, entry_bytes: usize) -> serde_json::Value {
+        serde_json::json!({
+            "entries": self.size,
+            "entry_bytes": entry_bytes,
+            "fill_cpu_us": self.fill_cpu_us,
+            "fill_disk_bytes": self.fill_disk_bytes,
+            "cpu_us": self.cpu_us,
+            "disk_bytes": self.disk_bytes,
+            "tile_bytes": self.tile_bytes,
+            "partial_tile_bytes": self.partial_bytes,
+            "publish_ms_p50": self.publish_ms[0],
+            "publish_ms_p99": self.publish_ms[1],
+            "sync_ms": self.sync_ms,
+            "lookup_us": self.lookup_us,
+            "proof_us": self.proof_us,
+            "sct_us": self.sct_us,
+        })
+    }
+}
+
 /// Fills the log up to the window before `size`, and measures the window.
 fn measure(feed: &mut Feed, size: u64) -> Row {
     let filled = size - WINDOW - feed.frontier.size();
@@ -372,22 +393,7 @@ fn main() {
             row.sct_us
         )
         .unwrap();
-        rows.push(serde_json::json!({
-            "entries": row.size,
-            "entry_bytes": arguments.entry_bytes,
-            "fill_cpu_us": row.fill_cpu_us,
-            "fill_disk_bytes": row.fill_disk_bytes,
-            "cpu_us": row.cpu_us,
-            "disk_bytes": row.disk_bytes,
-            "tile_bytes": row.tile_bytes,
-            "partial_tile_bytes": row.partial_bytes,
-            "publish_ms_p50": row.publish_ms[0],
-            "publish_ms_p99": row.publish_ms[1],
-            "sync_ms": row.sync_ms,
-            "lookup_us": row.lookup_us,
-            "proof_us": row.proof_us,
-            "sct_us": row.sct_us,
-        }));
+        rows.push(row.to_json(arguments.entry_bytes));
         size *= 10;
     }
     feed.handle.stop();

@@ -25,7 +25,7 @@ use crate::settings::{Settings, ShardSettings};
 use crate::shard_log::{Common, ShardLog};
 use crate::signer::{FileSigner, Signer};
 use crate::store::{Store, load_edge};
-use crate::sync::{self, SyncJob};
+use crate::sync::{SyncJob, SyncThread};
 use crate::validators::Validators;
 
 /// Calls of [`LogHandle::decide`] that wait; who calls more often waits too.
@@ -128,7 +128,11 @@ impl Log {
             shards.insert(Arc::clone(&name), log);
             readers.insert(name, reader);
         }
-        let (syncs, failed, sync_thread) = sync::start(metrics.clone())?;
+        let SyncThread {
+            jobs: syncs,
+            failed,
+            thread: sync_thread,
+        } = SyncThread::start(metrics.clone())?;
         let inbox = Inbox {
             commands: commands_in,
             cosigned: cosigned_in,
@@ -259,22 +263,18 @@ impl Log {
                 let mut certificates = certificates.iter();
                 certificates.try_for_each(|certificate| common.issuers.keep(certificate))
             }
-            Decided::Appended(appended) => match self.shards.get_mut(&appended.shard) {
-                Some(shard) => shard.on_appended(appended, common),
-                None => Ok(unknown_shard(&appended.shard)),
-            },
-            Decided::Head { shard: name, head } => match self.shards.get_mut(&name) {
-                Some(shard) => shard.on_head(head, common),
-                None => Ok(unknown_shard(&name)),
-            },
+            Decided::Appended(appended) => {
+                let name = Arc::clone(&appended.shard);
+                self.of_shard(&name, |shard, common| shard.on_appended(appended, common))
+            }
+            Decided::Head { shard, head } => {
+                self.of_shard(&shard, |shard, common| shard.on_head(head, common))
+            }
             Decided::Restored {
-                shard: name,
+                shard,
                 frontier,
                 timestamp_ms: _,
-            } => match self.shards.get_mut(&name) {
-                Some(shard) => shard.on_restored(&frontier, common),
-                None => Ok(unknown_shard(&name)),
-            },
+            } => self.of_shard(&shard, |shard, common| shard.on_restored(&frontier, common)),
             Decided::Validators { keys, quorum } => {
                 let validators = Validators::new(&common.log, &keys, quorum);
                 for shard in self.shards.values_mut() {
@@ -286,16 +286,33 @@ impl Log {
         }
     }
 
+    /// What is said of one shard.
+    fn of_shard(
+        &mut self,
+        name: &str,
+        act: impl FnOnce(&mut ShardLog, &Common) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        match self.shards.get_mut(name) {
+            Some(shard) => act(shard, &self.common),
+            None => {
+                tracing::warn!(
+                    shard = name,
+                    "decided for a shard that this node does not have"
+                );
+                Ok(())
+            }
+        }
+    }
+
     fn on_found(&mut self, found: Found) -> Result<(), LogError> {
         match found {
             Found::Entries {
                 shard,
                 first_index,
                 entries,
-            } => match self.shards.get_mut(&shard) {
-                Some(shard) => shard.on_found(first_index, &entries, &self.common),
-                None => Ok(()),
-            },
+            } => self.of_shard(&shard, |shard, common| {
+                shard.on_found(first_index, &entries, common)
+            }),
             Found::Issuers {
                 shard,
                 certificates,
@@ -303,10 +320,10 @@ impl Log {
                 for certificate in certificates {
                     self.common.issuers.keep(&certificate)?;
                 }
-                if let Some(shard) = self.shards.get_mut(&shard) {
+                self.of_shard(&shard, |shard, _| {
                     shard.on_issuers_searched();
-                }
-                Ok(())
+                    Ok(())
+                })
             }
         }
     }
@@ -420,11 +437,6 @@ fn open_shard(
         settings.partial_keep,
     )?;
     Ok((ShardLog::new(store, publisher, cosigned, common)?, reader))
-}
-
-/// A shard of the cluster that this node's configuration does not have.
-fn unknown_shard(shard: &str) {
-    tracing::warn!(shard, "decided for a shard that this node does not have");
 }
 
 impl LogHandle {

@@ -249,79 +249,102 @@ impl Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let all = &*self.0;
-        let rows: [(&str, &str, &dyn Encode); 14] = [
+        let rows = self
+            .0
+            .sizes()
+            .into_iter()
+            .chain(self.0.counts())
+            .chain(self.0.times());
+        for (name, help, metric) in rows {
+            metric.encode(&mut encoder, &format!("nexus_ct_{name}"), help)?;
+        }
+        Ok(())
+    }
+}
+
+/// Name without what all have, help, and values.
+type Row<'a> = (&'static str, &'static str, &'a dyn Encode);
+
+impl Families {
+    fn sizes(&self) -> [Row<'_>; 5] {
+        [
             (
                 "tree_size",
                 "Entries of a shard that this node has.",
-                &all.tree_size,
+                &self.tree_size,
             ),
             (
                 "synced_size",
                 "Of those, how many no crash takes.",
-                &all.synced_size,
+                &self.synced_size,
             ),
             (
                 "published_size",
                 "Leaves of the newest head.",
-                &all.published_size,
+                &self.published_size,
             ),
             (
                 "published_time_ms",
                 "Time of the newest head, in milliseconds since 1970.",
-                &all.published_time_ms,
+                &self.published_time_ms,
             ),
-            ("shard_state", "1 for what a shard does now.", &all.state),
+            ("shard_state", "1 for what a shard does now.", &self.state),
+        ]
+    }
+
+    fn counts(&self) -> [Row<'_>; 6] {
+        [
             (
                 "heads_cosigned",
                 "Heads that this node has cosigned.",
-                &all.heads_cosigned,
+                &self.heads_cosigned,
             ),
             (
                 "heads_refused",
                 "Heads that this node has not signed, by reason.",
-                &all.heads_refused,
+                &self.heads_refused,
             ),
             (
                 "heads_published",
                 "Heads that this node has published.",
-                &all.heads_published,
+                &self.heads_published,
             ),
             (
                 "cosignatures",
                 "Cosignatures of others, and own ones, by what became of them.",
-                &all.cosignatures,
+                &self.cosignatures,
             ),
             (
                 "written_bytes",
                 "Bytes of files that were written, by kind.",
-                &all.bytes_written,
+                &self.bytes_written,
             ),
             (
                 "catch_up_retries",
                 "Tiles that no other node could give, or not rightly.",
-                &all.catch_up_retries,
+                &self.catch_up_retries,
             ),
+        ]
+    }
+
+    fn times(&self) -> [Row<'_>; 3] {
+        [
             (
                 "cosign_seconds",
                 "From a head being decided to its cosignature being sent.",
-                &all.cosign_seconds,
+                &self.cosign_seconds,
             ),
             (
                 "publish_seconds",
                 "From a head being decided to its being published.",
-                &all.publish_seconds,
+                &self.publish_seconds,
             ),
             (
                 "sync_seconds",
                 "How long it takes until all is durable.",
-                &all.sync_seconds,
+                &self.sync_seconds,
             ),
-        ];
-        for (name, help, family) in rows {
-            family.encode(&mut encoder, &format!("nexus_ct_{name}"), help)?;
-        }
-        Ok(())
+        ]
     }
 }
 

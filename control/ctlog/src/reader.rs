@@ -328,11 +328,9 @@ impl Shared {
 
     /// A tile of the whole tree, or of a smaller one.
     pub(crate) fn tile(&self, tile: TileId) -> Result<Vec<u8>, ReadError> {
-        if !tile.is_full() {
-            if let Some(bytes) = self.edge().partial_tile(tile) {
-                return Ok(bytes.to_vec());
-            }
-            // What is not at the edge any more is full, and was written before it left.
+        // What is not at the edge any more is full, and was written before it left.
+        if let Some(bytes) = self.edge().partial_tile(tile) {
+            return Ok(bytes.to_vec());
         }
         let full = tile.full().to_string();
         let mut bytes = self.read(&full)?.ok_or(ReadError::Missing(full))?;

@@ -23,26 +23,37 @@ pub(crate) struct SyncJob {
 /// Jobs that wait; consensus makes one snapshot after the other.
 const JOBS_MAX: usize = 4;
 
-/// Starts the thread. It ends when the sender is dropped, or when a job fails: `failed` has why then.
-///
-/// # Errors
-/// If no thread can be had.
-pub(crate) fn start(
-    metrics: Metrics,
-) -> Result<(Sender<SyncJob>, Receiver<LogError>, JoinHandle<()>), LogError> {
-    let (jobs, jobs_in) = crossbeam_channel::bounded::<SyncJob>(JOBS_MAX);
-    let (failed_out, failed) = crossbeam_channel::bounded(1);
-    let thread = std::thread::Builder::new().name("ct-sync".to_owned());
-    let started = thread.spawn(move || {
-        for job in jobs_in {
-            if let Err(error) = job.run(&metrics) {
-                let _ = failed_out.send(error); // The log may have ended.
-                return;
+/// The thread. It ends when `jobs` is dropped, or when a job fails: `failed` has why then.
+#[derive(Debug)]
+pub(crate) struct SyncThread {
+    pub(crate) jobs: Sender<SyncJob>,
+    pub(crate) failed: Receiver<LogError>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+impl SyncThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(crate) fn start(metrics: Metrics) -> Result<Self, LogError> {
+        let (jobs, jobs_in) = crossbeam_channel::bounded::<SyncJob>(JOBS_MAX);
+        let (failed_out, failed) = crossbeam_channel::bounded(1);
+        let thread = std::thread::Builder::new().name("ct-sync".to_owned());
+        let started = thread.spawn(move || {
+            for job in jobs_in {
+                if let Err(error) = job.run(&metrics) {
+                    let _ = failed_out.send(error); // The log may have ended.
+                    return;
+                }
             }
-        }
-    });
-    let started = started.map_err(of_files("thread to sync"))?;
-    Ok((jobs, failed, started))
+        });
+        Ok(Self {
+            jobs,
+            failed,
+            thread: started.map_err(of_files("thread to sync"))?,
+        })
+    }
 }
 
 impl SyncJob {

@@ -1,7 +1,5 @@
 //! Four nodes and a consensus that only counts: what they publish is what an outsider verifies, and liars change nothing.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
-
 mod support;
 
 use std::collections::BTreeMap;
