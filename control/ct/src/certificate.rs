@@ -64,7 +64,10 @@ pub struct PublicKey<'a> {
 
 impl<'a> PublicKey<'a> {
     /// Reads a SubjectPublicKeyInfo that is all of `spki`.
-    pub(crate) fn parse(spki: &'a [u8]) -> Result<Self, DerError> {
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(spki: &'a [u8]) -> Result<Self, DerError> {
         let mut reader = Reader::new(spki);
         let key = Self::read(&mut reader)?;
         reader.end()?;

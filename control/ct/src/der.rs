@@ -54,46 +54,63 @@ pub enum DerError {
     },
 }
 
-/// Tags of X.680 §8.4 that certificates use.
-pub(crate) mod tag {
-    pub(crate) const BOOLEAN: u8 = 0x01;
-    pub(crate) const INTEGER: u8 = 0x02;
-    pub(crate) const BIT_STRING: u8 = 0x03;
-    pub(crate) const OCTET_STRING: u8 = 0x04;
-    pub(crate) const OID: u8 = 0x06;
-    pub(crate) const UTC_TIME: u8 = 0x17;
-    pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-    pub(crate) const SEQUENCE: u8 = 0x30;
+/// Tags of X.680 §8.4 that certificates, and what revokes them, use.
+pub mod tag {
+    /// BOOLEAN.
+    pub const BOOLEAN: u8 = 0x01;
+    /// INTEGER.
+    pub const INTEGER: u8 = 0x02;
+    /// BIT STRING.
+    pub const BIT_STRING: u8 = 0x03;
+    /// OCTET STRING.
+    pub const OCTET_STRING: u8 = 0x04;
+    /// OBJECT IDENTIFIER.
+    pub const OID: u8 = 0x06;
+    /// ENUMERATED.
+    pub const ENUMERATED: u8 = 0x0a;
+    /// UTCTime.
+    pub const UTC_TIME: u8 = 0x17;
+    /// GeneralizedTime.
+    pub const GENERALIZED_TIME: u8 = 0x18;
+    /// SEQUENCE and SEQUENCE OF.
+    pub const SEQUENCE: u8 = 0x30;
 
     /// `[number]` around or instead of a primitive type.
-    pub(crate) const fn context(number: u8) -> u8 {
+    #[must_use]
+    pub const fn context(number: u8) -> u8 {
         0x80 | number
     }
 
     /// `[number]` around or instead of a constructed type.
-    pub(crate) const fn context_constructed(number: u8) -> u8 {
+    #[must_use]
+    pub const fn context_constructed(number: u8) -> u8 {
         0xa0 | number
     }
 }
 
 /// One element.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Element<'a> {
-    pub(crate) tag: u8,
+pub struct Element<'a> {
+    /// The octet before the length.
+    pub tag: u8,
     /// Header and contents.
-    pub(crate) raw: &'a [u8],
-    pub(crate) contents: &'a [u8],
+    pub raw: &'a [u8],
+    /// Without the header.
+    pub contents: &'a [u8],
     /// Of the contents.
-    pub(crate) offset: usize,
+    pub offset: usize,
 }
 
 impl<'a> Element<'a> {
     /// Reads the contents as elements.
-    pub(crate) fn open(&self) -> Reader<'a> {
+    #[must_use]
+    pub fn open(&self) -> Reader<'a> {
         Reader::at(self.contents, self.offset)
     }
 
-    pub(crate) fn invalid(&self, expected: &'static str) -> DerError {
+    /// That the contents are no value of this type.
+    #[must_use]
+    pub fn invalid(&self, expected: &'static str) -> DerError {
         DerError::Value {
             offset: self.offset,
             expected,
@@ -101,7 +118,10 @@ impl<'a> Element<'a> {
     }
 
     /// IA5String that is text.
-    pub(crate) fn text(&self) -> Result<&'a str, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn text(&self) -> Result<&'a str, DerError> {
         let text = core::str::from_utf8(self.contents).ok();
         text.filter(|text| text.is_ascii())
             .ok_or(self.invalid("IA5String"))
@@ -110,19 +130,22 @@ impl<'a> Element<'a> {
 
 /// A row of elements, read from front to back.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
     base: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Of a whole.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self::at(bytes, 0)
     }
 
     /// Of bytes that lie at `base` of the whole.
-    pub(crate) fn at(bytes: &'a [u8], base: usize) -> Self {
+    #[must_use]
+    pub fn at(bytes: &'a [u8], base: usize) -> Self {
         Self {
             bytes,
             position: 0,
@@ -138,24 +161,31 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.position..).unwrap_or_default()
     }
 
-    pub(crate) fn is_at_end(&self) -> bool {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
         self.left().is_empty()
     }
 
     /// Octets that have been read.
-    pub(crate) fn passed(&self) -> &'a [u8] {
+    #[must_use]
+    pub fn passed(&self) -> &'a [u8] {
         self.bytes.get(..self.position).unwrap_or_default()
     }
 
     /// Octets that have been read since `earlier`, a copy of this reader.
-    pub(crate) fn passed_since(&self, earlier: &Self) -> &'a [u8] {
+    #[must_use]
+    pub fn passed_since(&self, earlier: &Self) -> &'a [u8] {
         self.bytes
             .get(earlier.position..self.position)
             .unwrap_or_default()
     }
 
     /// Refuses what is left.
-    pub(crate) fn end(&self) -> Result<(), DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn end(&self) -> Result<(), DerError> {
         match self.left().len() {
             0 => Ok(()),
             octets => Err(DerError::Trailing {
@@ -204,7 +234,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, whatever it is.
-    pub(crate) fn any(&mut self) -> Result<Element<'a>, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn any(&mut self) -> Result<Element<'a>, DerError> {
         let start = *self;
         let tag = self.octet()?;
         if tag & 0x1f == 0x1f {
@@ -224,7 +257,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn element(&mut self, expected: u8) -> Result<Element<'a>, DerError> {
+    /// The next element, which must have this tag.
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn element(&mut self, expected: u8) -> Result<Element<'a>, DerError> {
         let offset = self.offset();
         match self.left().first() {
             Some(found) if *found != expected => Err(DerError::Tag {
@@ -237,7 +274,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element if it has this tag.
-    pub(crate) fn optional(&mut self, expected: u8) -> Result<Option<Element<'a>>, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn optional(&mut self, expected: u8) -> Result<Option<Element<'a>>, DerError> {
         if self.left().first() == Some(&expected) {
             return self.any().map(Some);
         }
@@ -245,18 +285,28 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, which is opened and ends the row if `expected` is all that may stand here.
-    pub(crate) fn only(mut self, expected: u8) -> Result<Element<'a>, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn only(mut self, expected: u8) -> Result<Element<'a>, DerError> {
         let element = self.element(expected)?;
         self.end()?;
         Ok(element)
     }
 
-    pub(crate) fn sequence(&mut self) -> Result<Self, DerError> {
+    /// Opens the SEQUENCE that comes next.
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn sequence(&mut self) -> Result<Self, DerError> {
         self.element(tag::SEQUENCE).map(|element| element.open())
     }
 
     /// `DEFAULT FALSE`. FALSE that is written nevertheless is no DER, but is seen in certificates that logs take.
-    pub(crate) fn boolean_or_false(&mut self) -> Result<bool, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn boolean_or_false(&mut self) -> Result<bool, DerError> {
         let Some(element) = self.optional(tag::BOOLEAN)? else {
             return Ok(false);
         };
@@ -268,7 +318,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Contents of an INTEGER in its shortest form.
-    pub(crate) fn integer(&mut self) -> Result<Element<'a>, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn integer(&mut self) -> Result<Element<'a>, DerError> {
         let element = self.element(tag::INTEGER)?;
         let is_shortest = match element.contents {
             [] => false,
@@ -282,7 +335,10 @@ impl<'a> Reader<'a> {
     }
 
     /// An INTEGER from 0 to 2^32 - 1.
-    pub(crate) fn small_integer(&mut self) -> Result<u32, DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn small_integer(&mut self) -> Result<u32, DerError> {
         let element = self.integer()?;
         let is_negative = element.contents.first().is_some_and(|first| *first >= 0x80);
         let value = element.contents.iter().try_fold(0_u32, |value, octet| {
@@ -294,7 +350,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Octets of a BIT STRING that has whole octets: keys and signatures.
-    pub(crate) fn whole_octets(&mut self) -> Result<&'a [u8], DerError> {
+    ///
+    /// # Errors
+    /// If that is not what stands there.
+    pub fn whole_octets(&mut self) -> Result<&'a [u8], DerError> {
         let element = self.element(tag::BIT_STRING)?;
         match element.contents {
             [0, octets @ ..] => Ok(octets),
@@ -307,7 +366,7 @@ impl<'a> Reader<'a> {
 ///
 /// # Panics
 /// With contents of 2^32 octets or more: nothing that was read here is near it.
-pub(crate) fn write_header(tag: u8, length: usize, out: &mut Vec<u8>) {
+pub fn write_header(tag: u8, length: usize, out: &mut Vec<u8>) {
     out.push(tag);
     if let Ok(short @ ..0x80) = u8::try_from(length) {
         out.push(short);

@@ -100,7 +100,9 @@ impl<'r> SctRules<'r> {
             issuer_key_hash: logged.issuer_key_hash,
             tbs: &logged.tbs,
         };
-        let scts = list.into_iter().map(|sct| self.check_one(sct, &entry));
+        let scts = list
+            .into_iter()
+            .map(|sct| self.check(sct, &entry, Delivery::Embedded));
         let scts: Vec<_> = scts.collect();
 
         let holding: Vec<_> = scts.iter().flatten().copied().collect();
@@ -115,10 +117,16 @@ impl<'r> SctRules<'r> {
         })
     }
 
-    fn check_one(
+    /// Checks one timestamp, which came in this way, of this entry.
+    ///
+    /// # Errors
+    ///
+    /// If it does not hold.
+    pub fn check(
         &self,
         bytes: &[u8],
         entry: &SignedEntry<'_>,
+        delivery: Delivery,
     ) -> Result<CheckedSct<'r>, EmbeddedSctError> {
         let sct = Sct::decode(bytes).map_err(EmbeddedSctError::Malformed)?;
         let log_id = sct.log_id;
@@ -129,7 +137,7 @@ impl<'r> SctRules<'r> {
         Ok(CheckedSct {
             log,
             timestamp_ms: sct.timestamp_ms,
-            delivery: Delivery::Embedded,
+            delivery,
         })
     }
 }

@@ -24,7 +24,11 @@ pub struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DerError> {
+    /// Reads one from the front of a list.
+    ///
+    /// # Errors
+    /// If something else stands there.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, DerError> {
         let element = reader.element(tag::SEQUENCE)?;
         let mut fields = element.open();
         let id = Oid::read(&mut fields)?;
@@ -41,7 +45,10 @@ impl<'a> Extension<'a> {
     }
 
     /// The one element that the value consists of.
-    fn open(&self, expected: u8) -> Result<Element<'a>, DerError> {
+    ///
+    /// # Errors
+    /// If it is another, or something follows.
+    pub fn open(&self, expected: u8) -> Result<Element<'a>, DerError> {
         Reader::at(self.value, self.offset).only(expected)
     }
 }

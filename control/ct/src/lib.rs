@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod base64;
-mod der;
+pub mod der;
 mod hash;
 mod oid;
 mod time;
@@ -89,7 +89,7 @@ pub use proof::{
 pub use roots::{ROOTS_MAX, ROOTS_OF_A_NAME_MAX, Roots, RootsError};
 pub use sct::{AddChainReply, Sct, SctError, encode_sct_list, split_sct_list};
 pub use shard::{OutsideShards, SHARD_NAME_BYTES_MAX, Shard, Shards, ShardsError};
-pub use signature::{Algorithms, SignatureError, verify_signature};
+pub use signature::{Algorithms, SignatureError, Signed, verify_signature};
 pub use strength::{
     Finding, LIFETIME_RULES, LifetimeRule, RSA_BITS_MIN, Role, SERIAL_BYTES_MAX, assess,
 };
@@ -99,7 +99,7 @@ pub use tile::{
 };
 pub use tile_reader::{TileReadError, TileReader, TilesNeeded};
 pub use tiled_tree::{TiledTree, TreeFull};
-pub use time::{DAY_SECONDS, unix_midnight};
+pub use time::{DAY_SECONDS, read_time, unix_midnight};
 pub use tls::Truncated;
 pub use tree::{Frontier, FrontierError};
 pub use verifier_key::{KeyKind, NoteSignatureError, VerifierKey, VerifierKeyError};

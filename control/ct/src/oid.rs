@@ -25,6 +25,8 @@ known! {
     SUBJECT_ALT_NAME = 0x55 0x1d 0x11;
     /// 2.5.29.19, RFC 5280 §4.2.1.9.
     BASIC_CONSTRAINTS = 0x55 0x1d 0x13;
+    /// 2.5.29.28, RFC 5280 §5.2.5.
+    ISSUING_DISTRIBUTION_POINT = 0x55 0x1d 0x1c;
     /// 2.5.29.30, RFC 5280 §4.2.1.10.
     NAME_CONSTRAINTS = 0x55 0x1d 0x1e;
     /// 2.5.29.31, RFC 5280 §4.2.1.13.
@@ -45,6 +47,16 @@ known! {
     ACCESS_CA_ISSUERS = 0x2b 0x06 0x01 0x05 0x05 0x07 0x30 0x02;
     /// 1.3.6.1.5.5.7.3.1, RFC 5280 §4.2.1.12.
     PURPOSE_SERVER = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x01;
+    /// 1.3.6.1.5.5.7.3.2, RFC 5280 §4.2.1.12.
+    PURPOSE_CLIENT = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x02;
+    /// 1.3.6.1.5.5.7.3.9, RFC 6960 §4.2.2.2.
+    PURPOSE_OCSP_SIGNING = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x09;
+    /// 1.3.6.1.5.5.7.48.1.1, RFC 6960 §4.2.1.
+    OCSP_BASIC = 0x2b 0x06 0x01 0x05 0x05 0x07 0x30 0x01 0x01;
+    /// 1.3.6.1.5.5.7.48.1.2, RFC 6960 §4.4.1.
+    OCSP_NONCE = 0x2b 0x06 0x01 0x05 0x05 0x07 0x30 0x01 0x02;
+    /// 1.3.6.1.4.1.11129.2.4.5, RFC 6962 §3.3.
+    OCSP_SCT_LIST = 0x2b 0x06 0x01 0x04 0x01 0xd6 0x79 0x02 0x04 0x05;
     /// 1.3.6.1.4.1.11129.2.4.2, RFC 6962 §3.3.
     SCT_LIST = 0x2b 0x06 0x01 0x04 0x01 0xd6 0x79 0x02 0x04 0x02;
     /// 1.3.6.1.4.1.11129.2.4.3, RFC 6962 §3.1.
@@ -83,6 +95,8 @@ known! {
     ECDSA_SHA512 = 0x2a 0x86 0x48 0xce 0x3d 0x04 0x03 0x04;
     /// 1.3.101.112, RFC 8410 §3.
     ED25519 = 0x2b 0x65 0x70;
+    /// 1.3.14.3.2.26, RFC 4055 §2.1.
+    SHA1 = 0x2b 0x0e 0x03 0x02 0x1a;
     /// 2.16.840.1.101.3.4.2.1, RFC 4055 §2.1.
     SHA256 = 0x60 0x86 0x48 0x01 0x65 0x03 0x04 0x02 0x01;
     /// 2.16.840.1.101.3.4.2.2, RFC 4055 §2.1.
@@ -92,7 +106,11 @@ known! {
 }
 
 impl<'a> Oid<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DerError> {
+    /// Reads one from the front.
+    ///
+    /// # Errors
+    /// If something else stands there, or it is empty, cut or padded.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, DerError> {
         let element = reader.element(tag::OID)?;
         let starts = core::iter::once(&0).chain(element.contents); // The octet before each.
         let is_padded = starts
@@ -104,8 +122,17 @@ impl<'a> Oid<'a> {
         }
     }
 
+    /// Contents of its DER form.
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Of an AlgorithmIdentifier, given as the contents of its SEQUENCE.
-    pub(crate) fn of_algorithm(contents: &'a [u8]) -> Result<Self, DerError> {
+    ///
+    /// # Errors
+    /// If they do not begin with one.
+    pub fn of_algorithm(contents: &'a [u8]) -> Result<Self, DerError> {
         Self::read(&mut Reader::new(contents))
     }
 }
@@ -159,6 +186,13 @@ mod tests {
             (Oid::AUTHORITY_INFORMATION_ACCESS, "1.3.6.1.5.5.7.1.1"),
             (Oid::ACCESS_OCSP, "1.3.6.1.5.5.7.48.1"),
             (Oid::ACCESS_CA_ISSUERS, "1.3.6.1.5.5.7.48.2"),
+            (Oid::PURPOSE_CLIENT, "1.3.6.1.5.5.7.3.2"),
+            (Oid::PURPOSE_OCSP_SIGNING, "1.3.6.1.5.5.7.3.9"),
+            (Oid::OCSP_BASIC, "1.3.6.1.5.5.7.48.1.1"),
+            (Oid::OCSP_NONCE, "1.3.6.1.5.5.7.48.1.2"),
+            (Oid::OCSP_SCT_LIST, "1.3.6.1.4.1.11129.2.4.5"),
+            (Oid::ISSUING_DISTRIBUTION_POINT, "2.5.29.28"),
+            (Oid::SHA1, "1.3.14.3.2.26"),
             (Oid::PURPOSE_SERVER, "1.3.6.1.5.5.7.3.1"),
             (Oid::EXTENDED_KEY_USAGE, "2.5.29.37"),
             (Oid::AUTHORITY_KEY_IDENTIFIER, "2.5.29.35"),

@@ -30,6 +30,54 @@ pub enum SignatureError {
     Invalid,
 }
 
+/// Octets that somebody signed, in the form that certificates, revocation lists and OCSP responses share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed<'a> {
+    /// What was signed.
+    pub message: &'a [u8],
+    /// AlgorithmIdentifier without its header.
+    pub algorithm: &'a [u8],
+    /// The signature's octets.
+    pub signature: &'a [u8],
+}
+
+impl Signed<'_> {
+    /// Checks the signature by a key.
+    ///
+    /// # Errors
+    /// If it does not hold, or cannot be checked.
+    pub fn verify(
+        &self,
+        key: PublicKey<'_>,
+        algorithms: &Algorithms<'_>,
+    ) -> Result<(), SignatureError> {
+        let name = |contents| {
+            Oid::of_algorithm(contents)
+                .map_or_else(|error| error.to_string(), |oid| oid.to_string())
+        };
+        let mut error = SignatureError::UnknownAlgorithm {
+            algorithm: name(self.algorithm),
+        };
+        let known = algorithms
+            .iter()
+            .filter(|algorithm| algorithm.signature_alg_id().as_ref() == self.algorithm);
+        for algorithm in known {
+            if algorithm.public_key_alg_id().as_ref() != key.algorithm {
+                error = SignatureError::OtherKey {
+                    algorithm: name(self.algorithm),
+                    key: name(key.algorithm),
+                };
+                continue;
+            }
+            // Algorithm and key are chosen: another entry for both could only be the same again.
+            return algorithm
+                .verify_signature(key.octets, self.message, self.signature)
+                .map_err(|_| SignatureError::Invalid);
+        }
+        Err(error)
+    }
+}
+
 /// Checks the signature of a certificate by its issuer's key.
 ///
 /// # Errors
@@ -39,28 +87,10 @@ pub fn verify_signature(
     key: PublicKey<'_>,
     algorithms: &Algorithms<'_>,
 ) -> Result<(), SignatureError> {
-    let name = |contents| {
-        Oid::of_algorithm(contents).map_or_else(|error| error.to_string(), |oid| oid.to_string())
+    let signed = Signed {
+        message: certificate.tbs(),
+        algorithm: certificate.signature_algorithm(),
+        signature: certificate.signature(),
     };
-    let signed_by = certificate.signature_algorithm();
-    let mut error = SignatureError::UnknownAlgorithm {
-        algorithm: name(signed_by),
-    };
-    let known = algorithms
-        .iter()
-        .filter(|algorithm| algorithm.signature_alg_id().as_ref() == signed_by);
-    for algorithm in known {
-        if algorithm.public_key_alg_id().as_ref() != key.algorithm {
-            error = SignatureError::OtherKey {
-                algorithm: name(signed_by),
-                key: name(key.algorithm),
-            };
-            continue;
-        }
-        // Algorithm and key are chosen: another entry for both could only be the same again.
-        return algorithm
-            .verify_signature(key.octets, certificate.tbs(), certificate.signature())
-            .map_err(|_| SignatureError::Invalid);
-    }
-    Err(error)
+    signed.verify(key, algorithms)
 }

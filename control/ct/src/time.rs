@@ -19,7 +19,10 @@ pub const fn unix_midnight(year: u16, month: u8, day: u8) -> i64 {
 
 /// UTCTime or GeneralizedTime in seconds since 1970. Whole seconds and `Z`, as RFC 5280 demands; which of the two types a year
 /// has is not judged.
-pub(crate) fn read_time(reader: &mut Reader<'_>) -> Result<i64, DerError> {
+///
+/// # Errors
+/// If something else stands there.
+pub fn read_time(reader: &mut Reader<'_>) -> Result<i64, DerError> {
     let mut element = reader.any()?;
     let (date, expected) = match element.tag {
         tag::UTC_TIME => {
