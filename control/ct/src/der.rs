@@ -233,6 +233,12 @@ impl<'a> Reader<'a> {
             .ok_or(DerError::Length { offset, first })
     }
 
+    /// Tag of the next element.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
+        self.left().first().copied()
+    }
+
     /// The next element, whatever it is.
     ///
     /// # Errors
@@ -263,11 +269,11 @@ impl<'a> Reader<'a> {
     /// If that is not what stands there.
     pub fn element(&mut self, expected: u8) -> Result<Element<'a>, DerError> {
         let offset = self.offset();
-        match self.left().first() {
-            Some(found) if *found != expected => Err(DerError::Tag {
+        match self.peek() {
+            Some(found) if found != expected => Err(DerError::Tag {
                 offset,
                 expected,
-                found: *found,
+                found,
             }),
             _ => self.any(),
         }
@@ -278,7 +284,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If that is not what stands there.
     pub fn optional(&mut self, expected: u8) -> Result<Option<Element<'a>>, DerError> {
-        if self.left().first() == Some(&expected) {
+        if self.peek() == Some(expected) {
             return self.any().map(Some);
         }
         Ok(None)

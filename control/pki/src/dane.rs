@@ -1,0 +1,115 @@
+//! What the domain of the host says by TLSA records (RFC 6698, RFC 7671), before a path is looked for and after.
+
+use ct::Certificate;
+
+use crate::path::{Ends, Path};
+use crate::reason::{Code, NotPassed};
+use crate::request::{Context, Request, Wanted};
+use crate::tlsa::owner;
+
+const PKIX_TA: u8 = 0;
+const PKIX_EE: u8 = 1;
+const DANE_TA: u8 = 2;
+const DANE_EE: u8 = 3;
+
+/// What the records mean for the other steps.
+pub(crate) enum Plan<'a> {
+    /// Nothing: the step is skipped.
+    None(NotPassed),
+    /// The certificate is the domain's own: nothing else counts (RFC 7671 §5.1).
+    EndEntity,
+    /// Paths end at certificates of the chain that the domain trusts (RFC 7671 §5.2).
+    Asserted(Vec<&'a [u8]>),
+    /// Public path validation stays, and a record must match what it finds (RFC 7671 §5.3, §5.4).
+    Pkix,
+}
+
+/// Decides by the records and the chain alone.
+pub(crate) fn plan<'a>(
+    request: &Request,
+    chain: &[Certificate<'a>],
+    context: &Context<'a>,
+    wanted: &mut Vec<Wanted>,
+) -> Plan<'a> {
+    let Some(tlsa) = &context.evidence.tlsa else {
+        if let (Some(host), Some(port)) = (&request.host, request.port) {
+            let name = owner(host, port);
+            wanted.push(Wanted::Tlsa { name });
+        }
+        return Plan::None(NotPassed::skipped(Code::NoTlsa));
+    };
+    if tlsa.records.is_empty() {
+        return Plan::None(NotPassed::skipped(Code::NoTlsa));
+    }
+    if !tlsa.is_secure {
+        return Plan::None(NotPassed::skipped(Code::InsecureTlsa));
+    }
+    let all = [PKIX_TA, PKIX_EE, DANE_TA, DANE_EE];
+    if tlsa.usable(&all).next().is_none() {
+        return Plan::None(NotPassed::skipped(Code::UnusableTlsa));
+    }
+    let Some((leaf, above)) = chain.split_first() else {
+        return Plan::Pkix;
+    };
+    if tlsa.usable(&[DANE_EE]).any(|record| record.matches(leaf)) {
+        return Plan::EndEntity;
+    }
+    let asserted = above.iter().filter(|authority| {
+        let mut records = tlsa.usable(&[DANE_TA]);
+        records.any(|record| record.matches(authority))
+    });
+    let mut asserted: Vec<&'a [u8]> = asserted.map(Certificate::der).collect();
+    // RFC 7671 §5.2.2: a whole certificate in a record need not be in the chain.
+    let whole = tlsa.usable(&[DANE_TA]);
+    let whole = whole.filter(|record| (record.selector, record.matching) == (0, 0));
+    asserted.extend(whole.map(|record| record.data.as_slice()));
+    if asserted.is_empty() {
+        return Plan::Pkix;
+    }
+    Plan::Asserted(asserted)
+}
+
+/// Until when the records that the step passed by may be used, in seconds since 1970.
+pub(crate) fn until(context: &Context<'_>) -> i64 {
+    let tlsa = context.evidence.tlsa.as_ref();
+    tlsa.map_or(i64::MAX, |tlsa| tlsa.until)
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn ends(&self) -> Ends<'a> {
+        match self {
+            Self::Asserted(ders) => Ends::Asserted(ders.clone()),
+            _ => Ends::Anchors,
+        }
+    }
+
+    /// Whether a record matches, once the path is known.
+    pub(crate) fn check(
+        self,
+        path: Option<&Path<'_>>,
+        context: &Context<'_>,
+    ) -> Result<(), NotPassed> {
+        let mismatch = || NotPassed::failed(Code::TlsaMismatch, "");
+        match (self, path) {
+            (Self::None(skipped), _) => Err(skipped),
+            (Self::EndEntity, _) | (Self::Asserted(_), Some(_)) => Ok(()),
+            (Self::Asserted(_) | Self::Pkix, None) => Err(mismatch()),
+            (Self::Pkix, Some(path)) => {
+                let tlsa = context.evidence.tlsa.as_ref();
+                let mut records = tlsa
+                    .into_iter()
+                    .flat_map(|tlsa| tlsa.usable(&[PKIX_TA, PKIX_EE]));
+                let matches = records.any(|record| {
+                    let mut certificates = path.certificates.iter();
+                    match record.usage {
+                        PKIX_EE => certificates.next().is_some_and(|leaf| record.matches(leaf)),
+                        _ => certificates
+                            .skip(1)
+                            .any(|authority| record.matches(authority)),
+                    }
+                });
+                if matches { Ok(()) } else { Err(mismatch()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Inclusion`]: whether a log shows what it promised to show (RFC 6962 §2.1.1).
+
+use ct::{Hash, ProveError, TileId, TileReadError, TileReader, prove_inclusion, verify_inclusion};
+
+use crate::reason::{Code, NotPassed};
+use crate::request::Wanted;
+use crate::timestamps::Promise;
+
+/// A proof, or why there is none, that a leaf is in a tree whose head the caller has checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inclusion {
+    /// Of RFC 6962 §2.1.1.
+    Proof {
+        /// Leaves of the tree.
+        size: u64,
+        /// Its root.
+        root: Hash,
+        /// Place of the leaf.
+        index: u64,
+        /// From the leaf up.
+        path: Vec<Hash>,
+    },
+    /// The tree that is known is older than the leaf.
+    Pending,
+    /// The log's tiles are not those of its tree: what is wrong with them.
+    TamperedTile(String),
+}
+
+impl Inclusion {
+    /// Makes the proof from a log's tiles, each of which is checked against the root.
+    ///
+    /// # Errors
+    /// With what `fetch` says if a tile cannot be had. Tiles that are wrong are [`Self::TamperedTile`].
+    pub fn from_tiles<B: AsRef<[u8]>, E: core::fmt::Display>(
+        size: u64,
+        root: Hash,
+        index: u64,
+        fetch: impl FnMut(TileId) -> Result<B, E>,
+    ) -> Result<Self, E> {
+        let proven = TileReader::verifying(size, root, fetch)
+            .map_err(ProveError::Source)
+            .and_then(|mut tiles| prove_inclusion(&mut tiles, index, size));
+        match proven {
+            Ok(path) => Ok(Self::Proof {
+                size,
+                root,
+                index,
+                path,
+            }),
+            Err(ProveError::Source(TileReadError::Fetch { error, .. })) => Err(error),
+            Err(ProveError::Range(_)) => Ok(Self::Pending),
+            Err(error) => Ok(Self::TamperedTile(error.to_string())),
+        }
+    }
+
+    /// Whether the leaf is shown.
+    fn check(&self, leaf: &Hash) -> Result<bool, NotPassed> {
+        match self {
+            Self::Pending => Ok(false),
+            Self::Proof {
+                size,
+                root,
+                index,
+                path,
+            } => verify_inclusion(leaf, *index, *size, path, root)
+                .map(|()| true)
+                .map_err(|error| NotPassed::failed(Code::ProofFailed, error)),
+            Self::TamperedTile(error) => Err(NotPassed::failed(Code::TamperedTile, error)),
+        }
+    }
+}
+
+/// One proof that holds suffices, and one that does not is a log that lies. Without any, what would be needed is wanted.
+pub(crate) fn check(
+    promises: &[Promise],
+    context: &crate::Context<'_>,
+    wanted: &mut Vec<Wanted>,
+) -> Result<(), NotPassed> {
+    let mut is_proven = false;
+    for promise in promises {
+        let key = (promise.log, promise.leaf);
+        if let Some(inclusion) = context.evidence.inclusion.get(&key) {
+            is_proven |= inclusion.check(&promise.leaf)?;
+        }
+    }
+    if is_proven {
+        return Ok(());
+    }
+    wanted.extend(promises.iter().map(|promise| Wanted::Inclusion {
+        log: promise.log,
+        leaf: promise.leaf,
+        index: promise.index,
+    }));
+    Err(NotPassed::skipped(Code::NoProof))
+}

@@ -1,0 +1,174 @@
+//! Whether a certificate of the path has been taken back: by the stapled response, by one that was fetched, or by a list.
+
+use ct::{Certificate, DerError};
+use webpki::ALL_VERIFICATION_ALGS;
+
+use crate::crl::CrlStatus;
+use crate::ocsp::{OcspError, OcspResponse, OcspStatus, cert_id};
+use crate::path::Path;
+use crate::reason::{Code, NotPassed};
+use crate::request::{Context, Request, Wanted};
+
+/// What is known of one certificate.
+enum Known {
+    /// Not revoked until then, in seconds since 1970.
+    Good(i64),
+    /// It names no source.
+    NoSource,
+    /// No source says anything now, and why.
+    Nothing(String),
+}
+
+/// Checks each certificate below the anchor. Says until when the result holds.
+///
+/// # Errors
+/// If one is revoked, or of one nothing can be found out; what would help is then wanted.
+pub(crate) fn check(
+    request: &Request,
+    path: &Path<'_>,
+    context: &Context<'_>,
+    wanted: &mut Vec<Wanted>,
+) -> Result<i64, NotPassed> {
+    let mut until = i64::MAX;
+    let mut has_source = false;
+    let mut nothing = None;
+    for (index, (certificate, issuer)) in path.links().enumerate() {
+        let stapled = (index == 0).then_some(request.ocsp.as_deref()).flatten();
+        let link = Link {
+            certificate,
+            issuer,
+            context,
+        };
+        match link.check(stapled, wanted)? {
+            Known::Good(good) => {
+                has_source = true;
+                until = until.min(good);
+            }
+            Known::NoSource => {}
+            Known::Nothing(why) => {
+                has_source = true;
+                nothing.get_or_insert(format!("certificate {index}: {why}"));
+            }
+        }
+    }
+    match nothing {
+        Some(why) => Err(NotPassed::unknown(Code::NoRevocationData, why)),
+        None if !has_source => Err(NotPassed::skipped(Code::NoRevocationSource)),
+        None => Ok(until),
+    }
+}
+
+struct Link<'l, 'a> {
+    certificate: &'l Certificate<'a>,
+    issuer: &'l Certificate<'a>,
+    context: &'l Context<'l>,
+}
+
+impl Link<'_, '_> {
+    fn check(&self, stapled: Option<&[u8]>, wanted: &mut Vec<Wanted>) -> Result<Known, NotPassed> {
+        let mut why = None;
+        let mut note = |reason: String| _ = why.get_or_insert(reason);
+        if let Some(response) = stapled {
+            match self.ask(response, None) {
+                Ok(OcspStatus::Good { until }) => return Ok(Known::Good(until)),
+                Ok(status) => note(self.judge(status)?),
+                Err(error) if says_nothing(&error) => note(error.to_string()),
+                // RFC 6066 §8: a stapled response that is not satisfactory ends the handshake. What is fetched over
+                // plain HTTP anybody on the way may spoil: that is no word of the server's.
+                Err(error) => return Err(NotPassed::failed(Code::BadOcspResponse, error)),
+            }
+        }
+        let cert_id = cert_id(self.certificate, self.issuer);
+        if let Some(fetched) = self.context.evidence.ocsp.get(&cert_id) {
+            match self.ask(&fetched.response, fetched.nonce.as_deref()) {
+                Ok(OcspStatus::Good { until }) => return Ok(Known::Good(until)),
+                Ok(status) => note(self.judge(status)?),
+                Err(error) => note(error.to_string()),
+            }
+        }
+        if let Some(until) = self.check_lists(&mut note)? {
+            return Ok(Known::Good(until));
+        }
+        let has_source = self.want(cert_id, wanted);
+        let has_source = has_source.map_err(|error| NotPassed::failed(Code::Malformed, error))?;
+        Ok(match why {
+            Some(why) => Known::Nothing(why),
+            None if has_source => Known::Nothing("no response and no list".to_owned()),
+            None => Known::NoSource,
+        })
+    }
+
+    fn ask(&self, response: &[u8], nonce: Option<&[u8]>) -> Result<OcspStatus, OcspError> {
+        let now = self.context.now_secs();
+        OcspResponse::parse(response)?.check(
+            self.certificate,
+            self.issuer,
+            nonce,
+            now,
+            ALL_VERIFICATION_ALGS,
+        )
+    }
+
+    /// A certificate that is not good: revoked, or why nothing is known.
+    fn judge(&self, status: OcspStatus) -> Result<String, NotPassed> {
+        match status {
+            OcspStatus::Revoked { at, reason } => {
+                let reason = reason.map(|reason| format!(", reason {reason}"));
+                let detail = format!("at {at}{}", reason.unwrap_or_default());
+                Err(NotPassed::failed(Code::Revoked, detail))
+            }
+            OcspStatus::Good { .. } | OcspStatus::Unknown => {
+                Ok("the responder does not know it".to_owned())
+            }
+        }
+    }
+
+    fn check_lists(&self, note: &mut impl FnMut(String)) -> Result<Option<i64>, NotPassed> {
+        let evidence = self.context.evidence;
+        let urls = self.certificate.revocation_list_urls();
+        let urls = urls.unwrap_or_default();
+        let named = urls.iter().filter_map(|url| evidence.crls.get(*url));
+        let mut good = None;
+        for list in named.chain(&evidence.other_crls) {
+            let now = self.context.now_secs();
+            match list.check(self.certificate, self.issuer, now) {
+                Ok(CrlStatus::Good { until }) => good = good.max(Some(until)),
+                Ok(CrlStatus::Revoked { at }) => {
+                    return Err(NotPassed::failed(Code::Revoked, format!("at {at}")));
+                }
+                Err(refusal) => note(refusal.to_string()),
+            }
+        }
+        Ok(good)
+    }
+
+    /// The next source that has not failed: responders first, because their answers are short. Says whether there is any.
+    fn want(&self, cert_id: Vec<u8>, wanted: &mut Vec<Wanted>) -> Result<bool, DerError> {
+        let responders = self.certificate.authority_information()?.ocsp_urls;
+        let lists = self.certificate.revocation_list_urls()?;
+        let has_source = !responders.is_empty() || !lists.is_empty();
+        let evidence = self.context.evidence;
+        let responders = responders.into_iter().map(|url| Wanted::Ocsp {
+            url: url.to_owned(),
+            cert_id: cert_id.clone(),
+        });
+        let lists = lists.into_iter().map(|url| Wanted::Crl {
+            url: url.to_owned(),
+        });
+        let mut sources = responders.chain(lists);
+        wanted.extend(sources.find(|source| match source {
+            Wanted::Ocsp { cert_id, .. } if evidence.ocsp.contains_key(cert_id) => false,
+            Wanted::Crl { url } if evidence.crls.contains_key(url) => false,
+            _ => !evidence.failed.contains(source),
+        }));
+        Ok(has_source)
+    }
+}
+
+/// Whether a response lacks information rather than being wrong.
+fn says_nothing(error: &OcspError) -> bool {
+    matches!(
+        error,
+        OcspError::Unsuccessful(_) | OcspError::Stale { .. } | OcspError::NotYet { .. }
+    )
+}
