@@ -16,7 +16,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates that decide: no clock, socket, thread, file or randomness.
-const PURE: [&str; 6] = ["cache", "ct", "guard", "ledger", "resolver", "wire"];
+const PURE: [&str; 7] = ["cache", "ct", "guard", "ledger", "pki", "resolver", "wire"];
 /// Pure crates that need no operating system either.
 const NO_STD: [&str; 3] = ["cache", "guard", "wire"];
 /// The only crates that may contain `unsafe`.

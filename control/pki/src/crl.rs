@@ -239,9 +239,11 @@ impl Scope {
     fn covers(&self, certificate: &Certificate<'_>) -> bool {
         let constraints = certificate.basic_constraints().ok().flatten();
         let is_authority = constraints.unwrap_or_default().is_ca;
-        let of_kind = !self.only_attributes
-            && !(self.only_users && is_authority)
-            && !(self.only_authorities && !is_authority);
+        let of_kind = match is_authority {
+            true => !self.only_users,
+            false => !self.only_authorities,
+        };
+        let of_kind = of_kind && !self.only_attributes;
         let Some(urls) = &self.urls else {
             return of_kind;
         };
