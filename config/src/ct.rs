@@ -1,4 +1,4 @@
-//! `ct`: the Certificate Transparency log of the cluster.
+//! `ct`: Certificate Transparency: the log of the cluster, and by what certificates are judged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::ct_shard::{self, CtShard};
 use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
+use crate::network::Networks;
 use crate::number::number;
 
-/// Certificate Transparency: the log that the cluster runs.
+/// Certificate Transparency: the log that the cluster runs, and by what certificates are judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ct {
@@ -45,6 +46,30 @@ pub struct Ct {
     pub refresh_secs: u32,
     /// URLs of other logs to watch.
     pub ct_log_endpoints: Vec<String>,
+    /// Certificates (PEM) of public authorities. What they issue for servers must have been logged. Read again at SIGHUP, as
+    /// are the next two.
+    pub trust_anchors: PathBuf,
+    /// Certificates (PEM) of the operator's own authorities, which need not log what they issue.
+    pub private_anchors: Option<PathBuf>,
+    /// The logs whose timestamps count, as browsers have them (JSON, version 3). Left out: whether a certificate was
+    /// logged is unknown.
+    pub log_list: Option<PathBuf>,
+    /// How to find out whether a certificate was taken back.
+    pub revocation: Revocation,
+}
+
+/// How to find out whether a certificate was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Revocation {
+    /// Whether to ask where the certificate says, over plain HTTP: responders, lists, and issuers that a chain lacks.
+    pub fetch: bool,
+    /// For one answer, from the look-up of its server's name on.
+    #[serde(deserialize_with = "number::<100, 30000, _, _>")]
+    #[schemars(range(min = 100, max = 30_000))]
+    pub timeout_ms: u32,
+    /// Where nothing is asked, whatever a certificate says: networks, `private`, `loopback`.
+    pub refuse: Networks,
 }
 
 impl Default for Ct {
@@ -63,6 +88,20 @@ impl Default for Ct {
             publish_interval_ms: 25,
             refresh_secs: 10,
             ct_log_endpoints: Vec::new(),
+            trust_anchors: "/etc/ssl/certs/ca-certificates.crt".into(),
+            private_anchors: None,
+            log_list: None,
+            revocation: Revocation::default(),
+        }
+    }
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self {
+            fetch: true,
+            timeout_ms: 3_000,
+            refuse: Networks::local(),
         }
     }
 }
@@ -73,7 +112,10 @@ impl Ct {
             .shards
             .iter_mut()
             .filter_map(|shard| shard.key_file.as_mut());
-        for file in keys.chain(&mut self.roots) {
+        let judging = [&mut self.private_anchors, &mut self.log_list];
+        let judging = judging.into_iter().flatten();
+        let judging = judging.chain([&mut self.trust_anchors]);
+        for file in keys.chain(&mut self.roots).chain(judging) {
             *file = folder.join(&*file);
         }
     }

@@ -38,7 +38,7 @@ pub struct Config {
     pub tsig_keys: Vec<Tsig>,
     /// Agreement between nodes. Without members this node stands alone.
     pub consensus: Consensus,
-    /// Certificate Transparency: the log that the cluster runs.
+    /// Certificate Transparency: the log that the cluster runs, and by what certificates are judged.
     pub ct: Ct,
     /// Metrics over HTTP, and the command line's socket.
     pub api: Api,

@@ -38,7 +38,7 @@ pub use client_subnet::ClientSubnet;
 pub use consensus::{Consensus, Member, MemberKey, MemberRole};
 pub use consensus_guard::ConsensusGuard;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
-pub use ct::Ct;
+pub use ct::{Ct, Revocation};
 pub use ct_shard::{CtShard, Day, LogPublicKey};
 pub use ct_witness::{CtWitness, CtWitnessedLog};
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};

@@ -44,6 +44,7 @@ mod ct_key;
 mod ct_proof;
 mod ct_status;
 mod ct_submit;
+mod ct_validate;
 
 mod key;
 mod key_show;
@@ -73,6 +74,7 @@ pub use ct_key::CtKey;
 pub use ct_proof::CtProof;
 pub use ct_status::CtStatus;
 pub use ct_submit::CtSubmit;
+pub use ct_validate::CtValidate;
 pub use key::Key;
 pub use key_show::KeyShow;
 pub use lookup::Lookup;

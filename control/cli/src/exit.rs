@@ -1,4 +1,4 @@
-//! Exit statuses: 0 done, 1 could not be done, 2 wrong arguments or input.
+//! Exit statuses: 0 done, 1 could not be done, 2 wrong arguments or input, 3 not known.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,8 @@ pub enum Exit {
     Failure,
     /// Arguments or a checked file are wrong: status 2.
     Usage,
+    /// What was asked cannot be found out: status 3.
+    Unknown,
 }
 
 impl Exit {
@@ -35,6 +37,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Unknown => 3,
         }
     }
 }

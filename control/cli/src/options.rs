@@ -24,7 +24,7 @@ Examples:
   nexus check /etc/nexus/nexus.yaml     Find mistakes before a restart does
   nexus reload                          Take edited zone files into service
 
-Exit status: 0 done, 1 could not be done, 2 wrong arguments or input.";
+Exit status: 0 done, 1 could not be done, 2 wrong arguments or input, 3 not known.";
 
 /// Look at a Nexus DNS appliance and steer it.
 #[derive(Debug, Parser)]

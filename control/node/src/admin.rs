@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod certificates;
 mod cluster;
 mod copies;
 mod ct;
 mod observe;
 mod trust;
 
+pub use certificates::CertificateChain;
 pub use cluster::{
     ClusterStatus, MemberChange, MemberStatus, MemberWord, MeshRequest, PeerAssessment, PeerDetail,
     PeerEvent, PeerIndicator, PhaseStatus, ProposalStatus, Proposed, StoreStatus,
@@ -127,6 +129,8 @@ pub enum Request {
         #[serde(default)]
         body: Option<String>,
     },
+    /// Judge a certificate: [`Response::CertificateVerdict`].
+    CertificateValidate(CertificateChain),
     /// What concerns the cluster.
     Mesh(MeshRequest),
 }
@@ -214,6 +218,8 @@ pub enum Response {
     CtStatus(Box<CtStatus>),
     /// To [`Request::CtCall`].
     Ct(CtReply),
+    /// To [`Request::CertificateValidate`].
+    CertificateVerdict(Box<pki::Verdict>),
     /// To [`MeshRequest::ClusterStatus`].
     ClusterStatus(Box<ClusterStatus>),
     /// To [`MeshRequest::PeerList`].

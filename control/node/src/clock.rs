@@ -46,7 +46,9 @@ pub(crate) fn unix_time_before(age_us: u64) -> (u64, u32) {
     (then.as_secs(), then.subsec_nanos())
 }
 
-fn now_ns() -> u64 {
+/// Nanoseconds of CLOCK_MONOTONIC.
+#[must_use]
+pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let secs = u64::try_from(now.tv_sec).unwrap_or(0);
     secs * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

@@ -17,6 +17,7 @@ use crate::admin::{
     ControlStatus, DataplaneStatus, Failure, FailureCode, Request, ResolverMode, ResolverStatus,
     Response, Stats, Status, ZoneReloaded, ZoneStatus,
 };
+use crate::certs::Judge;
 use crate::clock;
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
@@ -37,6 +38,7 @@ use crate::table_page::page;
 use crate::trust_keeper::TrustFiles;
 use crate::zones::{Reloaded, Zones};
 
+mod certificates;
 mod trust;
 
 /// The front thread makes a round at least every 50 ms; silent for longer than this, it hangs.
@@ -85,12 +87,24 @@ pub(crate) struct Inner {
     pub(crate) policy: PolicyService,
     /// Zones that are copied from primaries.
     pub(crate) copied: CopiedZones,
+    /// Judges certificates.
+    pub(crate) judge: Judge,
     /// Tells secondaries of changes.
     pub(crate) notifier: Notifier,
     /// This node's part in its cluster, if it has one.
     pub(crate) mesh: Option<Mesh>,
     /// Held during a reload: of two, the one that has read older files must not come last.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+}
+
+/// What a reload has read.
+struct Fresh {
+    reloaded: Reloaded,
+    /// Keys that wait for the next start.
+    pending: Vec<String>,
+    policy: Loaded,
+    /// By what certificates are judged.
+    ct: config::Ct,
 }
 
 impl Control {
@@ -142,6 +156,7 @@ impl Control {
                 let (_, log) = self.log()?;
                 Ok(Response::Ct(log.call(&path, body).await?))
             }
+            Request::CertificateValidate(chain) => self.validate_certificate(chain).await,
             Request::Mesh(request) => match &self.0.mesh {
                 Some(mesh) => mesh.carry_out(request).await,
                 None => Err(alone()),
@@ -187,18 +202,26 @@ impl Control {
     pub(crate) async fn reload(&self) -> Result<Response, Failure> {
         let _alone = self.0.reloading.lock().await;
         let control = self.clone();
-        let (reloaded, pending, policy) = apart(move || control.reload_blocking()).await??;
+        let Fresh {
+            reloaded,
+            pending,
+            policy,
+            ct,
+        } = apart(move || control.reload_blocking()).await??;
         let policy_changed = self.0.policy.replace(policy).await?;
         if policy_changed {
             tracing::info!("policy changed");
         }
-        let warning = self.reload_local_root().await?;
+        let warnings = [
+            self.reload_local_root().await?,
+            self.reload_materials(ct).await?,
+        ];
         self.publish(&reloaded).await?;
         Ok(Response::ZonesReloaded {
             zones: reloaded.zones,
             pending,
             policy_changed,
-            warnings: warning.into_iter().collect(),
+            warnings: warnings.into_iter().flatten().collect(),
         })
     }
 
@@ -220,7 +243,7 @@ impl Control {
         Ok(installed.await.and_then(Result::err))
     }
 
-    fn reload_blocking(&self) -> Result<(Reloaded, Vec<String>, Loaded), Failure> {
+    fn reload_blocking(&self) -> Result<Fresh, Failure> {
         let inner = &self.0;
         let fresh = Config::load_or_default(inner.config_path.as_deref())
             .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
@@ -245,7 +268,12 @@ impl Control {
         }
         let reloaded = inner.zones.reconfigure(fresh.zones, keys);
         log(&reloaded.zones);
-        Ok((reloaded, pending, policy))
+        Ok(Fresh {
+            reloaded,
+            pending,
+            policy,
+            ct: fresh.ct,
+        })
     }
 
     async fn reload_zones(&self, name: Option<String>) -> Result<Response, Failure> {

@@ -24,6 +24,8 @@ mod follow;
 
 mod chaos;
 
+pub mod certs;
+
 mod access;
 pub mod admission;
 mod notifier;

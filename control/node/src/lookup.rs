@@ -47,6 +47,22 @@ impl Lookups {
         trace: bool,
     ) -> Result<Lookup, Failure> {
         let started_us = clock::now_us();
+        let (message, source, steps) = self.answer(name, record_type).await?;
+        let steps = if trace { steps.as_slice() } else { &[] };
+        describe(&message, source, started_us, steps)
+    }
+
+    /// The answer to one question in wire form.
+    pub(crate) async fn resolve(&self, name: &str, record_type: &str) -> Result<Vec<u8>, Failure> {
+        let (message, ..) = self.answer(name, record_type).await?;
+        Ok(message)
+    }
+
+    async fn answer(
+        &self,
+        name: &str,
+        record_type: &str,
+    ) -> Result<(Vec<u8>, LookupSource, Vec<TraceEvent>), Failure> {
         let query = query(name, record_type)?;
         let mut buffer = vec![0; usize::from(u16::MAX)];
         buffer[..query.len()].copy_from_slice(&query);
@@ -68,21 +84,16 @@ impl Lookups {
                         return Err(Failure::new(FailureCode::Timeout, message));
                     }
                     let written = Finisher::default().write(&finished, &mut buffer, Via::Tcp);
-                    (
-                        written.bytes,
-                        self.source(&finished),
-                        match trace {
-                            true => finished.resolved.trace,
-                            false => Vec::new(),
-                        },
-                    )
+                    let source = self.source(&finished);
+                    (written.bytes, source, finished.resolved.trace)
                 }
                 Verdict::Silent | Verdict::Transfer(_) | Verdict::Update(_) => {
                     let message = format!("{record_type} cannot be looked up");
                     return Err(Failure::new(FailureCode::BadRequest, message));
                 }
             };
-        describe(&buffer[..bytes], source, started_us, &steps)
+        buffer.truncate(bytes);
+        Ok((buffer, source, steps))
     }
 
     async fn ask(

@@ -1,4 +1,4 @@
-//! Which keys of a configuration wait for the next start: all that changed, but `zones`.
+//! Which keys of a configuration wait for the next start: all that changed, but what a reload takes in.
 
 use config::Config;
 use serde_json::Value;
@@ -10,6 +10,7 @@ pub(crate) fn pending_keys(running: &Config, fresh: &Config) -> Vec<String> {
             tsig_keys: Vec::new(),
             zones: Vec::new(), // These are taken into service at once, as the policy is.
             resolver: without_policy(&config.resolver),
+            ct: without_judging(&config.ct),
             ..config.clone()
         };
         serde_json::to_value(config).unwrap_or_default()
@@ -38,6 +39,18 @@ fn without_policy(from: &config::Resolver) -> config::Resolver {
         rebinding: none.rebinding,
         any: none.any,
         views: from.views.iter().map(clients).collect(),
+        ..from.clone()
+    }
+}
+
+/// By what certificates are judged is taken into service at once.
+fn without_judging(from: &config::Ct) -> config::Ct {
+    let none = config::Ct::default();
+    config::Ct {
+        trust_anchors: none.trust_anchors,
+        private_anchors: none.private_anchors,
+        log_list: none.log_list,
+        revocation: none.revocation,
         ..from.clone()
     }
 }
@@ -73,9 +86,11 @@ mod tests {
         let fresh = parse(
             "resolver: {allow: [any], tcp: {idle_ms: 500}, identity: x}\n\
              dataplane: {mode: socket}\n\
+             ct: {ct_log_endpoints: [x], log_list: y, revocation: {fetch: false}}\n\
              zones: [{name: example.com., file: x}]\n",
         );
         let expected = [
+            "ct.ct_log_endpoints",
             "dataplane.mode",
             "resolver.allow",
             "resolver.identity",

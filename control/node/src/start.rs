@@ -20,6 +20,7 @@ use crate::admin_server::AdminServer;
 use crate::agreement::{Answers, Channel, Extension};
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
+use crate::certs::{Judge, Materials};
 use crate::chaos::Chaos;
 use crate::clock;
 use crate::connections::Connections;
@@ -234,6 +235,7 @@ fn open(
         Arc::clone(&stop_front),
     );
     let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
+    let lookups = lookups(config, &zones, handle.clone(), updates);
     let control = Control::new(Inner {
         notifier: notifier(&runtime, &counters, &sockets.listen),
         config: config.clone(),
@@ -241,7 +243,8 @@ fn open(
         listen: sockets.listen,
         started_ms: clock::now_ms(),
         counters,
-        lookups: lookups(config, &zones, handle.clone(), updates),
+        judge: judge(config, lookups.clone()),
+        lookups,
         zones,
         engine: handle,
         front: front_sender.clone(),
@@ -704,6 +707,15 @@ fn tcp_service(
         idle: Duration::from_millis(u64::from(tcp.idle_ms)),
         counters: Arc::clone(counters),
     }
+}
+
+/// A node whose authorities cannot be read still answers questions about names; it refuses to judge certificates.
+fn judge(config: &Config, lookups: Lookups) -> Judge {
+    let materials = Materials::read(&config.ct).map_err(|error| {
+        tracing::warn!(%error, "certificates cannot be judged");
+        error.to_string()
+    });
+    Judge::with(materials, &config.ct.revocation, Some(lookups))
 }
 
 fn lookups(config: &Config, zones: &Zones, engine: EngineHandle, updates: Updates) -> Lookups {

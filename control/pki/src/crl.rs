@@ -118,6 +118,18 @@ impl Crl {
         })
     }
 
+    /// Seconds since 1970 until which it holds.
+    #[must_use]
+    pub fn until(&self) -> i64 {
+        self.next_update
+    }
+
+    /// Octets that it takes, about: it is kept as it came and by serial numbers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        2 * self.der.len()
+    }
+
     /// What it says of a certificate that `issuer` has issued, at `now` in seconds since 1970.
     ///
     /// # Errors

@@ -259,6 +259,12 @@ impl<'a> OcspResponse<'a> {
         })
     }
 
+    /// Seconds since 1970 until which all that it says holds, if it holds at all: how long to keep it.
+    #[must_use]
+    pub fn until(&self) -> Option<i64> {
+        self.responses.iter().map(Single::until).min()
+    }
+
     /// What it says of a certificate that `issuer` has issued, at `now` in seconds since 1970. A nonce in the response must be
     /// `nonce`, if that is given; one that is missing is no error, since most responders sign ahead (RFC 5019 §4).
     ///

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{CtCheckpoint, CtKey, CtProof, CtStatus, CtSubmit};
+use super::{CtCheckpoint, CtKey, CtProof, CtStatus, CtSubmit, CtValidate};
 use crate::exit::Exit;
 use crate::options::Options;
 
@@ -17,6 +17,7 @@ pub enum Ct {
     Submit(CtSubmit),
     Proof(CtProof),
     Checkpoint(CtCheckpoint),
+    Validate(CtValidate),
     Key(CtKey),
 }
 
@@ -31,6 +32,7 @@ impl Ct {
             Self::Submit(submit) => submit.run(options, out),
             Self::Proof(proof) => proof.run(options, out),
             Self::Checkpoint(checkpoint) => checkpoint.run(options, out),
+            Self::Validate(validate) => validate.run(options, out),
             Self::Key(key) => key.run(options, out),
         }
     }

@@ -7,7 +7,7 @@
 )]
 
 use ct::Certificate;
-use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SigningKey};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PublicKeyData as _, SigningKey};
 
 use crate::pki::{Authority, element, leaf};
 use crate::world::NOW;
@@ -125,14 +125,20 @@ impl Responder {
             ],
         );
         let signature = self.key.sign(&tbs).unwrap();
-        let ecdsa_sha256 = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let algorithm: &[u8] = if self.key.algorithm() == &rcgen::PKCS_RSA_SHA256 {
+            &[
+                0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0,
+            ]
+        } else {
+            &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2] // ECDSA with SHA-256.
+        };
         let certificates = self.certificates.concat();
         let certificates = (!certificates.is_empty()).then(|| element(0x30, &[&certificates]));
         let basic = element(
             0x30,
             &[
                 &tbs,
-                &ecdsa_sha256,
+                algorithm,
                 &element(3, &[&[0], &signature]),
                 &optional(0xa0, certificates),
             ],

@@ -1,0 +1,260 @@
+//! Judges certificates: [`pki`] decides, and what it wants to know is fetched here, or was before.
+//!
+//! [`Judge`] serves the running control and, without one, the command line. It keeps what it fetched and what it judged, each
+//! for as long as it holds and within a bound. Verdicts are found by all that was asked: a chain that lacks an issuer spoils
+//! nothing for one that has it.
+
+mod files;
+
+mod fetcher;
+mod materials;
+mod shelf;
+mod sources;
+mod stores;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ct::{ChromePolicy, Hash};
+use pki::{Context, Evidence, Judgement, Purpose, Request, Verdict, Wanted, validate};
+use tokio::sync::Semaphore;
+
+pub use files::{FileError, read_certificates, read_revocation_lists};
+pub use materials::{Materials, MaterialsError};
+
+use crate::admin::{Failure, FailureCode};
+use crate::clock;
+use crate::control::{apart, internal};
+use crate::lookup::Lookups;
+use stores::Stores;
+
+/// How often a chain is judged again with what was fetched: for an issuer, and for each source of each certificate.
+const ROUNDS_MAX: usize = 8;
+/// Chains that are judged at the same time; others wait.
+const AT_ONCE_MAX: usize = 16;
+
+/// Judges certificates. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Judge(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    setting: ArcSwap<Setting>,
+    stores: Stores,
+    /// For TLSA records; none without a control that resolves.
+    lookups: Option<Lookups>,
+    places: Semaphore,
+}
+
+/// By what is judged, all at once.
+#[derive(Debug)]
+struct Setting {
+    /// Or why there are none.
+    materials: Result<Materials, String>,
+    fetcher: Option<fetcher::Fetcher>,
+}
+
+impl Judge {
+    /// Without a control: nobody resolves TLSA records.
+    #[must_use]
+    pub fn new(materials: Materials, revocation: &config::Revocation) -> Self {
+        Self::with(Ok(materials), revocation, None)
+    }
+
+    /// Of the running control. Without materials it refuses, and says why.
+    pub(crate) fn with(
+        materials: Result<Materials, String>,
+        revocation: &config::Revocation,
+        lookups: Option<Lookups>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            setting: ArcSwap::from_pointee(Setting::new(materials, revocation)),
+            stores: Stores::default(),
+            lookups,
+            places: Semaphore::new(AT_ONCE_MAX),
+        }))
+    }
+
+    /// Takes other materials into service and forgets all verdicts.
+    pub(crate) fn replace(&self, materials: Materials, revocation: &config::Revocation) {
+        let setting = Setting::new(Ok(materials), revocation);
+        self.0.setting.store(Arc::new(setting));
+        self.0.stores.forget_verdicts();
+    }
+
+    /// Judges a chain, `lists` of revoked certificates being at hand. Takes as long as what must be fetched.
+    ///
+    /// # Errors
+    /// If there is nothing to judge by.
+    pub async fn judge(
+        &self,
+        request: Request,
+        lists: Vec<Arc<pki::crl::Crl>>,
+    ) -> Result<Verdict, Failure> {
+        let place = self.0.places.acquire().await;
+        let _place = place.map_err(|closed| internal(&closed))?;
+        let setting = self.0.setting.load_full();
+        if let Err(reason) = &setting.materials {
+            let message = format!("certificates cannot be judged: {reason}");
+            return Err(Failure::new(FailureCode::Unavailable, message));
+        }
+        // Lists that were given are part of what was asked, and seldom given twice.
+        let key = lists.is_empty().then(|| digest(&request));
+        if let Some(verdict) = key.and_then(|key| self.0.stores.verdict(&key)) {
+            return Ok(verdict);
+        }
+        let mut evidence = Evidence {
+            other_crls: lists,
+            ..Evidence::default()
+        };
+        let request = Arc::new(request);
+        let mut verdict;
+        let mut rounds = 0;
+        loop {
+            let judgement;
+            let at_hand = (Arc::clone(&setting), Arc::clone(&request), evidence);
+            (judgement, evidence) = apart(move || at_hand.0.judge(&at_hand.1, at_hand.2)).await?;
+            verdict = judgement.verdict;
+            rounds += 1;
+            let wanted = judgement.wanted;
+            if rounds == ROUNDS_MAX || !self.fill(&setting, wanted, &mut evidence).await {
+                break;
+            }
+        }
+        if let Some(key) = key {
+            self.0.stores.keep_verdict(key, &verdict);
+        }
+        Ok(verdict)
+    }
+
+    /// [`Self::judge`] for a program that does nothing else.
+    ///
+    /// # Errors
+    /// As there, and if the system gives no runtime.
+    pub fn judge_alone(
+        &self,
+        request: Request,
+        lists: Vec<Arc<pki::crl::Crl>>,
+    ) -> Result<Verdict, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| internal(&error))?;
+        runtime.block_on(self.judge(request, lists))
+    }
+
+    /// Fetches what is wanted; says whether to judge again.
+    async fn fill(
+        &self,
+        setting: &Arc<Setting>,
+        wanted: Vec<Wanted>,
+        evidence: &mut Evidence,
+    ) -> bool {
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut is_other = false;
+        for item in wanted {
+            let (judge, setting) = (self.clone(), Arc::clone(setting));
+            tasks.spawn(async move {
+                let found = sources::find(&judge.0, &setting, &item).await;
+                (item, found)
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let Ok((item, found)) = done else { continue };
+            match found {
+                Ok(found) => {
+                    found.put(evidence);
+                    is_other = true;
+                }
+                Err(why) => {
+                    tracing::debug!(?item, %why, "not fetched");
+                    // What failed may have a substitute, but of these there is only one.
+                    is_other |= matches!(item, Wanted::Ocsp { .. } | Wanted::Crl { .. });
+                    evidence.failed.insert(item);
+                }
+            }
+        }
+        is_other
+    }
+}
+
+impl Setting {
+    fn new(materials: Result<Materials, String>, revocation: &config::Revocation) -> Self {
+        let fetcher = revocation
+            .fetch
+            .then(|| fetcher::Fetcher::new(revocation.timeout_ms, revocation.refuse.clone()));
+        Self { materials, fetcher }
+    }
+
+    /// Gives the evidence back, since it grows from round to round.
+    fn judge(&self, request: &Request, evidence: Evidence) -> (Judgement, Evidence) {
+        let none = Materials::default();
+        let materials = self.materials.as_ref().unwrap_or(&none);
+        let (secs, nanos) = clock::unix_time();
+        let context = Context {
+            anchors: &materials.anchors,
+            logs: materials.logs.as_ref(),
+            policy: ChromePolicy::default(),
+            now_ms: secs * 1_000 + u64::from(nanos) / 1_000_000,
+            clock_ns: &clock::now_ns,
+            evidence: &evidence,
+        };
+        let judgement = validate(request, &context);
+        (judgement, evidence)
+    }
+}
+
+/// Of all that is asked. Each part has its length before it, so that no two requests are the same octets.
+fn digest(request: &Request) -> Hash {
+    let mut octets = Vec::new();
+    let mut put = |part: &[u8]| {
+        octets.extend_from_slice(&part.len().to_be_bytes());
+        octets.extend_from_slice(part);
+    };
+    put(&request.chain.len().to_be_bytes());
+    request.chain.iter().for_each(|der| put(der));
+    let host = request.host.as_ref().map(|host| host.as_bytes());
+    let port = request.port.map(u16::to_be_bytes);
+    let port = port.as_ref().map(<[u8; 2]>::as_slice);
+    let stapled = [request.ocsp.as_deref(), request.sct_list.as_deref()];
+    for part in [host, port].into_iter().chain(stapled) {
+        put(&[u8::from(part.is_some())]);
+        put(part.unwrap_or_default());
+    }
+    put(match request.purpose {
+        Purpose::Server => b"server",
+        Purpose::Client => b"client",
+    });
+    Hash::of(&octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_differ_in_anything_have_other_digests() {
+        let request = |change: fn(&mut Request)| {
+            let mut request = Request {
+                chain: vec![vec![1], vec![2]],
+                host: Some("a".into()),
+                ..Request::default()
+            };
+            change(&mut request);
+            digest(&request)
+        };
+        let digests = [
+            request(|_| {}),
+            request(|r| r.chain = vec![vec![1, 2]]),
+            request(|r| r.chain = vec![vec![2], vec![1]]),
+            request(|r| r.host = None),
+            request(|r| r.host = Some(String::new())),
+            request(|r| r.port = Some(443)),
+            request(|r| r.ocsp = Some(vec![])),
+            request(|r| r.sct_list = Some(vec![])),
+            request(|r| r.purpose = Purpose::Client),
+        ];
+        let unique: std::collections::BTreeSet<_> = digests.iter().collect();
+        assert_eq!(unique.len(), digests.len());
+    }
+}

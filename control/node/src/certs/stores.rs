@@ -1,0 +1,99 @@
+//! [`Stores`]: what was fetched and judged, for as long as it holds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ct::Hash;
+use pki::crl::Crl;
+use pki::{FetchedOcsp, Verdict};
+
+use super::shelf::Shelf;
+use crate::clock;
+
+/// Some 20,000 verdicts.
+const VERDICT_BYTES_MAX: usize = 32 << 20;
+const RESPONSE_BYTES_MAX: usize = 16 << 20;
+const LIST_BYTES_MAX: usize = 128 << 20;
+const ISSUER_BYTES_MAX: usize = 4 << 20;
+/// What a verdict takes with its reasons, about.
+const VERDICT_BYTES: usize = 1_600;
+/// A certificate does not change under its URL; all the same it is fetched once a day.
+const ISSUER_SECS: u64 = 86_400;
+/// Revocation data are fetched again after this time, however long they would hold.
+const REVOCATION_SECS_MAX: u64 = 12 * 3_600;
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Stores(Mutex<Shelves>);
+
+#[derive(Debug)]
+struct Shelves {
+    verdicts: Shelf<Hash, Verdict>,
+    responses: Shelf<Vec<u8>, FetchedOcsp>,
+    lists: Shelf<String, Arc<Crl>>,
+    issuers: Shelf<String, Vec<u8>>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self(Mutex::new(Shelves {
+            verdicts: Shelf::new(VERDICT_BYTES_MAX),
+            responses: Shelf::new(RESPONSE_BYTES_MAX),
+            lists: Shelf::new(LIST_BYTES_MAX),
+            issuers: Shelf::new(ISSUER_BYTES_MAX),
+        }))
+    }
+}
+
+impl Stores {
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        // A shelf is whole between any two of its methods.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn verdict(&self, key: &Hash) -> Option<Verdict> {
+        self.shelves().verdicts.get(key, clock::unix_secs())
+    }
+
+    pub(super) fn keep_verdict(&self, key: Hash, verdict: &Verdict) {
+        let until = verdict.good_until_unix_secs;
+        let verdicts = &mut self.shelves().verdicts;
+        verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
+    }
+
+    pub(super) fn forget_verdicts(&self) {
+        self.shelves().verdicts.clear();
+    }
+
+    pub(super) fn response(&self, cert_id: &Vec<u8>) -> Option<FetchedOcsp> {
+        self.shelves().responses.get(cert_id, clock::unix_secs())
+    }
+
+    pub(super) fn keep_response(&self, cert_id: Vec<u8>, fetched: FetchedOcsp, until: i64) {
+        let bytes = cert_id.len() + fetched.response.len();
+        let responses = &mut self.shelves().responses;
+        responses.put(cert_id, fetched, bytes, bounded(until));
+    }
+
+    pub(super) fn list(&self, url: &String) -> Option<Arc<Crl>> {
+        self.shelves().lists.get(url, clock::unix_secs())
+    }
+
+    pub(super) fn keep_list(&self, url: String, list: Arc<Crl>) {
+        let (bytes, until) = (list.bytes(), bounded(list.until()));
+        self.shelves().lists.put(url, list, bytes, until);
+    }
+
+    pub(super) fn issuer(&self, url: &String) -> Option<Vec<u8>> {
+        self.shelves().issuers.get(url, clock::unix_secs())
+    }
+
+    pub(super) fn keep_issuer(&self, url: String, der: Vec<u8>) {
+        let (bytes, until) = (der.len(), clock::unix_secs() + ISSUER_SECS);
+        self.shelves().issuers.put(url, der, bytes, until);
+    }
+}
+
+fn bounded(until: i64) -> u64 {
+    let until = u64::try_from(until).unwrap_or_default();
+    until.min(clock::unix_secs() + REVOCATION_SECS_MAX)
+}
