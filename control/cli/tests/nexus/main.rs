@@ -8,6 +8,7 @@
 
 mod support;
 
+mod certificates;
 mod check;
 mod cluster;
 mod commands;
@@ -15,5 +16,7 @@ mod key;
 mod mesh_zones;
 mod migrate;
 mod migrate_policy;
+#[path = "../../../node/tests/node/openssl.rs"]
+mod openssl;
 mod program;
 mod status;

@@ -18,6 +18,9 @@ mod updating;
 
 mod trusting;
 
+mod certifying;
+mod openssl;
+
 mod reloading;
 
 mod refusing_to_start;
