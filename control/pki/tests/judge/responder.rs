@@ -7,7 +7,7 @@
 )]
 
 use ct::Certificate;
-use rcgen::{ExtendedKeyUsagePurpose, KeyPair, PublicKeyData as _, SigningKey};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SigningKey};
 
 use crate::pki::{Authority, element, leaf};
 use crate::world::NOW;
