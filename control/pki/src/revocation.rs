@@ -3,7 +3,7 @@
 use ct::{Certificate, DerError};
 use webpki::ALL_VERIFICATION_ALGS;
 
-use crate::crl::CrlStatus;
+use crate::crl::{CrlRefusal, CrlStatus};
 use crate::ocsp::{OcspError, OcspResponse, OcspStatus, cert_id};
 use crate::path::Path;
 use crate::reason::{Code, NotPassed};
@@ -136,6 +136,8 @@ impl Link<'_, '_> {
                 Ok(CrlStatus::Revoked { at }) => {
                     return Err(NotPassed::failed(Code::Revoked, format!("at {at}")));
                 }
+                // Not every list at hand is meant for every certificate of the path.
+                Err(CrlRefusal::OtherIssuer | CrlRefusal::OutOfScope) => {}
                 Err(refusal) => note(refusal.to_string()),
             }
         }

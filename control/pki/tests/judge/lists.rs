@@ -75,6 +75,10 @@ fn certificate_on_the_list_is_revoked_and_another_is_not() {
     let other = Crl::parse(sign(issuer, &list(&[7]))).unwrap();
     evidence.other_crls.push(Arc::new(other));
     assert_eq!(fault(&world.judge(&request, &evidence)), revoked);
+    // One that is not about the authority above says nothing against it.
+    let good = Crl::parse(sign(issuer, &list(&[8]))).unwrap();
+    evidence.other_crls = vec![Arc::new(good)];
+    assert_eq!(fault(&world.judge(&request, &evidence)), None);
     let judgement = world.judge(&world.good(), &Evidence::default());
     assert_eq!(
         step(&judgement, StepName::Revocation),
