@@ -7,6 +7,7 @@
 mod files;
 
 mod fetcher;
+mod inclusion;
 mod materials;
 mod shelf;
 mod sources;
@@ -26,6 +27,7 @@ use crate::admin::{Failure, FailureCode};
 use crate::clock;
 use crate::control::{apart, internal};
 use crate::lookup::Lookups;
+use fetcher::Fetcher;
 use stores::Stores;
 
 /// How often a chain is judged again with what was fetched: for an issuer, and for each source of each certificate.
@@ -51,7 +53,10 @@ struct Inner {
 struct Setting {
     /// Or why there are none.
     materials: Result<Materials, String>,
-    fetcher: Option<fetcher::Fetcher>,
+    /// Asks where certificates say.
+    fetcher: Option<Fetcher>,
+    /// Asks the logs that the operator lists, wherever they are.
+    log_fetcher: Option<Fetcher>,
 }
 
 impl Judge {
@@ -180,10 +185,15 @@ impl Judge {
 
 impl Setting {
     fn new(materials: Result<Materials, String>, revocation: &config::Revocation) -> Self {
-        let fetcher = revocation
-            .fetch
-            .then(|| fetcher::Fetcher::new(revocation.timeout_ms, revocation.refuse.clone()));
-        Self { materials, fetcher }
+        let fetcher = |refuse: &config::Networks| {
+            let new = || Fetcher::new(revocation.timeout_ms, refuse.clone());
+            revocation.fetch.then(new)
+        };
+        Self {
+            materials,
+            fetcher: fetcher(&revocation.refuse),
+            log_fetcher: fetcher(&config::Networks::default()),
+        }
     }
 
     /// Gives the evidence back, since it grows from round to round.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use ct::Hash;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
 use pki::crl::{Crl, CrlError};
 use pki::ocsp::{OcspError, OcspResponse, encode_request};
 use pki::tlsa::{TLSA_RECORDS_MAX, Tlsa, TlsaRecord};
-use pki::{Evidence, FetchedOcsp, STAPLED_BYTES_MAX, Wanted};
+use pki::{Evidence, FetchedOcsp, Inclusion, STAPLED_BYTES_MAX, Wanted};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::fetcher::{FetchError, Fetcher};
+use super::inclusion::{ProofError, prove};
 use super::{Inner, Setting};
 use crate::admin::Failure;
 use crate::clock;
@@ -28,6 +30,7 @@ pub(super) enum Found {
     Ocsp(Vec<u8>, FetchedOcsp),
     Crl(String, Arc<Crl>),
     Tlsa(Tlsa),
+    Inclusion((Hash, Hash), Inclusion),
 }
 
 /// Why it is not to be had.
@@ -41,6 +44,8 @@ pub(super) enum Missing {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Issuer(#[from] ct::CertificateError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Ocsp(#[from] OcspError),
     #[error(transparent)]
@@ -60,6 +65,7 @@ impl Found {
             Self::Ocsp(cert_id, fetched) => _ = evidence.ocsp.insert(cert_id, fetched),
             Self::Crl(url, list) => _ = evidence.crls.insert(url, list),
             Self::Tlsa(tlsa) => evidence.tlsa = Some(tlsa),
+            Self::Inclusion(key, inclusion) => _ = evidence.inclusion.insert(key, inclusion),
         }
     }
 }
@@ -81,7 +87,10 @@ pub(super) async fn find(
             Ok(Found::Crl(url.clone(), list))
         }
         Wanted::Tlsa { name } => tlsa(judge, name).await.map(Found::Tlsa),
-        Wanted::Inclusion { .. } => Err(Missing::Nobody),
+        Wanted::Inclusion { log, leaf, index } => {
+            let inclusion = inclusion(setting, log, leaf, *index).await?;
+            Ok(Found::Inclusion((*log, *leaf), inclusion))
+        }
     }
 }
 
@@ -137,6 +146,19 @@ async fn list(judge: &Inner, setting: &Setting, url: &String) -> Result<Arc<Crl>
     let list = Arc::new(parsed?);
     judge.stores.keep_list(url.clone(), Arc::clone(&list));
     Ok(list)
+}
+
+async fn inclusion(
+    setting: &Setting,
+    log: &Hash,
+    leaf: &Hash,
+    index: Option<u64>,
+) -> Result<Inclusion, Missing> {
+    let fetcher = setting.log_fetcher.as_ref().ok_or(Missing::Off)?;
+    let materials = setting.materials.as_ref().map_err(|_| Missing::Nobody)?;
+    let logs = materials.logs.as_ref().ok_or(Missing::Nobody)?;
+    let log = logs.get(log).ok_or(Missing::Nobody)?;
+    Ok(prove(fetcher, log, leaf, index).await?)
 }
 
 /// By this node's own resolver, whose word on DNSSEC counts (RFC 6698 §4.1).
