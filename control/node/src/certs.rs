@@ -17,15 +17,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ct::{ChromePolicy, Hash};
-use pki::{Context, Evidence, Judgement, Purpose, Request, Verdict, Wanted, validate};
+use pki::{Context, Evidence, Judgement, Purpose, Request, Status, Verdict, Wanted, validate};
 use tokio::sync::Semaphore;
 
 pub use files::{FileError, read_certificates, read_revocation_lists};
+pub(crate) use shelf::Shelf;
+
 pub use materials::{Materials, MaterialsError};
 
 use crate::admin::{Failure, FailureCode};
+use crate::agreement::Extension;
 use crate::clock;
-use crate::control::{apart, internal};
+use crate::control::{apart, internal, parse_name, wire_name_of};
 use crate::lookup::Lookups;
 use fetcher::Fetcher;
 use stores::Stores;
@@ -43,9 +46,18 @@ pub struct Judge(Arc<Inner>);
 struct Inner {
     setting: ArcSwap<Setting>,
     stores: Stores,
-    /// For TLSA records; none without a control that resolves.
-    lookups: Option<Lookups>,
+    /// None without a control that resolves.
+    names: Option<Names>,
     places: Semaphore,
+}
+
+/// What a control has to do with the names of hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// Looks TLSA records up.
+    pub(crate) lookups: Lookups,
+    /// Tells clients which certificate a host has.
+    pub(crate) extension: Extension,
 }
 
 /// By what is judged, all at once.
@@ -70,12 +82,12 @@ impl Judge {
     pub(crate) fn with(
         materials: Result<Materials, String>,
         revocation: &config::Revocation,
-        lookups: Option<Lookups>,
+        names: Option<Names>,
     ) -> Self {
         Self(Arc::new(Inner {
             setting: ArcSwap::from_pointee(Setting::new(materials, revocation)),
             stores: Stores::default(),
-            lookups,
+            names,
             places: Semaphore::new(AT_ONCE_MAX),
         }))
     }
@@ -96,8 +108,6 @@ impl Judge {
         request: Request,
         lists: Vec<Arc<pki::crl::Crl>>,
     ) -> Result<Verdict, Failure> {
-        let place = self.0.places.acquire().await;
-        let _place = place.map_err(|closed| internal(&closed))?;
         let setting = self.0.setting.load_full();
         if let Err(reason) = &setting.materials {
             let message = format!("certificates cannot be judged: {reason}");
@@ -108,6 +118,8 @@ impl Judge {
         if let Some(verdict) = key.and_then(|key| self.0.stores.verdict(&key)) {
             return Ok(verdict);
         }
+        let place = self.0.places.acquire().await;
+        let _place = place.map_err(|closed| internal(&closed))?;
         let mut evidence = Evidence {
             other_crls: lists,
             ..Evidence::default()
@@ -126,10 +138,29 @@ impl Judge {
                 break;
             }
         }
+        self.0.stores.keep_evidence(evidence, &verdict);
+        self.tell(&request, &verdict);
         if let Some(key) = key {
             self.0.stores.keep_verdict(key, &verdict);
         }
         Ok(verdict)
+    }
+
+    /// Has the host's answers carry its certificate, if that is valid.
+    fn tell(&self, request: &Request, verdict: &Verdict) {
+        let (Some(names), Some(host), Some(leaf)) =
+            (&self.0.names, &request.host, request.chain.first())
+        else {
+            return;
+        };
+        if let (Status::Valid, Ok(name)) = (verdict.status, parse_name(host)) {
+            let Hash([a, b, c, d, ..]) = Hash::of(leaf);
+            let hash = u32::from_be_bytes([a, b, c, d]);
+            let until = verdict.good_until_unix_secs;
+            names
+                .extension
+                .set_certificate(wire_name_of(&name), hash, until);
+        }
     }
 
     /// [`Self::judge`] for a program that does nothing else.

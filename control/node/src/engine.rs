@@ -527,7 +527,8 @@ impl Engine {
 
     fn deliver(&self, asked: Box<Asked>, mut resolved: Resolved) {
         if asked.query.has_extension() && resolved.extension.is_none() {
-            resolved.extension = self.extension.data(0);
+            let certificate = self.extension.certificate_of(asked.query.qname());
+            resolved.extension = self.extension.data(certificate);
         }
         // Others than clients with EDNS do not see them.
         if asked.client.is_some() && asked.query.edns.is_some() {

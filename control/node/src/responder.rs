@@ -349,10 +349,13 @@ impl Responder {
     }
 
     /// Adds the Nexus extension to a response if the query carried it. Nobody has agreed on this answer: it is
-    /// this node's own word.
+    /// this node's own word, and a server's certificate is all that it may know.
     fn extend(&self, query: &Query, buffer: &mut [u8], bytes: usize, via: Via) -> usize {
-        let data = self.policy.extension.data(0);
-        match data.filter(|_| query.has_extension()) {
+        if !query.has_extension() {
+            return bytes;
+        }
+        let extension = &self.policy.extension;
+        match extension.data(extension.certificate_of(query.qname())) {
             Some(data) => append_nexus(buffer, bytes, limit_of(query, via), &data),
             None => bytes,
         }

@@ -20,7 +20,7 @@ use crate::admin_server::AdminServer;
 use crate::agreement::{Answers, Channel, Extension};
 use crate::anchors::read_anchor_file;
 use crate::attach::{Attacher, Running};
-use crate::certs::{Judge, Materials};
+use crate::certs::{Judge, Materials, Names};
 use crate::chaos::Chaos;
 use crate::clock;
 use crate::connections::Connections;
@@ -243,7 +243,7 @@ fn open(
         listen: sockets.listen,
         started_ms: clock::now_ms(),
         counters,
-        judge: judge(config, lookups.clone()),
+        judge: judge(config, &lookups, engine.extension()),
         lookups,
         zones,
         engine: handle,
@@ -710,12 +710,14 @@ fn tcp_service(
 }
 
 /// A node whose authorities cannot be read still answers questions about names; it refuses to judge certificates.
-fn judge(config: &Config, lookups: Lookups) -> Judge {
+fn judge(config: &Config, lookups: &Lookups, extension: Extension) -> Judge {
+    let lookups = lookups.clone();
+    let names = Names { lookups, extension };
     let materials = Materials::read(&config.ct).map_err(|error| {
         tracing::warn!(%error, "certificates cannot be judged");
         error.to_string()
     });
-    Judge::with(materials, &config.ct.revocation, Some(lookups))
+    Judge::with(materials, &config.ct.revocation, Some(names))
 }
 
 fn lookups(config: &Config, zones: &Zones, engine: EngineHandle, updates: Updates) -> Lookups {

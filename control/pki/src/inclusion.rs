@@ -86,7 +86,11 @@ pub(crate) fn check(
     if is_proven {
         return Ok(());
     }
-    wanted.extend(promises.iter().map(|promise| Wanted::Inclusion {
+    let known = &context.evidence.inclusion;
+    let open = promises
+        .iter()
+        .filter(|promise| !known.contains_key(&(promise.log, promise.leaf)));
+    wanted.extend(open.map(|promise| Wanted::Inclusion {
         log: promise.log,
         leaf: promise.leaf,
         index: promise.index,

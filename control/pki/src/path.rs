@@ -67,7 +67,7 @@ pub(crate) fn find<'a>(
     let (leaf, above) = chain
         .split_first()
         .ok_or_else(|| NotPassed::failed(Code::EmptyChain, ""))?;
-    let fetched = context.evidence.issuers.iter().map(Vec::as_slice);
+    let fetched = context.evidence.issuers.values().map(Vec::as_slice);
     let above: Vec<&'a [u8]> = above.iter().map(Certificate::der).chain(fetched).collect();
     let asserted;
     let anchors = match ends {
@@ -165,7 +165,8 @@ fn missing_issuer(
     context: &Context<'_>,
     wanted: &mut Vec<Wanted>,
 ) -> NotPassed {
-    let fetched = context.evidence.issuers.iter();
+    let issuers = &context.evidence.issuers;
+    let fetched = issuers.values();
     let fetched = fetched.filter_map(|der| Certificate::parse(der).ok());
     let all: Vec<Certificate<'_>> = chain.iter().cloned().chain(fetched).collect();
     let mut at = 0;
@@ -188,6 +189,7 @@ fn missing_issuer(
     if !is_self_issued && !is_of_an_anchor(top, anchors) {
         let information = top.authority_information().unwrap_or_default();
         let urls = information.issuer_urls.into_iter();
+        let urls = urls.filter(|url| !issuers.contains_key(*url));
         wanted.extend(urls.map(|url| Wanted::Issuer { url: url.into() }));
     }
     // Others stand in the chain, but none of them is the issuer of the first.

@@ -70,8 +70,8 @@ impl Context<'_> {
 /// What was fetched for a chain, or is at hand anyway.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// DER of certificates that may stand between the chain and an anchor.
-    pub issuers: Vec<Vec<u8>>,
+    /// DER of certificates that may stand between the chain and an anchor, by the URL that they came from.
+    pub issuers: BTreeMap<String, Vec<u8>>,
     /// OCSP responses by the CertID that they were asked for with.
     pub ocsp: BTreeMap<Vec<u8>, FetchedOcsp>,
     /// Revocation lists by the URL that they came from.

@@ -68,6 +68,8 @@ impl Link<'_, '_> {
     fn check(&self, stapled: Option<&[u8]>, wanted: &mut Vec<Wanted>) -> Result<Known, NotPassed> {
         let mut why = None;
         let mut note = |reason: String| _ = why.get_or_insert(reason);
+        // Before all else: whoever has put it on a list means it, whatever a response still says.
+        let listed = self.check_lists(&mut note)?;
         if let Some(response) = stapled {
             match self.ask(response, None) {
                 Ok(OcspStatus::Good { until }) => return Ok(Known::Good(until)),
@@ -86,7 +88,7 @@ impl Link<'_, '_> {
                 Err(error) => note(error.to_string()),
             }
         }
-        if let Some(until) = self.check_lists(&mut note)? {
+        if let Some(until) = listed {
             return Ok(Known::Good(until));
         }
         let has_source = self.want(cert_id, wanted);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Source};
 use node::anchors::read_anchor_file;
+use node::certs::Materials;
 use node::hints::read_hints;
 use node::local_root;
 use node::mesh::genesis;
@@ -24,7 +25,8 @@ Examples:
   nexus check nexus.yaml --json | jq -r .mistakes[].message
 
 Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, the
-local root, root hints, trust anchors, cookie secrets, policy zones and lists of names are read, too.
+local root, root hints, trust anchors, cookie secrets, policy zones, lists of names, authorities and
+logs are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -91,6 +93,7 @@ fn check(file: &Path) -> Findings {
             check_hints(&config.resolver.root_hints, &mut findings);
             check_anchors(&config.resolver.trust_anchors, &mut findings);
             check_cookies(&config.resolver.cookies, &mut findings);
+            check_materials(&config.ct, &mut findings);
             check_policy(file, &config, &mut findings);
             check_members(file, &config.consensus, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
@@ -135,6 +138,22 @@ fn check_anchors(anchors: &Source, findings: &mut Findings) {
             column: None,
             key: Some("resolver.trust_anchors".to_owned()),
             message,
+        });
+    }
+}
+
+/// By what certificates are judged. A system without the public authorities' usual file is none's mistake.
+fn check_materials(ct: &config::Ct, findings: &mut Findings) {
+    let is_usual = ct.trust_anchors == config::Ct::default().trust_anchors;
+    if let Err(error) = Materials::read(ct)
+        && !(is_usual && error.path == ct.trust_anchors && !error.path.exists())
+    {
+        findings.mistakes.push(Mistake {
+            file: error.path,
+            line: None,
+            column: None,
+            key: Some("ct".to_owned()),
+            message: error.reason,
         });
     }
 }

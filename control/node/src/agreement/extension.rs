@@ -1,21 +1,42 @@
 //! The DNS extension: 16 bytes by which a client that asks for it learns which node answered, in which round
 //! of consensus, and by which certificate. EDNS option 65053, in responses to queries that carry it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use consensus::Digest;
+
+use crate::certs::Shelf;
+use crate::clock;
+
+/// Some 60,000 names.
+const CERTIFICATE_BYTES_MAX: usize = 8 << 20;
+/// What a name takes beside its octets, about.
+const CERTIFICATE_BYTES: usize = 120;
 
 /// Who answers, and in which round. Cheap to clone; all clones are one. Silent until this node is part of a
 /// cluster.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extension(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     is_set: AtomicBool,
     node: AtomicU64,
     round: AtomicU32,
+    /// Of servers, by name in wire form and lower case. Asked for only by who carries the option.
+    certificates: Mutex<Shelf<Vec<u8>, u32>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            is_set: AtomicBool::default(),
+            node: AtomicU64::default(),
+            round: AtomicU32::default(),
+            certificates: Mutex::new(Shelf::new(CERTIFICATE_BYTES_MAX)),
+        }
+    }
 }
 
 impl Extension {
@@ -32,7 +53,25 @@ impl Extension {
         self.0.round.store(round, Ordering::Relaxed);
     }
 
-    /// What a response carries; nothing without a cluster. `certificate` is 0 for what nobody agreed on.
+    /// A server of this name, in wire form and lower case, has a valid certificate whose SHA-256 begins so, until then
+    /// in seconds since 1970.
+    pub(crate) fn set_certificate(&self, name: Vec<u8>, hash: u32, until: u64) {
+        let bytes = CERTIFICATE_BYTES + name.len();
+        let certificates = self.0.certificates.lock();
+        // A shelf is whole between any two of its methods.
+        let mut certificates = certificates.unwrap_or_else(PoisonError::into_inner);
+        certificates.put(name, hash, bytes, until);
+    }
+
+    /// The hash of the certificate that a server of this name, in wire form, was last seen with; 0 if none is known.
+    pub(crate) fn certificate_of(&self, qname: &[u8]) -> u32 {
+        let certificates = self.0.certificates.lock();
+        let certificates = certificates.unwrap_or_else(PoisonError::into_inner);
+        let found = certificates.get(&qname.to_ascii_lowercase(), clock::unix_secs());
+        found.unwrap_or_default()
+    }
+
+    /// What a response carries; nothing without a cluster. `certificate` is 0 where none is known.
     pub(crate) fn data(&self, certificate: u32) -> Option<[u8; 16]> {
         if !self.0.is_set.load(Ordering::Acquire) {
             return None;
@@ -67,6 +106,18 @@ mod tests {
         same.set_view(0xff_0000_0009);
         let data = extension.data(0x0a0b_0c0d).unwrap();
         assert_eq!(data, [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9, 10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn certificate_of_a_name_is_known_in_any_case_until_its_end() {
+        let extension = Extension::default();
+        let name = b"\x03www\x07example\x00".to_vec();
+        let now = clock::unix_secs();
+        extension.set_certificate(name.clone(), 7, now + 60);
+        assert_eq!(extension.certificate_of(b"\x03wWw\x07EXAMPLE\x00"), 7);
+        assert_eq!(extension.certificate_of(b"\x07example\x00"), 0);
+        extension.set_certificate(name.clone(), 8, now - 1);
+        assert_eq!(extension.certificate_of(&name), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by key.
 #[derive(Debug)]
-pub(super) struct Shelf<K, V> {
+pub(crate) struct Shelf<K, V> {
     values: BTreeMap<K, Kept<V>>,
     /// By their ends.
     ends: BTreeSet<(u64, K)>,
@@ -20,7 +20,7 @@ struct Kept<V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Shelf<K, V> {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             values: BTreeMap::new(),
             ends: BTreeSet::new(),
@@ -30,13 +30,13 @@ impl<K: Ord + Clone, V: Clone> Shelf<K, V> {
     }
 
     /// The value, if it holds at `now`, in seconds since 1970.
-    pub(super) fn get(&self, key: &K, now: u64) -> Option<V> {
+    pub(crate) fn get(&self, key: &K, now: u64) -> Option<V> {
         let kept = self.values.get(key).filter(|kept| kept.until >= now)?;
         Some(kept.value.clone())
     }
 
     /// Keeps a value of so many octets, with all that is kept beside it. One that is too large alone is not kept.
-    pub(super) fn put(&mut self, key: K, value: V, bytes: usize, until: u64) {
+    pub(crate) fn put(&mut self, key: K, value: V, bytes: usize, until: u64) {
         self.remove(&key);
         if bytes > self.bytes_max {
             return;

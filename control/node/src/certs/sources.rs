@@ -26,7 +26,7 @@ const NONCE_BYTES: usize = 32;
 
 /// Something that was wanted.
 pub(super) enum Found {
-    Issuer(Vec<u8>),
+    Issuer(String, Vec<u8>),
     Ocsp(Vec<u8>, FetchedOcsp),
     Crl(String, Arc<Crl>),
     Tlsa(Tlsa),
@@ -61,7 +61,7 @@ pub(super) enum Missing {
 impl Found {
     pub(super) fn put(self, evidence: &mut Evidence) {
         match self {
-            Self::Issuer(der) => evidence.issuers.push(der),
+            Self::Issuer(url, der) => _ = evidence.issuers.insert(url, der),
             Self::Ocsp(cert_id, fetched) => _ = evidence.ocsp.insert(cert_id, fetched),
             Self::Crl(url, list) => _ = evidence.crls.insert(url, list),
             Self::Tlsa(tlsa) => evidence.tlsa = Some(tlsa),
@@ -77,7 +77,10 @@ pub(super) async fn find(
     wanted: &Wanted,
 ) -> Result<Found, Missing> {
     match wanted {
-        Wanted::Issuer { url } => issuer(judge, setting, url).await.map(Found::Issuer),
+        Wanted::Issuer { url } => {
+            let der = issuer(judge, setting, url).await?;
+            Ok(Found::Issuer(url.clone(), der))
+        }
         Wanted::Ocsp { url, cert_id } => {
             let fetched = response(judge, setting, url, cert_id).await?;
             Ok(Found::Ocsp(cert_id.clone(), fetched))
@@ -107,11 +110,10 @@ async fn issuer(judge: &Inner, setting: &Setting, url: &String) -> Result<Vec<u8
     }
     let der = setting.fetcher()?.get(url, ISSUER_BYTES_MAX).await?;
     ct::Certificate::parse(&der)?;
-    judge.stores.keep_issuer(url.clone(), der.clone());
     Ok(der)
 }
 
-/// RFC 6960 appendix A.1. A response that is none, or a refusal, is not kept.
+/// RFC 6960 appendix A.1. A refusal is as good as no answer.
 async fn response(
     judge: &Inner,
     setting: &Setting,
@@ -127,14 +129,9 @@ async fn response(
     let request = encode_request(cert_id, Some(&nonce));
     let kind = "application/ocsp-request";
     let response = fetcher.post(url, kind, request, STAPLED_BYTES_MAX).await?;
-    let until = OcspResponse::parse(&response)?.until();
-    let fetched = FetchedOcsp {
-        response,
-        nonce: Some(nonce),
-    };
-    let stores = &judge.stores;
-    stores.keep_response(cert_id.clone(), fetched.clone(), until.unwrap_or_default());
-    Ok(fetched)
+    OcspResponse::parse(&response)?;
+    let nonce = Some(nonce);
+    Ok(FetchedOcsp { response, nonce })
 }
 
 async fn list(judge: &Inner, setting: &Setting, url: &String) -> Result<Arc<Crl>, Missing> {
@@ -143,9 +140,7 @@ async fn list(judge: &Inner, setting: &Setting, url: &String) -> Result<Arc<Crl>
     }
     let der = setting.fetcher()?.get(url, LIST_BYTES_MAX).await?;
     let parsed = crate::control::apart(move || Crl::parse(der)).await?;
-    let list = Arc::new(parsed?);
-    judge.stores.keep_list(url.clone(), Arc::clone(&list));
-    Ok(list)
+    Ok(Arc::new(parsed?))
 }
 
 async fn inclusion(
@@ -163,8 +158,8 @@ async fn inclusion(
 
 /// By this node's own resolver, whose word on DNSSEC counts (RFC 6698 §4.1).
 async fn tlsa(judge: &Inner, name: &str) -> Result<Tlsa, Missing> {
-    let lookups = judge.lookups.as_ref().ok_or(Missing::Nobody)?;
-    let message = lookups.resolve(name, "TLSA").await?;
+    let names = judge.names.as_ref().ok_or(Missing::Nobody)?;
+    let message = names.lookups.resolve(name, "TLSA").await?;
     read_tlsa(&message, clock::unix_secs())
 }
 

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ct::Hash;
 use pki::crl::Crl;
-use pki::{FetchedOcsp, Verdict};
+use pki::ocsp::OcspResponse;
+use pki::{Evidence, FetchedOcsp, StepName, StepResult, Verdict};
 
 use super::shelf::Shelf;
 use crate::clock;
@@ -54,12 +55,6 @@ impl Stores {
         self.shelves().verdicts.get(key, clock::unix_secs())
     }
 
-    pub(super) fn keep_verdict(&self, key: Hash, verdict: &Verdict) {
-        let until = verdict.good_until_unix_secs;
-        let verdicts = &mut self.shelves().verdicts;
-        verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
-    }
-
     pub(super) fn forget_verdicts(&self) {
         self.shelves().verdicts.clear();
     }
@@ -68,28 +63,46 @@ impl Stores {
         self.shelves().responses.get(cert_id, clock::unix_secs())
     }
 
-    pub(super) fn keep_response(&self, cert_id: Vec<u8>, fetched: FetchedOcsp, until: i64) {
-        let bytes = cert_id.len() + fetched.response.len();
-        let responses = &mut self.shelves().responses;
-        responses.put(cert_id, fetched, bytes, bounded(until));
-    }
-
     pub(super) fn list(&self, url: &String) -> Option<Arc<Crl>> {
         self.shelves().lists.get(url, clock::unix_secs())
-    }
-
-    pub(super) fn keep_list(&self, url: String, list: Arc<Crl>) {
-        let (bytes, until) = (list.bytes(), bounded(list.until()));
-        self.shelves().lists.put(url, list, bytes, until);
     }
 
     pub(super) fn issuer(&self, url: &String) -> Option<Vec<u8>> {
         self.shelves().issuers.get(url, clock::unix_secs())
     }
 
-    pub(super) fn keep_issuer(&self, url: String, der: Vec<u8>) {
-        let (bytes, until) = (der.len(), clock::unix_secs() + ISSUER_SECS);
-        self.shelves().issuers.put(url, der, bytes, until);
+    pub(super) fn keep_verdict(&self, key: Hash, verdict: &Verdict) {
+        let until = verdict.good_until_unix_secs;
+        let verdicts = &mut self.shelves().verdicts;
+        verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
+    }
+
+    /// Keeps what a verdict was found by. What came over plain HTTP and decided nothing may be anybody's: it is fetched again.
+    pub(super) fn keep_evidence(&self, evidence: Evidence, verdict: &Verdict) {
+        let result = |name| verdict.step(name).map(|step| step.result);
+        let shelves = &mut *self.shelves();
+        if result(StepName::Path) == Some(StepResult::Passed) {
+            let until = clock::unix_secs() + ISSUER_SECS;
+            for (url, der) in evidence.issuers {
+                let bytes = der.len();
+                shelves.issuers.put(url, der, bytes, until);
+            }
+        }
+        let decided = [StepResult::Passed, StepResult::Failed].map(Some);
+        if !decided.contains(&result(StepName::Revocation)) {
+            return;
+        }
+        for (cert_id, fetched) in evidence.ocsp {
+            let until = OcspResponse::parse(&fetched.response).ok();
+            let until = until.and_then(|response| response.until());
+            let bytes = cert_id.len() + fetched.response.len();
+            let until = bounded(until.unwrap_or_default());
+            shelves.responses.put(cert_id, fetched, bytes, until);
+        }
+        for (url, list) in evidence.crls {
+            let (bytes, until) = (list.bytes(), bounded(list.until()));
+            shelves.lists.put(url, list, bytes, until);
+        }
     }
 }
 

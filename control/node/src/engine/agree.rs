@@ -275,10 +275,11 @@ impl Engine {
         let question = question(asked)?;
         let (key, answer) = (Key::of(&question), Answer::of(&question, outcome));
         let digest = answer.map(|answer| answer.digest(&key));
-        let agreed = digest
-            .filter(|digest| self.agreeing.is_agreed(clock::now_ms(), &key, digest))
-            .map_or(0, |digest| certificate_hash(&digest));
-        self.extension.data(agreed)
+        let agreed = digest.filter(|digest| self.agreeing.is_agreed(clock::now_ms(), &key, digest));
+        self.extension.data(match agreed {
+            Some(digest) => certificate_hash(&digest),
+            None => self.extension.certificate_of(asked.query.qname()),
+        })
     }
 }
 

@@ -220,3 +220,32 @@ fn a_zone_without_a_number_in_the_dataplane_is_not_kept() {
     let verdict = responder.respond(&mut buffer, message.len(), CLIENT, Via::Udp);
     assert!(matches!(verdict, Verdict::Answer { keep: None, .. }));
 }
+
+#[test]
+fn host_whose_certificate_is_known_has_its_hash_in_the_extension_of_who_asks() {
+    let responders = responders();
+    let extension = responders.policy.extension.clone();
+    extension.set_node(1);
+    let name = b"\x02ns\x07example\x00".to_vec();
+    extension.set_certificate(name, 0x0a0b_0c0d, crate::clock::unix_secs() + 60);
+    let ask = |qname: &[u8]| {
+        let mut message = query(qname, 1, 1);
+        message[11] = 1;
+        // OPT (RFC 6891 §6.1.2) with the option, 16 bytes of zeros.
+        message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 20, 0xfe, 0x1d, 0, 16]);
+        message.extend_from_slice(&[0; 16]);
+        let mut buffer = vec![0; 4096];
+        buffer[..message.len()].copy_from_slice(&message);
+        let mut responder = responders.responder();
+        let verdict = responder.respond(&mut buffer, message.len(), CLIENT, Via::Udp);
+        let Verdict::Answer { bytes, .. } = verdict else {
+            panic!("no answer");
+        };
+        let found = buffer[..bytes]
+            .windows(20)
+            .find(|part| part.starts_with(&[0xfe, 0x1d, 0, 16]));
+        found.unwrap()[16..].to_vec()
+    };
+    assert_eq!(ask(b"\x02NS\x07example\x00"), [10, 11, 12, 13]);
+    assert_eq!(ask(b"\x03big\x07example\x00"), [0; 4]);
+}

@@ -103,16 +103,27 @@ fn issuer_that_was_fetched_completes_the_path() {
         Some((StepName::Path, Code::RootNotAccepted))
     );
     let url = "http://ca.example/issuer.der".to_owned();
-    let issuer = Wanted::Issuer { url };
+    let issuer = Wanted::Issuer { url: url.clone() };
     assert!(judgement.wanted.contains(&issuer));
     let mut evidence = Evidence::default();
     evidence.failed.insert(issuer);
     assert_eq!(world.judge(&request, &evidence).wanted, []);
     let evidence = Evidence {
-        issuers: vec![world.issuer.der.clone()],
+        issuers: [(url.clone(), world.issuer.der.clone())].into(),
         ..Evidence::default()
     };
     assert_eq!(fault(&world.judge(&request, &evidence)), None);
+    // One that does not help is not wanted again.
+    let stranger = Evidence {
+        issuers: [(url, Authority::root("stranger").der)].into(),
+        ..Evidence::default()
+    };
+    let judgement = world.judge(&request, &stranger);
+    assert_eq!(
+        fault(&judgement),
+        Some((StepName::Path, Code::RootNotAccepted))
+    );
+    assert_eq!(judgement.wanted, []);
 }
 
 #[test]

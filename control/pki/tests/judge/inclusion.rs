@@ -107,6 +107,7 @@ fn tiles_give_the_proof_and_a_tampered_one_is_found() {
     let Ok(inclusion) = Inclusion::from_tiles(300, root, 300, fetch);
     let judgement = judge(&world, &request, log, leaf, inclusion);
     assert_eq!(fault(&judgement), None);
+    assert_eq!(judgement.wanted.len(), 1, "of the other log only");
     let failure = Inclusion::from_tiles(300, root, 7, |_| Err::<Vec<u8>, _>("not there"));
     assert_eq!(failure, Err("not there"));
 }

@@ -10,6 +10,7 @@ use rcgen::{
 };
 
 use crate::pki::Authority;
+use crate::responder::{Answer, Responder};
 use crate::world::{World, fault, step};
 
 const URL: &str = "http://crl.example/1";
@@ -75,6 +76,10 @@ fn certificate_on_the_list_is_revoked_and_another_is_not() {
     let other = Crl::parse(sign(issuer, &list(&[7]))).unwrap();
     evidence.other_crls.push(Arc::new(other));
     assert_eq!(fault(&world.judge(&request, &evidence)), revoked);
+    let mut stapled = request.clone();
+    let responder = Responder::of(issuer);
+    stapled.ocsp = Some(responder.answer(&request.chain[0], &issuer.der, &Answer::good()));
+    assert_eq!(fault(&world.judge(&stapled, &evidence)), revoked);
     // One that is not about the authority above says nothing against it.
     let good = Crl::parse(sign(issuer, &list(&[8]))).unwrap();
     evidence.other_crls = vec![Arc::new(good)];
