@@ -64,10 +64,7 @@ pub struct PublicKey<'a> {
 
 impl<'a> PublicKey<'a> {
     /// Reads a SubjectPublicKeyInfo that is all of `spki`.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn parse(spki: &'a [u8]) -> Result<Self, DerError> {
+    pub(crate) fn parse(spki: &'a [u8]) -> Result<Self, DerError> {
         let mut reader = Reader::new(spki);
         let key = Self::read(&mut reader)?;
         reader.end()?;

@@ -47,8 +47,6 @@ known! {
     ACCESS_CA_ISSUERS = 0x2b 0x06 0x01 0x05 0x05 0x07 0x30 0x02;
     /// 1.3.6.1.5.5.7.3.1, RFC 5280 §4.2.1.12.
     PURPOSE_SERVER = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x01;
-    /// 1.3.6.1.5.5.7.3.2, RFC 5280 §4.2.1.12.
-    PURPOSE_CLIENT = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x02;
     /// 1.3.6.1.5.5.7.3.9, RFC 6960 §4.2.2.2.
     PURPOSE_OCSP_SIGNING = 0x2b 0x06 0x01 0x05 0x05 0x07 0x03 0x09;
     /// 1.3.6.1.5.5.7.48.1.1, RFC 6960 §4.2.1.
@@ -129,10 +127,7 @@ impl<'a> Oid<'a> {
     }
 
     /// Of an AlgorithmIdentifier, given as the contents of its SEQUENCE.
-    ///
-    /// # Errors
-    /// If they do not begin with one.
-    pub fn of_algorithm(contents: &'a [u8]) -> Result<Self, DerError> {
+    pub(crate) fn of_algorithm(contents: &'a [u8]) -> Result<Self, DerError> {
         Self::read(&mut Reader::new(contents))
     }
 }
@@ -186,7 +181,6 @@ mod tests {
             (Oid::AUTHORITY_INFORMATION_ACCESS, "1.3.6.1.5.5.7.1.1"),
             (Oid::ACCESS_OCSP, "1.3.6.1.5.5.7.48.1"),
             (Oid::ACCESS_CA_ISSUERS, "1.3.6.1.5.5.7.48.2"),
-            (Oid::PURPOSE_CLIENT, "1.3.6.1.5.5.7.3.2"),
             (Oid::PURPOSE_OCSP_SIGNING, "1.3.6.1.5.5.7.3.9"),
             (Oid::OCSP_BASIC, "1.3.6.1.5.5.7.48.1.1"),
             (Oid::OCSP_NONCE, "1.3.6.1.5.5.7.48.1.2"),

@@ -29,6 +29,7 @@ use crate::admin::{Failure, FailureCode};
 use crate::agreement::Extension;
 use crate::clock;
 use crate::control::{apart, internal, parse_name, wire_name_of};
+use crate::counters::Counters;
 use crate::lookup::Lookups;
 use fetcher::Fetcher;
 use stores::Stores;
@@ -58,6 +59,8 @@ pub(crate) struct Names {
     pub(crate) lookups: Lookups,
     /// Tells clients which certificate a host has.
     pub(crate) extension: Extension,
+    /// Of verdicts, and of what was looked for.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// By what is judged, all at once.
@@ -116,6 +119,7 @@ impl Judge {
         // Lists that were given are part of what was asked, and seldom given twice.
         let key = lists.is_empty().then(|| digest(&request));
         if let Some(verdict) = key.and_then(|key| self.0.stores.verdict(&key)) {
+            self.count(&verdict);
             return Ok(verdict);
         }
         let place = self.0.places.acquire().await;
@@ -140,10 +144,23 @@ impl Judge {
         }
         self.0.stores.keep_evidence(evidence, &verdict);
         self.tell(&request, &verdict);
+        self.count(&verdict);
         if let Some(key) = key {
             self.0.stores.keep_verdict(key, &verdict);
         }
         Ok(verdict)
+    }
+
+    fn count(&self, verdict: &Verdict) {
+        let Some(Names { counters, .. }) = &self.0.names else {
+            return;
+        };
+        let counter = match verdict.status {
+            Status::Valid => &counters.certificates_valid,
+            Status::Invalid => &counters.certificates_invalid,
+            Status::Unknown => &counters.certificates_unknown,
+        };
+        counter.increment();
     }
 
     /// Has the host's answers carry its certificate, if that is valid.
@@ -197,6 +214,13 @@ impl Judge {
         }
         while let Some(done) = tasks.join_next().await {
             let Ok((item, found)) = done else { continue };
+            if let Some(Names { counters, .. }) = &self.0.names {
+                let counter = match found {
+                    Ok(_) => &counters.certificate_sources_found,
+                    Err(_) => &counters.certificate_sources_missing,
+                };
+                counter.increment();
+            }
             match found {
                 Ok(found) => {
                     found.put(evidence);

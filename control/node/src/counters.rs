@@ -137,6 +137,11 @@ counters! {
     transfers_refused: Counter "nexus_control_transfers_total" {outcome = "refused"} "Zone transfers, by outcome.";
     notices_confirmed: Counter "nexus_control_notices_total" {outcome = "confirmed"} "Secondaries told of a change (RFC 1996), by outcome.";
     notices_failed: Counter "nexus_control_notices_total" {outcome = "failed"} "Secondaries told of a change (RFC 1996), by outcome.";
+    certificates_valid: Counter "nexus_control_certificates_total" {status = "valid"} "Certificates judged, by verdict.";
+    certificates_invalid: Counter "nexus_control_certificates_total" {status = "invalid"} "Certificates judged, by verdict.";
+    certificates_unknown: Counter "nexus_control_certificates_total" {status = "unknown"} "Certificates judged, by verdict.";
+    certificate_sources_found: Counter "nexus_control_certificate_sources_total" {outcome = "found"} "Responses, lists, issuers, records and proofs that were looked for to judge a certificate, by outcome.";
+    certificate_sources_missing: Counter "nexus_control_certificate_sources_total" {outcome = "missing"} "Responses, lists, issuers, records and proofs that were looked for to judge a certificate, by outcome.";
     zone_publications: Counter "nexus_control_zone_publications_total" {} "Versions of agreed zones taken into service.";
     updates_done: Counter "nexus_control_updates_total" {outcome = "done"} "UPDATE messages (RFC 2136), by outcome.";
     updates_refused: Counter "nexus_control_updates_total" {outcome = "refused"} "UPDATE messages (RFC 2136), by outcome.";

@@ -237,13 +237,13 @@ fn open(
     let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
     let lookups = lookups(config, &zones, handle.clone(), updates);
     let control = Control::new(Inner {
+        judge: judge(config, &lookups, engine.extension(), &counters),
         notifier: notifier(&runtime, &counters, &sockets.listen),
         config: config.clone(),
         config_path,
         listen: sockets.listen,
         started_ms: clock::now_ms(),
         counters,
-        judge: judge(config, &lookups, engine.extension()),
         lookups,
         zones,
         engine: handle,
@@ -710,9 +710,17 @@ fn tcp_service(
 }
 
 /// A node whose authorities cannot be read still answers questions about names; it refuses to judge certificates.
-fn judge(config: &Config, lookups: &Lookups, extension: Extension) -> Judge {
-    let lookups = lookups.clone();
-    let names = Names { lookups, extension };
+fn judge(
+    config: &Config,
+    lookups: &Lookups,
+    extension: Extension,
+    counters: &Arc<Counters>,
+) -> Judge {
+    let names = Names {
+        lookups: lookups.clone(),
+        extension,
+        counters: Arc::clone(counters),
+    };
     let materials = Materials::read(&config.ct).map_err(|error| {
         tracing::warn!(%error, "certificates cannot be judged");
         error.to_string()

@@ -1,5 +1,7 @@
 //! What the domain of the host says by TLSA records (RFC 6698, RFC 7671), before a path is looked for and after.
 
+use std::net::IpAddr;
+
 use ct::Certificate;
 
 use crate::path::{Ends, Path};
@@ -32,7 +34,10 @@ pub(crate) fn plan<'a>(
     wanted: &mut Vec<Wanted>,
 ) -> Plan<'a> {
     let Some(tlsa) = &context.evidence.tlsa else {
-        if let (Some(host), Some(port)) = (&request.host, request.port) {
+        // An address has no domain that could say anything of it.
+        let domain = request.host.as_ref();
+        let domain = domain.filter(|host| host.parse::<IpAddr>().is_err());
+        if let (Some(host), Some(port)) = (domain, request.port) {
             let name = owner(host, port);
             wanted.push(Wanted::Tlsa { name });
         }

@@ -18,6 +18,8 @@ pub const SKEW_SECS_MAX: i64 = 300;
 pub const UNBOUNDED_AGE_SECS_MAX: i64 = 3_600;
 /// Certificates of one response that are looked at.
 const CERTIFICATES_MAX: usize = 8;
+/// Certificates that one response speaks of, as far as it is looked at: to find the right one costs hashes.
+const RESPONSES_MAX: usize = 64;
 /// Octets of a nonce at most (RFC 9654 §2.1).
 pub const NONCE_BYTES_MAX: usize = 128;
 
@@ -234,7 +236,7 @@ impl<'a> OcspResponse<'a> {
         ct::read_time(&mut fields)?; // producedAt says nothing about a certificate.
         let mut list = fields.sequence()?;
         let mut responses = Vec::new();
-        while !list.is_at_end() {
+        while !list.is_at_end() && responses.len() < RESPONSES_MAX {
             responses.push(Single::read(&mut list)?);
         }
         let mut nonce = None;
@@ -316,9 +318,10 @@ impl<'a> OcspResponse<'a> {
         certificate: &Certificate<'_>,
         issuer: &Certificate<'_>,
     ) -> Result<&Single<'a>, OcspError> {
-        let mut responses = self.responses.iter();
+        let responses = self.responses.iter();
         responses
-            .find(|single| single.is_about(certificate, issuer))
+            .filter(|single| single.is_about(certificate, issuer))
+            .max_by_key(|single| single.this_update)
             .ok_or(OcspError::OtherCertificate)
     }
 

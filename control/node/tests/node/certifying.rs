@@ -66,6 +66,10 @@ fn issuer_and_response_are_fetched_once_and_verdicts_are_kept() {
     assert_eq!(code(&verdict), Some(Code::HostMismatch));
     assert_eq!(step(&verdict, StepName::Revocation), passed);
     assert_eq!(authority.asked(), [""; 0]);
+    for (status, count) in [("valid", 2), ("invalid", 1), ("unknown", 0)] {
+        let metric = format!("nexus_control_certificates_total{{status=\"{status}\"}}");
+        assert_eq!(node.metric(&metric), Some(count), "{status}");
+    }
 }
 
 #[test]

@@ -196,6 +196,10 @@ fn records_that_are_insecure_unusable_or_missing_say_nothing() {
     let judgement = world.judge(&request, &Evidence::default());
     let name = "_443._tcp.example.com".to_owned();
     assert!(judgement.wanted.contains(&Wanted::Tlsa { name }));
+    request.host = Some("192.0.2.1".to_owned());
+    let judgement = world.judge(&request, &Evidence::default());
+    let is_tlsa = |wanted: &Wanted| matches!(wanted, Wanted::Tlsa { .. });
+    assert!(!judgement.wanted.iter().any(is_tlsa));
     let judgement = judge(&world, &request, vec![]);
     assert_eq!(
         step(&judgement, StepName::Dane),
