@@ -155,12 +155,11 @@ impl Judge {
         let Some(Names { counters, .. }) = &self.0.names else {
             return;
         };
-        let counter = match verdict.status {
-            Status::Valid => &counters.certificates_valid,
-            Status::Invalid => &counters.certificates_invalid,
-            Status::Unknown => &counters.certificates_unknown,
-        };
-        counter.increment();
+        match verdict.status {
+            Status::Valid => counters.certificates_valid.increment(),
+            Status::Invalid => counters.certificates_invalid.increment(),
+            Status::Unknown => counters.certificates_unknown.increment(),
+        }
     }
 
     /// Has the host's answers carry its certificate, if that is valid.
@@ -215,11 +214,10 @@ impl Judge {
         while let Some(done) = tasks.join_next().await {
             let Ok((item, found)) = done else { continue };
             if let Some(Names { counters, .. }) = &self.0.names {
-                let counter = match found {
-                    Ok(_) => &counters.certificate_sources_found,
-                    Err(_) => &counters.certificate_sources_missing,
-                };
-                counter.increment();
+                match found {
+                    Ok(_) => counters.certificate_sources_found.increment(),
+                    Err(_) => counters.certificate_sources_missing.increment(),
+                }
             }
             match found {
                 Ok(found) => {
