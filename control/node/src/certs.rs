@@ -4,8 +4,6 @@
 //! for as long as it holds and within a bound. Verdicts are found by all that was asked: a chain that lacks an issuer spoils
 //! nothing for one that has it.
 
-mod files;
-
 mod fetcher;
 mod inclusion;
 mod materials;
@@ -20,7 +18,6 @@ use ct::{ChromePolicy, Hash};
 use pki::{Context, Evidence, Judgement, Purpose, Request, Status, Verdict, Wanted, validate};
 use tokio::sync::Semaphore;
 
-pub use files::{FileError, read_certificates, read_revocation_lists};
 pub(crate) use shelf::Shelf;
 
 pub use materials::{Materials, MaterialsError};

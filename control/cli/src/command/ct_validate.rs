@@ -1,15 +1,15 @@
 //! `nexus ct validate`: a chain judged, each step with its result.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use ct::Base64;
-use node::admin::{CertificateChain, Failure, FailureCode, Request, Response};
-use node::certs::{FileError, Judge, Materials, read_certificates, read_revocation_lists};
+use node::admin::{CertificateChain, Request, Response};
+use node::certs::{Judge, Materials};
 use pki::{Status, Verdict};
 
+use crate::chain_file;
 use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::options::Options;
@@ -98,15 +98,14 @@ impl CtValidate {
     }
 
     fn read(&self) -> anyhow::Result<CertificateChain> {
-        let chain = read_file(&self.chain, read_certificates)?;
+        let chain = chain_file::read(&self.chain)?;
         let mut lists = Vec::new();
         for path in &self.crl {
-            lists.extend(read_file(path, read_revocation_lists)?);
+            lists.extend(chain_file::read_revocation_lists(path)?);
         }
         let whole = |path: &Option<PathBuf>| {
             let path = path.as_deref();
-            path.map(|path| read_file(path, |bytes| Ok(bytes.to_vec())))
-                .transpose()
+            path.map(chain_file::read_whole).transpose()
         };
         Ok(CertificateChain {
             chain: chain.into_iter().map(Base64).collect(),
@@ -144,15 +143,6 @@ fn ask(options: &Options, chain: &CertificateChain) -> anyhow::Result<Verdict> {
 /// Whether there is no control to ask, as opposed to one that refuses.
 fn is_absent(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(ClientError::Connect { .. }))
-}
-
-fn read_file<T>(path: &Path, read: impl Fn(&[u8]) -> Result<T, FileError>) -> anyhow::Result<T> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let found = read(&bytes);
-    found.map_err(|error| {
-        let message = format!("{}: {error}", path.display());
-        Failure::new(FailureCode::BadRequest, message).into()
-    })
 }
 
 fn write_verdict(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {

@@ -2,8 +2,10 @@
 
 use ct::Base64;
 use node::admin::{CertificateChain, FailureCode, Reply, Request, Response};
-use node::certs::read_certificates;
 use pki::{Code, Status, StepName, StepResult, Verdict};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::common::{Node, ZONE, own_address};
 use crate::openssl::Authority;
@@ -22,9 +24,9 @@ fn trusting(authority: &Authority, more: &str) -> Node {
 const ANYWHERE: &str = ", revocation: {refuse: []}";
 
 fn chain(authority: &Authority, names: &[&str]) -> CertificateChain {
-    let der = names.iter().flat_map(|name| {
-        let text = std::fs::read(authority.path(name)).unwrap();
-        read_certificates(&text).unwrap()
+    let der = names.iter().map(|name| {
+        let der = CertificateDer::from_pem_file(authority.path(name));
+        der.unwrap().to_vec()
     });
     CertificateChain {
         chain: der.map(Base64).collect(),
