@@ -143,7 +143,8 @@ impl Judge {
         self.tell(&request, &verdict);
         self.count(&verdict);
         if let Some(key) = key {
-            self.0.stores.keep_verdict(key, &verdict);
+            let is_current = || Arc::ptr_eq(&setting, &self.0.setting.load());
+            self.0.stores.keep_verdict(key, &verdict, is_current);
         }
         Ok(verdict)
     }

@@ -71,10 +71,18 @@ impl Stores {
         self.shelves().issuers.get(url, clock::unix_secs())
     }
 
-    pub(super) fn keep_verdict(&self, key: Hash, verdict: &Verdict) {
+    /// Unless what it was judged by is no longer in service, which is asked while nobody can forget verdicts.
+    pub(super) fn keep_verdict(
+        &self,
+        key: Hash,
+        verdict: &Verdict,
+        is_current: impl FnOnce() -> bool,
+    ) {
         let until = verdict.good_until_unix_secs;
         let verdicts = &mut self.shelves().verdicts;
-        verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
+        if is_current() {
+            verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
+        }
     }
 
     /// Keeps what a verdict was found by. What came over plain HTTP and decided nothing may be anybody's: it is fetched again.
