@@ -160,12 +160,37 @@ impl<'a> Certificate<'a> {
         let outer = read_algorithm(&mut fields)?;
         let signature = fields.whole_octets()?;
         fields.end()?;
+        let certificate = Self::read(der, tbs, signature)?;
+        // After all else: only algorithms in a certificate that is otherwise whole are compared.
+        if certificate.algorithm != outer.contents {
+            return Err(CertificateError::UnequalAlgorithms {
+                inner: Oid::of_algorithm(certificate.algorithm)?.to_string(),
+                outer: Oid::of_algorithm(outer.contents)?.to_string(),
+            });
+        }
+        Ok(certificate)
+    }
 
+    /// Reads a TBSCertificate that is all of `tbs`: what a log has of a precertificate (RFC 6962 §3.2). The whole is then the
+    /// signed part, and the signature is empty.
+    ///
+    /// # Errors
+    /// If it is not one TBSCertificate, or an extension occurs twice.
+    pub fn parse_tbs(tbs: &'a [u8]) -> Result<Self, CertificateError> {
+        let element = Reader::new(tbs).only(tag::SEQUENCE)?;
+        Self::read(tbs, element, &[])
+    }
+
+    fn read(
+        der: &'a [u8],
+        tbs: Element<'a>,
+        signature: &'a [u8],
+    ) -> Result<Self, CertificateError> {
         let start = tbs.open();
         let mut fields = start;
         fields.optional(tag::context_constructed(0))?; // Version: a log takes any.
         let serial = fields.integer()?.contents;
-        let inner = read_algorithm(&mut fields)?;
+        let algorithm = read_algorithm(&mut fields)?.contents;
         let head = fields.passed();
         let issuer = fields.element(tag::SEQUENCE)?.raw;
         let after_issuer = fields;
@@ -177,14 +202,6 @@ impl<'a> Certificate<'a> {
         let middle = fields.passed_since(&after_issuer);
         let extensions = read_extensions(&mut fields)?;
         fields.end()?;
-
-        // After all else: only algorithms in a certificate that is otherwise whole are compared.
-        if inner.contents != outer.contents {
-            return Err(CertificateError::UnequalAlgorithms {
-                inner: Oid::of_algorithm(inner.contents)?.to_string(),
-                outer: Oid::of_algorithm(outer.contents)?.to_string(),
-            });
-        }
         Ok(Self {
             der,
             tbs_der: tbs.raw,
@@ -195,7 +212,7 @@ impl<'a> Certificate<'a> {
                 extensions,
             },
             serial,
-            algorithm: inner.contents,
+            algorithm,
             validity,
             subject,
             key,

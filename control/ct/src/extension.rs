@@ -181,6 +181,17 @@ impl<'a> Certificate<'a> {
         each(element, |names| alternative_name(&names.any()?)).map(Some)
     }
 
+    /// Policies under which the certificate was issued (RFC 5280 §4.2.1.4), without their qualifiers.
+    ///
+    /// # Errors
+    /// If the value is not of its syntax.
+    pub fn policies(&self) -> Result<Vec<Oid<'a>>, DerError> {
+        let Some(element) = self.opened(Oid::CERTIFICATE_POLICIES, tag::SEQUENCE)? else {
+            return Ok(Vec::new());
+        };
+        each(element, |policies| Oid::read(&mut policies.sequence()?))
+    }
+
     /// Identifier of the issuer's key.
     ///
     /// # Errors
@@ -284,7 +295,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// Reads a SEQUENCE OF to its end.
-fn each<'a, T>(
+pub(crate) fn each<'a, T>(
     element: Element<'a>,
     mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DerError>,
 ) -> Result<Vec<T>, DerError> {

@@ -36,6 +36,7 @@ mod verifier_key;
 mod witness_policy;
 
 mod certificate;
+mod distinguished_name;
 mod extension;
 mod host;
 mod precert;
@@ -62,6 +63,7 @@ pub use chrome_policy::{CheckedSct, ChromePolicy, ChromeRule, ChromeVerdict, Del
 pub use ct_extensions::{CtExtensions, CtExtensionsError};
 pub use data_tile::{DataTileError, read_data_tile, read_data_tile_prefix};
 pub use der::DerError;
+pub use distinguished_name::NameAttribute;
 pub use embedded_scts::{
     EMBEDDED_SCTS_MAX, EmbeddedSctError, EmbeddedScts, EmbeddedSctsError, SctRules,
 };

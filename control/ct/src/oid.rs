@@ -17,6 +17,22 @@ macro_rules! known {
 }
 
 known! {
+    /// 2.5.4.3, RFC 5280 appendix A.1.
+    COMMON_NAME = 0x55 0x04 0x03;
+    /// 2.5.4.6, RFC 5280 appendix A.1.
+    COUNTRY = 0x55 0x04 0x06;
+    /// 2.5.4.10, RFC 5280 appendix A.1.
+    ORGANIZATION = 0x55 0x04 0x0a;
+    /// 2.5.4.11, RFC 5280 appendix A.1.
+    ORGANIZATIONAL_UNIT = 0x55 0x04 0x0b;
+    /// 2.23.140.1.1: extended validation, Baseline Requirements of the CA/Browser Forum §7.1.6.1.
+    POLICY_EXTENDED_VALIDATION = 0x67 0x81 0x0c 0x01 0x01;
+    /// 2.23.140.1.2.1: domain validation, there.
+    POLICY_DOMAIN_VALIDATION = 0x67 0x81 0x0c 0x01 0x02 0x01;
+    /// 2.23.140.1.2.2: organization validation, there.
+    POLICY_ORGANIZATION_VALIDATION = 0x67 0x81 0x0c 0x01 0x02 0x02;
+    /// 2.23.140.1.2.3: individual validation, there.
+    POLICY_INDIVIDUAL_VALIDATION = 0x67 0x81 0x0c 0x01 0x02 0x03;
     /// 2.5.29.14, RFC 5280 §4.2.1.2.
     SUBJECT_KEY_IDENTIFIER = 0x55 0x1d 0x0e;
     /// 2.5.29.15, RFC 5280 §4.2.1.3.
@@ -171,6 +187,14 @@ mod tests {
     #[test]
     fn known_identifiers_are_the_dotted_numbers_of_their_texts() {
         for (oid, dotted) in [
+            (Oid::COMMON_NAME, "2.5.4.3"),
+            (Oid::COUNTRY, "2.5.4.6"),
+            (Oid::ORGANIZATION, "2.5.4.10"),
+            (Oid::ORGANIZATIONAL_UNIT, "2.5.4.11"),
+            (Oid::POLICY_EXTENDED_VALIDATION, "2.23.140.1.1"),
+            (Oid::POLICY_DOMAIN_VALIDATION, "2.23.140.1.2.1"),
+            (Oid::POLICY_ORGANIZATION_VALIDATION, "2.23.140.1.2.2"),
+            (Oid::POLICY_INDIVIDUAL_VALIDATION, "2.23.140.1.2.3"),
             (Oid::POISON, "1.3.6.1.4.1.11129.2.4.3"),
             (Oid::SCT_LIST, "1.3.6.1.4.1.11129.2.4.2"),
             (

@@ -366,3 +366,42 @@ fn common_name_is_no_name_of_a_host() {
         Ok(false)
     );
 }
+
+#[test]
+fn signed_part_alone_says_what_the_certificate_says() {
+    let der = Authority::root("root").issue(&leaf());
+    let whole = Certificate::parse(&der).unwrap();
+    let part = Certificate::parse_tbs(whole.tbs()).unwrap();
+    assert_eq!((part.der(), part.tbs()), (whole.tbs(), whole.tbs()));
+    assert_eq!(part.signature(), b"");
+    assert_eq!(part.serial(), whole.serial());
+    assert_eq!(part.validity(), whole.validity());
+    assert_eq!(part.alternative_names(), whole.alternative_names());
+    assert_eq!(part.issuer_text(), Ok("CN=root".to_owned()));
+    let subject = part.subject_attributes().unwrap();
+    let common_name = |read: &ct::NameAttribute<'_>| read.id == Oid::COMMON_NAME;
+    let names: Vec<_> = subject.iter().filter(|read| common_name(read)).collect();
+    assert_eq!(names.last().unwrap().text, "example.com");
+    assert!(Certificate::parse(whole.tbs()).is_err());
+    assert!(Certificate::parse_tbs(&der).is_err());
+}
+
+#[test]
+fn policies_are_read_without_their_qualifiers() {
+    let oid = |last: &[u8]| element(0x06, &[&[0x67, 0x81, 0x0c, 0x01], last]);
+    let qualifiers = element(0x30, &[]);
+    let domain = element(0x30, &[&oid(&[2, 1]), &qualifiers]);
+    let extended = element(0x30, &[&oid(&[1])]);
+    let value = element(0x30, &[&domain, &extended]);
+    let policies = extension(&[2, 5, 29, 32], false, &value);
+    let authority = Authority::root("root");
+    let der = authority.issue(&leaf_with([policies]));
+    let expected = vec![
+        Oid::POLICY_DOMAIN_VALIDATION,
+        Oid::POLICY_EXTENDED_VALIDATION,
+    ];
+    let certificate = Certificate::parse(&der).unwrap();
+    assert_eq!(certificate.policies(), Ok(expected));
+    let der = authority.issue(&leaf());
+    assert_eq!(Certificate::parse(&der).unwrap().policies(), Ok(Vec::new()));
+}

@@ -40,6 +40,9 @@ fn exhaust(bytes: &[u8]) {
     assert_eq!(certificate.der(), bytes);
     let _ = certificate.alternative_names();
     let _ = certificate.authority_information();
+    let _ = certificate.policies();
+    let _ = certificate.issuer_text();
+    let _ = certificate.subject_attributes();
     let _ = certificate.authority_key_identifier();
     let _ = certificate.subject_key_identifier();
     let _ = certificate.revocation_list_urls();
