@@ -1,0 +1,28 @@
+//! Monitor of Certificate Transparency: follows logs, holds them to what they signed, watches the names in their entries, and
+//! tells of what it finds.
+//!
+//! The core is pure: [`Follower`] for one log, [`Watchlist`] for names. Around it are the shell's parts, which own files, sockets
+//! and time.
+
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod source;
+
+mod alarm;
+mod beginning;
+mod follower;
+mod proving;
+mod reading;
+mod reply;
+mod state;
+
+pub use alarm::{Alarm, AlarmKind};
+pub use backoff::{BACKOFF_MAX_MS, Backoff};
+pub use follower::{
+    BATCH_ENTRIES_MAX, Body, Event, FetchError, Follower, PARALLEL_FETCHES_MAX, PATIENCE_MAX_MS,
+    Step,
+};
+pub use reply::{KnownHead, ReplyError, read_consistency, read_get_entries, read_inclusion};
+pub use source::{ENTRIES_BYTES_MAX, Fetch, LogSource, REPLY_BYTES_MAX, Start};
+pub use state::{LogState, STATE_BYTES_MAX, StateError};
