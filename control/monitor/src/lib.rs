@@ -17,12 +17,20 @@ mod reading;
 mod reply;
 mod state;
 
+mod edit;
+mod look;
+mod pattern;
+mod watchlist;
+
 pub use alarm::{Alarm, AlarmKind};
 pub use backoff::{BACKOFF_MAX_MS, Backoff};
+pub use edit::EDIT_VARIANTS_MAX;
 pub use follower::{
     BATCH_ENTRIES_MAX, Body, Event, FetchError, Follower, PARALLEL_FETCHES_MAX, PATIENCE_MAX_MS,
     Step,
 };
+pub use pattern::{DOMAIN_CHARACTERS_MAX, EDIT_DISTANCE_MAX, PatternError, Scope, WatchPattern};
 pub use reply::{KnownHead, ReplyError, read_consistency, read_get_entries, read_inclusion};
 pub use source::{ENTRIES_BYTES_MAX, Fetch, LogSource, REPLY_BYTES_MAX, Start};
 pub use state::{LogState, STATE_BYTES_MAX, StateError};
+pub use watchlist::{Match, Rule, Scratch, WATCHES_MAX, Watchlist, WatchlistError};
