@@ -3,7 +3,7 @@
 use core::fmt;
 
 use ct::{Base64, Hash};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::reply::KnownHead;
 use crate::source::LogSource;
@@ -22,7 +22,7 @@ pub struct Alarm {
 }
 
 /// The misdeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
     /// Two signed heads of one size with different roots: proof enough for anybody.

@@ -22,15 +22,28 @@ mod look;
 mod pattern;
 mod watchlist;
 
+mod alert;
+mod certificates;
+mod logged;
+mod scanner;
+
 pub use alarm::{Alarm, AlarmKind};
+pub use alert::{
+    ALERT_NAMES_MAX, Alert, Found, FoundAlarm, FoundCertificate, FoundHead, FoundMatch,
+};
 pub use backoff::{BACKOFF_MAX_MS, Backoff};
+pub use certificates::{
+    CertificateTable, CertificateUsage, CtStatus, FOUND_CERTIFICATES_MAX, KEPT_NAMES_MAX,
+};
 pub use edit::EDIT_VARIANTS_MAX;
 pub use follower::{
     BATCH_ENTRIES_MAX, Body, Event, FetchError, Follower, PARALLEL_FETCHES_MAX, PATIENCE_MAX_MS,
     Step,
 };
+pub use logged::{LoggedCertificate, LoggedForm, UnreadableError, Validation};
 pub use pattern::{DOMAIN_CHARACTERS_MAX, EDIT_DISTANCE_MAX, PatternError, Scope, WatchPattern};
 pub use reply::{KnownHead, ReplyError, read_consistency, read_get_entries, read_inclusion};
+pub use scanner::{Scanned, Scanner};
 pub use source::{ENTRIES_BYTES_MAX, Fetch, LogSource, REPLY_BYTES_MAX, Start};
 pub use state::{LogState, STATE_BYTES_MAX, StateError};
 pub use watchlist::{Match, Rule, Scratch, WATCHES_MAX, Watchlist, WatchlistError};

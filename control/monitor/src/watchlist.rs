@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::edit::{EDIT_VARIANTS_MAX, EditIndex, EditScratch};
@@ -12,7 +13,8 @@ use crate::pattern::{DOMAIN_CHARACTERS_MAX, Scope, WatchPattern};
 pub const WATCHES_MAX: usize = 100_000;
 
 /// Why a name is of interest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// It is the watched name.
     Exact,
