@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
 
+pub mod pki;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,0 +1,91 @@
+//! What is read of entries, against certificates made by rcgen.
+
+mod support;
+
+use ct::{CtExtensions, EntryKind, Hash, LogEntry, TimestampedEntry};
+use monitor::{LoggedCertificate, LoggedForm, Rule, Scanner, Validation, WatchPattern, Watchlist};
+use support::pki::{Authority, before_issue, issued};
+
+fn entry(kind: EntryKind) -> TimestampedEntry {
+    let chain = [Hash::of(b"issuer")].into();
+    TimestampedEntry::new(LogEntry { kind, chain }, 5, CtExtensions::none()).unwrap()
+}
+
+#[test]
+fn certificate_and_precertificate_say_the_same_and_have_one_key() {
+    let mut authority = Authority::new();
+    let der = authority.issue("CN.example", &["WWW.Example.com.", "*.example.org"]);
+    let after = LoggedCertificate::read(&entry(issued(&der))).unwrap();
+    let before = LoggedCertificate::read(&entry(before_issue(&der))).unwrap();
+    let names = ["*.example.org", "www.example.com", "cn.example"];
+    assert_eq!(after.names, names);
+    assert_eq!(after.issuer, "O=Test, CN=Test R1");
+    assert_eq!(after.serial, "01");
+    assert_eq!(after.validation, Some(Validation::Dv));
+    assert_eq!(after.sha256, Hash::of(&der));
+    assert_eq!(before.form, LoggedForm::Precertificate);
+    let expected = LoggedCertificate {
+        form: LoggedForm::Precertificate,
+        sha256: before.sha256,
+        ..after.clone()
+    };
+    assert_eq!(before, expected);
+    let another = authority.issue("CN.example", &["www.example.com"]);
+    let another = LoggedCertificate::read(&entry(issued(&another))).unwrap();
+    assert_ne!(another.key, after.key);
+}
+
+#[test]
+fn common_name_counts_if_it_can_be_a_host() {
+    let mut authority = Authority::new();
+    for (common_name, name) in [
+        ("Some Company, Inc.", None),
+        ("localhost", None),
+        ("Zürich.example", Some("xn--zrich-kva.example")),
+        ("A.Example", Some("a.example")),
+        ("b.example", Some("b.example")),
+    ] {
+        let der = authority.issue(common_name, &["b.example"]);
+        let read = LoggedCertificate::read(&entry(issued(&der))).unwrap();
+        let mut expected = vec!["b.example"];
+        expected.extend(name.filter(|name| *name != "b.example"));
+        assert_eq!(read.names, expected, "{common_name}");
+    }
+}
+
+#[test]
+fn watched_name_anywhere_in_a_certificate_is_found() {
+    let patterns = [".example.com", "cn.example"];
+    let patterns = patterns.map(|text| WatchPattern::parse(text, false, 0).unwrap());
+    let mut scanner = Scanner::new(Watchlist::new(patterns.to_vec()).unwrap());
+    let mut authority = Authority::new();
+    let der = authority.issue("cn.example", &["other.example", "a.b.example.com"]);
+    for kind in [issued(&der), before_issue(&der)] {
+        let scanned = scanner.scan(&entry(kind)).unwrap();
+        let found = scanned.matches.iter().map(|(name, found)| {
+            (
+                scanned.certificate.names[*name].as_str(),
+                found.watch,
+                found.rule,
+            )
+        });
+        let expected = [
+            ("a.b.example.com", 0, Rule::Subdomain),
+            ("cn.example", 1, Rule::Exact),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn entry_that_is_cut_or_no_certificate_is_an_error() {
+    let der = Authority::new().issue("cn.example", &["a.example"]);
+    for end in 1..der.len() {
+        let result = LoggedCertificate::read(&entry(issued(&der[..end])));
+        assert!(result.is_err(), "{end}");
+    }
+    let EntryKind::Precertificate { tbs, .. } = before_issue(&der) else {
+        unreachable!("it is one");
+    };
+    assert!(LoggedCertificate::read(&entry(issued(&tbs))).is_err());
+}
