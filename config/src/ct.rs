@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CtMonitor;
 use crate::ct_shard::{self, CtShard};
 use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
@@ -44,7 +45,7 @@ pub struct Ct {
     #[schemars(range(min = 1, max = 3600))]
     #[serde(deserialize_with = "number::<1, 3600, _, _>")]
     pub refresh_secs: u32,
-    /// URLs of other logs to watch.
+    /// URLs of other logs to watch, as `monitor.log_list` has them.
     pub ct_log_endpoints: Vec<String>,
     /// Certificates (PEM) of public authorities. What they issue for servers must have been logged. Read again at SIGHUP, as
     /// are the next two.
@@ -56,6 +57,8 @@ pub struct Ct {
     pub log_list: Option<PathBuf>,
     /// How to find out whether a certificate was taken back.
     pub revocation: Revocation,
+    /// Who follows logs and tells of certificates for watched names.
+    pub monitor: CtMonitor,
 }
 
 /// How to find out whether a certificate was taken back.
@@ -92,6 +95,7 @@ impl Default for Ct {
             private_anchors: None,
             log_list: None,
             revocation: Revocation::default(),
+            monitor: CtMonitor::default(),
         }
     }
 }

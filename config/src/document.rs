@@ -165,6 +165,7 @@ impl Config {
                 "expected either a socket or a file, not both",
             ));
         }
+        crate::ct_monitor::check(&self.ct)?;
         self.check_zones()?;
         Ok(())
     }
@@ -274,6 +275,7 @@ impl Config {
         }
         self.resolver.resolve_policy_relative_to(folder);
         self.ct.resolve_relative_to(folder);
+        self.ct.monitor.resolve_relative_to(folder);
         if let Some(copy) = &mut self.resolver.local_root {
             let secret = copy.tsig.as_mut().map(|tsig| &mut tsig.secret_file);
             for file in copy.file.iter_mut().chain(secret) {

@@ -16,6 +16,7 @@ mod cookies;
 mod ct;
 mod ct_shard;
 mod ct_witness;
+mod ct_monitor;
 mod dataplane;
 mod dnstap;
 mod document;
@@ -41,6 +42,9 @@ pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretErro
 pub use ct::{Ct, Revocation};
 pub use ct_shard::{CtShard, Day, LogPublicKey};
 pub use ct_witness::{CtWitness, CtWitnessedLog};
+pub use ct_monitor::{
+    CtFrom, CtLogKind, CtMonitor, CtMonitorLog, CtWatch, CtWebhook, WEBHOOK_SECRET_BYTES_MIN,
+};
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};
 pub use dnstap::{Dnstap, DnstapMessage};
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};

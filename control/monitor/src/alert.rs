@@ -125,7 +125,7 @@ impl Alert {
         let mut bytes = source.key.id().0.to_vec();
         bytes.extend_from_slice(&index.to_be_bytes());
         bytes.extend_from_slice(&logged_ms.to_be_bytes());
-        bytes.extend_from_slice(&certificate.sha256.0);
+        bytes.extend_from_slice(&certificate.key.0);
         Self::new(source, &Hash::of(&bytes), time_ms, found)
     }
 

@@ -17,7 +17,6 @@ use crate::state::{LogState, STATE_BYTES_MAX, StateError};
 /// One log with its place in the book.
 pub(crate) struct Following {
     pub(crate) log: usize,
-    pub(crate) source: Arc<LogSource>,
     pub(crate) follower: Follower,
     pub(crate) state_path: PathBuf,
     pub(crate) book: Arc<Book>,
@@ -46,6 +45,10 @@ pub(crate) fn read_state(
 }
 
 impl Following {
+    fn source(&self) -> &LogSource {
+        self.follower.source()
+    }
+
     /// Follows until `stop` changes.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let start = Instant::now();
@@ -76,7 +79,7 @@ impl Following {
     /// All at once, in their order.
     async fn fetch(&self, fetches: &[Fetch]) -> Vec<Result<Body, FetchError>> {
         if let [one] = fetches {
-            let url = one.url(&self.source.address);
+            let url = one.url(&self.source().address);
             return vec![self.client.get(&url, one.bytes_max()).await];
         }
         let mut replies: Vec<_> = fetches.iter().map(|_| Err(FetchError::Missing)).collect();
@@ -86,7 +89,7 @@ impl Following {
             while running.len() < PARALLEL_FETCHES_MAX
                 && let Some((place, fetch)) = waiting.next()
             {
-                let (client, url) = (self.client.clone(), fetch.url(&self.source.address));
+                let (client, url) = (self.client.clone(), fetch.url(&self.source().address));
                 let bytes_max = fetch.bytes_max();
                 running.spawn(async move { (place, client.get(&url, bytes_max).await) });
             }
@@ -112,7 +115,7 @@ impl Following {
     }
 
     fn carry_out(&self, events: &mut Vec<Event>) {
-        let (book, log) = (&self.book, (self.log, &*self.source));
+        let (book, log) = (&self.book, (self.log, self.source()));
         for event in events.drain(..) {
             match event {
                 Event::Head(head) => book.with_log(self.log, |status| {
@@ -136,7 +139,7 @@ impl Following {
                     book.save();
                 }
                 Event::Failed(error) => {
-                    tracing::debug!(log = self.source.name, %error, "a fetch failed");
+                    tracing::debug!(log = self.source().name, %error, "a fetch failed");
                     book.with_log(self.log, |status| {
                         status.failures += 1;
                         status.last_failure = Some(error.to_string());
@@ -154,9 +157,9 @@ impl Following {
     }
 
     fn keep(&self, state: &LogState) {
-        let text = state.to_text(&self.source);
+        let text = state.to_text(self.source());
         if let Err(error) = keep::replace(&self.state_path, text.as_bytes()) {
-            tracing::error!(log = self.source.name, %error, "the state of a log cannot be written");
+            tracing::error!(log = self.source().name, %error, "the state of a log cannot be written");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -96,69 +96,39 @@ impl Monitor {
     /// # Errors
     /// If settings contradict each other, or the system does not let it.
     pub fn start(settings: MonitorSettings) -> Result<Self, MonitorError> {
-        let MonitorSettings {
-            logs,
-            watchlist,
-            webhook,
-            folder,
-            certificates_max,
-            alert_bytes_max,
-            seed,
-        } = settings;
+        let folder = settings.folder;
         let mut ids = BTreeSet::new();
-        if let Some(twice) = logs.iter().find(|log| !ids.insert(log.key.id())) {
+        if let Some(twice) = settings.logs.iter().find(|log| !ids.insert(log.key.id())) {
             return Err(MonitorError::Duplicate(twice.name.clone()));
         }
         std::fs::create_dir_all(&folder)?;
         let client = Client::new()?;
-        let mut statuses = Vec::with_capacity(logs.len());
-        let mut followers = Vec::new();
-        for (log, source) in logs.into_iter().enumerate() {
-            let state_path = folder.join(format!("{}.state", source.key.id()));
-            let mut status = status_of(&source);
-            match read_state(&source, &state_path) {
-                Err(error) => {
-                    let name = &source.name;
-                    tracing::error!(log = name, %error, "the state of a log cannot be used: it is not followed");
-                    status.stopped = Some(error.to_string());
-                }
-                Ok(state) => {
-                    if let Some(state) = &state {
-                        (status.size, status.read) = (state.head.head.size, state.frontier.size());
-                    }
-                    let follower = Follower::new(Arc::clone(&source), state, seed ^ log as u64);
-                    followers.push((log, source, follower, state_path));
-                }
-            }
-            statuses.push(status);
-        }
+        let (statuses, followers) = followers(settings.logs, &folder, settings.seed);
         let place_path = folder.join("webhook.place");
-        let webhook = webhook.map(|to| Ok((receiver(&to.url)?, to.secret)));
-        let webhook = webhook.transpose().map_err(|()| MonitorError::Url)?;
+        let webhook = match settings.webhook {
+            Some(to) => Some((receiver(&to.url)?, to.secret)),
+            None => None,
+        };
         let queue = webhook.as_ref().map(|((_, host), _)| {
             let place = read_place(&place_path);
-            (host.clone(), WebhookQueue::new(place, seed))
+            (host.clone(), WebhookQueue::new(place, settings.seed))
         });
         let book = Arc::new(Book::open(BookSettings {
-            watchlist,
-            certificates_max,
-            alert_bytes_max,
+            watchlist: settings.watchlist,
+            certificates_max: settings.certificates_max,
+            alert_bytes_max: settings.alert_bytes_max,
             folder: &folder,
             logs: statuses,
             webhook: queue,
         })?);
         let followings = followers
             .into_iter()
-            .map(|(log, source, follower, state_path)| {
-                let (book, client) = (Arc::clone(&book), client.clone());
-                Following {
-                    log,
-                    source,
-                    follower,
-                    state_path,
-                    book,
-                    client,
-                }
+            .map(|(log, follower, state_path)| Following {
+                log,
+                follower,
+                state_path,
+                book: Arc::clone(&book),
+                client: client.clone(),
             });
         let followings: Vec<_> = followings.collect();
         let delivering = webhook.map(|((uri, _), secret)| Delivering {
@@ -250,6 +220,36 @@ impl MonitorHandle {
     }
 }
 
+/// The status of each log, and those that can be followed: place, follower, and file of the state.
+fn followers(
+    logs: Vec<Arc<LogSource>>,
+    folder: &Path,
+    seed: u64,
+) -> (Vec<LogStatus>, Vec<(usize, Follower, PathBuf)>) {
+    let mut statuses = Vec::with_capacity(logs.len());
+    let mut followers = Vec::new();
+    for (log, source) in logs.into_iter().enumerate() {
+        let state_path = folder.join(format!("{}.state", source.key.id()));
+        let mut status = status_of(&source);
+        match read_state(&source, &state_path) {
+            Err(error) => {
+                let name = &source.name;
+                tracing::error!(log = name, %error, "a log is not followed: its state cannot be used");
+                status.stopped = Some(error.to_string());
+            }
+            Ok(state) => {
+                if let Some(state) = &state {
+                    (status.size, status.read) = (state.head.head.size, state.frontier.size());
+                }
+                let follower = Follower::new(source, state, seed ^ log as u64);
+                followers.push((log, follower, state_path));
+            }
+        }
+        statuses.push(status);
+    }
+    (statuses, followers)
+}
+
 fn status_of(source: &LogSource) -> LogStatus {
     LogStatus {
         name: source.name.clone(),
@@ -260,8 +260,8 @@ fn status_of(source: &LogSource) -> LogStatus {
 }
 
 /// The receiver, and its host alone.
-fn receiver(url: &str) -> Result<(Uri, String), ()> {
-    let uri: Uri = url.parse().map_err(|_| ())?;
-    let host = uri.host().ok_or(())?.to_owned();
+fn receiver(url: &str) -> Result<(Uri, String), MonitorError> {
+    let uri: Uri = url.parse().map_err(|_| MonitorError::Url)?;
+    let host = uri.host().ok_or(MonitorError::Url)?.to_owned();
     Ok((uri, host))
 }

@@ -1,5 +1,7 @@
 //! The follower against logs that are honest, and against logs that are not.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+
 mod support;
 
 use monitor::{AlarmKind, Body, Event, FetchError, Follower, LogState, ReplyError, Start};
@@ -374,12 +376,12 @@ fn crash_at_any_step_loses_no_entry_and_skips_none() {
             let mut run = Run::new(follower, |fetch| log.reply(&address, fetch));
             let is_done = (0..steps).any(|_| !run.step());
             given.extend(run.entries());
-            let states = run.events.iter().filter_map(|event| match event {
+            let mut states = run.events.iter().filter_map(|event| match event {
                 Event::State(state) => Some(state.clone()),
                 _ => None,
             });
             // What a restart reads is what the disk has.
-            if let Some(state) = states.last() {
+            if let Some(state) = states.next_back() {
                 let read = LogState::parse(&log.source(Start::Now), &text_of(&state)).unwrap();
                 assert_eq!(read, state);
                 kept = Some(read);

@@ -6,6 +6,7 @@ mod support;
 
 use std::io::Write as _;
 use std::path::Path;
+use std::slice;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -220,7 +221,12 @@ async fn receiver_that_fails_and_a_restart_lose_no_alert() {
         url: "http://127.0.0.1:9/hook".to_owned(),
         secret: SECRET.to_vec(),
     };
-    let monitor = Monitor::start(settings(&[source.clone()], Some(&dead), folder.path())).unwrap();
+    let monitor = Monitor::start(settings(
+        slice::from_ref(&source),
+        Some(&dead),
+        folder.path(),
+    ))
+    .unwrap();
     let handle = monitor.handle();
     wait_for("failure", || handle.status().webhook.unwrap().failures > 0).await;
     let webhook = handle.status().webhook.unwrap();
@@ -303,7 +309,7 @@ async fn log_with_a_damaged_state_is_not_followed_anew_and_the_others_are() {
     let source = log.lock().unwrap().source_at(&url, Start::Now);
     let path = folder.path().join(format!("{}.state", source.key.id()));
     std::fs::write(&path, "damaged").unwrap();
-    let monitor = Monitor::start(settings(&[source.clone()], None, folder.path())).unwrap();
+    let monitor = Monitor::start(settings(slice::from_ref(&source), None, folder.path())).unwrap();
     let status = monitor.handle().status();
     assert!(status.logs[0].stopped.is_some());
     assert_eq!(std::fs::read(&path).unwrap(), b"damaged");

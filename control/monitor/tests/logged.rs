@@ -1,5 +1,7 @@
 //! What is read of entries, against certificates made by rcgen.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+
 mod support;
 
 use ct::{CtExtensions, EntryKind, Hash, LogEntry, TimestampedEntry};
