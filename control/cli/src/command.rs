@@ -34,6 +34,12 @@ mod cluster_proposals;
 mod cluster_propose;
 mod cluster_status;
 
+mod ct;
+mod ct_monitor;
+mod ct_monitor_alerts;
+mod ct_monitor_certificates;
+mod ct_monitor_status;
+
 mod peers;
 mod peers_list;
 mod peers_show;
@@ -75,6 +81,10 @@ pub use ct_proof::CtProof;
 pub use ct_status::CtStatus;
 pub use ct_submit::CtSubmit;
 pub use ct_validate::CtValidate;
+pub use ct_monitor::CtMonitor;
+pub use ct_monitor_alerts::CtMonitorAlerts;
+pub use ct_monitor_certificates::CtMonitorCertificates;
+pub use ct_monitor_status::CtMonitorStatus;
 pub use key::Key;
 pub use key_show::KeyShow;
 pub use lookup::Lookup;

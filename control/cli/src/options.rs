@@ -20,6 +20,7 @@ Examples:
   nexus lookup www.example.com AAAA     Resolve a name as a client would
   nexus cache flush example.com --subtree
   nexus cluster status                  Who leads the mesh, how far is everybody?
+  nexus ct monitor alerts --follow      Certificates for watched names, as they are logged
   nexus nta add example.com             Its signatures are broken: unsigned for an hour
   nexus check /etc/nexus/nexus.yaml     Find mistakes before a restart does
   nexus reload                          Take edited zone files into service

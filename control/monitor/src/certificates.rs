@@ -41,7 +41,7 @@ pub struct CertificateUsage {
     /// Names of the logs that have it.
     pub logs: Vec<String>,
     /// What of it is logged.
-    pub ct_status: CtStatus,
+    pub ct_status: LoggedForms,
     /// Timestamps of logs in the issued certificate; none if only the precertificate was seen.
     pub embedded_scts: Option<u64>,
     /// Whether it is for a watched name.
@@ -51,7 +51,7 @@ pub struct CertificateUsage {
 /// What of a certificate is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CtStatus {
+pub enum LoggedForms {
     /// That it was to be issued.
     Precertificate,
     /// That it was issued, and not before.
@@ -189,8 +189,8 @@ impl CertificateUsage {
             entries: 0,
             logs: Vec::new(),
             ct_status: match certificate.form {
-                LoggedForm::Precertificate => CtStatus::Precertificate,
-                LoggedForm::Certificate => CtStatus::Certificate,
+                LoggedForm::Precertificate => LoggedForms::Precertificate,
+                LoggedForm::Certificate => LoggedForms::Certificate,
             },
             embedded_scts: None,
             watched: false,
@@ -207,14 +207,14 @@ impl CertificateUsage {
             self.logs.push(log.to_owned());
         }
         let is_new_form = match certificate.form {
-            LoggedForm::Precertificate => self.ct_status == CtStatus::Certificate,
+            LoggedForm::Precertificate => self.ct_status == LoggedForms::Certificate,
             LoggedForm::Certificate => {
                 self.embedded_scts = Some(certificate.embedded_scts);
-                self.ct_status == CtStatus::Precertificate
+                self.ct_status == LoggedForms::Precertificate
             }
         };
         if is_new_form {
-            self.ct_status = CtStatus::Both;
+            self.ct_status = LoggedForms::Both;
         }
     }
 }
@@ -244,7 +244,7 @@ mod tests {
         let pre = certificate(1, "a.example", LoggedForm::Precertificate);
         let issued = certificate(1, "a.example", LoggedForm::Certificate);
         assert!(table.see(&pre, "one", false, 10));
-        assert_eq!(table.find(None)[0].ct_status, CtStatus::Precertificate);
+        assert_eq!(table.find(None)[0].ct_status, LoggedForms::Precertificate);
         assert_eq!(table.find(None)[0].embedded_scts, None);
         assert!(!table.see(&pre, "two", true, 20));
         assert!(!table.see(&issued, "two", false, 30));
@@ -257,7 +257,7 @@ mod tests {
             (10, 30, 3)
         );
         assert_eq!(usage.logs, ["one", "two"]);
-        assert_eq!(usage.ct_status, CtStatus::Both);
+        assert_eq!(usage.ct_status, LoggedForms::Both);
         assert_eq!(usage.embedded_scts, Some(2));
         assert!(usage.watched);
     }

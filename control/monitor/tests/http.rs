@@ -20,7 +20,7 @@ use ct::Hash;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use monitor::{
-    ALERT_ID_HEADER, AlarmKind, Alert, CtStatus, Found, LogSource, Monitor, MonitorMetrics,
+    ALERT_ID_HEADER, AlarmKind, Alert, LoggedForms, Found, LogSource, Monitor, MonitorMetrics,
     MonitorSettings, SIGNATURE_HEADER, Start, TIMESTAMP_HEADER, Validation, WatchPattern,
     Watchlist, WebhookSettings, sign,
 };
@@ -197,7 +197,7 @@ async fn certificate_in_a_log_of_either_kind_reaches_the_receiver() {
         .await;
         let found = handle.certificates(Some("host3.example.com"));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].ct_status, CtStatus::Precertificate);
+        assert_eq!(found[0].ct_status, LoggedForms::Precertificate);
         assert_eq!(handle.alerts(5).alerts.len(), 8);
         monitor.stop();
     }

@@ -25,6 +25,10 @@ pub use cluster::{
 };
 pub use copies::{CopyPurpose, CopyStatus};
 pub use ct::{CtReply, CtShardStatus, CtStatus};
+pub use monitor::{
+    AlarmKind, Alert, AlertPage, CertificateUsage, LoggedForms, Found, FoundAlarm, FoundCertificate,
+    FoundHead, FoundMatch, LogStatus, LoggedForm, MonitorStatus, Rule, Validation, WebhookStatus,
+};
 pub use observe::{SILENT_AFTER_MS, is_silent};
 pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};
 
@@ -131,6 +135,20 @@ pub enum Request {
     },
     /// Judge a certificate: [`Response::CertificateVerdict`].
     CertificateValidate(CertificateChain),
+    /// What the monitor of Certificate Transparency follows: [`Response::CtMonitorStatus`].
+    CtMonitorStatus {},
+    /// One page of its alerts: [`Response::CtMonitorAlerts`].
+    CtMonitorAlerts {
+        /// 0 at first, then [`AlertPage::next_cursor`] of the page before.
+        #[serde(default)]
+        cursor: u64,
+    },
+    /// What it saw of certificates: [`Response::CtCertificates`].
+    CtCertificates {
+        /// Only those for this name or one below it.
+        #[serde(default)]
+        name: Option<String>,
+    },
     /// What concerns the cluster.
     Mesh(MeshRequest),
 }
@@ -220,6 +238,15 @@ pub enum Response {
     Ct(CtReply),
     /// To [`Request::CertificateValidate`].
     CertificateVerdict(Box<pki::Verdict>),
+    /// To [`Request::CtMonitorStatus`].
+    CtMonitorStatus(Box<MonitorStatus>),
+    /// To [`Request::CtMonitorAlerts`].
+    CtMonitorAlerts(AlertPage),
+    /// To [`Request::CtCertificates`].
+    CtCertificates {
+        /// Latest first; no more than [`monitor::FOUND_CERTIFICATES_MAX`].
+        certificates: Vec<CertificateUsage>,
+    },
     /// To [`MeshRequest::ClusterStatus`].
     ClusterStatus(Box<ClusterStatus>),
     /// To [`MeshRequest::PeerList`].

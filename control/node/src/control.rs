@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use config::Config;
 use exchange::Region;
 use hickory_proto::rr::Name;
+use monitor::MonitorHandle;
 use tokio::sync::oneshot;
 
 use crate::access;
@@ -22,6 +23,7 @@ use crate::clock;
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::ct_log::LogService;
+use crate::ct_monitor::{self, Asked};
 use crate::engine::EngineHandle;
 use crate::front::{self, FrontSender, Unheard};
 use crate::local_root;
@@ -93,6 +95,8 @@ pub(crate) struct Inner {
     pub(crate) notifier: Notifier,
     /// This node's part in its cluster, if it has one.
     pub(crate) mesh: Option<Mesh>,
+    /// Who follows logs of Certificate Transparency, if there are any to follow.
+    pub(crate) ct_monitor: Option<MonitorHandle>,
     /// Held during a reload: of two, the one that has read older files must not come last.
     pub(crate) reloading: tokio::sync::Mutex<()>,
 }
@@ -157,6 +161,11 @@ impl Control {
                 Ok(Response::Ct(log.call(&path, body).await?))
             }
             Request::CertificateValidate(chain) => self.validate_certificate(chain).await,
+            Request::CtMonitorStatus {} => self.ask_monitor(Asked::Status).await,
+            Request::CtMonitorAlerts { cursor } => self.ask_monitor(Asked::Alerts { cursor }).await,
+            Request::CtCertificates { name } => {
+                self.ask_monitor(Asked::Certificates { name }).await
+            }
             Request::Mesh(request) => match &self.0.mesh {
                 Some(mesh) => mesh.carry_out(request).await,
                 None => Err(alone()),
@@ -169,6 +178,10 @@ impl Control {
         let mesh = self.0.mesh.as_ref();
         mesh.and_then(|mesh| Some((mesh, mesh.log()?)))
             .ok_or_else(no_log)
+    }
+
+    async fn ask_monitor(&self, asked: Asked) -> Result<Response, Failure> {
+        ct_monitor::carry_out(self.0.ct_monitor.clone(), asked).await
     }
 
     /// The way to the engine.
@@ -190,11 +203,16 @@ impl Control {
             region: self.region(),
             copies: self.0.copied.status(),
         };
-        let of_mesh = match &self.0.mesh {
+        let mut others = match &self.0.mesh {
             Some(mesh) => mesh.collectors().await,
             None => Vec::new(),
         };
-        snapshot.to_text(of_mesh)
+        if let Some(monitor) = self.0.ct_monitor.clone()
+            && let Ok(metrics) = apart(move || monitor.metrics()).await
+        {
+            others.push(Box::new(metrics));
+        }
+        snapshot.to_text(others)
     }
 
     /// Reads the zones and the policy of the configuration, every file that these name and the local

@@ -9,6 +9,8 @@
 
 pub mod admin;
 
+pub mod ct_monitor;
+
 pub mod start;
 
 mod ct_log;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use config::{Config, Dnssec, Source};
 use guard::Secrets;
+use monitor::Monitor;
 use resolver::iterate;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -28,6 +29,7 @@ use crate::control::{Control, FrontState, Inner};
 use crate::copied::CopiedZones;
 use crate::counters::Counters;
 use crate::ct_log;
+use crate::ct_monitor::{self, CtMonitorError};
 use crate::dnstap::Tap;
 use crate::dnstap_writer::{DnstapWriter, Target};
 use crate::engine::{Engine, EngineHandle};
@@ -93,6 +95,8 @@ pub enum StartError {
     Key(Remark),
     /// The policy cannot be used.
     Policy(PolicyError),
+    /// The monitor of Certificate Transparency cannot do what it is to do.
+    CtMonitor(CtMonitorError),
     /// A socket cannot be opened.
     Bind {
         /// For what.
@@ -118,6 +122,7 @@ impl fmt::Display for StartError {
             Self::CookieSecret(error) => write!(out, "resolver.cookies: {error}"),
             Self::Policy(error) => error.fmt(out),
             Self::Mesh(error) => error.fmt(out),
+            Self::CtMonitor(error) => error.fmt(out),
             Self::Key(remark) => write!(out, "tsig_keys: {remark}"),
             Self::Anchors(message) => write!(out, "resolver.trust_anchors: {message}"),
             Self::Bind { what, place, error } => {
@@ -151,6 +156,7 @@ pub struct Prepared {
     stop_front: Arc<AtomicBool>,
     mesh: MeshLink,
     mesh_threads: Option<mesh::Threads>,
+    ct_monitor: Option<Monitor>,
 }
 
 /// What runs on the runtime.
@@ -236,6 +242,7 @@ fn open(
     );
     let tcp_service = tcp_service(config, responders, handle.clone(), &counters);
     let lookups = lookups(config, &zones, handle.clone(), updates);
+    let ct_monitor = begin_ct_monitor(config)?;
     let control = Control::new(Inner {
         judge: judge(config, &lookups, engine.extension(), &counters),
         notifier: notifier(&runtime, &counters, &sockets.listen),
@@ -253,6 +260,7 @@ fn open(
         policy: core.policy.0.clone(),
         copied,
         mesh: mesh_part,
+        ct_monitor: ct_monitor.as_ref().map(Monitor::handle),
         reloading: tokio::sync::Mutex::default(),
     });
     Ok(Prepared {
@@ -277,6 +285,7 @@ fn open(
         stop_front,
         mesh,
         mesh_threads: None,
+        ct_monitor,
     })
 }
 
@@ -388,6 +397,7 @@ impl Prepared {
             stop_front,
             mesh: _,
             mesh_threads,
+            ct_monitor,
         } = self;
         front.begin(found);
         let attaching = attacher
@@ -407,6 +417,9 @@ impl Prepared {
             result
         });
         runtime.shutdown_timeout(Duration::from_millis(500));
+        if let Some(monitor) = ct_monitor {
+            monitor.stop();
+        }
         stop_threads(&front_sender, &stop_front, attaching, thread);
         result.map_err(StartError::Resources)
     }
@@ -486,6 +499,12 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, all) {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
+}
+
+/// Last of all that is opened, so that two controls by mistake do not follow into one folder.
+fn begin_ct_monitor(config: &Config) -> Result<Option<Monitor>, StartError> {
+    let seed = u64::from_ne_bytes(random()?);
+    ct_monitor::start(config, seed).map_err(StartError::CtMonitor)
 }
 
 /// The way to the guard of the consensus port, which is told of the members at once.

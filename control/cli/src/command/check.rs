@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, ConfigError, Source};
 use node::anchors::read_anchor_file;
 use node::certs::Materials;
+use node::ct_monitor;
 use node::hints::read_hints;
 use node::local_root;
 use node::mesh::genesis;
@@ -26,7 +27,7 @@ Examples:
 
 Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, the
 local root, root hints, trust anchors, cookie secrets, policy zones, lists of names, authorities and
-logs are read, too.
+logs, and the webhook's secret are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -96,6 +97,7 @@ fn check(file: &Path) -> Findings {
             check_materials(&config.ct, &mut findings);
             check_policy(file, &config, &mut findings);
             check_members(file, &config.consensus, &mut findings);
+            check_ct_monitor(file, &config, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
             let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
             let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
@@ -154,6 +156,18 @@ fn check_materials(ct: &config::Ct, findings: &mut Findings) {
             column: None,
             key: Some("ct".to_owned()),
             message: error.reason,
+        });
+    }
+}
+
+fn check_ct_monitor(file: &Path, config: &Config, findings: &mut Findings) {
+    if let Err(error) = ct_monitor::settings(config) {
+        findings.mistakes.push(Mistake {
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            key: Some(error.key),
+            message: error.message,
         });
     }
 }

@@ -1,12 +1,12 @@
-//! `nexus ct`: the certificate log of the cluster.
+//! `nexus ct`: the certificate log of the cluster, and the monitor of logs.
 
 use std::io::Write;
 
-use super::{CtCheckpoint, CtKey, CtProof, CtStatus, CtSubmit, CtValidate};
+use super::{CtCheckpoint, CtKey, CtMonitor, CtProof, CtStatus, CtSubmit, CtValidate};
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// Certificate Transparency: the cluster's log, and certificates.
+/// Certificate Transparency: the cluster's log, certificates, and the logs of others.
 #[derive(Debug, clap::Subcommand)]
 #[expect(
     missing_docs,
@@ -19,6 +19,7 @@ pub enum Ct {
     Checkpoint(CtCheckpoint),
     Validate(CtValidate),
     Key(CtKey),
+    Monitor(CtMonitor),
 }
 
 impl Ct {
@@ -34,6 +35,7 @@ impl Ct {
             Self::Checkpoint(checkpoint) => checkpoint.run(options, out),
             Self::Validate(validate) => validate.run(options, out),
             Self::Key(key) => key.run(options, out),
+            Self::Monitor(monitor) => monitor.run(options, out),
         }
     }
 }

@@ -185,3 +185,12 @@ fn findings_as_json_carry_file_line_column_and_key() {
     assert_eq!(mistake["key"], "api.listen");
     assert_eq!(findings["zones"], Value::Array(vec![]));
 }
+
+#[test]
+fn faults_of_the_monitor_name_their_keys() {
+    let log = "{kind: rfc6962, url: 'https://a.example', key: QUJD}";
+    let place = place(&format!("ct: {{monitor: {{logs: [{log}]}}}}\n"));
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(text.contains("ct.monitor.logs[0].key"), "{text}");
+}

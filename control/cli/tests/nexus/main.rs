@@ -12,6 +12,7 @@ mod certificates;
 mod check;
 mod cluster;
 mod commands;
+mod ct_monitor;
 mod key;
 mod mesh_zones;
 mod migrate;

@@ -47,6 +47,10 @@ fn requests() -> Vec<Request> {
         Request::ZoneReload { name: name() },
         Request::Reload {},
         Request::Metrics {},
+        Request::CtMonitorStatus {},
+        Request::CtMonitorAlerts { cursor: 9 },
+        Request::CtCertificates { name: None },
+        Request::CtCertificates { name: name() },
     ]
 }
 
@@ -243,6 +247,71 @@ fn replies() -> Vec<Reply> {
     ]
 }
 
+fn monitor_replies() -> Vec<Reply> {
+    let status = MonitorStatus {
+        logs: vec![LogStatus {
+            name: "log".into(),
+            last_failure: Some("time-out".into()),
+            ..LogStatus::default()
+        }],
+        webhook: Some(WebhookStatus::default()),
+        ..MonitorStatus::default()
+    };
+    let head = FoundHead {
+        size: 3,
+        root: "00".into(),
+        timestamp_ms: 4,
+    };
+    let alert = |found| Alert {
+        sequence: 7,
+        id: "id".into(),
+        time_ms: 5,
+        log: "log".into(),
+        log_id: "01".into(),
+        found,
+    };
+    let certificate = FoundCertificate {
+        index: 6,
+        logged_ms: 7,
+        form: LoggedForm::Precertificate,
+        first: true,
+        matches: vec![FoundMatch {
+            name: "a.example".into(),
+            watch: ".example".into(),
+            rule: Rule::EditDistance(2),
+        }],
+        matches_total: 1,
+        names: vec!["a.example".into()],
+        names_total: 1,
+        issuer: "O=A \"b\"".into(),
+        serial: "0a".into(),
+        not_before: -1,
+        not_after: 2,
+        validation: Some(Validation::Ev),
+        sha256: "02".into(),
+        certificate: "03".into(),
+    };
+    let alarm = FoundAlarm {
+        alarm: AlarmKind::Fork,
+        detail: "roots".into(),
+        known: head.clone(),
+        seen: head,
+        evidence: "a.json".into(),
+    };
+    let found = Found::Certificate(Box::new(certificate));
+    vec![
+        Reply::Ok(Response::CtMonitorStatus(Box::new(status))),
+        Reply::Ok(Response::CtMonitorAlerts(AlertPage {
+            alerts: vec![alert(found), alert(Found::Log(alarm))],
+            next_cursor: 8,
+            more: true,
+        })),
+        Reply::Ok(Response::CtCertificates {
+            certificates: vec![],
+        }),
+    ]
+}
+
 #[test]
 fn request_encoded_then_decoded_is_the_same() {
     for request in requests() {
@@ -254,7 +323,8 @@ fn request_encoded_then_decoded_is_the_same() {
 
 #[test]
 fn reply_encoded_then_decoded_is_the_same() {
-    for reply in replies().into_iter().chain(trust_replies()) {
+    let replies = replies().into_iter().chain(trust_replies());
+    for reply in replies.chain(monitor_replies()) {
         let line = reply.encode().unwrap();
         assert_eq!(Reply::decode(&line).unwrap(), reply);
         assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
