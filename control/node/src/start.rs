@@ -213,7 +213,6 @@ fn open(
     sink: Option<Arc<dyn UpdateSink>>,
     mesh_part: Option<Mesh>,
 ) -> Result<Prepared, StartError> {
-    raise_descriptor_limit();
     let counters = Arc::new(Counters::default());
     let zones = Arc::new(load_zones(config, &counters)?);
     let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
@@ -345,7 +344,9 @@ fn notifier(runtime: &Runtime, counters: &Arc<Counters>, own: &[SocketAddr]) -> 
     Notifier::new(runtime.handle().clone(), Arc::clone(counters), own)
 }
 
+/// With all descriptors that it can have.
 fn runtime() -> Result<Runtime, StartError> {
+    raise_descriptor_limit();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

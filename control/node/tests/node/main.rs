@@ -38,6 +38,7 @@ mod following;
 mod logging;
 
 mod meshing;
+mod monitoring;
 mod observing;
 
 mod dataplane;

@@ -154,3 +154,11 @@ fn help_teaches_and_names_the_exit_codes() {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
 }
+
+#[test]
+fn a_fault_of_the_monitor_is_named_with_its_key() {
+    let log = "{kind: rfc6962, url: 'http://127.0.0.1:9', key: QUJD}";
+    let node = Node::new(&format!("ct: {{monitor: {{logs: [{log}]}}}}"));
+    let text = fails(&node);
+    assert!(text.contains("ct.monitor.logs[0].key: "), "{text}");
+}
