@@ -29,7 +29,7 @@ pub enum AlarmKind {
     Fork,
     /// The log does not prove that its newer head continues the older. Either it forked, or what it serves is damaged.
     Inconsistent,
-    /// A head smaller than one that was seen before. Harmless if an old copy was served, and the same tree.
+    /// A head smaller than one that was seen before: signed later than that one, or shown again and again.
     WentBack,
     /// Entries that do not lead to the signed root.
     FalseEntries,

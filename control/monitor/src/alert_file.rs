@@ -16,13 +16,16 @@ use crate::keep;
 /// Alerts of one page.
 pub const PAGE_ALERTS_MAX: usize = 256;
 
+/// Bytes of alerts of one page, if it has more than one.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
 /// Bytes of alerts that can be kept.
 pub const ALERT_FILE_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of a file that is read: what is kept twice, and a last alert.
 const FILE_BYTES_MAX: usize = 2 * ALERT_FILE_BYTES_MAX + ALERT_BYTES_MAX;
 
-/// Bytes of one alert at most: a hundred names and matches, of less than 256 bytes each, escaped or not.
+/// Bytes of one alert at most: a hundred names and matches, of less than 256 bytes each, of which JSON may make six times as many.
 const ALERT_BYTES_MAX: usize = 1 << 20;
 
 /// Alerts, oldest first.
@@ -187,8 +190,15 @@ impl AlertFile {
     #[must_use]
     pub fn page(&self, cursor: u64) -> AlertPage {
         let place = self.place(cursor);
+        let mut bytes = 0;
+        let fits = |alert: &&KeptAlert| {
+            let is_first = bytes == 0;
+            bytes += alert.line.len();
+            is_first || bytes <= PAGE_BYTES_MAX
+        };
         let lines = self.kept.iter().skip(place).take(PAGE_ALERTS_MAX);
         let alerts: Vec<Alert> = lines
+            .take_while(fits)
             .filter_map(|alert| serde_json::from_str(&alert.line).ok())
             .collect();
         let last = alerts.last().map(|alert| alert.sequence + 1);

@@ -28,6 +28,9 @@ pub const PARALLEL_FETCHES_MAX: usize = 4;
 /// Longest time that a reply can ask us to stay away, in milliseconds.
 pub const PATIENCE_MAX_MS: u64 = 3_600_000;
 
+/// Smaller heads in a row that are taken for old copies. A log with several front ends shows one now and then.
+pub const STALE_HEADS_MAX: u32 = 10;
+
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -107,6 +110,8 @@ pub struct Follower {
     head_due_ms: u64,
     /// Entries asked for at once of a log of RFC 6962.
     ask: u64,
+    /// Smaller heads in a row that were signed before the one that is known.
+    stale_heads: u32,
 }
 
 #[derive(Debug)]
@@ -143,6 +148,7 @@ impl Follower {
             backoff,
             head_due_ms: 0,
             ask: u64::from(TILE_WIDTH),
+            stale_heads: 0,
         }
     }
 
@@ -238,6 +244,10 @@ impl Follower {
             return self.begin(now_ms, seen, out);
         };
         let (old, new) = (state.head.head, seen.head);
+        if new.size < old.size {
+            return self.on_smaller(now_ms, old, seen, out);
+        }
+        self.stale_heads = 0;
         if new.size == old.size {
             if new.root != old.root {
                 let detail = format!("roots {} and {} at size {}", old.root, new.root, new.size);
@@ -246,12 +256,6 @@ impl Follower {
             }
             self.go_on(now_ms);
             return Ok(());
-        }
-        if new.size < old.size {
-            let detail = format!("size {} after {}", new.size, old.size);
-            out.push(alarm_event(state, AlarmKind::WentBack, &seen, detail));
-            let proving = self.proving(tree(new), tree(old));
-            return self.prove(now_ms, proving, After::CheckOld(seen), out);
         }
         // Whoever has read all of the older tree needs no proof: the entries up to the newer root are one.
         let is_caught_up = state.frontier.size() == old.size;
@@ -262,6 +266,28 @@ impl Follower {
         }
         let proving = self.proving(tree(old), tree(new));
         self.prove(now_ms, proving, After::Adopt(seen), out)
+    }
+
+    /// Signed later than the larger one: the log took entries back. Signed before: an old copy, unless it stays. Of the same tree it
+    /// must be in any case.
+    fn on_smaller(
+        &mut self,
+        now_ms: u64,
+        old: TreeHead,
+        seen: KnownHead,
+        out: &mut Vec<Event>,
+    ) -> Result<(), FetchError> {
+        let new = seen.head;
+        self.stale_heads = self.stale_heads.saturating_add(1);
+        let is_later = new.timestamp_ms > old.timestamp_ms;
+        if let Some(state) = &self.state
+            && (is_later || self.stale_heads == STALE_HEADS_MAX)
+        {
+            let detail = format!("size {} after {}", new.size, old.size);
+            out.push(alarm_event(state, AlarmKind::WentBack, &seen, detail));
+        }
+        let proving = self.proving(tree(new), tree(old));
+        self.prove(now_ms, proving, After::CheckOld(seen), out)
     }
 
     /// The first head of a log that was never followed: believed, as there is nothing to compare it with.

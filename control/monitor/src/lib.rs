@@ -57,10 +57,13 @@ pub use edit::EDIT_VARIANTS_MAX;
 pub use evidence::{EVIDENCE_FILES_MAX, EvidenceFolder, Kept};
 pub use follower::{
     BATCH_ENTRIES_MAX, Body, Event, FetchError, Follower, PARALLEL_FETCHES_MAX, PATIENCE_MAX_MS,
-    Step,
+    STALE_HEADS_MAX, Step,
 };
 pub use hints::{fresh_ms, retry_after_ms};
-pub use logged::{LoggedCertificate, LoggedForm, UnreadableError, Validation};
+pub use logged::{
+    ISSUER_CHARACTERS_MAX, LoggedCertificate, LoggedForm, SERIAL_OCTETS_MAX, UnreadableError,
+    Validation,
+};
 pub use metrics::MonitorMetrics;
 pub use monitor::{Monitor, MonitorError, MonitorHandle, MonitorSettings, WebhookSettings};
 pub use pattern::{DOMAIN_CHARACTERS_MAX, EDIT_DISTANCE_MAX, PatternError, Scope, WatchPattern};

@@ -9,12 +9,20 @@ use ct::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::pattern::DOMAIN_CHARACTERS_MAX;
+
+/// Characters of an issuer's name that are kept.
+pub const ISSUER_CHARACTERS_MAX: usize = 512;
+
+/// Octets of a serial number that are kept; RFC 5280 §4.1.2.2 allows 20.
+pub const SERIAL_OCTETS_MAX: usize = 64;
+
 /// A certificate as it was logged. Of a precertificate everything is read from the part that is in the tree, except the
 /// fingerprint: the precertificate itself is only sent beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedCertificate {
     /// DNS names of the alternative names, and the common name if it is one: in lower case, with `xn--` labels, without last dot,
-    /// each once.
+    /// each once. Of what is longer than a name can be, the end is kept: by that it is watched.
     pub names: Vec<String>,
     /// Issuer's name on one line.
     pub issuer: String,
@@ -105,14 +113,18 @@ impl LoggedCertificate {
             }
         }
         let mut serial = String::new();
-        for octet in certificate.serial() {
+        for octet in certificate.serial().iter().take(SERIAL_OCTETS_MAX) {
             write!(serial, "{octet:02x}").expect("a string takes every line");
         }
         let key = [certificate.issuer(), certificate.serial()].concat();
         let scts = certificate.sct_list()?.map(split_sct_list);
         Ok(Self {
             names,
-            issuer: certificate.issuer_text()?,
+            issuer: certificate
+                .issuer_text()?
+                .chars()
+                .take(ISSUER_CHARACTERS_MAX)
+                .collect(),
             serial,
             not_before: certificate.validity().not_before,
             not_after: certificate.validity().not_after,
@@ -149,5 +161,7 @@ fn domain_of(text: &str) -> Option<String> {
 }
 
 fn normal(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let start = name.len().saturating_sub(DOMAIN_CHARACTERS_MAX);
+    name.get(start..).unwrap_or_default().to_ascii_lowercase() // Both kinds of names are ASCII.
 }

@@ -62,8 +62,8 @@ impl std::fmt::Debug for WebhookSettings {
 /// Why a monitor does not start.
 #[derive(Debug, Error)]
 pub enum MonitorError {
-    /// The same log twice: two followers would share one state.
-    #[error("log {0} twice")]
+    /// The same log, or the same name, twice: two followers would share one state, or one metric.
+    #[error("log {0} twice: a key and a name are those of one log")]
     Duplicate(String),
     /// Not a URL with a host.
     #[error("the webhook's URL has no host")]
@@ -97,8 +97,10 @@ impl Monitor {
     /// If settings contradict each other, or the system does not let it.
     pub fn start(settings: MonitorSettings) -> Result<Self, MonitorError> {
         let folder = settings.folder;
-        let mut ids = BTreeSet::new();
-        if let Some(twice) = settings.logs.iter().find(|log| !ids.insert(log.key.id())) {
+        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let is_known =
+            |log: &&Arc<LogSource>| !ids.insert(log.key.id()) || !names.insert(log.name.clone());
+        if let Some(twice) = settings.logs.iter().find(is_known) {
             return Err(MonitorError::Duplicate(twice.name.clone()));
         }
         std::fs::create_dir_all(&folder)?;

@@ -6,10 +6,10 @@ use ct::{Frontier, LogAddress, TILE_WIDTH, TileId, TileKind, TimestampedEntry};
 
 use crate::follower::{BATCH_ENTRIES_MAX, FetchError, PARALLEL_FETCHES_MAX};
 use crate::reply::{KnownHead, read_data, read_get_entries};
-use crate::source::{ENTRIES_BYTES_MAX, Fetch};
+use crate::source::Fetch;
 
-/// Bytes of replies that a batch is cut at.
-const BATCH_BYTES_MAX: usize = 2 * ENTRIES_BYTES_MAX;
+/// Bytes of replies that a batch is cut at. Those of the last fetches come on top.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Entries that are asked for at least, however few a log once returned: one that cuts at round numbers returns few once.
 const ASK_MIN: u64 = 32;

@@ -4,7 +4,9 @@
 
 mod support;
 
-use monitor::{AlarmKind, Body, Event, FetchError, Follower, LogState, ReplyError, Start};
+use monitor::{
+    AlarmKind, Body, Event, FetchError, Follower, LogState, ReplyError, STALE_HEADS_MAX, Start,
+};
 use support::{KINDS, Kind, Log, Run, anything};
 
 use ct::{Hash, TILE_WIDTH, TileId};
@@ -213,26 +215,99 @@ fn larger_fork_is_found_whether_it_is_near_or_far() {
 }
 
 #[test]
-fn head_that_goes_back_is_told_of_and_what_was_read_is_kept() {
+fn head_that_is_signed_later_and_smaller_is_told_of_and_what_was_read_is_kept() {
     for kind in KINDS {
         let small = Log::of(kind, 300);
         let mut log = small.clone();
         log.grow(300);
         let known = state_of(&log);
+        let later_ms = known.head.head.timestamp_ms + 1;
         let mut shrunk = log.clone();
-        shrunk.head = small.head.clone();
+        shrunk.head = log.sign_at(300, small.root(), later_ms);
         let mut run = again(&shrunk, &known);
         run.round();
         assert_eq!(run.alarms(), [AlarmKind::WentBack]);
         assert_eq!(state(&run), known);
         drop(run);
 
-        shrunk.head = shrunk.sign(300, Hash::of(b"another"));
+        shrunk.head = log.sign_at(300, Hash::of(b"another"), later_ms);
         let mut run = again(&shrunk, &known);
         run.round();
-        assert_eq!(run.alarms(), [AlarmKind::WentBack, AlarmKind::Inconsistent]);
+        let expected = [AlarmKind::WentBack, AlarmKind::Inconsistent];
+        assert_eq!(run.alarms(), expected);
         assert_eq!(state(&run), known);
     }
+}
+
+#[test]
+fn old_copy_of_a_head_is_no_alarm_unless_it_stays_or_is_of_another_tree() {
+    for kind in KINDS {
+        let small = Log::of(kind, 300);
+        let mut log = small.clone();
+        log.grow(300);
+        let known = state_of(&log);
+        let mut stale = log.clone();
+        stale.head = small.head.clone();
+        let mut run = again(&stale, &known);
+        for _ in 1..STALE_HEADS_MAX {
+            run.round();
+        }
+        assert_eq!(run.alarms(), []);
+        for _ in 0..3 {
+            run.round();
+        }
+        assert_eq!(run.alarms(), [AlarmKind::WentBack]);
+        assert_eq!(state(&run), known);
+        drop(run);
+
+        stale.head = log.sign(300, Hash::of(b"another"));
+        let mut run = again(&stale, &known);
+        run.round();
+        assert_eq!(run.alarms(), [AlarmKind::Inconsistent]);
+    }
+}
+
+#[test]
+fn old_copies_now_and_then_are_never_an_alarm() {
+    let small = Log::of(Kind::Tiled, 300);
+    let mut log = small.clone();
+    log.grow(300);
+    let known = state_of(&log);
+    let source = log.source(Start::Now);
+    let address = source.address.clone();
+    let mut looks = 0;
+    let mut run = Run::new(Follower::new(source, Some(known), 1), |fetch| {
+        let is_head = *fetch == monitor::Fetch::Head;
+        looks += u32::from(is_head);
+        let is_stale = is_head && looks % STALE_HEADS_MAX != 0;
+        if is_stale { &small } else { &log }.reply(&address, fetch)
+    });
+    for _ in 0..50 {
+        run.round();
+    }
+    assert_eq!(run.alarms(), []);
+}
+
+#[test]
+fn batch_of_many_bytes_is_cut_and_what_came_is_proven_first() {
+    let mut log = Log::of(Kind::Tiled, 100);
+    let before = state_of(&log);
+    for index in 0..1_000 {
+        log.add(anything(index, &"x".repeat(15_000)));
+    }
+    log.publish();
+    let mut run = again(&log, &before);
+    run.round();
+    assert_entries(&run, &log, 100);
+    assert!(run.alarms().is_empty() && run.failures().is_empty());
+    let is_entries = |event: &&Event| matches!(event, Event::Entries { .. });
+    assert_eq!(run.events.iter().filter(is_entries).count(), 2);
+    let is_proof = |fetch: &monitor::Fetch| {
+        fetch
+            .url(&run.follower.source().address)
+            .contains("/tile/0/")
+    };
+    assert!(run.fetches.iter().any(is_proof));
 }
 
 #[test]

@@ -5,7 +5,10 @@
 mod support;
 
 use ct::{CtExtensions, EntryKind, Hash, LogEntry, TimestampedEntry};
-use monitor::{LoggedCertificate, LoggedForm, Rule, Scanner, Validation, WatchPattern, Watchlist};
+use monitor::{
+    DOMAIN_CHARACTERS_MAX, ISSUER_CHARACTERS_MAX, LoggedCertificate, LoggedForm, Rule, Scanner,
+    Validation, WatchPattern, Watchlist,
+};
 use support::pki::{Authority, before_issue, issued};
 
 fn entry(kind: EntryKind) -> TimestampedEntry {
@@ -53,6 +56,18 @@ fn common_name_counts_if_it_can_be_a_host() {
         expected.extend(name.filter(|name| *name != "b.example"));
         assert_eq!(read.names, expected, "{common_name}");
     }
+}
+
+#[test]
+fn names_and_issuers_without_end_are_cut_and_watched_by_their_end() {
+    let patterns = [WatchPattern::parse("*.example.com", false, 0).unwrap()];
+    let mut scanner = Scanner::new(Watchlist::new(patterns.to_vec()).unwrap());
+    let long = format!("{}example.com", "a.".repeat(1_000));
+    let der = Authority::named(&"x".repeat(3_000)).issue("y", &[&long]);
+    let scanned = scanner.scan(&entry(issued(&der))).unwrap();
+    assert_eq!(scanned.certificate.names[0].len(), DOMAIN_CHARACTERS_MAX);
+    assert_eq!(scanned.matches.len(), 1);
+    assert_eq!(scanned.certificate.issuer.len(), ISSUER_CHARACTERS_MAX);
 }
 
 #[test]

@@ -23,7 +23,8 @@ Examples:
 
 BEHIND are entries that the log has signed and that were not read yet. ALARMS are misdeeds: two signed
 heads of one size, a head that does not continue the one before or that went back, entries that are not
-of the signed tree. Their evidence is in the folder of ct.monitor.state_dir.";
+of the signed tree. Their evidence is in the folder of ct.monitor.state_dir. Exit status 1 if there was
+one, or if a log is not followed.";
 
     /// Asks control and prints the status. A log that is not followed, or that misbehaved, makes the exit status 1.
     ///

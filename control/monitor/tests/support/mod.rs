@@ -109,6 +109,11 @@ impl Log {
         self.entries.push(entry);
     }
 
+    /// Root of all entries.
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
     /// Takes `count` entries of both kinds in, and publishes them.
     pub fn grow(&mut self, count: u64) {
         for _ in 0..count {
@@ -139,10 +144,15 @@ impl Log {
 
     /// A signed head of anything.
     pub fn sign(&self, size: u64, root: Hash) -> Vec<u8> {
+        self.sign_at(size, root, 1_700_000_000_000 + size)
+    }
+
+    /// At a time, in milliseconds since 1970.
+    pub fn sign_at(&self, size: u64, root: Hash, timestamp_ms: u64) -> Vec<u8> {
         let head = TreeHead {
             size,
             root,
-            timestamp_ms: 1_700_000_000_000 + size,
+            timestamp_ms,
         };
         let signature: p256::ecdsa::Signature = self.signer.sign(&head.signed_input());
         let signature = DigitallySigned::ecdsa(signature.to_der().as_bytes().to_vec()).unwrap();

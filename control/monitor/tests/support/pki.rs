@@ -17,6 +17,10 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::named("Test R1")
+    }
+
+    pub fn named(common_name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.remove(DnType::CommonName);
         params
@@ -24,7 +28,7 @@ impl Authority {
             .push(DnType::OrganizationName, "Test");
         params
             .distinguished_name
-            .push(DnType::CommonName, "Test R1");
+            .push(DnType::CommonName, common_name);
         let key = KeyPair::generate().unwrap();
         Self {
             params,
