@@ -6,6 +6,7 @@ mod support;
 
 use monitor::{
     AlarmKind, Body, Event, FetchError, Follower, LogState, ReplyError, STALE_HEADS_MAX, Start,
+    StateError,
 };
 use support::{KINDS, Kind, Log, Run, anything};
 
@@ -484,5 +485,46 @@ fn state_of_another_log_or_damaged_is_refused() {
         let damaged = String::from_utf8_lossy(&bytes);
         assert!(LogState::parse(&source, &damaged).is_err(), "{place}");
         assert!(LogState::parse(&source, &text[..place]).is_err(), "{place}");
+    }
+}
+
+#[test]
+fn state_that_says_more_was_read_than_was_signed_is_refused() {
+    for kind in KINDS {
+        let small = Log::of(kind, 5);
+        let large = Log::of(kind, 9);
+        let (few, many) = (state_of(&small), state_of(&large));
+        let source = small.source(Start::Now);
+        let mixed = |head: &LogState, read: &LogState| {
+            let (head, frontier) = (head.head.clone(), read.frontier.clone());
+            LogState::parse(&source, &LogState { head, frontier }.to_text(&source))
+        };
+        assert!(mixed(&many, &few).is_ok());
+        let expected = StateError::Entries { size: 9 };
+        assert_eq!(mixed(&few, &many), Err(expected));
+        let mut other = Log::new(kind);
+        (0..5).for_each(|index| other.add(anything(index, "x")));
+        other.publish();
+        let expected = StateError::Entries { size: 5 };
+        assert_eq!(mixed(&few, &state_of(&other)), Err(expected));
+    }
+}
+
+#[test]
+fn log_is_not_followed_from_an_edge_that_does_not_give_its_root() {
+    let mut tampered = Log::of(Kind::Tiled, 300);
+    tampered.files.get_mut("tile/1/000.p/1").unwrap()[5] ^= 1;
+    // The last entry is false, and so is the path from it.
+    let mut lying = Log::of(Kind::Rfc6962, 300);
+    let honest = lying.head.clone();
+    let last = Log::of(Kind::Rfc6962, 301).entries.pop().unwrap();
+    lying.entries[299] = last;
+    lying.head = honest;
+    for log in [tampered, lying] {
+        let mut run = follow(&log, Start::Now);
+        run.round();
+        let expected = FetchError::Reply(ReplyError::Edge { size: 300 });
+        assert_eq!(run.failures(), [expected]);
+        assert!(run.follower.state().is_none());
     }
 }
