@@ -82,7 +82,7 @@ pub struct CtMonitorLog {
     /// Where to begin if it was never followed.
     #[serde(default)]
     pub from: CtFrom,
-    /// Milliseconds between two looks.
+    /// Milliseconds between two looks, whatever its replies say about how long they stay fresh.
     #[serde(default = "poll_ms", deserialize_with = "number::<100, 3600000, _, _>")]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub poll_ms: u32,

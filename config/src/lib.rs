@@ -14,9 +14,9 @@ mod consensus;
 mod consensus_guard;
 mod cookies;
 mod ct;
+mod ct_monitor;
 mod ct_shard;
 mod ct_witness;
-mod ct_monitor;
 mod dataplane;
 mod dnstap;
 mod document;
@@ -45,6 +45,8 @@ pub use ct_witness::{CtWitness, CtWitnessedLog};
 pub use ct_monitor::{
     CtFrom, CtLogKind, CtMonitor, CtMonitorLog, CtWatch, CtWebhook, WEBHOOK_SECRET_BYTES_MIN,
 };
+pub use ct_shard::{CtShard, Day, LogPublicKey};
+pub use ct_witness::{CtWitness, CtWitnessedLog};
 pub use dataplane::{BusyPoll, Cores, Dataplane, Mode, Ports, PuntLimit, Queues, Xdp};
 pub use dnstap::{Dnstap, DnstapMessage};
 pub use document::{CONFIG_BYTES_MAX, Config, DEFAULT_PATH, Node, json_schema};

@@ -236,7 +236,12 @@ impl Follower {
         out: &mut Vec<Event>,
     ) -> Result<(), FetchError> {
         let body = replies.pop().ok_or(FetchError::Missing)??;
-        let wait_ms = self.source.poll_ms.max(body.fresh_ms.min(PATIENCE_MAX_MS));
+        let fresh_ms = if self.source.heeds_freshness {
+            body.fresh_ms.min(PATIENCE_MAX_MS)
+        } else {
+            0
+        };
+        let wait_ms = self.source.poll_ms.max(fresh_ms);
         let seen = KnownHead::read(&self.source, body.bytes)?;
         self.head_due_ms = now_ms.saturating_add(wait_ms);
         out.push(Event::Head(seen.head));

@@ -51,7 +51,7 @@ pub use alert_file::{
 };
 pub use backoff::{BACKOFF_MAX_MS, Backoff};
 pub use certificates::{
-    CertificateTable, CertificateUsage, LoggedForms, FOUND_CERTIFICATES_MAX, KEPT_NAMES_MAX,
+    CertificateTable, CertificateUsage, FOUND_CERTIFICATES_MAX, KEPT_NAMES_MAX, LoggedForms,
 };
 pub use edit::EDIT_VARIANTS_MAX;
 pub use evidence::{EVIDENCE_FILES_MAX, EvidenceFolder, Kept};

@@ -20,8 +20,11 @@ pub struct LogSource {
     pub address: LogAddress,
     /// Where to begin, if it was never followed before.
     pub start: Start,
-    /// Time between two questions for its head, in milliseconds. A reply that says it stays fresh for longer lengthens it.
+    /// Time between two questions for its head, in milliseconds.
     pub poll_ms: u64,
+    /// Whether a head that says that it stays fresh for longer (RFC 9111 §4.2) lengthens that time: for logs of others. Our own
+    /// say so to caches, and would have us be a second late.
+    pub heeds_freshness: bool,
 }
 
 /// Where a log that was never followed begins.

@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use monitor::{
-    AlarmKind, Body, Event, FetchError, Follower, LogState, ReplyError, STALE_HEADS_MAX, Start,
-    StateError,
+    AlarmKind, Body, Event, FetchError, Follower, LogSource, LogState, ReplyError, STALE_HEADS_MAX,
+    Start, StateError,
 };
 use support::{KINDS, Kind, Log, Run, anything};
 
@@ -110,17 +112,22 @@ fn nothing_new_costs_one_fetch_a_poll() {
 }
 
 #[test]
-fn head_that_stays_fresh_is_not_asked_for_before() {
+fn head_that_stays_fresh_is_not_asked_for_before_if_that_is_heeded() {
     let log = Log::of(Kind::Tiled, 1);
-    let source = log.source(Start::Beginning);
-    let address = source.address.clone();
-    let mut run = Run::new(Follower::new(source, None, 1), |fetch| {
-        let fresh_ms = 7_000;
-        log.reply(&address, fetch)
-            .map(|body| Body { fresh_ms, ..body })
-    });
-    run.round();
-    assert_eq!(run.now_ms, 7_000);
+    for (heeds_freshness, expected_ms) in [(true, 7_000), (false, 1_000)] {
+        let source = LogSource {
+            heeds_freshness,
+            ..(*log.source(Start::Beginning)).clone()
+        };
+        let address = source.address.clone();
+        let mut run = Run::new(Follower::new(Arc::new(source), None, 1), |fetch| {
+            let fresh_ms = 7_000;
+            log.reply(&address, fetch)
+                .map(|body| Body { fresh_ms, ..body })
+        });
+        run.round();
+        assert_eq!(run.now_ms, expected_ms);
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use ct::Hash;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use monitor::{
-    ALERT_ID_HEADER, AlarmKind, Alert, LoggedForms, Found, LogSource, Monitor, MonitorMetrics,
+    ALERT_ID_HEADER, AlarmKind, Alert, Found, LogSource, LoggedForms, Monitor, MonitorMetrics,
     MonitorSettings, SIGNATURE_HEADER, Start, TIMESTAMP_HEADER, Validation, WatchPattern,
     Watchlist, WebhookSettings, sign,
 };

@@ -26,8 +26,8 @@ pub use cluster::{
 pub use copies::{CopyPurpose, CopyStatus};
 pub use ct::{CtReply, CtShardStatus, CtStatus};
 pub use monitor::{
-    AlarmKind, Alert, AlertPage, CertificateUsage, LoggedForms, Found, FoundAlarm, FoundCertificate,
-    FoundHead, FoundMatch, LogStatus, LoggedForm, MonitorStatus, Rule, Validation, WebhookStatus,
+    AlarmKind, Alert, AlertPage, CertificateUsage, Found, FoundAlarm, FoundCertificate, FoundHead,
+    FoundMatch, LogStatus, LoggedForm, LoggedForms, MonitorStatus, Rule, Validation, WebhookStatus,
 };
 pub use observe::{SILENT_AFTER_MS, is_silent};
 pub use trust::{NegativeAnchorStatus, TrustAnchorStatus};

@@ -74,6 +74,7 @@ pub fn settings(config: &Config) -> Result<Option<MonitorSettings>, CtMonitorErr
                 address: log.address.clone(),
                 start: Start::Now,
                 poll_ms: from.endpoint_poll_ms.into(),
+                heeds_freshness: true,
             }));
         }
     }
@@ -120,6 +121,7 @@ fn source(log: &CtMonitorLog) -> Result<LogSource, String> {
             CtFrom::Beginning => Start::Beginning,
         },
         poll_ms: log.poll_ms.into(),
+        heeds_freshness: false,
     })
 }
 

@@ -2,9 +2,9 @@
 
 use cli::exit::Exit;
 use node::admin::{
-    AlarmKind, Alert, AlertPage, CertificateUsage, LoggedForms, FailureCode, Found, FoundAlarm,
-    FoundCertificate, FoundHead, FoundMatch, LogStatus, LoggedForm, MonitorStatus, Request,
-    Response, Rule, Validation, WebhookStatus,
+    AlarmKind, Alert, AlertPage, CertificateUsage, FailureCode, Found, FoundAlarm,
+    FoundCertificate, FoundHead, FoundMatch, LogStatus, LoggedForm, LoggedForms, MonitorStatus,
+    Request, Response, Rule, Validation, WebhookStatus,
 };
 use serde_json::Value;
 

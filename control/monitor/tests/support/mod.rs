@@ -91,6 +91,7 @@ impl Log {
             address,
             start,
             poll_ms: 1_000,
+            heeds_freshness: true,
         })
     }
 

@@ -1,7 +1,9 @@
 //! Certificates as entries, made by rcgen.
 
 use ct::{Certificate, EntryKind, Hash};
-use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, KeyPair, SerialNumber,
+};
 
 /// Policy of domain validation, as the value of the extension.
 const DOMAIN_VALIDATED: [u8; 12] = [
@@ -29,12 +31,18 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self {
             params,
             key,
             serial: 1,
         }
+    }
+
+    /// Its own certificate, in PEM.
+    pub fn pem(&self) -> String {
+        self.params.self_signed(&self.key).unwrap().pem()
     }
 
     pub fn issue(&mut self, common_name: &str, names: &[&str]) -> Vec<u8> {
