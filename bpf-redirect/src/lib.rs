@@ -1,4 +1,4 @@
-//! The XDP programs of the data plane, and their loaders.
+//! The BPF programs, and their loaders.
 //!
 //! `dns_filter` steers queries for served ports and addresses to the AF_XDP socket of their
 //! queue and leaves everything else to the kernel. It never answers, drops or changes a packet,
@@ -6,10 +6,13 @@
 //! consensus port behind it, by a tail call, and drops what its rules say.
 //! Nothing is pinned: what is attached goes away with the process that attached it.
 //!
-//! Start at [`DnsFilter`] and [`ConsensusCoord`]; the programs are in `src/bpf`.
+//! `cert_validator` is no XDP program: it sees the certificates of peers in TLS handshakes on this host.
+//!
+//! Start at [`DnsFilter`], [`ConsensusCoord`] and [`cert_validator`]; the programs are in `src/bpf`.
 
 mod addresses;
 mod attach;
+pub mod cert_validator;
 mod consensus_coord;
 mod deadline;
 mod dns_filter;
