@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CtMonitor;
+use crate::cert_watch::{Enforce, Watch, WatchLibraries};
 use crate::ct_shard::{self, CtShard};
 use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
@@ -59,6 +60,15 @@ pub struct Ct {
     pub revocation: Revocation,
     /// Who follows logs and tells of certificates for watched names.
     pub monitor: CtMonitor,
+    /// What nexus-certwatch does about a bad certificate that a program on this host is shown.
+    pub enforce: Enforce,
+    /// Folder of the cgroup (version 2) whose programs are watched, with all below it. Left out: the
+    /// root, hence all of the host.
+    pub watch_cgroup: Option<PathBuf>,
+    /// Copies of libssl and libcrypto in which certificates are seen.
+    pub watch_libraries: WatchLibraries,
+    /// How certificates are watched.
+    pub watch: Watch,
 }
 
 /// How to find out whether a certificate was taken back.
@@ -96,6 +106,10 @@ impl Default for Ct {
             log_list: None,
             revocation: Revocation::default(),
             monitor: CtMonitor::default(),
+            enforce: Enforce::Off,
+            watch_cgroup: None,
+            watch_libraries: WatchLibraries::Auto,
+            watch: Watch::default(),
         }
     }
 }

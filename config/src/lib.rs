@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod cert_watch;
 mod client_subnet;
 mod consensus;
 mod consensus_guard;
@@ -35,6 +36,7 @@ mod validation;
 mod zone;
 
 pub use api::Api;
+pub use cert_watch::{Enforce, Watch, WatchLibraries, WithoutVerdict};
 pub use client_subnet::ClientSubnet;
 pub use consensus::{Consensus, Member, MemberKey, MemberRole};
 pub use consensus_guard::ConsensusGuard;

@@ -382,6 +382,22 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         (4, "ct.witnessed_logs[1].origin"),
         "listed twice",
     ),
+    ("ct:\n  enforce: kill", (2, "ct.enforce"), "expected one of"),
+    (
+        "ct: {watch_libraries: []}",
+        (1, "ct.watch_libraries"),
+        "expected `auto` or a list",
+    ),
+    (
+        "ct: {watch_libraries: all}",
+        (1, "ct.watch_libraries"),
+        "expected `auto` or a list",
+    ),
+    (
+        "ct: {watch: {hold_ms: 0}}",
+        (1, "ct.watch.hold_ms"),
+        "from 1 to 60000",
+    ),
 ];
 
 #[test]
@@ -466,6 +482,7 @@ fn what_is_written_reads_back() {
     let mut config = Config::default();
     config.dataplane.queues = Queues::List(vec![3]);
     config.resolver.root_hints = crate::Source::File("x".into());
+    config.ct.watch_libraries = crate::WatchLibraries::List(vec!["/x".into()]);
     let text = serde_json::to_string(&config).unwrap();
     assert_eq!(parse(&text).unwrap(), config);
 }
