@@ -16,13 +16,14 @@ use libbpf_rs::{
     UprobeOpts,
 };
 
-use crate::dns_filter::{LoadError, MapError, duplicate, refused, sums};
+use crate::dns_filter::{LoadError, duplicate, refused, sums};
 use crate::log;
 
 mod counts;
 mod layout;
 mod library;
 
+pub use crate::dns_filter::MapError;
 pub use counts::Counts;
 pub use layout::{
     CERTIFICATE_BYTES_MAX, CertStatus, CertificatePiece, Direction, Fingerprint, HOSTS,
@@ -133,6 +134,10 @@ pub struct CertMaps {
     streams: MapHandle,
     counts: MapHandle,
 }
+
+/// The ring buffer, for a reader in any thread.
+#[derive(Debug)]
+pub struct Events(MapHandle);
 
 /// Reads the ring buffer.
 #[derive(Debug)]
@@ -274,9 +279,10 @@ impl CertValidator {
         &self.maps
     }
 
-    /// The ring buffer, for [`Records::open`] in any thread.
-    pub fn events(&self) -> io::Result<MapHandle> {
-        MapHandle::try_from(&self.events).map_err(io::Error::other)
+    /// The ring buffer, for [`Records::open`].
+    pub fn events(&self) -> io::Result<Events> {
+        let map = MapHandle::try_from(&self.events);
+        map.map(Events).map_err(io::Error::other)
     }
 }
 
@@ -348,17 +354,14 @@ impl CertMaps {
 
 impl<'callback> Records<'callback> {
     /// Has `on_record` called with the bytes of each record. One reader at a time.
-    pub fn open(
-        events: &MapHandle,
-        mut on_record: impl FnMut(&[u8]) + 'callback,
-    ) -> io::Result<Self> {
+    pub fn open(events: &Events, mut on_record: impl FnMut(&[u8]) + 'callback) -> io::Result<Self> {
         let on_bytes = move |bytes: &[u8]| {
             on_record(bytes);
             0
         };
         let mut builder = RingBufferBuilder::new();
         builder
-            .add(events, on_bytes)
+            .add(&events.0, on_bytes)
             .map_err(|error| io::Error::other(error.to_string()))?;
         let ring = builder.build().map_err(io::Error::other)?;
         Ok(Self { ring })

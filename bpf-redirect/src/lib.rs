@@ -19,6 +19,7 @@ mod dns_filter;
 mod interface;
 mod log;
 mod mapped_array;
+pub mod privileges;
 pub mod program;
 mod verdicts;
 

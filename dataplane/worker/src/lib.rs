@@ -19,7 +19,6 @@ pub mod worker;
 
 pub mod clock;
 pub mod limiter;
-pub mod privileges;
 pub mod refresh;
 pub mod samples;
 pub mod tally;

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bpf_redirect::privileges;
 use config::{Config, Mode as Wanted};
 use port::Mode;
 use port::uring;
 use port::xdp::{XdpConfig, XdpPort};
 
 use crate::clock::Now;
-use crate::privileges;
 use crate::steering::{self, Steering};
 
 /// How long the self-test waits for its frame to leave: some NICs reset for seconds when a socket is

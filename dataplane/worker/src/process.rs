@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use bpf_redirect::privileges::{self, CapabilitySet};
 use config::{Config, Cores};
 use core_affinity::CoreId;
 use exchange::handover::{Event, Offer, Server, SharedSocket};
@@ -23,7 +24,6 @@ use crate::clock::Now;
 use crate::gate::Gate;
 use crate::limiter::Limiter;
 use crate::mode::{self, Lanes, Opened};
-use crate::privileges;
 use crate::refresh::Refreshes;
 use crate::replies::Replies;
 use crate::samples::Samples;
@@ -34,6 +34,10 @@ use crate::worker::{Parts, Worker};
 const ROUND: Duration = Duration::from_millis(100);
 /// How often the interface's addresses are read again.
 const REFRESH: Duration = Duration::from_secs(2);
+/// What updates the steering maps, and follows the interface.
+const KEPT: CapabilitySet = CapabilitySet::NET_ADMIN
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::BPF);
 /// Bytes of one bucket of the answer table.
 const BUCKET_BYTES: u64 = 2048;
 
@@ -95,7 +99,7 @@ impl Process {
             .collect::<Result<Vec<_>, _>>()?;
         let sockets = shared_sockets(&lanes)?;
         let server = bind_server(config, &region, &events, sockets)?;
-        match privileges::drop_to(&config.node.user).context("give up privileges")? {
+        match privileges::drop_to(&config.node.user, KEPT).context("give up privileges")? {
             privileges::Dropped::NoSuchUser(user) => tracing::warn!(
                 user,
                 "node.user does not exist on this machine: staying root without capabilities"

@@ -1,16 +1,17 @@
-//! Giving up privileges once everything that needs them is open.
+//! Giving up privileges once everything that needs them is open: for the processes that hold programs.
 //!
 //! User and capabilities belong to threads: the main thread gives up before it starts any other.
-//! Workers keep no capability: their sockets, maps and rings are open. The main thread keeps what
-//! it needs to follow address changes of the interface.
+//! Threads whose sockets, maps and rings are open keep no capability; the main thread keeps what it
+//! needs to follow changes: of an interface's addresses, of the libraries that are in use.
 
 use std::fs;
 use std::io;
 
 use rustix::process::{DumpableBehavior, Gid, Uid, getuid, set_dumpable_behavior};
+pub use rustix::thread::CapabilitySet;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 const PASSWD: &str = "/etc/passwd";
@@ -37,10 +38,10 @@ pub enum Dropped {
     NoSuchUser(String),
 }
 
-/// Becomes `user`, gives up every capability but those that update the steering maps, and forbids
-/// to gain any by executing a program. Control runs as the same user: it may not trace us or read
-/// our memory. Call it while there is one thread.
-pub fn drop_to(user: &str) -> io::Result<Dropped> {
+/// Becomes `user`, gives up every capability but those in `kept`, and forbids to gain any by
+/// executing a program. Control runs as the same user: it may not trace us or read our memory.
+/// Call it while there is one thread.
+pub fn drop_to(user: &str, kept: CapabilitySet) -> io::Result<Dropped> {
     let dropped = if !getuid().is_root() {
         Dropped::NotRoot
     } else if let Some((uid, gid)) = find_user(&fs::read_to_string(PASSWD)?, user) {
@@ -52,7 +53,7 @@ pub fn drop_to(user: &str) -> io::Result<Dropped> {
     } else {
         Dropped::NoSuchUser(user.to_owned())
     };
-    keep(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::BPF)?;
+    keep(kept)?;
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(dropped)
@@ -63,7 +64,8 @@ pub fn drop_capabilities() -> io::Result<()> {
     keep(CapabilitySet::empty())
 }
 
-fn keep(wanted: CapabilitySet) -> io::Result<()> {
+/// Gives up every capability of the calling thread but these.
+pub fn keep(wanted: CapabilitySet) -> io::Result<()> {
     let kept = capabilities(None)?.permitted & wanted;
     let inheritable = CapabilitySet::empty();
     let sets = CapabilitySets {
@@ -118,18 +120,18 @@ mod tests {
     }
 
     #[test]
-    fn root_becomes_the_user_and_keeps_only_what_steering_needs() {
+    fn root_becomes_the_user_and_keeps_only_what_it_asked_for() {
         if !getuid().is_root() {
             println!("skipped: needs root to become another user");
             return;
         }
         let result = std::thread::spawn(|| {
-            let dropped = drop_to("nobody")?;
+            let dropped = drop_to("nobody", CapabilitySet::NET_RAW | CapabilitySet::BPF)?;
             Ok::<_, io::Error>((dropped, capabilities(None)?, getuid()))
         });
         let (dropped, sets, _) = result.join().unwrap().unwrap();
-        let steering = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::BPF;
+        let kept = CapabilitySet::NET_RAW | CapabilitySet::BPF;
         assert_eq!(dropped, Dropped::To("nobody".to_owned()));
-        assert!(steering.contains(sets.effective), "{sets:?}");
+        assert!(kept.contains(sets.effective), "{sets:?}");
     }
 }

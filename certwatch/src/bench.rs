@@ -1,0 +1,221 @@
+//! [`Bench`]: what a sight or a verdict means for a connection, for the map and for the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bpf_redirect::cert_validator::{CertMaps, Enforcement, Fingerprint, MapError, Status};
+use data_encoding::HEXLOWER;
+
+use crate::chain::{Chain, Witness};
+use crate::claims::Claims;
+use crate::docket::{Case, Docket, Opening};
+use crate::judge::{JudgeError, Question};
+use crate::process::monotonic_ns;
+use crate::reader::Sight;
+use crate::tally::Tally;
+use crate::verdict::{Clocks, Verdict, known_status, reason_name};
+
+/// Takes decisions, and sees that they are carried out.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    claims: Claims,
+    docket: Docket,
+    enforcement: Enforcement,
+    maps: Arc<CertMaps>,
+    tally: Arc<Tally>,
+}
+
+impl Bench {
+    pub(crate) fn new(enforcement: Enforcement, maps: Arc<CertMaps>, tally: Arc<Tally>) -> Self {
+        Self {
+            claims: Claims::default(),
+            docket: Docket::default(),
+            enforcement,
+            maps,
+            tally,
+        }
+    }
+
+    /// What must be asked because of a sight.
+    pub(crate) fn on_sight(&mut self, sight: Sight, now: Clocks) -> Option<Question> {
+        match sight {
+            Sight::Chain(chain) => match (&chain.witness.program, chain.witness.cookie) {
+                (None, Some(cookie)) => {
+                    log_failure(self.maps.end_stream(cookie));
+                    let chain = self.claims.wait(*chain, monotonic_ns())?;
+                    self.on_chain(chain, now)
+                }
+                (_, cookie) => {
+                    cookie
+                        .into_iter()
+                        .for_each(|cookie| self.claims.claim(cookie));
+                    self.on_chain(*chain, now)
+                }
+            },
+            Sight::Known {
+                fingerprint,
+                status,
+                reason,
+                witness,
+            } => {
+                // The program in the kernel has done the rest.
+                let cookie = witness.cookie;
+                cookie
+                    .into_iter()
+                    .for_each(|cookie| self.claims.claim(cookie));
+                if status == Status::Invalid {
+                    self.alert(&fingerprint, &witness, reason_name(reason));
+                }
+                None
+            }
+            Sight::Nothing { cookie } => {
+                if let Enforcement::Block { fails_closed, .. } = self.enforcement {
+                    log_failure(self.maps.end_stream(cookie));
+                    // What the gate waits for and nobody could read stays, and ends with the bound.
+                    if !fails_closed {
+                        log_failure(self.maps.judge_flow(cookie, true));
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// What must be asked because of a chain that was seen on the wire and that no probe has seen.
+    /// `None` when no further one is due.
+    pub(crate) fn next_due(&mut self, now: Clocks) -> Option<Question> {
+        while let Some(chain) = self.claims.due(monotonic_ns()) {
+            if let Some(question) = self.on_chain(chain, now) {
+                return Some(question);
+            }
+        }
+        None
+    }
+
+    /// Whether [`Bench::next_due`] will have something to do.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.claims.is_waiting()
+    }
+
+    fn on_chain(&mut self, chain: Chain, now: Clocks) -> Option<Question> {
+        // Seen on the wire, or judged while it came here.
+        let value = self.maps.status(&chain.fingerprint).ok().flatten();
+        let host = chain.witness.host.as_deref();
+        if let Some(value) = value
+            && let Some(status) = known_status(&value, host, now.boot_ns)
+        {
+            let reason = reason_name(value.reason);
+            self.settle(&chain.fingerprint, &chain.witness, status, reason);
+            return None;
+        }
+        match self.docket.open(chain) {
+            Opening::Ask(question) => Some(question),
+            Opening::Joined => None,
+            Opening::Full(witness) => {
+                self.tally.add(|tally| &tally.dropped);
+                self.let_go_without_verdict(&witness);
+                None
+            }
+        }
+    }
+
+    /// Carries a verdict to the map, and to all who waited for it.
+    pub(crate) fn on_answer(
+        &mut self,
+        case: &Case,
+        answer: Result<Verdict, JudgeError>,
+        now: Clocks,
+    ) {
+        let (fingerprint, host) = case;
+        let verdict = match answer {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                self.tally.add(|tally| &tally.unanswered);
+                let fingerprint = HEXLOWER.encode(fingerprint);
+                tracing::warn!(fingerprint, %error, "no verdict");
+                for witness in self.docket.close(case) {
+                    self.let_go_without_verdict(&witness);
+                }
+                return;
+            }
+        };
+        let status = verdict.status();
+        self.tally.add_verdict(status);
+        // First the map, so that a handshake that begins now needs no question.
+        let before = self.maps.status(fingerprint).ok().flatten();
+        if let Some(value) = verdict.to_map(host.as_deref(), before, now) {
+            log_failure(self.maps.set_status(fingerprint, value));
+        }
+        let reason = verdict.reason.as_deref().unwrap_or_default();
+        for witness in self.docket.close(case) {
+            self.settle(fingerprint, &witness, status, reason);
+        }
+    }
+
+    /// Does to a connection what the verdict on its certificate says.
+    fn settle(&self, fingerprint: &Fingerprint, witness: &Witness, status: Status, reason: &str) {
+        match status {
+            Status::Valid => self.judge_flow(witness, true),
+            Status::Invalid => {
+                self.judge_flow(witness, false);
+                self.alert(fingerprint, witness, reason);
+            }
+            Status::Unknown => {
+                let fingerprint = HEXLOWER.encode(fingerprint);
+                let host = witness.host.as_deref();
+                tracing::info!(
+                    fingerprint,
+                    host,
+                    reason,
+                    "a certificate could not be judged"
+                );
+                self.let_go_without_verdict(witness);
+            }
+        }
+    }
+
+    /// Does not wait for the bound where it would only let the connection go. What fails closed stays
+    /// held, and is dropped from the bound on.
+    fn let_go_without_verdict(&self, witness: &Witness) {
+        if matches!(self.enforcement, Enforcement::Block { fails_closed, .. } if !fails_closed) {
+            self.judge_flow(witness, true);
+        }
+    }
+
+    fn judge_flow(&self, witness: &Witness, may_pass: bool) {
+        if let (Enforcement::Block { .. }, Some(cookie)) = (self.enforcement, witness.cookie) {
+            log_failure(self.maps.judge_flow(cookie, may_pass));
+        }
+    }
+
+    /// One line in the log, with everything that helps to find the connection.
+    fn alert(&self, fingerprint: &Fingerprint, witness: &Witness, reason: &str) {
+        let latency_ns = monotonic_ns().saturating_sub(witness.seen_ns);
+        self.tally.add(|tally| &tally.alerts);
+        self.tally.alert_ns.fetch_add(latency_ns, Ordering::Relaxed);
+        let is_blocked =
+            matches!(self.enforcement, Enforcement::Block { .. }) && witness.cookie.is_some();
+        let program = witness.program.as_ref();
+        tracing::error!(
+            fingerprint = HEXLOWER.encode(fingerprint),
+            reason,
+            host = witness.host.as_deref(),
+            action = if is_blocked { "blocked" } else { "none" },
+            was_held = witness.is_held,
+            socket_cookie = witness.cookie,
+            pid = program.map(|program| program.pid),
+            tid = program.map(|program| program.tid),
+            comm = program.map(|program| &*program.comm),
+            cgroup_id = program.map(|program| program.cgroup_id),
+            latency_us = latency_ns / 1000,
+            "bad certificate"
+        );
+    }
+}
+
+/// A map that can no longer be written leaves connections to the bound: say so.
+fn log_failure(result: Result<(), MapError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a verdict was not carried out");
+    }
+}
