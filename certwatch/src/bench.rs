@@ -10,6 +10,7 @@ use crate::chain::{Chain, Witness};
 use crate::claims::Claims;
 use crate::docket::{Case, Docket, Opening};
 use crate::judge::{JudgeError, Question};
+use crate::nudge::nudge;
 use crate::process::monotonic_ns;
 use crate::reader::Sight;
 use crate::tally::Tally;
@@ -185,6 +186,12 @@ impl Bench {
     fn judge_flow(&self, witness: &Witness, may_pass: bool) {
         if let (Enforcement::Block { .. }, Some(cookie)) = (self.enforcement, witness.cookie) {
             log_failure(self.maps.judge_flow(cookie, may_pass));
+            if let (true, true, Some(program)) = (may_pass, witness.is_held, &witness.program) {
+                // Without it the connection goes on as well, but later.
+                if let Err(error) = nudge(program.pid, cookie) {
+                    tracing::debug!(%error, pid = program.pid, "a connection waits for TCP's own timer");
+                }
+            }
         }
     }
 

@@ -20,4 +20,5 @@ pub mod tally;
 
 mod bench;
 mod claims;
+mod nudge;
 mod reader;

@@ -168,7 +168,7 @@ impl Process {
             while let Some(question) = self.bench.next_due(clocks()) {
                 self.ask(question);
             }
-            if round.elapsed() < ROUND {
+            if round.elapsed() < ROUND || stop.load(Ordering::Relaxed) {
                 continue;
             }
             round = Instant::now();

@@ -17,7 +17,7 @@ from .run import command
 
 # A control whose mesh is an echo.
 MESH_ECHO = "mesh_echo"
-PROGRAMS = ("nexus-dataplane", "nexus-control", "nexus")
+PROGRAMS = ("nexus-dataplane", "nexus-control", "nexus", "nexus-certwatch")
 # Exists on every Debian and owns nothing: what both planes run as after set-up.
 USER, GROUP = "nobody", "nogroup"
 # A new worker leaves packets to the kernel until it has seen a sign of life of control.
@@ -41,7 +41,7 @@ def build(*, quiet: bool = False) -> None:
     """Builds the programs unless NEXUS_BIN names a folder that has them."""
     if "NEXUS_BIN" not in os.environ:
         options = ["--quiet"] if quiet else []
-        packages = [word for name in ("worker", "node", "cli", "sim") for word in ("-p", name)]
+        packages = [word for name in ("worker", "node", "cli", "sim", "certwatch") for word in ("-p", name)]
         arguments = ["cargo", "build", "--release", "--locked", *options, *packages]
         example = ["cargo", "build", "--release", "--locked", *options, "-p", "node", "--example", MESH_ECHO]
         for build_one in (arguments, example):

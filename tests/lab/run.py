@@ -109,9 +109,12 @@ class Run:
 
     def start(self, name: str, namespace: str, arguments: Sequence[str]) -> Process:
         """Starts a program inside a namespace; its output goes to NAME.log in the folder."""
-        inside = ["ip", "netns", "exec", namespace, *arguments]
+        return self.start_here(name, ["ip", "netns", "exec", namespace, *arguments])
+
+    def start_here(self, name: str, arguments: Sequence[str]) -> Process:
+        """The same outside of every namespace of the run."""
         log = self.folder / f"{name}.log"
-        process = Process(name, inside, log, outlives_us=self.keep)
+        process = Process(name, arguments, log, outlives_us=self.keep)
         self.processes.append(process)
         self._save()
         return process

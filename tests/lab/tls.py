@@ -1,0 +1,212 @@
+"""TLS servers and clients on two hosts, and the cgroup in which the clients run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from .appliance import program_folder, to_yaml
+from .hosts import End, Host, connect
+from .judge import Judge
+from .process import LabError, Process, wait_until
+from .run import Run, command
+from .runner import Skipped
+
+SERVER_V4, CLIENT_V4 = "10.54.0.1", "10.54.0.2"
+PATIENCE_S = 10.0
+PAGE, PAGE_TEXT = "page.txt", "a page of the lab"
+# What runs when root has been given up; see appliance.USER.
+USER = "nobody"
+
+
+def cgroup_root() -> Path:
+    """Where cgroup v2 is mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, path, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(path)
+    raise Skipped("no cgroup v2 is mounted")
+
+
+@dataclass
+class Site:
+    """A server with a certificate of its own."""
+
+    name: str
+    port: int
+    der: bytes
+    process: Process | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its certificate, in hexadecimal."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def url(self) -> str:
+        """Of a page of it."""
+        return f"https://{self.name}:{self.port}/{PAGE}"
+
+    def requests(self) -> int:
+        """How many requests have come to the server."""
+        assert self.process is not None
+        return self.process.log_text().count(f"FILE:{PAGE}")
+
+
+class Client:
+    """A program in the cgroup, on the client's host."""
+
+    def __init__(self, arguments: list[str], popen: subprocess.Popen[str]) -> None:
+        self.arguments, self.popen, self.started = arguments, popen, time.monotonic()
+
+    def finish(self, timeout_s: float = PATIENCE_S) -> tuple[int, str, float]:
+        """Its exit status, what it printed, and the seconds it took."""
+        output, _ = self.popen.communicate(timeout=timeout_s)
+        return self.popen.returncode, output, time.monotonic() - self.started
+
+
+class Bed:
+    """Everything around nexus-certwatch. Clients load copies of OpenSSL's libraries, and only these are
+    probed: no other program of this machine meets a probe."""
+
+    def __init__(self, run: Run) -> None:
+        if not (program_folder() / "nexus-certwatch").exists():
+            raise Skipped("nexus-certwatch was not built")
+        self.run = run
+        self.cgroup = cgroup_root() / f"nexus-lab-{run.prefix}"
+        self.server, self.client = Host(run, "server"), Host(run, "client")
+        ends = (
+            End(self.server, "tls0", "02:00:00:00:03:01", (f"{SERVER_V4}/24",)),
+            End(self.client, "tls0", "02:00:00:00:03:02", (f"{CLIENT_V4}/24",)),
+        )
+        connect(*ends)
+        self.libraries = [self._copy_libraries(name) for name in ("watched", "unwatched")]
+        self.judge = Judge(run.path("control.sock"))
+        self.ports, self.starts = itertools.count(4433), itertools.count(1)
+        self.metrics_port = 0
+        self._make_ca()
+        run.path(PAGE).write_text(PAGE_TEXT)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def open(run: Run) -> Iterator[Bed]:
+        """A bed whose cgroup is removed, with whatever runs in it."""
+        bed = Bed(run)
+        bed.cgroup.mkdir()
+        try:
+            yield bed
+        finally:
+            (bed.cgroup / "cgroup.kill").write_text("1")
+            with contextlib.suppress(LabError):
+                wait_until(lambda: not (bed.cgroup / "cgroup.procs").read_text(), PATIENCE_S, "an empty cgroup")
+            bed.cgroup.rmdir()
+
+    def _copy_libraries(self, name: str) -> Path:
+        folder = self.run.path(name)
+        folder.mkdir()
+        linked = command("ldd", shutil.which("openssl") or "openssl")
+        for line in linked.splitlines():
+            words = line.split()
+            if words[0].startswith(("libssl.so", "libcrypto.so")):
+                shutil.copy(words[2], folder / words[0])
+        if not list(folder.iterdir()):
+            raise Skipped("openssl is not linked with shared libraries")
+        return folder
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self.run.folder, check=True, capture_output=True)
+
+    def _make_ca(self) -> None:
+        self._openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+            "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=lab CA",
+        )  # fmt: skip
+
+    def add_site(self, name: str) -> Site:
+        """Starts a server with a certificate for `name`, which it sends with the CA's."""
+        self._openssl(
+            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr",
+        )  # fmt: skip
+        self.run.path(f"{name}.ext").write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
+        self._openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-days", "20", "-extfile", f"{name}.ext", "-out", f"{name}.pem",
+        )  # fmt: skip
+        self._openssl("x509", "-in", f"{name}.pem", "-outform", "DER", "-out", f"{name}.der")
+        port = next(self.ports)
+        site = Site(name, port, self.run.path(f"{name}.der").read_bytes())
+        self.restart(site)
+        return site
+
+    def restart(self, site: Site) -> None:
+        """Starts the server of a site anew: it takes one client at a time, and a blocked one never ends."""
+        if site.process is not None:
+            site.process.kill()
+        folder = self.run.folder
+        process = self.server.start(
+            f"server-{site.name}-{next(self.starts)}",
+            [
+                "env", "-C", str(folder), "openssl", "s_server", "-accept", f"{SERVER_V4}:{site.port}", "-WWW",
+                "-cert", str(folder / f"{site.name}.pem"), "-key", str(folder / f"{site.name}.key"),
+                "-cert_chain", str(folder / "ca.pem"),
+            ],
+        )  # fmt: skip
+        wait_until(lambda: "ACCEPT" in process.log_text(), PATIENCE_S, f"{site.name} accepts")
+        site.process = process
+
+    def spawn(self, *arguments: str, watched: bool = True) -> Client:
+        """Starts a program on the client's host in the cgroup, with a copy of the libraries."""
+        library = self.libraries[0 if watched else 1]
+        script = f'echo $$ >{self.cgroup}/cgroup.procs && exec ip netns exec "$@"'
+        words = [
+            "sh", "-c", script, "sh", self.client.namespace, "env", f"LD_LIBRARY_PATH={library}", *arguments
+        ]  # fmt: skip
+        popen = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return Client(words, popen)
+
+    def curl(self, site: Site, *options: str, max_s: float = 3.0, watched: bool = True) -> Client:
+        """Fetches the page of a site."""
+        return self.spawn(
+            "curl", "--silent", "--show-error", "--max-time", str(max_s), "--cacert", str(self.run.path("ca.pem")),
+            "--resolve", f"{site.name}:{site.port}:{SERVER_V4}", *options, site.url, watched=watched,
+        )  # fmt: skip
+
+    def watch(self, enforce: str, **watch: object) -> Process:
+        """Starts nexus-certwatch as root, which it gives up."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.metrics_port = probe.getsockname()[1]
+        folder = self.libraries[0]
+        settings = {
+            "node": {"user": USER},
+            "ct": {
+                "enforce": enforce,
+                "watch_cgroup": str(self.cgroup),
+                "watch_libraries": sorted(str(path) for path in folder.iterdir()),
+                "watch": {"listen": f"127.0.0.1:{self.metrics_port}", **watch},
+            },
+            "api": {"socket": str(self.judge.socket_path)},
+        }
+        config = self.run.path("certwatch.yaml")
+        config.write_text(to_yaml(settings))
+        program = str(program_folder() / "nexus-certwatch")
+        name = f"nexus-certwatch{next(self.starts)}"
+        process = self.run.start_here(name, [program, "--config", str(config)])
+        wait_until(lambda: process.expect_running() or "watching" in process.log_text(), PATIENCE_S, "it watches")
+        return process
+
+    def metrics(self) -> dict[str, int]:
+        """What nexus-certwatch counts, without the prefix of its names."""
+        page = command("curl", "--silent", f"http://127.0.0.1:{self.metrics_port}/metrics")
+        samples = [line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#")]
+        return {name.removeprefix("nexus_certwatch_"): int(value) for name, value in samples}
