@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bpf_redirect::LoadError;
 use bpf_redirect::cert_validator::{
     CertStatus, CertValidator, Counts, Direction, Enforcement, Fingerprint, Record, Records,
-    Status, host_hash,
+    Status, WatchError, host_hash,
 };
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use sha2::{Digest as _, Sha256};
@@ -197,7 +197,14 @@ impl Watch {
             }
             Err(error) => panic!("{error}"),
         };
-        validator.watch_cgroup(&bed.cgroup).unwrap();
+        match validator.watch_cgroup(&bed.cgroup) {
+            Ok(()) => {}
+            Err(error @ WatchError::NoKprobes) => {
+                support::skip(error);
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        }
         if probes {
             assert!(
                 validator
@@ -291,6 +298,24 @@ fn watched(enforcement: Enforcement, probes: bool, body: impl FnOnce(&Bed, &Watc
             return;
         };
         body(&bed, &watch);
+    });
+}
+
+#[test]
+fn kprobes_are_asked_for_by_the_feature_alone_and_their_lack_is_said() {
+    support::in_namespace(|| {
+        let Some(bed) = Bed::new() else { return };
+        let Ok(mut validator) = CertValidator::load(Enforcement::Alert) else {
+            return support::skip("no permission to load BPF programs");
+        };
+        let has_kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
+        match validator.watch_cgroup(&bed.cgroup) {
+            Ok(()) => assert!(has_kprobes || !cfg!(feature = "kprobe")),
+            Err(error) => {
+                assert!(cfg!(feature = "kprobe") && !has_kprobes, "{error}");
+                assert!(error.to_string().starts_with("this kernel has no kprobes"));
+            }
+        }
     });
 }
 

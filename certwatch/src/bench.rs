@@ -70,13 +70,12 @@ impl Bench {
                 None
             }
             Sight::Nothing { cookie } => {
-                if let Enforcement::Block { fails_closed, .. } = self.enforcement {
-                    log_failure(self.maps.end_stream(cookie));
-                    // What the gate waits for and nobody could read stays, and ends with the bound.
-                    if !fails_closed {
-                        log_failure(self.maps.judge_flow(cookie, true));
-                    }
-                }
+                log_failure(self.maps.end_stream(cookie));
+                // What the gate holds and nobody could read goes the way of what has no verdict.
+                self.let_go_without_verdict(&Witness {
+                    cookie: Some(cookie),
+                    ..Witness::default()
+                });
                 None
             }
         }
@@ -93,9 +92,20 @@ impl Bench {
         None
     }
 
-    /// Whether [`Bench::next_due`] will have something to do.
+    /// Whether [`Bench::next_due`] or [`Bench::end_holds`] will have something to do.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.claims.is_waiting()
+        let is_gated = matches!(self.enforcement, Enforcement::Block { .. });
+        self.claims.is_waiting() || is_gated && self.docket.is_waiting()
+    }
+
+    /// Lets go who has been held for the bound. The gate does so by itself, but TCP tries rarely.
+    pub(crate) fn end_holds(&mut self) {
+        if let Enforcement::Block { hold, .. } = self.enforcement {
+            let hold_ns = u64::try_from(hold.as_nanos()).unwrap_or(u64::MAX);
+            for witness in self.docket.overdue(monotonic_ns().saturating_sub(hold_ns)) {
+                self.let_go_without_verdict(&witness);
+            }
+        }
     }
 
     fn on_chain(&mut self, chain: Chain, now: Clocks) -> Option<Question> {
@@ -154,7 +164,13 @@ impl Bench {
     }
 
     /// Does to a connection what the verdict on its certificate says.
-    fn settle(&self, fingerprint: &Fingerprint, witness: &Witness, status: Status, reason: &str) {
+    fn settle(
+        &mut self,
+        fingerprint: &Fingerprint,
+        witness: &Witness,
+        status: Status,
+        reason: &str,
+    ) {
         match status {
             Status::Valid => self.judge_flow(witness, true),
             Status::Invalid => {
@@ -184,27 +200,45 @@ impl Bench {
     }
 
     fn judge_flow(&self, witness: &Witness, may_pass: bool) {
-        if let (Enforcement::Block { .. }, Some(cookie)) = (self.enforcement, witness.cookie) {
-            log_failure(self.maps.judge_flow(cookie, may_pass));
-            if let (true, true, Some(program)) = (may_pass, witness.is_held, &witness.program) {
-                // Without it the connection goes on as well, but later.
-                if let Err(error) = nudge(program.pid, cookie) {
-                    tracing::debug!(%error, pid = program.pid, "a connection waits for TCP's own timer");
-                }
+        let (Enforcement::Block { .. }, Some(cookie)) = (self.enforcement, witness.cookie) else {
+            return;
+        };
+        // A probe may know of a wrong name what the wire, whose verdict comes later, does not.
+        if may_pass && self.claims.was_alerted(cookie) {
+            return;
+        }
+        log_failure(self.maps.judge_flow(cookie, may_pass));
+        if let (true, true, Some(program)) = (may_pass, witness.is_held, &witness.program) {
+            // Without it the connection goes on as well, but later.
+            if let Err(error) = nudge(program.pid, cookie) {
+                tracing::debug!(%error, pid = program.pid, "a connection waits for TCP's own timer");
             }
         }
     }
 
-    /// One line in the log, with everything that helps to find the connection.
-    fn alert(&self, fingerprint: &Fingerprint, witness: &Witness, reason: &str) {
+    /// One line in the log, with everything that helps to find the connection. Where the wire was seen
+    /// long before the probe, a second one names the program.
+    fn alert(&mut self, fingerprint: &Fingerprint, witness: &Witness, reason: &str) {
+        let program = witness.program.as_ref();
+        let fingerprint = HEXLOWER.encode(fingerprint);
+        if !self.claims.is_first_alert(witness.cookie) {
+            tracing::info!(
+                fingerprint,
+                host = witness.host.as_deref(),
+                socket_cookie = witness.cookie,
+                pid = program.map(|program| program.pid),
+                comm = program.map(|program| &*program.comm),
+                "more on a bad certificate"
+            );
+            return;
+        }
         let latency_ns = monotonic_ns().saturating_sub(witness.seen_ns);
         self.tally.add(|tally| &tally.alerts);
         self.tally.alert_ns.fetch_add(latency_ns, Ordering::Relaxed);
         let is_blocked =
             matches!(self.enforcement, Enforcement::Block { .. }) && witness.cookie.is_some();
-        let program = witness.program.as_ref();
         tracing::error!(
-            fingerprint = HEXLOWER.encode(fingerprint),
+            fingerprint,
             reason,
             host = witness.host.as_deref(),
             action = if is_blocked { "blocked" } else { "none" },

@@ -12,12 +12,35 @@ const WAIT_NS: u64 = 3_000_000;
 /// Connections that are remembered, and chains that wait, at most.
 const CLAIMS_MAX: usize = 4096;
 
-/// Connections whose certificates a probe has seen, and chains that wait for one.
+/// Sockets, of which the oldest is forgotten when there are too many.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
+struct Recent {
     cookies: BTreeSet<u64>,
     /// The same, oldest first.
     order: VecDeque<u64>,
+}
+
+impl Recent {
+    /// Whether it was not there.
+    fn insert(&mut self, cookie: u64) -> bool {
+        if !self.cookies.insert(cookie) {
+            return false;
+        }
+        self.order.push_back(cookie);
+        if self.order.len() > CLAIMS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.cookies.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// Connections whose certificates a probe has seen, those that an alert was about, and chains that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    probed: Recent,
+    alerted: Recent,
     waiting: VecDeque<(u64, Chain)>,
 }
 
@@ -26,21 +49,23 @@ impl Claims {
     pub(crate) fn claim(&mut self, cookie: u64) {
         self.waiting
             .retain(|(_, chain)| chain.witness.cookie != Some(cookie));
-        if !self.cookies.insert(cookie) {
-            return;
-        }
-        self.order.push_back(cookie);
-        if self.order.len() > CLAIMS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.cookies.remove(&oldest);
-        }
+        self.probed.insert(cookie);
+    }
+
+    /// Whether there was no alert about this connection; from now on there was.
+    pub(crate) fn is_first_alert(&mut self, cookie: Option<u64>) -> bool {
+        cookie.is_none_or(|cookie| self.alerted.insert(cookie))
+    }
+
+    /// Whether there was an alert about this connection, as far as is remembered.
+    pub(crate) fn was_alerted(&self, cookie: u64) -> bool {
+        self.alerted.cookies.contains(&cookie)
     }
 
     /// Takes a chain that was seen on the wire. The oldest, if there is no more room, goes on at once.
     pub(crate) fn wait(&mut self, chain: Chain, now_ns: u64) -> Option<Chain> {
         let cookie = chain.witness.cookie;
-        if cookie.is_some_and(|cookie| self.cookies.contains(&cookie)) {
+        if cookie.is_some_and(|cookie| self.probed.cookies.contains(&cookie)) {
             return None;
         }
         self.waiting.push_back((now_ns + WAIT_NS, chain));
@@ -91,16 +116,26 @@ mod tests {
     }
 
     #[test]
+    fn connection_is_worth_one_alert_and_unknown_ones_each_their_own() {
+        let mut claims = Claims::default();
+        let alerts = [Some(1), None, Some(1), None, Some(2)];
+        let first = alerts.map(|cookie| claims.is_first_alert(cookie));
+        assert_eq!(first, [true, true, false, true, true]);
+        assert!(claims.was_alerted(2) && !claims.was_alerted(3));
+    }
+
+    #[test]
     fn no_more_is_kept_than_there_is_room_for() {
         let mut claims = Claims::default();
         for cookie in 0..=CLAIMS_MAX as u64 {
             claims.claim(cookie);
         }
+        let probed = &claims.probed;
         assert_eq!(
-            (claims.cookies.len(), claims.order.len()),
+            (probed.cookies.len(), probed.order.len()),
             (CLAIMS_MAX, CLAIMS_MAX)
         );
-        assert!(!claims.cookies.contains(&0));
+        assert!(!probed.cookies.contains(&0));
         let fresh = CLAIMS_MAX as u64 + 1;
         let passed: Vec<_> = (fresh..=2 * fresh)
             .filter_map(|cookie| claims.wait(chain(cookie), 0))

@@ -62,6 +62,24 @@ impl Docket {
         })
     }
 
+    /// Who is held since before a moment of CLOCK_MONOTONIC, each told once: they are held no longer.
+    /// Their questions stay open.
+    pub fn overdue(&mut self, before_ns: u64) -> Vec<Witness> {
+        let mut overdue = Vec::new();
+        for witness in self.cases.values_mut().flatten() {
+            if witness.is_held && witness.seen_ns < before_ns {
+                overdue.push(witness.clone());
+                witness.is_held = false;
+            }
+        }
+        overdue
+    }
+
+    /// Whether anything is asked.
+    pub fn is_waiting(&self) -> bool {
+        !self.cases.is_empty()
+    }
+
     /// Who waited for a question that is answered now.
     pub fn close(&mut self, case: &Case) -> Vec<Witness> {
         self.cases.remove(case).unwrap_or_default()
@@ -94,6 +112,29 @@ mod tests {
         assert_eq!(docket.close(&case).len(), 2);
         assert!(docket.close(&case).is_empty());
         assert!(matches!(docket.open(a), Opening::Ask(_)));
+    }
+
+    #[test]
+    fn who_is_held_too_long_is_told_once_and_hears_the_answer_all_the_same() {
+        let mut docket = Docket::default();
+        let mut chain = chain(1, None);
+        let case = (chain.fingerprint, None);
+        for (seen_ns, is_held) in [(5, true), (5, false), (9, true)] {
+            chain.witness = Witness {
+                seen_ns,
+                is_held,
+                ..Witness::default()
+            };
+            docket.open(chain.clone());
+        }
+        assert!(docket.overdue(5).is_empty());
+        let overdue = docket.overdue(6);
+        assert_eq!((overdue.len(), overdue[0].is_held), (1, true));
+        assert!(docket.overdue(6).is_empty());
+        assert_eq!(docket.overdue(10).len(), 1);
+        assert!(docket.is_waiting());
+        assert_eq!(docket.close(&case).len(), 3);
+        assert!(!docket.is_waiting());
     }
 
     #[test]

@@ -165,6 +165,7 @@ impl Process {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("no thread is left"),
             }
+            self.bench.end_holds();
             while let Some(question) = self.bench.next_due(clocks()) {
                 self.ask(question);
             }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
-from .appliance import program_folder, to_yaml
+from .appliance import GROUP, USER, program_folder, to_yaml
 from .hosts import End, Host, connect
 from .judge import Judge
 from .process import LabError, Process, wait_until
@@ -23,8 +23,12 @@ from .runner import Skipped
 SERVER_V4, CLIENT_V4 = "10.54.0.1", "10.54.0.2"
 PATIENCE_S = 10.0
 PAGE, PAGE_TEXT = "page.txt", "a page of the lab"
-# What runs when root has been given up; see appliance.USER.
-USER = "nobody"
+# AmbientCapabilities= of packaging/nexus-certwatch.service.
+CAPABILITIES = "-all,+bpf,+perfmon,+net_admin,+sys_ptrace"
+CONFINED = (
+    "setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--no-new-privs",
+    f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}",
+)  # fmt: skip
 
 
 def cgroup_root() -> Path:
@@ -183,7 +187,7 @@ class Bed:
         )  # fmt: skip
 
     def watch(self, enforce: str, **watch: object) -> Process:
-        """Starts nexus-certwatch as root, which it gives up."""
+        """Starts nexus-certwatch as its unit does."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.metrics_port = probe.getsockname()[1]
         folder = self.libraries[0]
@@ -201,7 +205,7 @@ class Bed:
         config.write_text(to_yaml(settings))
         program = str(program_folder() / "nexus-certwatch")
         name = f"nexus-certwatch{next(self.starts)}"
-        process = self.run.start_here(name, [program, "--config", str(config)])
+        process = self.run.start_here(name, [*CONFINED, program, "--config", str(config)])
         wait_until(lambda: process.expect_running() or "watching" in process.log_text(), PATIENCE_S, "it watches")
         return process
 
