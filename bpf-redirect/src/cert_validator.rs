@@ -13,7 +13,6 @@ use std::time::Duration;
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{
     ErrorKind, Link, MapCore as _, MapFlags, MapHandle, ProgramMut, RingBuffer, RingBufferBuilder,
-    UprobeOpts,
 };
 
 use crate::dns_filter::{LoadError, duplicate, refused, sums};
@@ -22,6 +21,7 @@ use crate::log;
 mod counts;
 mod layout;
 mod library;
+mod probe;
 
 pub use crate::dns_filter::MapError;
 pub use counts::Counts;
@@ -32,6 +32,7 @@ pub use layout::{
 };
 pub use library::LibraryError;
 use library::{Function, Library};
+use probe::{Probe, Way};
 
 #[expect(
     clippy::allow_attributes_without_reason,
@@ -45,8 +46,6 @@ mod skeleton {
 }
 
 const NAME: &str = "cert_validator";
-/// Every process that maps the library.
-const ANY_PROCESS: i32 = -1;
 /// `enum enforce` and `enum flow_state` in `src/bpf/cert_validator.h`.
 const ENFORCE_ALERT: u32 = 1;
 const ENFORCE_BLOCK: u32 = 2;
@@ -122,7 +121,9 @@ pub struct CertValidator {
     enforcement: Enforcement,
     maps: CertMaps,
     events: MapHandle,
+    way: Way,
     links: Vec<Link>,
+    probes: Vec<Probe>,
 }
 
 /// The maps that verdicts go to. They stay usable without privileges (from Linux 5.19 on; before
@@ -152,8 +153,19 @@ impl CertValidator {
         // one a process: a few hundred bytes that are never freed.
         let object = Box::leak(Box::new(MaybeUninit::uninit()));
         let builder = skeleton::CertValidatorSkelBuilder::default();
+        let way = Way::of_kernel();
         let (loaded, log) = log::capture(|| {
             let mut open = builder.open(object)?;
+            for program in [
+                &mut open.progs.handshake_entered,
+                &mut open.progs.handshake_left,
+                &mut open.progs.certificate_parsed,
+                &mut open.progs.host_named,
+                &mut open.progs.direction_set,
+                &mut open.progs.connection_freed,
+            ] {
+                way.prepare(program)?;
+            }
             let missing = || libbpf_rs::Error::from(io::Error::from(io::ErrorKind::NotFound));
             let rodata = open.maps.rodata_data.as_mut().ok_or_else(missing)?;
             rodata.enforce = ENFORCE_ALERT;
@@ -184,7 +196,9 @@ impl CertValidator {
             enforcement,
             maps: handles,
             events,
+            way,
             links: Vec::new(),
+            probes: Vec::new(),
         })
     }
 
@@ -231,7 +245,12 @@ impl CertValidator {
             path: path.to_owned(),
             source,
         })?;
-        let mut links = Vec::new();
+        let way = self.way;
+        let attach = |(name, program): (&'static str, &ProgramMut<'_>), function, on_return| {
+            let probe = way.attach(program, path, function, on_return);
+            probe.map_err(attaching(name, path))
+        };
+        let mut probes = Vec::new();
         let programs = &self.skeleton.progs;
         let mut probed = Probed::default();
         let entered = ("handshake_entered", &programs.handshake_entered);
@@ -243,8 +262,8 @@ impl CertValidator {
         ] {
             if let Some(function) = library.function(name) {
                 let cookie = function.layout(direction);
-                links.push(probe(entered, false, path, (function, cookie))?);
-                links.push(probe(left, true, path, (function, 0))?);
+                probes.push(attach(entered, (function, cookie), false)?);
+                probes.push(attach(left, (function, 0), true)?);
                 probed.handshakes = true;
             }
         }
@@ -266,11 +285,11 @@ impl CertValidator {
         ] {
             if let Some(function) = library.function(name) {
                 let cookie = function.layout(direction);
-                links.push(probe(program, false, path, (function, cookie))?);
+                probes.push(attach(program, (function, cookie), false)?);
                 probed.certificates |= name == "d2i_X509";
             }
         }
-        self.links.append(&mut links);
+        self.probes.append(&mut probes);
         Ok(probed)
     }
 
@@ -291,6 +310,7 @@ impl std::fmt::Debug for CertValidator {
         f.debug_struct("CertValidator")
             .field("enforcement", &self.enforcement)
             .field("links", &self.links.len())
+            .field("probes", &self.probes.len())
             .finish_non_exhaustive()
     }
 }
@@ -386,23 +406,6 @@ impl Function {
         };
         direction | u64::from(self.text_before) << 32 | u64::from(self.text_bytes)
     }
-}
-
-/// Attaches a program, with its name, to a function, with its cookie.
-fn probe(
-    (name, program): (&'static str, &ProgramMut<'_>),
-    retprobe: bool,
-    path: &Path,
-    (function, cookie): (Function, u64),
-) -> Result<Link, WatchError> {
-    let options = UprobeOpts {
-        cookie,
-        retprobe,
-        ..UprobeOpts::default()
-    };
-    program
-        .attach_uprobe_with_opts(ANY_PROCESS, path, function.offset, options)
-        .map_err(attaching(name, path))
 }
 
 /// Names the program and its target in the error of an attachment.
