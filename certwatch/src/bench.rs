@@ -43,6 +43,13 @@ impl Bench {
             Sight::Chain(chain) => match (&chain.witness.program, chain.witness.cookie) {
                 (None, Some(cookie)) => {
                     log_failure(self.maps.end_stream(cookie));
+                    // Only who asks or alerts can wait for the probe: what is known acts now.
+                    if let Some((status, _)) = self.known(&chain, now) {
+                        self.judge_flow(&chain.witness, status == Status::Valid);
+                        if status == Status::Valid {
+                            return None;
+                        }
+                    }
                     let chain = self.claims.wait(*chain, monotonic_ns())?;
                     self.on_chain(chain, now)
                 }
@@ -110,12 +117,7 @@ impl Bench {
 
     fn on_chain(&mut self, chain: Chain, now: Clocks) -> Option<Question> {
         // Seen on the wire, or judged while it came here.
-        let value = self.maps.status(&chain.fingerprint).ok().flatten();
-        let host = chain.witness.host.as_deref();
-        if let Some(value) = value
-            && let Some(status) = known_status(&value, host, now.boot_ns)
-        {
-            let reason = reason_name(value.reason);
+        if let Some((status, reason)) = self.known(&chain, now) {
             self.settle(&chain.fingerprint, &chain.witness, status, reason);
             return None;
         }
@@ -128,6 +130,13 @@ impl Bench {
                 None
             }
         }
+    }
+
+    /// The verdict in the map, and why, if it holds for this chain and its name.
+    fn known(&self, chain: &Chain, now: Clocks) -> Option<(Status, &'static str)> {
+        let value = self.maps.status(&chain.fingerprint).ok().flatten()?;
+        let status = known_status(&value, chain.witness.host.as_deref(), now.boot_ns)?;
+        Some((status, reason_name(value.reason)))
     }
 
     /// Carries a verdict to the map, and to all who waited for it.
