@@ -31,7 +31,7 @@ use tracing_subscriber::EnvFilter;
 Examples:
   nexus-certwatch --config /etc/nexus/nexus.yaml
   RUST_LOG=debug nexus-certwatch            more log
-  curl http://127.0.0.1:8054/metrics        what it has seen (ct.watch.listen)
+  curl http://127.0.0.1:8055/metrics        what it has seen (ct.watch.listen)
 
 Exit status: 0 stopped by a signal; 1 could not go on; 2 wrong configuration or environment, or
 ct.enforce is off."
