@@ -9,8 +9,9 @@ mod support;
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::mem::MaybeUninit;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -601,5 +602,113 @@ fn certificates_on_the_wire_are_seen_in_tls_1_2_alone_and_without_probes() {
         }
         assert!(bytes.windows(leaf.len()).any(|window| window == leaf));
         assert_eq!(watch.counts().streams, 1);
+    });
+}
+
+#[test]
+fn certificate_on_the_wire_whose_verdict_is_known_is_not_held_or_lets_nothing_out() {
+    watched(block(PATIENCE, true), false, |bed, watch| {
+        let server = bed.server("");
+        let leaf = bed.der("leaf");
+        watch.set_status(&leaf, Status::Valid, [0; 4]);
+        let took = bed.client("-tls1_2", PATIENCE).unwrap();
+        assert!(took < ABSTENTION, "{took:?}");
+        let counts = watch.counts();
+        assert_eq!((counts.streams, counts.segments_held), (1, 0), "{counts:?}");
+        assert!(watch.take().is_empty());
+        watch.set_status(&leaf, Status::Invalid, [0; 4]);
+        assert_eq!(bed.client("-tls1_2", ABSTENTION), None);
+        assert!(watch.counts().segments_blocked > 0);
+        assert!(!watch.take().is_empty(), "nobody is told");
+        drop(server);
+    });
+}
+
+/// ServerHello and a Certificate with this leaf, each in a record, as a server of TLS 1.2 sends them.
+fn server_flight(leaf: &[u8]) -> Vec<u8> {
+    let vector = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&length[1..], bytes].concat()
+    };
+    let message = |kind: u8, body: &[u8]| [&[kind], &vector(body)[..]].concat();
+    let record = |fragment: &[u8]| {
+        let length = u16::try_from(fragment.len()).unwrap().to_be_bytes();
+        [&[22, 3, 3], &length[..], fragment].concat()
+    };
+    let hello = [&[3, 3][..], &[7; 32], &[0, 0xc0, 0x2f, 0]].concat();
+    let certificates = vector(&vector(leaf));
+    [
+        record(&message(2, &hello)),
+        record(&message(11, &certificates)),
+    ]
+    .concat()
+}
+
+/// A server that sends these, each in a segment of its own, to a client that answers when it has all:
+/// whether the answer comes.
+fn is_answered(bed: &Bed, parts: &[&[u8]], patience: Duration) -> bool {
+    let listener = TcpListener::bind("127.0.0.1:4434").unwrap();
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    let script = format!(
+        "'exec 3<>/dev/tcp/127.0.0.1/4434; head -c {bytes} >/dev/null <&3; echo hello >&3; sleep 60'"
+    );
+    let client = bed
+        .command("bash", &format!("-c {script}"))
+        .spawn()
+        .unwrap();
+    let _client = Running(client);
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_nodelay(true).unwrap();
+    for part in parts {
+        server.write_all(part).unwrap();
+        // A segment of its own: the client has acknowledged it by then.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    server.set_read_timeout(Some(patience)).unwrap();
+    server.read(&mut [0; 16]).is_ok_and(|count| count > 0)
+}
+
+#[test]
+fn known_good_certificate_passes_on_the_wire_only_at_the_beginning_of_a_connection() {
+    watched(block(PATIENCE, true), false, |bed, watch| {
+        let leaf = bed.der("leaf");
+        watch.set_status(&leaf, Status::Valid, [0; 4]);
+        let flight = server_flight(&leaf);
+        assert!(is_answered(bed, &[&flight], PATIENCE));
+        assert_eq!(watch.counts().segments_held, 0);
+        // Behind something else it may be part of another message.
+        assert!(!is_answered(bed, &[b"220 hello\r\n", &flight], ABSTENTION));
+        assert!(watch.counts().segments_held > 0);
+        // So it is here, and user space gets it from the beginning.
+        watch.take();
+        let outer = [22, 3, 3, 16, 0, 2, 0, 15, 0];
+        is_answered(bed, &[&outer, &flight], ABSTENTION);
+        let Some(Seen::Wire(_, first)) = watch.take().into_iter().next() else {
+            panic!("nothing was read off the wire");
+        };
+        assert_eq!(first, outer);
+    });
+}
+
+#[test]
+fn leaf_that_does_not_lie_in_one_handshake_record_is_not_known() {
+    watched(block(PATIENCE, true), false, |bed, watch| {
+        let leaf = bed.der("leaf");
+        watch.set_status(&leaf, Status::Valid, [0; 4]);
+        let flight = server_flight(&leaf);
+        let second = 5 + 4 + 38;
+        let mut alert = flight.clone();
+        alert[second] = 21;
+        let mut short = flight.clone();
+        short[second + 4] -= 1;
+        for (name, bytes, is_held) in [("alert", alert, false), ("short record", short, true)] {
+            let before = watch.counts().segments_held;
+            is_answered(bed, &[&bytes], ABSTENTION);
+            assert_eq!(watch.counts().segments_held > before, is_held, "{name}");
+            assert!(
+                !watch.take().is_empty(),
+                "{name} is not looked at by anybody"
+            );
+        }
     });
 }

@@ -103,11 +103,6 @@ static __always_inline __u64 return_address(struct pt_regs *ctx)
 #endif
 }
 
-static __always_inline __u32 u24(const __u8 *bytes)
-{
-	return bytes[0] << 16 | bytes[1] << 8 | bytes[2];
-}
-
 /*
  * libssl parses certificates in place: before the leaf lie the length of the list and its own (RFC
  * 5246 §7.4.2, RFC 8446 §4.4.2). So it is known which one is the last.
@@ -137,28 +132,6 @@ static __always_inline int is_last(const struct handshake *handshake, const __u8
 	return (__u64)end + 2 + (extensions[0] << 8 | extensions[1]) == handshake->list_end;
 }
 
-static __always_inline int knows_host(const struct cert_status *status, __u64 host_hash)
-{
-	if (status->status != STATUS_VALID || !host_hash)
-		return 1;
-	for (int i = 0; i < HOSTS; i++)
-		if (status->hosts[i] == host_hash)
-			return 1;
-	return 0;
-}
-
-/* The verdict on a leaf, if there is one that still holds for this name. */
-static __always_inline struct cert_status *find_status(const __u8 *fingerprint, __u64 host_hash)
-{
-	struct cert_status *status = bpf_map_lookup_elem(&cert_status_map, fingerprint);
-
-	if (!status || status->status == STATUS_UNKNOWN)
-		return 0;
-	if (status->good_until_boot_ns <= bpf_ktime_get_boot_ns() || !knows_host(status, host_hash))
-		return 0;
-	return status;
-}
-
 static __always_inline void fill(struct record *record, const struct handshake *handshake,
 				 const struct connection *connection, __u64 now_ns)
 {
@@ -185,13 +158,10 @@ static __always_inline void on_known(const struct handshake *handshake,
 				     const struct connection *connection,
 				     const struct cert_status *status, const __u8 *fingerprint)
 {
-	__u64 state = status->status == STATUS_INVALID ? FLOW_BLOCKED : FLOW_PASSED;
-	struct flow judged = { 0, state };
 	struct record *record;
 
 	count(SEEN_KNOWN);
-	if (enforce == ENFORCE_BLOCK && handshake->cookie)
-		bpf_map_update_elem(&flows, &handshake->cookie, &judged, BPF_ANY);
+	settle(handshake->cookie, status);
 	record = bpf_ringbuf_reserve(&events, RECORD_HEAD_BYTES, 0);
 	if (!record) {
 		count(LOST);

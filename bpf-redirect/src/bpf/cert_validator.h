@@ -204,4 +204,40 @@ static __always_inline int hold(__u64 cookie, __u64 bpf_flags)
 	return 1;
 }
 
+static __always_inline __u32 u24(const __u8 *bytes)
+{
+	return bytes[0] << 16 | bytes[1] << 8 | bytes[2];
+}
+
+static __always_inline int knows_host(const struct cert_status *status, __u64 host_hash)
+{
+	if (status->status != STATUS_VALID || !host_hash)
+		return 1;
+	for (int i = 0; i < HOSTS; i++)
+		if (status->hosts[i] == host_hash)
+			return 1;
+	return 0;
+}
+
+/* The verdict on a leaf, if there is one that still holds for this name. */
+static __always_inline struct cert_status *find_status(const __u8 *fingerprint, __u64 host_hash)
+{
+	struct cert_status *status = bpf_map_lookup_elem(&cert_status_map, fingerprint);
+
+	if (!status || status->status == STATUS_UNKNOWN)
+		return 0;
+	if (status->good_until_boot_ns <= bpf_ktime_get_boot_ns() || !knows_host(status, host_hash))
+		return 0;
+	return status;
+}
+
+/* Does to a flow what the verdict on its certificate says. */
+static __always_inline void settle(__u64 cookie, const struct cert_status *status)
+{
+	struct flow judged = { 0, status->status == STATUS_INVALID ? FLOW_BLOCKED : FLOW_PASSED };
+
+	if (enforce == ENFORCE_BLOCK && cookie)
+		bpf_map_update_elem(&flows, &cookie, &judged, BPF_ANY);
+}
+
 #endif /* CERT_VALIDATOR_H */

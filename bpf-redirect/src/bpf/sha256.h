@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * SHA-256 (FIPS 180-4) of memory of the current process, so that a verdict is found by the
- * fingerprint of a certificate before that process goes on.
+ * SHA-256 (FIPS 180-4) of memory of the current process, or of the kernel, so that a verdict is found
+ * by the fingerprint of a certificate before that process goes on.
  */
 #ifndef SHA256_H
 #define SHA256_H
@@ -20,7 +20,8 @@ struct sha256 {
 	const void *start;
 	__u32 bytes;
 	__u32 blocks;
-	__u32 is_broken;	/* The memory is not there. */
+	__u16 is_of_kernel;	/* Where the memory is. */
+	__u16 is_broken;	/* It is not there. */
 };
 
 static const __u32 sha256_round[64] = {
@@ -46,7 +47,9 @@ static __always_inline int sha256_read(__u32 index, struct sha256 *hash)
 		bytes = hash->bytes - offset;
 		if (bytes > BLOCK_BYTES)
 			bytes = BLOCK_BYTES;
-		if (bpf_probe_read_user(hash->words, bytes, hash->start + offset))
+		if (hash->is_of_kernel ?
+		    bpf_probe_read_kernel(hash->words, bytes, hash->start + offset) :
+		    bpf_probe_read_user(hash->words, bytes, hash->start + offset))
 			return -1;
 		if (bytes < BLOCK_BYTES)
 			((__u8 *)hash->words)[bytes] = 0x80;
@@ -95,7 +98,8 @@ static long sha256_block(__u32 index, struct sha256 *hash)
 }
 
 /* The digest of `bytes` bytes at `start`; not 0 where they cannot be read. */
-static __always_inline int sha256_of_user(const void *start, __u32 bytes, __u8 digest[DIGEST_BYTES])
+static __always_inline int sha256_of(const void *start, __u32 bytes, int is_of_kernel,
+				     __u8 digest[DIGEST_BYTES])
 {
 	struct sha256 hash = {
 		.state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -103,6 +107,7 @@ static __always_inline int sha256_of_user(const void *start, __u32 bytes, __u8 d
 		.start = start,
 		.bytes = bytes,
 		.blocks = (bytes + 9 + 63) / 64,
+		.is_of_kernel = is_of_kernel,
 	};
 
 	bpf_loop(hash.blocks, sha256_block, &hash, 0);
@@ -110,6 +115,11 @@ static __always_inline int sha256_of_user(const void *start, __u32 bytes, __u8 d
 		hash.state[i] = bpf_htonl(hash.state[i]);
 	__builtin_memcpy(digest, hash.state, DIGEST_BYTES);
 	return hash.is_broken;
+}
+
+static __always_inline int sha256_of_user(const void *start, __u32 bytes, __u8 digest[DIGEST_BYTES])
+{
+	return sha256_of(start, bytes, 0, digest);
 }
 
 #endif /* SHA256_H */
