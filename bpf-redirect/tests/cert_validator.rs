@@ -424,6 +424,22 @@ fn trust_stores_and_own_certificates_are_no_events_inside_a_handshake_or_outside
         assert!(bed.client("-CApath hashed -tls1_3", PATIENCE).is_some());
         let counts = watch.counts();
         assert_eq!((counts.seen, counts.ignored_own), (2, 1), "{counts:?}");
+        // curl loads its store from a callback in the middle of SSL_connect.
+        let site = format!("{HOST}:4433");
+        let arguments = format!(
+            "--silent --http0.9 --max-time 2 --cacert store.pem --resolve {site}:127.0.0.1 https://{site}/"
+        );
+        let before = watch.counts();
+        let output = bed.command("curl", &arguments).output().unwrap();
+        if output.status.code() == Some(127) {
+            return support::skip("curl is not installed");
+        }
+        let counts = watch.counts();
+        assert_eq!(counts.seen, before.seen + 2, "{counts:?}");
+        assert!(
+            counts.ignored_own >= before.ignored_own + 1000,
+            "{counts:?}"
+        );
     });
 }
 
