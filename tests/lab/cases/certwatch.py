@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import statistics
 import time
@@ -10,12 +11,13 @@ import time
 from ..process import Process, cpu_seconds, wait_until
 from ..run import Run
 from ..runner import case, expect
-from ..tls import PAGE_TEXT, PATIENCE_S, Bed, Client, Site
+from ..tls import PAGE_TEXT, PATIENCE_S, SERVER_V4, Bed, Client, Site
 
 CURL_TIMED_OUT = 28
 HOLD_MS = 700
 # Bad certificates for the figure, each of them seen for the first time.
 FIGURE_SITES = 20
+FIGURE_S, FIGURE_ROUNDS = 2, 3
 
 
 def _alerts(process: Process) -> list[dict[str, str]]:
@@ -104,7 +106,7 @@ def bad_certificate_is_blocked_while_other_flows_live(run: Run) -> str:
         expect(requests == (10, 0), f"requests to the good and the bad server: {requests}")
         asked = len(bed.judge.asked)
         bed.restart(bad)
-        blocked = bed.spawn("openssl", "s_client", "-connect", f"10.54.0.1:{bad.port}", "-servername", bad.name)
+        blocked = bed.spawn("openssl", "s_client", "-connect", f"{SERVER_V4}:{bad.port}", "-servername", bad.name)
         _expect_alert(process, bad, 2)
         expect(len(bed.judge.asked) == asked, "a known certificate was judged again")
         blocked.popen.kill()
@@ -219,6 +221,45 @@ def certwatch_that_dies_or_stops_lets_everything_go(run: Run) -> str:
         bed.restart(bad)
         _expect_page(bed.curl(bad))
         return f"stopped: {stopped_s * 1000:.0f} ms, killed: {killed_s * 1000:.0f} ms"
+
+
+def _handshakes(bed: Bed, site: Site, watched: bool) -> tuple[int, float]:
+    """How many openssl makes one after the other, and its CPU time for each in microseconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    client = bed.spawn(
+        "openssl", "s_time", "-connect", f"{SERVER_V4}:{site.port}", "-new", "-time", str(FIGURE_S), watched=watched
+    )  # fmt: skip
+    status, output, _ = client.finish(FIGURE_S + PATIENCE_S)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    match = re.search(r"(\d+) connections in \d+ real seconds", output)
+    expect(status == 0 and match, f"status {status}: {output[-300:]}")
+    assert match is not None
+    spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return int(match[1]), spent_s * 1e6 / int(match[1])
+
+
+@case
+def handshakes_with_a_known_certificate_are_all_seen_and_none_is_held(run: Run) -> str:
+    """One after the other under `block`, beside libraries that nobody watches."""
+    with Bed.open(run) as bed:
+        site = bed.add_site("good.example")
+        bed.watch("block", hold_ms=10_000, without_verdict="closed")
+        _handshakes(bed, site, watched=True)
+        before = bed.metrics()
+        count, costs_us = 0, {True: [], False: []}
+        for _ in range(FIGURE_ROUNDS):
+            for watched, costs in costs_us.items():
+                made, cost_us = _handshakes(bed, site, watched)
+                costs.append(cost_us)
+                count += made if watched else 0
+        metrics = bed.metrics()
+        known, held = (
+            metrics[name] - before[name]
+            for name in ('certificates_total{verdict="known"}', 'segments_total{action="held"}')
+        )
+        expect(known >= count and held == 0, f"{known} of {count} seen, {held} segments held")
+        with_probes, without = (statistics.median(costs_us[watched]) for watched in (True, False))
+        return f"the client's CPU time a handshake: {with_probes:.0f} µs watched, {without:.0f} µs not"
 
 
 @case
