@@ -11,7 +11,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from .appliance import GROUP, USER, program_folder, to_yaml
 from .hosts import End, Host, connect
@@ -23,12 +23,19 @@ from .runner import Skipped
 SERVER_V4, CLIENT_V4 = "10.54.0.1", "10.54.0.2"
 PATIENCE_S = 10.0
 PAGE, PAGE_TEXT = "page.txt", "a page of the lab"
-# AmbientCapabilities= of packaging/nexus-certwatch.service.
-CAPABILITIES = "-all,+bpf,+perfmon,+net_admin,+sys_ptrace"
-CONFINED = (
-    "setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--no-new-privs",
-    f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}",
-)  # fmt: skip
+# AmbientCapabilities= of packaging/nexus-certwatch.service; the last one may be taken out.
+CAPABILITIES = ("bpf", "perfmon", "net_admin", "sys_ptrace")
+# Puts copies in the place of the system's libraries, for one program.
+REPLACE = 'from=$1 to=$2; shift 2; for file in "$from"/*; do mount --bind "$file" "$to/${file##*/}"; done; exec "$@"'
+
+
+def confined(capabilities: Sequence[str]) -> list[str]:
+    """What runs nexus-certwatch as its unit does."""
+    kept = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    return [
+        "setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--no-new-privs",
+        f"--bounding-set={kept}", f"--inh-caps={kept}", f"--ambient-caps={kept}",
+    ]  # fmt: skip
 
 
 def cgroup_root() -> Path:
@@ -121,6 +128,7 @@ class Bed:
             words = line.split()
             if words[0].startswith(("libssl.so", "libcrypto.so")):
                 shutil.copy(words[2], folder / words[0])
+                self.system_folder = Path(words[2]).parent
         if not list(folder.iterdir()):
             raise Skipped("openssl is not linked with shared libraries")
         return folder
@@ -188,15 +196,24 @@ class Bed:
 
     def watch(self, enforce: str, **watch: object) -> Process:
         """Starts nexus-certwatch as its unit does."""
+        libraries = sorted(str(path) for path in self.libraries[0].iterdir())
+        return self._watch(enforce, libraries, confined(CAPABILITIES), watch)
+
+    def watch_found(self, enforce: str) -> Process:
+        """The same with libraries that it has to find. It finds the copies where the system's are, and,
+        without CAP_SYS_PTRACE, none that programs of others have mapped."""
+        replaced = ["unshare", "--mount", "sh", "-c", REPLACE, "sh", str(self.libraries[0]), str(self.system_folder)]
+        return self._watch(enforce, "auto", [*replaced, *confined(CAPABILITIES[:-1])], {})
+
+    def _watch(self, enforce: str, libraries: object, prefix: list[str], watch: dict[str, object]) -> Process:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.metrics_port = probe.getsockname()[1]
-        folder = self.libraries[0]
         settings = {
             "node": {"user": USER},
             "ct": {
                 "enforce": enforce,
                 "watch_cgroup": str(self.cgroup),
-                "watch_libraries": sorted(str(path) for path in folder.iterdir()),
+                "watch_libraries": libraries,
                 "watch": {"listen": f"127.0.0.1:{self.metrics_port}", **watch},
             },
             "api": {"socket": str(self.judge.socket_path)},
@@ -205,7 +222,7 @@ class Bed:
         config.write_text(to_yaml(settings))
         program = str(program_folder() / "nexus-certwatch")
         name = f"nexus-certwatch{next(self.starts)}"
-        process = self.run.start_here(name, [*CONFINED, program, "--config", str(config)])
+        process = self.run.start_here(name, [*prefix, program, "--config", str(config)])
         wait_until(lambda: process.expect_running() or "watching" in process.log_text(), PATIENCE_S, "it watches")
         return process
 

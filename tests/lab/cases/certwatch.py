@@ -155,6 +155,18 @@ def trust_stores_make_no_events_outside_a_handshake_or_inside(run: Run) -> str:
 
 
 @case
+def libraries_of_the_system_are_found(run: Run) -> None:
+    """With `auto`, and without the right to look at programs of others."""
+    with Bed.open(run) as bed:
+        site = bed.add_site("bad.example")
+        bed.judge.refuse(site.der, "path", "unknown_issuer")
+        process = bed.watch_found("alert")
+        expect(bed.metrics()["libraries"] == 2, process.log_text())
+        _expect_page(bed.curl(site))
+        expect(_expect_alert(process, site)["comm"] == "curl", "not seen by a probe")
+
+
+@case
 def certificate_on_the_wire_is_judged_without_probes(run: Run) -> str:
     """TLS 1.2 with libraries that nobody watches: the bad one is blocked, the good one passes."""
     with Bed.open(run) as bed:
