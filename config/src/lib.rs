@@ -42,8 +42,6 @@ pub use consensus::{Consensus, Member, MemberKey, MemberRole};
 pub use consensus_guard::ConsensusGuard;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::{Ct, Revocation};
-pub use ct_shard::{CtShard, Day, LogPublicKey};
-pub use ct_witness::{CtWitness, CtWitnessedLog};
 pub use ct_monitor::{
     CtFrom, CtLogKind, CtMonitor, CtMonitorLog, CtWatch, CtWebhook, WEBHOOK_SECRET_BYTES_MIN,
 };
