@@ -1,7 +1,5 @@
 //! Notes of other nodes: whatever they are, the log goes on, and counts only what a validator has signed.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
-
 mod support;
 
 use std::panic::AssertUnwindSafe;
