@@ -359,3 +359,43 @@ impl<M: EncodeMetric> Encode for M {
         EncodeMetric::encode(self, metric)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_exposed_under_names_of_the_log() {
+        let metrics = Metrics::default();
+        metrics.set_tree_size("s", 7);
+        metrics.set_state("s", State::Halted);
+        metrics.on_cosignature(Taken::Fork);
+        metrics.on_cosignature_refused(Refused::Signature);
+        metrics.on_head_refused("s", "signer");
+        metrics.on_head_cosigned("s", 0.002);
+        let written = Written {
+            partial: 9,
+            ..Written::default()
+        };
+        metrics.on_written("s", written);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let mut out = String::new();
+        text::encode(&mut out, &registry).unwrap();
+        for line in [
+            "nexus_ct_tree_size{shard=\"s\"} 7",
+            "nexus_ct_shard_state{shard=\"s\",kind=\"halted\"} 1",
+            "nexus_ct_shard_state{shard=\"s\",kind=\"following\"} 0",
+            "nexus_ct_cosignatures_total{result=\"fork\"} 1",
+            "nexus_ct_cosignatures_total{result=\"bad_signature\"} 1",
+            "nexus_ct_heads_refused_total{shard=\"s\",kind=\"signer\"} 1",
+            "nexus_ct_written_bytes_total{shard=\"s\",kind=\"partial_tiles\"} 9",
+            "nexus_ct_cosign_seconds_bucket{le=\"0.0025\"} 1",
+        ] {
+            assert!(out.lines().any(|found| found == line), "{line}\n{out}");
+        }
+    }
+}
