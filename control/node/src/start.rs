@@ -224,12 +224,10 @@ fn open(
     let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
     let parts = (tap, copied.clone(), updates.clone(), engine.extension());
     let responders = responders(&zones, policy(config, parts)?, &counters);
-    let attacher = Attacher::new(config.dataplane.socket.clone());
-    let sockets = Sockets::open(config, &attacher, &handle, &counters)?;
-
+    let (attacher, sockets) = open_sockets(config, &handle, &counters)?;
     let mesh = mesh_link(config, &front_sender, &counters);
     let state = Arc::new(FrontState::new(clock::now_ms()));
-    let stop_front = Arc::new(AtomicBool::new(false));
+    let stop_front = Arc::<AtomicBool>::default();
     let front = Front::new(
         inbox,
         udp_responder(config, &responders)?,
@@ -345,6 +343,16 @@ fn notifier(runtime: &Runtime, counters: &Arc<Counters>, own: &[SocketAddr]) -> 
 }
 
 /// With all descriptors that it can have.
+fn open_sockets(
+    config: &Config,
+    engine: &EngineHandle,
+    counters: &Arc<Counters>,
+) -> Result<(Attacher, Sockets), StartError> {
+    let attacher = Attacher::new(config.dataplane.socket.clone());
+    let sockets = Sockets::open(config, &attacher, engine, counters)?;
+    Ok((attacher, sockets))
+}
+
 fn runtime() -> Result<Runtime, StartError> {
     raise_descriptor_limit();
     tokio::runtime::Builder::new_current_thread()

@@ -227,8 +227,7 @@ where
         published: Instant::now(),
         failure: None,
     };
-    let inbound = setup.inbound;
-    let drive = move || driving.run(effects, &inbound, &commands);
+    let drive = move || driving.run(effects, &setup.inbound, &commands);
     let threads = vec![
         spawn("mesh-keeper", move || keeper.run(&jobs))?,
         spawn("mesh-writer", move || writer.run(&steps))?,
