@@ -250,12 +250,16 @@ impl Run {
 
     /// Nothing was said before the disk knew of it.
     fn check_memory(&self) {
+        let files = self.disk().lock().unwrap().files(&format!("state/{SHARD}"));
+        // The newer of two files; a cut in the middle of a write has damaged it, and nothing was signed then.
+        let size = |bytes: &Vec<u8>| {
+            let (whole, checksum) = bytes.split_last_chunk().unwrap();
+            let is_whole = crc32fast::hash(whole) == u32::from_be_bytes(*checksum);
+            is_whole.then(|| u64::from_be_bytes(bytes[8..16].try_into().unwrap()))
+        };
         let remembered = |name: &str| {
-            let files = self.disk().lock().unwrap().files(&format!("state/{SHARD}"));
-            let size = files
-                .get(name)
-                .map(|bytes| bytes[8..16].try_into().unwrap());
-            size.map(u64::from_be_bytes)
+            let slots = [0, 1].map(|slot| files.get(&format!("{name}.{slot}")));
+            slots.into_iter().flatten().filter_map(size).max()
         };
         assert!(self.seen.heads.keys().max().copied() <= remembered("signed"));
         let notes = self.hub.notes.lock().unwrap();
