@@ -144,6 +144,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Resources(error)
+    }
+}
+
 /// A control whose every socket is open, but which serves nobody yet.
 #[derive(Debug)]
 pub struct Prepared {
@@ -215,13 +221,12 @@ fn open(
 ) -> Result<Prepared, StartError> {
     let counters = Arc::new(Counters::default());
     let zones = Arc::new(load_zones(config, &counters)?);
-    let (front_sender, inbox) = front::inbox(&counters).map_err(StartError::Resources)?;
-    let runtime = runtime()?;
-    let core = Core::new(config, &runtime, &front_sender)?;
+    let (front_sender, inbox) = front::inbox(&counters)?;
+    let core = Core::new(config, &front_sender)?;
     let (mut engine, handle, copied) = (core.engine, core.handle, core.copied);
     let (trust_files, trust_writer) = begin_trust(config, &mut engine);
     let (tap, dnstap) = dnstap(config, &counters, &mut engine);
-    let updates = Updates::new(sink, runtime.handle().clone(), front_sender.clone());
+    let updates = Updates::new(sink, core.runtime.handle().clone(), front_sender.clone());
     let parts = (tap, copied.clone(), updates.clone(), engine.extension());
     let responders = responders(&zones, policy(config, parts)?, &counters);
     let (attacher, sockets) = open_sockets(config, &handle, &counters)?;
@@ -242,7 +247,7 @@ fn open(
     let ct_monitor = begin_ct_monitor(config)?;
     let control = Control::new(Inner {
         judge: judge(config, &lookups, engine.extension(), &counters),
-        notifier: notifier(&runtime, &counters, &sockets.listen),
+        notifier: notifier(&core.runtime, &counters, &sockets.listen),
         config: config.clone(),
         config_path,
         listen: sockets.listen,
@@ -261,7 +266,7 @@ fn open(
         reloading: tokio::sync::Mutex::default(),
     });
     Ok(Prepared {
-        runtime,
+        runtime: core.runtime,
         tasks: Tasks {
             engine,
             trust_writer,

@@ -7,7 +7,7 @@ use config::Config;
 use hickory_proto::rr::Name;
 use tokio::runtime::Runtime;
 
-use super::{StartError, engine, policy_keys};
+use super::{StartError, engine, policy_keys, runtime};
 use crate::admin::CopyPurpose;
 use crate::copied::{CopiedZones, Prepared};
 use crate::engine::{Engine, EngineHandle};
@@ -19,6 +19,7 @@ use crate::transfer_key;
 
 /// The engine with its policy and its copy of the root zone, and who keeps these.
 pub(super) struct Core {
+    pub(super) runtime: Runtime,
     pub(super) engine: Engine,
     pub(super) handle: EngineHandle,
     pub(super) copied: CopiedZones,
@@ -28,12 +29,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(
-        config: &Config,
-        runtime: &Runtime,
-        front: &FrontSender,
-    ) -> Result<Self, StartError> {
-        let (mut engine, handle) = engine(config, front.clone(), runtime)?;
+    pub(super) fn new(config: &Config, front: &FrontSender) -> Result<Self, StartError> {
+        let runtime = runtime()?;
+        let (mut engine, handle) = engine(config, front.clone(), &runtime)?;
         let copied = CopiedZones::default();
         let local_root = begin_local_root(config, &mut engine, &handle, &copied)?;
         let (keys, data_dir) = (policy_keys()?, &config.node.data_dir);
@@ -45,6 +43,7 @@ impl Core {
         let (front, data_dir) = (front.clone(), data_dir.clone());
         let service = PolicyService::new(handle.clone(), front, keys, data_dir, copied.clone());
         Ok(Self {
+            runtime,
             engine,
             handle,
             copied,
