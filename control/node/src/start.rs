@@ -347,7 +347,6 @@ fn notifier(runtime: &Runtime, counters: &Arc<Counters>, own: &[SocketAddr]) -> 
     Notifier::new(runtime.handle().clone(), Arc::clone(counters), own)
 }
 
-/// With all descriptors that it can have.
 fn open_sockets(
     config: &Config,
     engine: &EngineHandle,
@@ -358,6 +357,7 @@ fn open_sockets(
     Ok((attacher, sockets))
 }
 
+/// With all descriptors that it can have.
 fn runtime() -> Result<Runtime, StartError> {
     raise_descriptor_limit();
     tokio::runtime::Builder::new_current_thread()
