@@ -6,15 +6,15 @@ import base64
 import json
 import shutil
 import time
+from pathlib import Path
 
-from . import ct_rfc6962, ct_static
+from . import ct_rfc6962, ct_static, ct_wire
 from .appliance import GROUP, USER, Appliance
 from .certificates import Authority, to_pem
 from .mesh import Mesh
 from .process import LabError, wait_until
 from .run import Run
 
-LOG_ID = "log.lab.example"
 PORT = 8054
 # Certificates of up to ten years from now belong to it.
 SHARD = "lab"
@@ -23,8 +23,12 @@ SHARD = "lab"
 class LogMesh(Mesh):
     """Nodes with one shard, whose key the first `signers` of them have, and the authority that it accepts."""
 
-    def __init__(self, run: Run, *, nodes: int = 4, signers: int = 4, **settings: dict) -> None:
-        super().__init__(run, nodes=nodes, **settings)
+    def __init__(
+        self, run: Run, *, nodes: int = 4, signers: int = 4, authorities: bool = False, **settings: dict
+    ) -> None:
+        super().__init__(run, nodes=nodes, authorities=authorities, **settings)
+        # A name that everybody here can reach without a look-up: that of the first node.
+        self.log_id = f"{self.appliances[0].address}:{PORT}"
         self.authority = Authority.make(run.path("authority"))
         roots = run.path("roots.pem")
         roots.write_text(to_pem(self.authority.root))
@@ -43,7 +47,7 @@ class LogMesh(Mesh):
             shutil.copy(roots, node.folder / "roots.pem")
             node.configure(
                 ct={
-                    "log_id": LOG_ID,
+                    "log_id": self.log_id,
                     "roots": str(node.folder / "roots.pem"),
                     "listen": f"{node.address}:{PORT}",
                     "https": False,
@@ -60,6 +64,25 @@ class LogMesh(Mesh):
         shutil.rmtree(folder)
         return count
 
+    def log_list(self, node: Appliance) -> Path:
+        """The log as a list of Chrome's form, from a node."""
+        path = self.run.path("log-list.json")
+        with self.client.inside():
+            path.write_bytes(ct_wire.fetch(f"http://{node.address}:{PORT}/log-list.json")[0])
+        return path
+
+    def logged_certificate(self, node: Appliance, name: str, *, days: int = 90) -> Path:
+        """A certificate of the authority with a timestamp in it that a node has given its precertificate; with the root,
+        in PEM."""
+        precertificate = self.authority.issue(name, days=days, is_precertificate=True)
+        entry = ct_wire.Entry.of_precertificate(precertificate, self.authority.key_hash_input)
+        chain = [precertificate, self.authority.root]
+        with self.client.inside():
+            sct = ct_wire.submit(self.url(node), self.public_key, chain, entry, call="add-pre-chain")
+        path = self.run.path(f"{name}.pem")
+        path.write_text(to_pem(self.authority.finish(precertificate, [sct.encode()])) + to_pem(self.authority.root))
+        return path
+
     def url(self, node: Appliance) -> str:
         """The shard at a node."""
         return f"http://{node.address}:{PORT}/{SHARD}"
@@ -70,7 +93,7 @@ class LogMesh(Mesh):
 
     def static(self, node: Appliance) -> ct_static.Log:
         """The node as a client sees it that knows static-ct-api."""
-        return ct_static.Log(self.url(node), self.public_key, f"{LOG_ID}/{SHARD}")
+        return ct_static.Log(self.url(node), self.public_key, f"{self.log_id}/{SHARD}")
 
     def log_status(self, node: Appliance) -> dict:
         """`nexus ct status --json`; empty if the node does not answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -180,3 +181,26 @@ def a_node_whose_log_is_lost_fetches_it_from_the_others(run: Run) -> str:
         other.check_consistency(old, new)
         ct_static.exercise(log, mesh.authority, count=2, days=DAYS)
     return f"{files} files lost; {size} entries fetched and published {caught_up:.2f} s after the start"
+
+
+@case
+def a_logged_certificate_is_valid_and_one_that_never_was_in_the_log_is_not(run: Run) -> str:
+    """`nexus ct validate` fetches the proof from the log; a timestamp of a log that has not the entry proves nothing."""
+    mesh = LogMesh(run)
+    mesh.start()
+    mesh.wait_until_log_runs()
+    node = mesh.appliances[1]
+    logged = mesh.logged_certificate(mesh.appliances[0], "logged.example", days=DAYS)
+    plain = run.path("plain.pem")
+    plain.write_text(to_pem(mesh.authority.issue("plain.example", days=DAYS)) + to_pem(mesh.authority.root))
+    mesh.wait_until_published(1)
+    root, logs = mesh.authority.folder / "root.pem", mesh.log_list(node)
+    judged = {}
+    for chain, host in ((logged, "logged.example"), (plain, "plain.example"), (logged, "other.example")):
+        words = ["ct", "validate", str(chain), "--host", host, "--roots", str(root), "--log-list", str(logs)]
+        shown = json.loads(node.nexus("--json", *words, check=False))
+        judged[host] = {step["step"]: step["result"] for step in shown["steps"]}
+    expect(judged["logged.example"]["inclusion"] == "passed", f"{judged}")
+    expect(judged["plain.example"]["scts"] == "failed", f"{judged}")
+    expect(judged["other.example"]["host"] == "failed", f"{judged}")
+    return "proof of inclusion from a node's own tiles"
