@@ -337,7 +337,11 @@ fn start(folder: &Path, runtime: &tokio::runtime::Runtime) -> LogHandle {
     let (handle, _) = Log::start(&settings).unwrap();
     let keys = vec![("a".to_owned(), *handle.cosigner().key())];
     handle
-        .decide(vec![Decided::Validators { keys, quorum: 1 }])
+        .decide(vec![Decided::Validators {
+            keys,
+            quorum: 1,
+            faults_max: 0,
+        }])
         .unwrap();
     handle
 }

@@ -199,7 +199,7 @@ mod tests {
 
     fn validators() -> Arc<Validators> {
         let keys: Vec<_> = (1..=4).map(|node| (name(node), [node; 32])).collect();
-        Arc::new(Validators::new(&KeyName::new("log").unwrap(), &keys, 3))
+        Arc::new(Validators::new(&KeyName::new("log").unwrap(), &keys, 3, 1))
     }
 
     fn head(size: u64, root: u8, time_s: u64) -> TreeHead {

@@ -38,6 +38,8 @@ pub enum Decided {
         keys: Vec<(String, [u8; 32])>,
         /// How many must have cosigned a head before the log signs it.
         quorum: usize,
+        /// How many of all voters may lie, those that have no key yet among them.
+        faults_max: usize,
     },
 }
 

@@ -275,8 +275,12 @@ impl Log {
                 frontier,
                 timestamp_ms: _,
             } => self.of_shard(&shard, |shard, common| shard.on_restored(&frontier, common)),
-            Decided::Validators { keys, quorum } => {
-                let validators = Validators::new(&common.log, &keys, quorum);
+            Decided::Validators {
+                keys,
+                quorum,
+                faults_max,
+            } => {
+                let validators = Validators::new(&common.log, &keys, quorum, faults_max);
                 for shard in self.shards.values_mut() {
                     shard.on_validators(&validators);
                 }

@@ -46,9 +46,6 @@ pub enum SubmitError {
 pub trait Sequencer: Debug + Send + Sync + 'static {
     /// Has an entry ordered in a shard. It is committed when this returns, and not yet covered by a published head.
     fn submit(&self, shard: Arc<str>, entry: Submitted) -> Boxed<Result<Sequenced, SubmitError>>;
-
-    /// Asks for a head of the tree as it is, with a new time ([`crate::Decided::Head`]).
-    fn refresh(&self, shard: Arc<str>);
 }
 
 /// The way to the logs of the other nodes. What they send is outside input.

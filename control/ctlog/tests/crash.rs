@@ -37,6 +37,7 @@ impl Others {
         Decided::Validators {
             keys: others.chain([own]).collect(),
             quorum: 3,
+            faults_max: 1,
         }
     }
 

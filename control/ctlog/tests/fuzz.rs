@@ -22,7 +22,11 @@ fn any_bytes_as_a_cosigned_note_are_counted_and_change_nothing() {
         ("b".to_owned(), key),
     ];
     let mut consensus = Consensus::default();
-    let validators = ctlog::Decided::Validators { keys, quorum: 2 };
+    let validators = ctlog::Decided::Validators {
+        keys,
+        quorum: 2,
+        faults_max: 0,
+    };
     node.handle
         .decide(vec![validators, support::all_issuers()])
         .unwrap();

@@ -79,7 +79,7 @@ fn validators() -> Arc<Validators> {
         )
     };
     let keys: Vec<_> = (1..=4).map(key).collect();
-    Arc::new(Validators::new(&KeyName::new(NAME).unwrap(), &keys, 3))
+    Arc::new(Validators::new(&KeyName::new(NAME).unwrap(), &keys, 3, 1))
 }
 
 fn cosign(seed: u8, head: &TreeHead) -> NoteSignature {

@@ -1,5 +1,6 @@
 //! [`Faces`]: the shards as clients see them, and what goes for all of them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,8 @@ pub struct Agreed {
     pub roots: Arc<Roots>,
     /// Who cosigns.
     pub validators: Arc<Validators>,
+    /// Names of the shards that take nothing any more.
+    pub closed: BTreeSet<Arc<str>>,
 }
 
 /// Who runs the log, for its log list.
@@ -175,22 +178,25 @@ impl Faces {
             .ok_or_else(|| Refusal::not_found(format_args!("there is no shard {name:?}")))
     }
 
-    /// The shard whose window a time is in, in seconds since 1970.
+    /// Whether a shard takes nothing any more.
+    pub(super) fn is_closed(&self, face: &ShardReader) -> bool {
+        let agreed = self.agreed.borrow();
+        agreed.closed.contains(face.spec().window.name.as_str())
+    }
+
+    /// The open shard whose window a time is in, in seconds since 1970.
     pub(super) fn shard_of(&self, time_s: i64) -> Option<ShardReader> {
         let mut shards = self.shards.iter();
-        let face = shards.find(|face| {
-            let window = &face.spec().window;
-            (window.start..window.end).contains(&time_s)
-        });
+        let face = shards.find(|face| has(face, time_s) && !self.is_closed(face));
         face.cloned()
     }
 
-    /// The shard whose window the present is in; if there is none, the last.
+    /// The open shard whose window the present is in; if there is none, the last that is open; if there is none, the last.
     pub(super) fn current(&self) -> Result<ShardReader, Refusal> {
-        let today = self.shard_of(now_s());
-        let last = || self.shards.last().cloned();
-        today
-            .or_else(last)
+        let mut from_last = self.shards.iter().rev();
+        let last_open = from_last.find(|face| !self.is_closed(face));
+        self.shard_of(now_s())
+            .or_else(|| last_open.or(self.shards.last()).cloned())
             .ok_or_else(|| Refusal::not_found("there is no shard"))
     }
 
@@ -198,6 +204,12 @@ impl Faces {
     pub(super) fn url(&self, face: &ShardReader) -> String {
         format!("{}://{}/", self.scheme.as_str(), face.spec().origin)
     }
+}
+
+/// Whether a time is in the window of a shard, in seconds since 1970.
+pub(super) fn has(face: &ShardReader, time_s: i64) -> bool {
+    let window = &face.spec().window;
+    (window.start..window.end).contains(&time_s)
 }
 
 /// Seconds since 1970.

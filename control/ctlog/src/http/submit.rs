@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use webpki::ALL_VERIFICATION_ALGS;
 
 use super::clients::ClientAddress;
-use super::faces::Faces;
+use super::faces::{Faces, has};
 use super::listing::rfc3339;
 use super::query::Asked;
 use super::refusal::{Refusal, blocking, json};
@@ -65,15 +65,13 @@ async fn add(
     let rules = Arc::clone(faces);
     let (face, accepted, known) = blocking(move || {
         let accepted = check(&rules, submission, &body)?;
-        let face = choose(&rules, named, accepted.not_after)?;
+        let (face, known) = choose(&rules, named, &accepted)?;
         if !face.can_sign() {
             // Better now than when the entry is ordered: no head will ever be published here.
             return Err(Refusal::busy(
                 "this node has no key of the shard: ask another",
             ));
         }
-        let key = submission_key(&accepted.entry.kind);
-        let known = face.find_submission(&key).map_err(Refusal::failed)?;
         Ok((face, accepted, known))
     })
     .await?;
@@ -120,28 +118,34 @@ fn check(faces: &Faces, submission: Submission, body: &[u8]) -> Result<AcceptedC
         .map_err(Refusal::bad_request)
 }
 
-/// The shard that takes a certificate, which is to be the one that was named.
+/// The shard that takes a certificate, which is to be the one that was named, and the place that it has there already. What a
+/// closed shard has promised, it promises still.
 fn choose(
     faces: &Faces,
     named: Option<ShardReader>,
-    not_after: i64,
-) -> Result<ShardReader, Refusal> {
-    let until = rfc3339(not_after);
-    let Some(right) = faces.shard_of(not_after) else {
-        return Err(Refusal::bad_request(format_args!(
-            "the certificate is valid to {until}, and no shard of this log takes that"
-        )));
+    accepted: &AcceptedChain,
+) -> Result<(ShardReader, Option<Sequenced>), Refusal> {
+    let key = submission_key(&accepted.entry.kind);
+    let open = faces.shard_of(accepted.not_after);
+    let asked = match (&named, &open) {
+        (Some(face), _) | (None, Some(face)) => std::slice::from_ref(face),
+        (None, None) => faces.shards.as_slice(),
     };
-    let name = &right.spec().window.name;
-    match named {
-        Some(named) if named.spec().window.name != *name => {
-            Err(Refusal::bad_request(format_args!(
-                "the certificate is valid to {until}: shard {name} takes it, at {}",
-                faces.url(&right)
-            )))
+    for face in asked.iter().filter(|face| has(face, accepted.not_after)) {
+        let known = face.find_submission(&key).map_err(Refusal::failed)?;
+        if known.is_some() || !faces.is_closed(face) {
+            return Ok((face.clone(), known));
         }
-        _ => Ok(right),
     }
+    let until = rfc3339(accepted.not_after);
+    Err(Refusal::bad_request(match open {
+        Some(right) => format!(
+            "the certificate is valid to {until}: shard {} takes it, at {}",
+            right.spec().window.name,
+            faces.url(&right)
+        ),
+        None => format!("the certificate is valid to {until}, and no shard of this log takes that"),
+    }))
 }
 
 /// Has consensus give an entry its place.

@@ -71,11 +71,19 @@ impl Bench {
         limits: Limits,
         sequencer: impl Fn(&Lone) -> Arc<dyn Sequencer>,
     ) -> Self {
+        Self::with_shards(&shards(), limits, sequencer).await
+    }
+
+    pub(crate) async fn with_shards(
+        shards: &[Shard],
+        limits: Limits,
+        sequencer: impl Fn(&Lone) -> Arc<dyn Sequencer>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = Authority::root("root");
         let roots = pki::roots(&[&root]);
-        let log = Lone::start(folder.path(), ORIGIN, &shards(), roots);
-        for shard in &shards()[..2] {
+        let log = Lone::start(folder.path(), ORIGIN, shards, roots);
+        for shard in shards.iter().filter(|shard| shard.name != KEYLESS) {
             log.wait_for_size(&shard.name, 0).await;
         }
         let faces: Faces = log.faces(sequencer(&log), limits);

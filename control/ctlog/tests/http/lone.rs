@@ -96,8 +96,12 @@ impl Lone {
         };
         let (handle, thread) = Log::start(&settings).unwrap();
         let (keys, quorum) = (vec![(NODE.to_owned(), *handle.cosigner().key())], 1);
-        let validators = Arc::new(Validators::new(&name, &keys, quorum));
-        let decided = Decided::Validators { keys, quorum };
+        let validators = Arc::new(Validators::new(&name, &keys, quorum, 0));
+        let decided = Decided::Validators {
+            keys,
+            quorum,
+            faults_max: 0,
+        };
         handle.decide(vec![decided]).unwrap();
         let orders = Arc::new(Orders {
             handle: handle.clone(),
@@ -107,7 +111,11 @@ impl Lone {
             orders.refresh(shard.spec.window.name.as_str().into());
         }
         let roots = Arc::new(roots);
-        let agreed = Arc::new(Agreed { roots, validators });
+        let agreed = Arc::new(Agreed {
+            roots,
+            validators,
+            ..Agreed::default()
+        });
         Self {
             handle,
             orders,
@@ -208,7 +216,10 @@ impl Sequencer for Orders {
             result.map_err(|error| SubmitError::Unavailable(error.to_string())),
         ))
     }
+}
 
+impl Orders {
+    /// A head of the tree as it is, with a new time.
     fn refresh(&self, shard: Arc<str>) {
         let mut trees = self.trees.lock().unwrap();
         let tree = trees.entry(Arc::clone(&shard)).or_default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use ct::{AddChainReply, Sct, SignedEntry, Submission};
+use ct::{AddChainReply, Sct, Shard, SignedEntry, Submission};
 use ctlog::http::Limits;
 use ctlog::{Sequenced, Sequencer, SubmitError, Submitted};
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
@@ -14,7 +14,7 @@ use p256::pkcs8::DecodePublicKey as _;
 use rcgen::date_time_ymd;
 use webpki::ALL_VERIFICATION_ALGS;
 
-use crate::asking::{Bench, Reply, chain_json, run};
+use crate::asking::{Bench, Reply, chain_json, run, shards};
 use crate::pki::{self, Authority, leaf, leaf_with, poison};
 
 fn sct(reply: &Reply) -> Sct {
@@ -38,8 +38,6 @@ impl Sequencer for Fixed {
             None => Box::pin(pending()),
         }
     }
-
-    fn refresh(&self, _: Arc<str>) {}
 }
 
 #[test]
@@ -270,6 +268,53 @@ fn client_with_too_many_in_flight_is_told_to_wait() {
             bench.submit(Submission::Certificate, &chain),
         );
         assert!(third.await.is_err(), "it waits for the cluster");
+        bench.log.stop();
+    });
+}
+
+#[test]
+fn closed_shard_keeps_its_promises_and_another_takes_what_is_new() {
+    run(async {
+        let [before, ..] = shards();
+        let after = Shard {
+            name: "2026h2b".to_owned(),
+            ..before.clone()
+        };
+        let shards = [before, after];
+        let bench = Bench::with_shards(&shards, Limits::default(), |log| log.orders.clone()).await;
+        let old = chain_json(&[&bench.root.issue(&leaf())]);
+        let new = chain_json(&[&bench.root.issue(&leaf())]);
+        let promised = bench.post("/2026h2/ct/v1/add-chain", old.clone()).await;
+        sct(&promised);
+        let close = |names: &[&str]| {
+            bench.log.agreed.send_modify(|agreed| {
+                Arc::make_mut(agreed).closed = names.iter().map(|name| Arc::from(*name)).collect();
+            });
+        };
+        close(&["2026h2"]);
+        let again = bench.post("/2026h2/ct/v1/add-chain", old.clone()).await;
+        assert_eq!(again.body, promised.body);
+        let refused = bench.post("/2026h2/ct/v1/add-chain", new.clone()).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        let expected = "shard 2026h2b takes it, at http://log.example/2026h2b/";
+        assert!(refused.reason().contains(expected), "{}", refused.reason());
+        let taken = bench.post("/api/v1/ct/add-chain", new.clone()).await;
+        let key = &bench.log.handle.reader("2026h2b").unwrap().spec().key;
+        assert_eq!(sct(&taken).log_id, key.id());
+        let today = bench.json("/api/v1/ct/get-sth").await["tree_size"].clone();
+        assert_eq!(today, 1, "that of the shard that is open");
+        let size = bench.json("/2026h2/ct/v1/get-sth").await["tree_size"].clone();
+        assert_eq!(size, 1, "nothing new is in the closed one");
+
+        close(&["2026h2", "2026h2b"]);
+        let again = bench.post("/api/v1/ct/add-chain", old).await;
+        assert_eq!(again.body, promised.body);
+        let third = chain_json(&[&bench.root.issue(&leaf())]);
+        for path in ["/2026h2b/ct/v1/add-chain", "/api/v1/ct/add-chain"] {
+            let refused = bench.post(path, third.clone()).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+            assert!(refused.reason().contains("no shard of this log takes that"));
+        }
         bench.log.stop();
     });
 }

@@ -385,8 +385,12 @@ pub(crate) fn validators<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Decid
         .into_iter()
         .map(|node| (node.name.clone(), *node.handle.cosigner().key()))
         .collect();
-    let quorum = keys.len() - (keys.len() - 1) / 3;
-    Decided::Validators { keys, quorum }
+    let faults_max = (keys.len() - 1) / 3;
+    Decided::Validators {
+        quorum: keys.len() - faults_max,
+        keys,
+        faults_max,
+    }
 }
 
 /// Nodes `a`, `b`, … that know each other, `b` without the shard's key.
