@@ -39,7 +39,13 @@ pub(crate) fn plan<'a>(
         let domain = domain.filter(|host| host.parse::<IpAddr>().is_err());
         if let (Some(host), Some(port)) = (domain, request.port) {
             let name = owner(host, port);
-            wanted.push(Wanted::Tlsa { name });
+            let records = Wanted::Tlsa { name };
+            // RFC 6698 §4.1: an answer that is bogus or does not come is no word that there are no records. Else whoever
+            // keeps it back would have the domain's own certificate replaced.
+            if context.evidence.failed.contains(&records) {
+                return Plan::None(NotPassed::unknown(Code::TlsaNotFetched, ""));
+            }
+            wanted.push(records);
         }
         return Plan::None(NotPassed::skipped(Code::NoTlsa));
     };

@@ -53,7 +53,8 @@ impl Inclusion {
         }
     }
 
-    /// Whether the leaf is shown.
+    /// Whether the leaf is shown. What does not hold proves nothing against the log: it has signed the head, but neither proof
+    /// nor tiles, which come over plain HTTP, so that anybody on the way may have spoilt them.
     fn check(&self, leaf: &Hash) -> Result<bool, NotPassed> {
         match self {
             Self::Pending => Ok(false),
@@ -64,23 +65,28 @@ impl Inclusion {
                 path,
             } => verify_inclusion(leaf, *index, *size, path, root)
                 .map(|()| true)
-                .map_err(|error| NotPassed::failed(Code::ProofFailed, error)),
-            Self::TamperedTile(error) => Err(NotPassed::failed(Code::TamperedTile, error)),
+                .map_err(|error| NotPassed::unknown(Code::ProofFailed, error)),
+            Self::TamperedTile(error) => Err(NotPassed::unknown(Code::TamperedTile, error)),
         }
     }
 }
 
-/// One proof that holds suffices, and one that does not is a log that lies. Without any, what would be needed is wanted.
+/// One proof that holds suffices. Without any, what would be needed is wanted, and one that does not hold leaves open whether
+/// the log lies or somebody on the way to it does.
 pub(crate) fn check(
     promises: &[Promise],
     context: &crate::Context<'_>,
     wanted: &mut Vec<Wanted>,
 ) -> Result<(), NotPassed> {
     let mut is_proven = false;
+    let mut spoilt = None;
     for promise in promises {
         let key = (promise.log, promise.leaf);
         if let Some(inclusion) = context.evidence.inclusion.get(&key) {
-            is_proven |= inclusion.check(&promise.leaf)?;
+            match inclusion.check(&promise.leaf) {
+                Ok(is_shown) => is_proven |= is_shown,
+                Err(open) => _ = spoilt.get_or_insert(open),
+            }
         }
     }
     if is_proven {
@@ -95,5 +101,5 @@ pub(crate) fn check(
         leaf: promise.leaf,
         index: promise.index,
     }));
-    Err(NotPassed::skipped(Code::NoProof))
+    Err(spoilt.unwrap_or(NotPassed::skipped(Code::NoProof)))
 }

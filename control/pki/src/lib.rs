@@ -33,6 +33,6 @@ pub use pipeline::{INVALID_SECS, Judgement, UNKNOWN_SECS, VALID_SECS_MAX, valida
 pub use reason::{Code, Reason, UnknownReason};
 pub use request::{
     CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Context, Evidence, FetchedOcsp, Purpose, Request,
-    STAPLED_BYTES_MAX, Wanted,
+    STAPLED_BYTES_MAX, Used, Wanted,
 };
 pub use verdict::{Status, Step, StepName, StepResult, Verdict};

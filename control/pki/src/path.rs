@@ -7,6 +7,9 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 use crate::reason::{Code, NotPassed};
 use crate::request::{Context, Purpose, Wanted};
 
+/// URLs of a certificate at most, from which its issuer is wanted. Who wrote them is not known before there is a path.
+const ISSUER_URLS_MAX: usize = 3;
+
 /// Certificates each of which is issued by the next; the last one is the anchor's.
 #[derive(Debug)]
 pub(crate) struct Path<'a> {
@@ -35,6 +38,11 @@ impl<'a> Path<'a> {
             [_, authorities @ .., _] => authorities,
             _ => &[],
         }
+    }
+
+    /// Whether the certificate with this DER is one of them.
+    pub(crate) fn has(&self, der: &[u8]) -> bool {
+        self.certificates.iter().any(|one| one.der() == der)
     }
 
     pub(crate) fn anchor(&self) -> Option<&Certificate<'a>> {
@@ -188,7 +196,7 @@ fn missing_issuer(
     let is_self_issued = top.is_self_issued();
     if !is_self_issued && !is_of_an_anchor(top, anchors) {
         let information = top.authority_information().unwrap_or_default();
-        let urls = information.issuer_urls.into_iter();
+        let urls = information.issuer_urls.into_iter().take(ISSUER_URLS_MAX);
         let urls = urls.filter(|url| !issuers.contains_key(*url));
         wanted.extend(urls.map(|url| Wanted::Issuer { url: url.into() }));
     }

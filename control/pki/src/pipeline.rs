@@ -8,7 +8,8 @@ use crate::dane::{self, Plan};
 use crate::path::{self, Path};
 use crate::reason::{Code, NotPassed};
 use crate::request::{
-    CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Context, Purpose, Request, STAPLED_BYTES_MAX, Wanted,
+    CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, Context, Purpose, Request, STAPLED_BYTES_MAX, Used,
+    Wanted,
 };
 use crate::verdict::{Status, Step, StepName, StepResult, Verdict};
 use crate::{inclusion, revocation, timestamps};
@@ -27,6 +28,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// What to fetch, put into [`crate::Evidence`], and judge again with. Empty: nothing would help.
     pub wanted: Vec<Wanted>,
+    /// What of that is worth keeping for other verdicts.
+    pub used: Used,
 }
 
 /// Judges a chain by what is known now. Steps that need what an earlier one did not find are skipped.
@@ -38,6 +41,7 @@ pub fn validate(request: &Request, context: &Context<'_>) -> Judgement {
         context,
         steps: Vec::with_capacity(10),
         wanted: Vec::new(),
+        used: Used::default(),
         until: i64::MAX,
     };
     let chain = run.step(StepName::Parse, |_| parse(request));
@@ -50,6 +54,7 @@ struct Run<'r> {
     context: &'r Context<'r>,
     steps: Vec<Step>,
     wanted: Vec<Wanted>,
+    used: Used,
     /// Seconds since 1970 until which all that passed holds.
     until: i64,
 }
@@ -92,6 +97,9 @@ impl<'r> Run<'r> {
             )
         });
         let path = path.as_ref();
+        let fetched = context.evidence.issuers.iter();
+        let used = fetched.filter(|(_, der)| path.is_some_and(|path| path.has(der)));
+        self.used.issuers.extend(used.map(|(url, _)| url.clone()));
         self.step(StepName::Validity, |run| {
             let leaf = run.reach(leaf, is_own)?;
             run.check_validity(leaf, path)
@@ -149,7 +157,8 @@ impl<'r> Run<'r> {
         self.step(StepName::Revocation, |run| {
             run.reach(leaf, is_own)?;
             let path = path.ok_or(NotPassed::skipped(Code::NotReached))?;
-            let until = revocation::check(request, path, context, &mut run.wanted)?;
+            let until =
+                revocation::check(request, path, context, (&mut run.wanted, &mut run.used))?;
             run.until = run.until.min(until);
             Ok(())
         });
@@ -248,7 +257,11 @@ impl<'r> Run<'r> {
             total_micros: (self.context.clock_ns)().saturating_sub(started_ns) / 1_000,
             steps: self.steps,
         };
-        Judgement { verdict, wanted }
+        Judgement {
+            verdict,
+            wanted,
+            used: self.used,
+        }
     }
 }
 

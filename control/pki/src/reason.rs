@@ -137,6 +137,8 @@ codes! {
     ReplacedByDane = "replaced_by_dane";
     /// No TLSA records were given.
     NoTlsa = "no_tlsa";
+    /// Whether there are TLSA records could not be found out (RFC 6698 §4.1).
+    TlsaNotFetched = "tlsa_not_fetched";
     /// TLSA records that DNSSEC does not secure say nothing (RFC 6698 §4.1).
     InsecureTlsa = "insecure_tlsa";
     /// No TLSA record of a form that is known (RFC 7671 §4).

@@ -82,8 +82,21 @@ pub struct Evidence {
     pub tlsa: Option<Tlsa>,
     /// Proofs by log and leaf hash.
     pub inclusion: BTreeMap<(Hash, Hash), Inclusion>,
-    /// What could not be had. It is not wanted again, but something in its place may be.
+    /// What was asked for and could not be had. It is not wanted again, but something in its place may be. TLSA records that
+    /// nobody was there to ask for do not belong here.
     pub failed: BTreeSet<Wanted>,
+}
+
+/// What of [`Evidence`] a verdict rests on: each of it signed by whom it had to be signed by. All else came over plain HTTP and
+/// may be anybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Used {
+    /// URLs of [`Evidence::issuers`] that the path goes through.
+    pub issuers: BTreeSet<String>,
+    /// CertIDs of [`Evidence::ocsp`] by which a certificate is good or revoked.
+    pub ocsp: BTreeSet<Vec<u8>>,
+    /// URLs of [`Evidence::crls`] by which a certificate is good or revoked.
+    pub crls: BTreeSet<String>,
 }
 
 /// An OCSP response that was asked for.

@@ -7,7 +7,7 @@ use crate::crl::{CrlRefusal, CrlStatus};
 use crate::ocsp::{OcspError, OcspResponse, OcspStatus, cert_id};
 use crate::path::Path;
 use crate::reason::{Code, NotPassed};
-use crate::request::{Context, Request, Wanted};
+use crate::request::{Context, Request, Used, Wanted};
 
 /// What is known of one certificate.
 enum Known {
@@ -19,7 +19,7 @@ enum Known {
     Nothing(String),
 }
 
-/// Checks each certificate below the anchor. Says until when the result holds.
+/// Checks each certificate below the anchor. Says until when the result holds, and which of what was fetched it is by.
 ///
 /// # Errors
 /// If one is revoked, or of one nothing can be found out; what would help is then wanted.
@@ -27,7 +27,7 @@ pub(crate) fn check(
     request: &Request,
     path: &Path<'_>,
     context: &Context<'_>,
-    wanted: &mut Vec<Wanted>,
+    (wanted, used): (&mut Vec<Wanted>, &mut Used),
 ) -> Result<i64, NotPassed> {
     let mut until = i64::MAX;
     let mut has_source = false;
@@ -39,7 +39,7 @@ pub(crate) fn check(
             issuer,
             context,
         };
-        match link.check(stapled, wanted)? {
+        match link.check(stapled, wanted, used)? {
             Known::Good(good) => {
                 has_source = true;
                 until = until.min(good);
@@ -65,11 +65,16 @@ struct Link<'l, 'a> {
 }
 
 impl Link<'_, '_> {
-    fn check(&self, stapled: Option<&[u8]>, wanted: &mut Vec<Wanted>) -> Result<Known, NotPassed> {
+    fn check(
+        &self,
+        stapled: Option<&[u8]>,
+        wanted: &mut Vec<Wanted>,
+        used: &mut Used,
+    ) -> Result<Known, NotPassed> {
         let mut why = None;
         let mut note = |reason: String| _ = why.get_or_insert(reason);
         // Before all else: whoever has put it on a list means it, whatever a response still says.
-        let listed = self.check_lists(&mut note)?;
+        let listed = self.check_lists(used, &mut note)?;
         if let Some(response) = stapled {
             match self.ask(response, None) {
                 Ok(OcspStatus::Good { until }) => return Ok(Known::Good(until)),
@@ -82,7 +87,11 @@ impl Link<'_, '_> {
         }
         let cert_id = cert_id(self.certificate, self.issuer);
         if let Some(fetched) = self.context.evidence.ocsp.get(&cert_id) {
-            match self.ask(&fetched.response, fetched.nonce.as_deref()) {
+            let answer = self.ask(&fetched.response, fetched.nonce.as_deref());
+            if let Ok(OcspStatus::Good { .. } | OcspStatus::Revoked { .. }) = answer {
+                used.ocsp.insert(cert_id.clone());
+            }
+            match answer {
                 Ok(OcspStatus::Good { until }) => return Ok(Known::Good(until)),
                 Ok(status) => note(self.judge(status)?),
                 Err(error) => note(error.to_string()),
@@ -125,15 +134,27 @@ impl Link<'_, '_> {
         }
     }
 
-    fn check_lists(&self, note: &mut impl FnMut(String)) -> Result<Option<i64>, NotPassed> {
+    fn check_lists(
+        &self,
+        used: &mut Used,
+        note: &mut impl FnMut(String),
+    ) -> Result<Option<i64>, NotPassed> {
         let evidence = self.context.evidence;
         let urls = self.certificate.revocation_list_urls();
         let urls = urls.unwrap_or_default();
-        let named = urls.iter().filter_map(|url| evidence.crls.get(*url));
+        let named = urls
+            .iter()
+            .filter_map(|url| evidence.crls.get_key_value(*url));
+        let named = named.map(|(url, list)| (Some(url), list));
+        let others = evidence.other_crls.iter().map(|list| (None, list));
         let mut good = None;
-        for list in named.chain(&evidence.other_crls) {
+        for (url, list) in named.chain(others) {
             let now = self.context.now_secs();
-            match list.check(self.certificate, self.issuer, now) {
+            let status = list.check(self.certificate, self.issuer, now);
+            if status.is_ok() {
+                used.crls.extend(url.cloned());
+            }
+            match status {
                 Ok(CrlStatus::Good { until }) => good = good.max(Some(until)),
                 Ok(CrlStatus::Revoked { at }) => {
                     return Err(NotPassed::failed(Code::Revoked, format!("at {at}")));

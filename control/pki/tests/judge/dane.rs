@@ -2,7 +2,7 @@
 
 use ct::{Certificate, Hash};
 use pki::tlsa::{Tlsa, TlsaRecord};
-use pki::{Code, Evidence, Judgement, Request, StepName, StepResult, Wanted};
+use pki::{Code, Evidence, Judgement, Request, Status, StepName, StepResult, Wanted};
 use rcgen::date_time_ymd;
 use sha2::{Digest as _, Sha512};
 
@@ -195,7 +195,16 @@ fn records_that_are_insecure_unusable_or_missing_say_nothing() {
     request.port = Some(443);
     let judgement = world.judge(&request, &Evidence::default());
     let name = "_443._tcp.example.com".to_owned();
-    assert!(judgement.wanted.contains(&Wanted::Tlsa { name }));
+    let records = Wanted::Tlsa { name };
+    assert!(judgement.wanted.contains(&records));
+    // RFC 6698 §4.1: if they cannot be had, nobody knows what they would have said.
+    let mut failed = Evidence::default();
+    failed.failed.insert(records.clone());
+    let judgement = world.judge(&request, &failed);
+    let not_fetched = Some((StepName::Dane, Code::TlsaNotFetched));
+    assert_eq!(fault(&judgement), not_fetched);
+    assert_eq!(judgement.verdict.status, Status::Unknown);
+    assert!(!judgement.wanted.contains(&records));
     request.host = Some("192.0.2.1".to_owned());
     let judgement = world.judge(&request, &Evidence::default());
     let is_tlsa = |wanted: &Wanted| matches!(wanted, Wanted::Tlsa { .. });

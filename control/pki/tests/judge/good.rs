@@ -112,7 +112,14 @@ fn issuer_that_was_fetched_completes_the_path() {
         issuers: [(url.clone(), world.issuer.der.clone())].into(),
         ..Evidence::default()
     };
-    assert_eq!(fault(&world.judge(&request, &evidence)), None);
+    let mut beside = evidence.clone();
+    let stranger = Authority::root("stranger").der;
+    beside.issuers.insert("http://other/".to_owned(), stranger);
+    for evidence in [evidence, beside] {
+        let judgement = world.judge(&request, &evidence);
+        assert_eq!(fault(&judgement), None);
+        assert_eq!(judgement.used.issuers, [url.clone()].into());
+    }
     // One that does not help is not wanted again.
     let stranger = Evidence {
         issuers: [(url, Authority::root("stranger").der)].into(),
@@ -124,6 +131,28 @@ fn issuer_that_was_fetched_completes_the_path() {
         Some((StepName::Path, Code::RootNotAccepted))
     );
     assert_eq!(judgement.wanted, []);
+    assert!(judgement.used.issuers.is_empty());
+}
+
+#[test]
+fn one_certificate_has_its_issuer_fetched_from_a_few_places_only() {
+    let world = World::new();
+    let urls: Vec<_> = (0..900)
+        .map(|at| format!("http://ca.example/{at}"))
+        .collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    let mut params = World::leaf();
+    params.custom_extensions.push(information(&[], &urls));
+    let mut request = world.request(world.issuer.issue(&params));
+    request.chain.truncate(1);
+    let mut evidence = Evidence::default();
+    let wanted = world.judge(&request, &evidence).wanted;
+    let first = urls.iter().take(3).map(|url| Wanted::Issuer {
+        url: (*url).to_owned(),
+    });
+    assert_eq!(wanted, first.collect::<Vec<_>>());
+    evidence.failed.extend(wanted);
+    assert_eq!(world.judge(&request, &evidence).wanted, []);
 }
 
 #[test]

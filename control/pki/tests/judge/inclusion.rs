@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use ct::{Hash, TileId, TileKind, TiledTree, prove_inclusion};
-use pki::{Code, Evidence, Inclusion, StepName, StepResult, Wanted};
+use pki::{Code, Evidence, Inclusion, Status, StepName, StepResult, Wanted};
 
 use crate::support::{Naive, leaves, naive_root};
 use crate::world::{World, fault, step};
@@ -38,7 +38,7 @@ fn judge(
 }
 
 #[test]
-fn proof_of_a_promised_leaf_passes_and_another_fails() {
+fn proof_of_a_promised_leaf_passes_and_a_spoilt_one_says_nothing() {
     let world = World::new();
     let request = world.good();
     let (log, leaf, tree) = wanted(&world, &request);
@@ -59,6 +59,28 @@ fn proof_of_a_promised_leaf_passes_and_another_fails() {
     assert_eq!(
         fault(&judgement),
         Some((StepName::Inclusion, Code::ProofFailed))
+    );
+    // Anybody on the way may have spoilt it: no reason to call the certificate invalid, nor not to ask the other log.
+    assert_eq!(judgement.verdict.status, Status::Unknown);
+    assert_eq!(judgement.wanted.len(), 1);
+    let mut evidence = Evidence::default();
+    evidence.inclusion.insert((log, leaf), proof(8));
+    for wanted in judgement.wanted {
+        let Wanted::Inclusion { log, leaf, .. } = wanted else {
+            panic!("{wanted:?}");
+        };
+        let whole = Inclusion::Proof {
+            size: 1,
+            root: leaf,
+            index: 0,
+            path: vec![],
+        };
+        evidence.inclusion.insert((log, leaf), whole);
+    }
+    let judgement = world.judge(&request, &evidence);
+    assert_eq!(
+        step(&judgement, StepName::Inclusion),
+        (StepResult::Passed, None)
     );
 }
 
@@ -103,6 +125,7 @@ fn tiles_give_the_proof_and_a_tampered_one_is_found() {
         fault(&judgement),
         Some((StepName::Inclusion, Code::TamperedTile))
     );
+    assert_eq!(judgement.verdict.status, Status::Unknown);
     // A leaf that came after the tree that is known is not yet proven, and that is no fault.
     let Ok(inclusion) = Inclusion::from_tiles(300, root, 300, fetch);
     let judgement = judge(&world, &request, log, leaf, inclusion);

@@ -59,6 +59,9 @@ fn judge(world: &World, request: &Request, list: Vec<u8>) -> Option<(StepName, C
     let judgement = world.judge(request, &evidence);
     // The second time the signature is remembered.
     assert_eq!(fault(&world.judge(request, &evidence)), fault(&judgement));
+    // Worth keeping is what its issuer has signed and what speaks of the certificate.
+    let is_used = judgement.used.crls.contains(URL);
+    assert_eq!(is_used, fault(&judgement) != NOTHING);
     fault(&judgement)
 }
 

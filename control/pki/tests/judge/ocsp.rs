@@ -221,16 +221,19 @@ fn revocation_is_asked_for_until_something_is_known() {
         judgement.verdict.good_until_unix_secs,
         (NOW + 3_600).cast_unsigned()
     );
+    assert_eq!(judgement.used.ocsp, [id.clone()].into());
     let revoked = Answer {
         status: Status::Revoked,
         ..Answer::good()
     };
-    assert_eq!(
-        fault(&with(answer(&revoked))),
-        Some((StepName::Revocation, Code::Revoked))
-    );
+    let judgement = with(answer(&revoked));
+    let is_revoked = Some((StepName::Revocation, Code::Revoked));
+    assert_eq!(fault(&judgement), is_revoked);
+    assert_eq!(judgement.used.ocsp, [id.clone()].into());
     // What came over plain HTTP and is wrong may be anybody's: nothing is known.
-    assert_eq!(fault(&with(b"nonsense".to_vec())), no_data);
+    let judgement = with(b"nonsense".to_vec());
+    assert_eq!(fault(&judgement), no_data);
+    assert!(judgement.used.ocsp.is_empty());
 }
 
 #[test]
