@@ -143,10 +143,19 @@ impl Ct {
         ct_shard::check(&self.shards)?;
         ct_witness::check(&self.witnesses, &self.witnessed_logs)?;
         let Some(log_id) = &self.log_id else {
-            return match self.shards.is_empty() {
-                true => Ok(()),
-                false => Err(Problem::new("ct.shards", "expected log_id beside them")),
-            };
+            let idle = [
+                ("ct.shards", self.shards.is_empty()),
+                ("ct.listen", self.listen.is_none()),
+                ("ct.witnesses", self.witnesses.is_empty()),
+                ("ct.witnessed_logs", self.witnessed_logs.is_empty()),
+            ];
+            let idle = idle.into_iter().find(|(_, is_left_out)| !is_left_out);
+            return idle.map_or(Ok(()), |(key, _)| {
+                Err(Problem::new(
+                    key,
+                    "without log_id it does nothing; expected log_id beside it",
+                ))
+            });
         };
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'+';
         let is_name = !log_id.is_empty() && log_id.len() <= 255 && log_id.bytes().all(is_plain);

@@ -368,6 +368,11 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "key of its own",
     ),
     (
+        "ct: {listen: \"127.0.0.1:8054\"}",
+        (1, "ct.listen"),
+        "expected log_id",
+    ),
+    (
         "ct: {witnesses: [{url: witness, key: k}]}",
         (1, "ct.witnesses[0].url"),
         "expected http",

@@ -173,6 +173,14 @@ impl LogClient {
         });
         let audit_path = audit_path.collect::<anyhow::Result<Vec<_>>>()?;
         let leaf_index = proof.leaf_index;
+        // Of a timestamp that says where the entry is.
+        if sct
+            .extensions
+            .leaf_index()
+            .is_some_and(|promised| promised != leaf_index)
+        {
+            bail!("the proof is of another place than the timestamp promises");
+        }
         verify_inclusion(&leaf_hash, leaf_index, head.size, &audit_path, &head.root)
             .context("the proof")?;
         Ok(Proven {
@@ -223,7 +231,9 @@ fn signed_part(chain: &[Vec<u8>]) -> anyhow::Result<Signed<'_>> {
     let above = chain[1..].iter().map(|der| Certificate::parse(der));
     let above = above.collect::<Result<Vec<_>, _>>();
     let above = above.context("a certificate above the first")?;
-    let precertificate = Precertificate::from_submission(&certificate, &above)?;
+    let precertificate = Precertificate::from_submission(&certificate, &above).context(
+        "a precertificate is proven with the certificates above it, the root included, in the file",
+    )?;
     Ok(Signed::Precertificate(precertificate))
 }
 

@@ -25,7 +25,7 @@ use crate::state::{Key, State};
 pub const CT_SHARDS_MAX: usize = 64;
 /// Most issuers' certificates.
 pub const CT_ISSUERS_MAX: usize = 16_384;
-/// Most bytes of them together.
+/// Most bytes of them together. Of either each voter may bring an equal share: no liar takes the others' room.
 pub const CT_ISSUERS_BYTES_MAX: usize = 64 << 20;
 /// The last entries of a shard whose repetition is recognised by the cluster as a whole. At least so many, and at most
 /// [`BLOCK_ENTRIES`] more.
@@ -86,6 +86,8 @@ pub struct CtValidators {
     pub keys: BTreeMap<NodeId, [u8; 32]>,
     /// How many of the voters are a quorum.
     pub quorum: usize,
+    /// How many of the voters may be faulty.
+    pub faults_max: usize,
 }
 
 /// Places of the last entries.
@@ -162,12 +164,37 @@ pub(crate) struct ShardLog {
     pub(crate) recent: Recent,
 }
 
+/// A certificate above logged ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Issuer {
+    pub(crate) der: Arc<[u8]>,
+    /// Who brought it.
+    pub(crate) by: NodeId,
+}
+
+impl Wire for Issuer {
+    fn write(&self, out: &mut Writer) {
+        self.by.write(out);
+        out.block(&self.der);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            by: NodeId::read(from)?,
+            der: from
+                .block("bytes of a certificate", CT_CERTIFICATE_BYTES_MAX)?
+                .into(),
+        })
+    }
+}
+
 /// The log's part of the state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CtLog {
     pub(crate) shards: BTreeMap<Arc<str>, ShardLog>,
-    pub(crate) issuers: BTreeMap<[u8; 32], Arc<[u8]>>,
-    issuers_bytes: usize,
+    pub(crate) issuers: BTreeMap<[u8; 32], Issuer>,
+    /// How many certificates of the above each member brought, and their bytes.
+    brought: BTreeMap<NodeId, (usize, usize)>,
     pub(crate) cosigners: BTreeMap<NodeId, [u8; 32]>,
     /// Digest of the set of accepted roots.
     pub(crate) roots: Option<Digest>,
@@ -241,7 +268,8 @@ impl CtFeed {
             ..Self::default()
         };
         if !state.ct.issuers.is_empty() {
-            let issuers = state.ct.issuers.values().cloned().collect();
+            let issuers = state.ct.issuers.values();
+            let issuers = issuers.map(|issuer| Arc::clone(&issuer.der)).collect();
             self.news.push(CtNews::Issuers(issuers));
         }
         self.news.extend(state.ct.roots.map(CtNews::Roots));
@@ -270,6 +298,7 @@ impl State {
         CtValidators {
             keys: keys.map(|(node, key)| (*node, *key)).collect(),
             quorum: self.quorum(),
+            faults_max: self.faults_max(),
         }
     }
 
@@ -289,17 +318,24 @@ impl State {
         if shard.state.is_closed {
             return Err(Reason::ShardClosed);
         }
-        self.add_ct_issuers(&submission.issuers, feed);
+        let offered: BTreeMap<_, _> = submission
+            .issuers
+            .iter()
+            .map(|der| (Hash::of(der).0, der))
+            .collect();
         let first_index = self.ct_size(name);
-        let mut appended = Vec::new();
-        let places = submission.entries.iter().map(|entry| {
-            let place = self.place_ct_entry(name, entry);
+        let (mut appended, mut issuers) = (Vec::new(), Vec::new());
+        let mut places = Vec::with_capacity(submission.entries.len());
+        for entry in &submission.entries {
+            let place = self.place_ct_entry(client, name, entry, &offered, &mut issuers);
             if let Ok(CtPlace::Placed { is_new: true, .. }) = place {
                 appended.push(entry.clone());
             }
-            place.unwrap_or_else(CtPlace::Refused)
-        });
-        let places = places.collect();
+            places.push(place.unwrap_or_else(CtPlace::Refused));
+        }
+        if !issuers.is_empty() {
+            feed.news.push(CtNews::Issuers(issuers));
+        }
         if !appended.is_empty() {
             self.dirty.insert(Key::CtShard(Arc::clone(name)));
             feed.open.insert(Arc::clone(name));
@@ -318,32 +354,54 @@ impl State {
         shard.map_or(0, |log| log.state.frontier.size())
     }
 
-    fn add_ct_issuers(&mut self, issuers: &[Arc<[u8]>], feed: &mut CtFeed) {
-        let mut added = Vec::new();
-        for der in issuers {
-            let id = Hash::of(der).0;
-            if self.ct.issuers.contains_key(&id) {
+    /// Certificates of the chain that are not known yet: each must be sent along, be one, and have room.
+    fn missing_ct_issuers(
+        &self,
+        client: NodeId,
+        chain: &[Hash],
+        offered: &BTreeMap<[u8; 32], &Arc<[u8]>>,
+    ) -> Result<Vec<Arc<[u8]>>, CtRefusal> {
+        let mut missing = Vec::new();
+        for issuer in chain {
+            if self.ct.issuers.contains_key(&issuer.0) {
                 continue;
             }
-            let bytes = self.ct.issuers_bytes + der.len();
-            if self.ct.issuers.len() >= CT_ISSUERS_MAX || bytes > CT_ISSUERS_BYTES_MAX {
-                break; // Entries that name it are refused one by one.
-            }
-            self.ct.issuers_bytes = bytes;
-            self.ct.issuers.insert(id, Arc::clone(der));
-            self.dirty.insert(Key::CtIssuer(id));
-            added.push(Arc::clone(der));
+            let der = offered.get(&issuer.0).ok_or(CtRefusal::UnknownIssuer)?;
+            Certificate::parse(der).map_err(|_| CtRefusal::UnknownIssuer)?;
+            missing.push(Arc::clone(der));
         }
-        if !added.is_empty() {
-            feed.news.push(CtNews::Issuers(added));
+        let (count, bytes) = self.ct.brought.get(&client).copied().unwrap_or_default();
+        let voters = self.voters().count().max(1);
+        let new_bytes: usize = missing.iter().map(|der| der.len()).sum();
+        let fits = count + missing.len() <= CT_ISSUERS_MAX / voters
+            && bytes + new_bytes <= CT_ISSUERS_BYTES_MAX / voters
+            // Members come and go, and what they brought stays.
+            && self.ct.issuers.len() + missing.len() <= CT_ISSUERS_MAX;
+        match fits || missing.is_empty() {
+            true => Ok(missing),
+            false => Err(CtRefusal::UnknownIssuer),
         }
     }
 
-    fn place_ct_entry(&mut self, name: &Arc<str>, entry: &LogEntry) -> Result<CtPlace, CtRefusal> {
-        let is_unknown = |issuer: &Hash| !self.ct.issuers.contains_key(&issuer.0);
-        if entry.chain.iter().any(is_unknown) {
-            return Err(CtRefusal::UnknownIssuer);
-        }
+    fn keep_ct_issuer(&mut self, client: NodeId, der: &Arc<[u8]>) {
+        let id = Hash::of(der).0;
+        let (der, by) = (Arc::clone(der), client);
+        let (count, bytes) = self.ct.brought.entry(by).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + der.len());
+        self.ct.issuers.insert(id, Issuer { der, by });
+        self.dirty.insert(Key::CtIssuer(id));
+    }
+
+    /// Gives one entry its place. What it needs of certificates above it is kept, and told in `issuers`.
+    fn place_ct_entry(
+        &mut self,
+        client: NodeId,
+        name: &Arc<str>,
+        entry: &LogEntry,
+        offered: &BTreeMap<[u8; 32], &Arc<[u8]>>,
+        issuers: &mut Vec<Arc<[u8]>>,
+    ) -> Result<CtPlace, CtRefusal> {
+        let missing = self.missing_ct_issuers(client, &entry.chain, offered)?;
         let timestamp_ms = self.time_ms;
         let log = self.ct.shards.get_mut(name).ok_or(CtRefusal::Malformed)?;
         let shard = &log.state.shard;
@@ -371,6 +429,10 @@ impl State {
         let blocks = blocks.into_iter().flatten();
         self.dirty
             .extend(blocks.map(|block| Key::CtRecent(Arc::clone(name), block)));
+        for der in &missing {
+            self.keep_ct_issuer(client, der);
+        }
+        issuers.extend(missing);
         Ok(CtPlace::Placed {
             index,
             timestamp_ms,
@@ -530,7 +592,9 @@ impl Wire for CtLog {
             out.bytes(key);
         }
         out.u32(u32::try_from(self.issuers.len()).unwrap_or(u32::MAX));
-        self.issuers.values().for_each(|der| out.block(der));
+        for issuer in self.issuers.values() {
+            issuer.write(out);
+        }
         out.u32(u32::try_from(self.shards.len()).unwrap_or(u32::MAX));
         for log in self.shards.values() {
             log.state.write(out);
@@ -552,10 +616,11 @@ impl Wire for CtLog {
             log.cosigners.insert(node, from.array()?);
         }
         for _ in 0..from.count("issuers", CT_ISSUERS_MAX)? {
-            let der = from.block("bytes of a certificate", CT_CERTIFICATE_BYTES_MAX)?;
-            let id = ascending(&log.issuers, Hash::of(der).0, "issuers")?;
-            log.issuers_bytes += der.len();
-            log.issuers.insert(id, der.into());
+            let issuer = Issuer::read(from)?;
+            let id = ascending(&log.issuers, Hash::of(&issuer.der).0, "issuers")?;
+            let (count, bytes) = log.brought.entry(issuer.by).or_default();
+            (*count, *bytes) = (*count + 1, *bytes + issuer.der.len());
+            log.issuers.insert(id, issuer);
         }
         for _ in 0..from.count("shards", CT_SHARDS_MAX)? {
             let state = CtShardState::read(from)?;

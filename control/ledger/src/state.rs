@@ -200,7 +200,7 @@ impl State {
                     out.u64(*timestamp_ms);
                 }
             }
-            Key::CtIssuer(id) => out.block(self.ct.issuers.get(id)?),
+            Key::CtIssuer(id) => self.ct.issuers.get(id)?.write(&mut out),
             Key::CtCosigner(node) => out.bytes(self.ct.cosigners.get(node)?),
             // That it is there says all.
             Key::Retired(node) => self.retired.get(node).map(|_| ())?,

@@ -13,8 +13,8 @@ use common::{Cluster, ROOTS, certificate, shard, submission};
 use consensus::{Digest, StateMachine};
 use ct::{CtExtensions, Frontier, Hash, LogEntry, TimestampedEntry};
 use ledger::{
-    CT_RECENT_ENTRIES, CT_REFRESH_MS, Change, Command, CtNews, CtPlace, CtRefusal, CtSubmission,
-    Outcome, Reason,
+    CT_ISSUERS_MAX, CT_RECENT_ENTRIES, CT_REFRESH_MS, Change, Command, CtNews, CtPlace, CtRefusal,
+    CtSubmission, Outcome, Reason,
 };
 
 /// The places that a submission of the first node gets.
@@ -215,6 +215,75 @@ fn entry_that_the_shard_does_not_take_gets_no_place_and_spoils_none() {
 }
 
 #[test]
+fn no_member_fills_the_issuers_with_what_no_entry_needs_or_takes_more_than_its_share() {
+    let mut cluster = Cluster::with_log();
+    cluster.ledger.take_ct_news();
+    let none_known = |cluster: &mut Cluster| {
+        let news = cluster.ledger.take_ct_news();
+        assert!(
+            !news.iter().any(|item| matches!(item, CtNews::Issuers(_))),
+            "{news:?}"
+        );
+    };
+    // Without an entry, of entries that are refused, and of what is no certificate.
+    let mut idle = submission("log27", &[]);
+    idle.issuers = (0..200).map(|serial| certificate(serial, 40)).collect();
+    submit(&mut cluster, idle);
+    none_known(&mut cluster);
+    submit(&mut cluster, submission("log27", &[certificate(1, 28)]));
+    none_known(&mut cluster);
+    let mut rubbish = submission("log27", &[certificate(1, 27)]);
+    rubbish.issuers = vec![b"rubbish"[..].into()];
+    rubbish.entries[0].chain = [Hash::of(b"rubbish")].into();
+    let refused = CtPlace::Refused(CtRefusal::UnknownIssuer);
+    assert_eq!(submit(&mut cluster, rubbish), [refused]);
+    none_known(&mut cluster);
+    // One with a thousand bytes in it for each number: a share is a quarter of the bytes here.
+    let large = |number: usize| {
+        let mut der = certificate(7, 49).to_vec();
+        der.truncate(der.len() - 65);
+        der.extend([&number.to_be_bytes()[..], &[0; 57]].concat());
+        Arc::<[u8]>::from(der)
+    };
+    let mut number = 0;
+    let mut bring = |cluster: &mut Cluster, node: usize| {
+        let issuers: Vec<_> = (number..number + 1000).map(large).collect();
+        number += 1000;
+        let mut bundle = submission("log27", &[]);
+        bundle.entries = issuers
+            .iter()
+            .enumerate()
+            .map(|(index, issuer)| LogEntry {
+                kind: ct::EntryKind::Precertificate {
+                    issuer_key_hash: Hash::of(&(number + index).to_be_bytes()),
+                    tbs: Arc::from(*b"tbs"),
+                    submitted: certificate(1, 27),
+                },
+                chain: [Hash::of(issuer)].into(),
+            })
+            .collect();
+        bundle.issuers = issuers;
+        match cluster.one(cluster.ids[node], Command::CtEntries(bundle)) {
+            Outcome::CtEntries(places) => places
+                .iter()
+                .filter(|place| matches!(place, CtPlace::Placed { .. }))
+                .count(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let share = CT_ISSUERS_MAX / 4;
+    let taken: usize = (0..6).map(|_| bring(&mut cluster, 0)).sum();
+    assert_eq!(taken, share);
+    // The others have theirs.
+    assert_eq!(bring(&mut cluster, 1), 1000);
+    let mut other = cluster.ledger.fresh();
+    other.restore(&cluster.ledger.snapshot()).unwrap();
+    assert_eq!(other.root(), cluster.ledger.root());
+    cluster.ledger = other;
+    assert_eq!(bring(&mut cluster, 0), 0);
+}
+
+#[test]
 fn closed_shard_keeps_its_tree_and_may_have_a_successor_of_another_name() {
     let mut cluster = Cluster::with_log();
     submit(&mut cluster, submission("log27", &[certificate(1, 27)]));
@@ -268,7 +337,8 @@ fn cosigners_are_voters_with_keys_of_their_own() {
         _ => None,
     });
     let heard = heard.unwrap();
-    assert_eq!((heard.keys.len(), heard.quorum), (0, 3));
+    let found = (heard.keys.len(), heard.quorum, heard.faults_max);
+    assert_eq!(found, (0, 3, 1));
     let [one, two] = [0, 1].map(|node| cluster.ids[node]);
     assert_eq!(
         cluster.one(one, Command::CtCosigner([1; 32])),

@@ -27,15 +27,15 @@ use consensus::{Digest, NodeId};
 use ct::{Hash, KeyName, LogKey, Roots, Shard, unix_midnight};
 use ctlog::http::{Faces, Limits, Operator, Scheme};
 use ctlog::witness::{OutsideLog, OutsideWitness, Outsiders, Witness};
-use ctlog::{Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
+use ctlog::{Decided, Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
 use ledger::{CtNews, CtShard};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-pub(crate) use self::files::{LogMessages, messages};
+pub(crate) use self::files::LogMessages;
 
 use self::agree::Wishes;
-use self::files::{LogInbox, PeerFiles, PeerLogs, Serve};
+use self::files::{PeerFiles, PeerLogs};
 use self::known::Known;
 use self::sequencer::LedgerSequencer;
 use crate::mesh::{Mesh, Network};
@@ -155,7 +155,6 @@ impl Setup {
         self,
         node: NodeId,
         network: &Arc<Network>,
-        (messages, inbox): (LogMessages, LogInbox),
     ) -> Result<Begun, LogSetupError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -175,8 +174,14 @@ impl Setup {
         };
         let (witness, outsiders) = (self.open_witness(&node.to_string())?, self.outsiders());
         let (handle, log_thread) = Log::start(&settings)?;
-        let known = Arc::new(Known::new(self.name.clone(), Arc::clone(&self.roots)));
-        let peers_thread = files.start(inbox, Peers(handle.clone()))?;
+        let own: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| shard.agreed.clone())
+            .collect();
+        let known = Known::new(self.name.clone(), Arc::clone(&self.roots), &own);
+        let known = Arc::new(known);
+        let (messages, peers_thread) = files.start(&handle)?;
         let wishes = Wishes {
             node,
             cosigner: *handle.cosigner().key(),
@@ -289,9 +294,14 @@ impl LogNews {
     /// In the ledger's order, from one thread. Waits if the log is far behind.
     pub(crate) fn say(&self, news: Vec<CtNews>) {
         news.iter().for_each(|news| self.known.hear(news));
-        let decided: Vec<_> = news.into_iter().filter_map(news::decided).collect();
+        let decided = news.into_iter().filter_map(news::decided);
+        let concerns_us = |decided: &Decided| {
+            !shard_of(decided).is_some_and(|shard| self.known.is_contradicted(shard))
+        };
+        let decided: Vec<_> = decided.filter(concerns_us).collect();
         if let Err(Stopped) = self.handle.decide(decided) {
-            tracing::debug!("certificate log: it has stopped, and what is decided comes again");
+            // What is decided comes again after a start.
+            self.known.note_stopped();
         }
     }
 
@@ -304,26 +314,18 @@ impl LogNews {
     }
 }
 
-/// What a log does for its peers.
-struct Peers(LogHandle);
-
-impl Serve for Peers {
-    fn on_cosigned(&self, from: NodeId, note: &[u8]) {
-        self.0.on_cosigned(&from.to_string(), note);
-    }
-
-    fn file(&self, shard: &str, path: &str) -> Option<Vec<u8>> {
-        let file = self.0.reader(shard)?.file_for_peer(path);
-        file.unwrap_or_else(|error| {
-            tracing::warn!(shard, path, %error, "certificate log: a file for a peer");
-            None
-        })
+fn shard_of(decided: &Decided) -> Option<&str> {
+    match decided {
+        Decided::Appended(appended) => Some(&appended.shard),
+        Decided::Head { shard, .. } | Decided::Restored { shard, .. } => Some(shard),
+        Decided::Issuers(_) | Decided::Validators { .. } => None,
     }
 }
 
 /// A log that hears and keeps, and serves nobody yet.
 pub(crate) struct Begun {
     pub(crate) news: LogNews,
+    pub(crate) messages: LogMessages,
     handle: LogHandle,
     known: Arc<Known>,
     wishes: Arc<Wishes>,
@@ -334,7 +336,6 @@ pub(crate) struct Begun {
     witness: Option<Arc<Witness>>,
     outsiders: Option<Outsiders>,
     runtime: Runtime,
-    messages: LogMessages,
     log_thread: JoinHandle<Result<(), LogError>>,
     peers_thread: JoinHandle<()>,
 }
@@ -348,7 +349,7 @@ impl Begun {
         let runtime = self.runtime;
         let sequencer = LedgerSequencer::start(
             mesh.clone(),
-            runtime.handle().clone(),
+            runtime.handle(),
             self.known.clone(),
             &self.roots,
         );
@@ -364,6 +365,7 @@ impl Begun {
             wishes: Arc::clone(&self.wishes),
             name: self.name,
             outsiders: self.outsiders.clone(),
+            known: self.known,
         };
         let readers: Vec<_> = self
             .handle
@@ -455,6 +457,7 @@ pub(crate) struct LogService {
     wishes: Arc<Wishes>,
     name: KeyName,
     outsiders: Option<Outsiders>,
+    known: Arc<Known>,
 }
 
 /// Its threads.
@@ -470,11 +473,12 @@ pub(crate) struct LogThreads {
 impl LogThreads {
     /// Ends them; what was decided is durable then. After the mesh's, from which news come.
     pub(crate) fn stop(self) {
-        let _ = self.stop.send(true);
-        self.messages.stop();
+        // First the log: it fetches by the runtime that serves.
         self.handle.stop();
         // What it says was logged when it happened.
         let mut is_sound = self.log.join().is_ok();
+        self.messages.stop();
+        let _ = self.stop.send(true);
         for thread in self.others {
             is_sound &= thread.join().is_ok();
         }

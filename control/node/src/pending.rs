@@ -86,11 +86,11 @@ mod tests {
         let fresh = parse(
             "resolver: {allow: [any], tcp: {idle_ms: 500}, identity: x}\n\
              dataplane: {mode: socket}\n\
-             ct: {ct_log_endpoints: [x], log_list: y, revocation: {fetch: false}}\n\
+             ct: {refresh_secs: 7, log_list: y, revocation: {fetch: false}}\n\
              zones: [{name: example.com., file: x}]\n",
         );
         let expected = [
-            "ct.ct_log_endpoints",
+            "ct.refresh_secs",
             "dataplane.mode",
             "resolver.allow",
             "resolver.identity",

@@ -68,7 +68,11 @@ impl CtKey {
             print::json(out, &shown)?;
             return Ok(Exit::Success);
         }
-        writeln!(out, "  - name: {}  # log id {}", shown.name, shown.log_id)?;
+        writeln!(
+            out,
+            "  - name: \"{}\"  # log id {}",
+            shown.name, shown.log_id
+        )?;
         writeln!(out, "    start: {}", shown.start)?;
         writeln!(out, "    end: {}", shown.end)?;
         writeln!(out, "    public_key: {}", shown.public_key)?;

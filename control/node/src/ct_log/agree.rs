@@ -7,7 +7,7 @@ use std::time::Duration;
 use consensus::{Digest, NodeId};
 use ct::TreeHead;
 use ledger::{CT_REFRESH_MS, Change, Command, Ledger, Outcome, Reason};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::ShardWish;
 use crate::clock;
@@ -17,8 +17,6 @@ use crate::mesh::Mesh;
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at what is agreed.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// What others have agreed on in place of this node's wish is asked to be changed only so often.
-const CONTRADICTION: Duration = Duration::from_secs(600);
 
 /// What this node's configuration says.
 #[derive(Debug)]
@@ -41,7 +39,9 @@ struct Missing {
 impl Wishes {
     /// As long as the node runs.
     pub(super) async fn pursue(self: Arc<Self>, mesh: Mesh) {
-        let mut contradicted: Option<Instant> = None;
+        // Once after the start: a cluster that moves away from what this node wants, as it does when files are changed
+        // node by node, is not to be moved back.
+        let mut may_contradict = true;
         loop {
             let wishes = Arc::clone(&self);
             let missing = mesh.inspect(move |ledger| wishes.missing(ledger)).await;
@@ -50,22 +50,22 @@ impl Wishes {
                 continue;
             };
             let mut pause = INTERVAL;
-            let may_contradict = contradicted.is_none_or(|last| last.elapsed() >= CONTRADICTION);
+            let mut was_heard = true;
             for missing in missing {
                 if missing.contradicts {
                     if !may_contradict {
                         continue;
                     }
-                    contradicted = Some(Instant::now());
                     tracing::warn!(
                         "certificate log: {}: the members have agreed on something else",
                         missing.words
                     );
                 }
                 if !ask(&mesh, &missing).await {
-                    pause = RETRY;
+                    (pause, was_heard) = (RETRY, false);
                 }
             }
+            may_contradict &= !was_heard;
             sleep(pause).await;
         }
     }
@@ -115,8 +115,10 @@ impl Wishes {
         let mut age_ms = CT_REFRESH_MS;
         loop {
             let heads = mesh.inspect(|ledger| {
-                let shards = ledger.ct_shards().filter(|state| !state.is_closed);
-                let heads = shards.map(|state| (Arc::clone(&state.shard.name), state.head()));
+                // Closed ones, too: a node that has published none of their heads needs one.
+                let heads = ledger
+                    .ct_shards()
+                    .map(|state| (Arc::clone(&state.shard.name), state.head()));
                 heads.collect::<Vec<_>>()
             });
             let Ok(heads) = heads.await else {

@@ -1,7 +1,8 @@
 //! [`PeerFiles`]: the way between the logs of the nodes. Cosigned heads and pieces of files, as messages of the mesh.
 //!
-//! What comes in is taken from the replica's thread at once and dealt with on a thread of its own; when too much waits it is
-//! dropped. Files are asked for again, and of a lost cosignature the next head's makes up.
+//! What comes in is outside input and comes on the replica's thread, which must not wait: a cosigned head goes straight to
+//! the log, a piece to whoever has asked this peer for it, and what a peer wants to a thread of its own, where each peer
+//! has few places. The rest is dropped; files are asked for again, and of a lost cosignature the next head's makes up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,31 +13,44 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use consensus::{NodeId, Wire as _};
+use consensus::{MEMBERS_MAX, NodeId, Wire as _};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use ctlog::LogHandle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::message::{Message, PIECE_BYTES_MAX};
+use super::message::{MESSAGE_BYTES_MAX, Message, PIECE_BYTES_MAX};
 use crate::mesh::Network;
 
-/// Messages that wait at most.
-const WAITING_MAX: usize = 4096;
-/// For a piece of a file from one peer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most bytes of a file: a data tile of the largest entries.
-const FILE_BYTES_MAX: usize = 64 << 20;
+/// What one peer wants that waits at most. Who catches up asks for a few files at a time.
+const WANTED_MAX: usize = 64;
+/// For a whole file from one peer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a piece says: bytes of the whole file, and those of the piece.
 type Piece = (u64, Vec<u8>);
 
-/// What came in, for the thread that deals with it. `None` ends it.
-type Incoming = Option<(NodeId, Vec<u8>)>;
+/// What a peer wants, for the thread that sends it. `None` ends it.
+type Wanted = Option<(NodeId, Message)>;
 
-/// The side of the mesh that hands messages in. Cheap to clone.
+/// Most bytes of a file by its path: a data tile of the largest entries, a full hash tile, or less.
+fn bytes_max(path: &str) -> usize {
+    match path.split_once('/') {
+        Some(("tile", rest)) if rest.starts_with("data/") => 64 << 20,
+        Some(("tile", _)) => 8192,
+        Some(("digest", _)) => 64,
+        _ => 128 << 10,
+    }
+}
+
+/// Takes what peers say to the log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct LogMessages(Sender<Incoming>);
+pub(crate) struct LogMessages {
+    files: Arc<PeerFiles>,
+    log: LogHandle,
+    wanted: Sender<Wanted>,
+}
 
 impl LogMessages {
     /// Takes a message if it is of the log; else gives it back. Never waits.
@@ -44,25 +58,40 @@ impl LogMessages {
         if !Message::is_kind(&bytes) {
             return Some(bytes);
         }
-        if self.0.try_send(Some((from, bytes))).is_err() {
-            tracing::debug!("certificate log: too many messages of peers wait");
+        let is_wanted = |ask| self.files.is_asked(from, ask);
+        if bytes.len() > MESSAGE_BYTES_MAX
+            || Message::ask_of_piece(&bytes).is_some_and(|ask| !is_wanted(ask))
+        {
+            tracing::debug!(%from, "certificate log: a message that nobody waits for");
+            return None;
+        }
+        match Message::from_bytes(&bytes) {
+            Ok(Message::Cosigned(note)) => self.log.on_cosigned(&from.to_string(), &note),
+            Ok(Message::Piece { ask, total, bytes }) => {
+                self.files.on_piece(from, ask, (total, bytes))
+            }
+            Ok(wanted @ Message::Wanted { .. }) => self.on_wanted(from, wanted),
+            Err(error) => tracing::debug!(%from, %error, "certificate log: a peer's message"),
         }
         None
     }
 
+    fn on_wanted(&self, from: NodeId, wanted: Message) {
+        let mut waiting = self.files.waiting();
+        let count = waiting.entry(from).or_default();
+        if *count >= WANTED_MAX {
+            tracing::debug!(%from, "certificate log: a peer wants too much at once");
+            return;
+        }
+        if self.wanted.try_send(Some((from, wanted))).is_ok() {
+            *count += 1;
+        }
+    }
+
     /// Ends the thread behind all that waits.
     pub(crate) fn stop(&self) {
-        let _ = self.0.send(None); // It has ended.
+        let _ = self.wanted.send(None); // It has ended.
     }
-}
-
-/// The waiting end of [`LogMessages`], until somebody deals with it.
-pub(crate) type LogInbox = Receiver<Incoming>;
-
-/// A way for messages that come before anybody deals with them.
-pub(crate) fn messages() -> (LogMessages, LogInbox) {
-    let (sender, receiver) = bounded(WAITING_MAX);
-    (LogMessages(sender), receiver)
 }
 
 /// Sends to, and fetches from, the logs of other nodes.
@@ -70,15 +99,8 @@ pub(super) struct PeerFiles {
     network: Arc<Network>,
     asks: Mutex<BTreeMap<u64, (NodeId, oneshot::Sender<Piece>)>>,
     next_ask: AtomicU64,
-}
-
-/// What a node does for its peers' logs.
-pub(super) trait Serve: Send + 'static {
-    /// A peer has cosigned this.
-    fn on_cosigned(&self, from: NodeId, note: &[u8]);
-
-    /// A file of a shard, whole. `None`: it is not there.
-    fn file(&self, shard: &str, path: &str) -> Option<Vec<u8>>;
+    /// How much each peer wants and has not got.
+    waiting: Mutex<BTreeMap<NodeId, usize>>,
 }
 
 impl PeerFiles {
@@ -87,63 +109,70 @@ impl PeerFiles {
             network,
             asks: Mutex::default(),
             next_ask: AtomicU64::new(0),
+            waiting: Mutex::default(),
         }
     }
 
-    /// Deals with what comes in, on a thread that ends at [`LogMessages::stop`].
+    /// Takes what peers say to this log, and serves them on a thread that ends at [`LogMessages::stop`].
     ///
     /// # Errors
     /// The system has no thread for it.
     pub(super) fn start(
         self: &Arc<Self>,
-        inbox: LogInbox,
-        serve: impl Serve,
-    ) -> io::Result<JoinHandle<()>> {
-        let files = Arc::clone(self);
-        thread::Builder::new()
+        log: &LogHandle,
+    ) -> io::Result<(LogMessages, JoinHandle<()>)> {
+        let (wanted, receiver) = bounded(WANTED_MAX * MEMBERS_MAX);
+        let messages = LogMessages {
+            files: Arc::clone(self),
+            log: log.clone(),
+            wanted,
+        };
+        let (files, log) = (Arc::clone(self), log.clone());
+        let thread = thread::Builder::new()
             .name("ct-peers".to_owned())
-            .spawn(move || {
-                while let Ok(Some((from, bytes))) = inbox.recv() {
-                    match Message::from_bytes(&bytes) {
-                        Ok(message) => files.on_message(from, message, &serve),
-                        Err(error) => {
-                            tracing::debug!(%from, %error, "certificate log: a peer's message")
-                        }
-                    }
-                }
-            })
+            .spawn(move || files.serve(&receiver, &log))?;
+        Ok((messages, thread))
     }
 
-    fn on_message(&self, from: NodeId, message: Message, serve: &impl Serve) {
-        match message {
-            Message::Cosigned(note) => serve.on_cosigned(from, &note),
-            Message::Wanted {
+    fn serve(&self, wanted: &Receiver<Wanted>, log: &LogHandle) {
+        while let Ok(Some((from, wanted))) = wanted.recv() {
+            if let Some(count) = self.waiting().get_mut(&from) {
+                *count = count.saturating_sub(1);
+            }
+            let Message::Wanted {
                 ask,
                 shard,
                 path,
                 offset,
-            } => {
-                let file = serve.file(&shard, &path).unwrap_or_default();
-                let begin = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(file.len());
-                let end = begin.saturating_add(PIECE_BYTES_MAX).min(file.len());
-                let piece = Message::Piece {
-                    ask,
-                    total: file.len() as u64,
-                    bytes: file[begin..end].to_vec(),
-                };
-                self.send(from, &piece);
-            }
-            Message::Piece { ask, total, bytes } => {
-                let mut asks = self.asks();
-                // Only from whom it was asked of.
-                if asks.get(&ask).is_some_and(|(of, _)| *of == from)
-                    && let Some((_, waiting)) = asks.remove(&ask)
-                {
-                    let _ = waiting.send((total, bytes)); // It waits no more.
-                }
-            }
+            } = wanted
+            else {
+                continue;
+            };
+            let file = file_of(log, &shard, &path).unwrap_or_default();
+            let begin = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(file.len());
+            let end = begin.saturating_add(PIECE_BYTES_MAX).min(file.len());
+            let piece = Message::Piece {
+                ask,
+                total: file.len() as u64,
+                bytes: file[begin..end].to_vec(),
+            };
+            self.send(from, &piece);
+        }
+    }
+
+    fn is_asked(&self, peer: NodeId, ask: u64) -> bool {
+        self.asks().get(&ask).is_some_and(|(of, _)| *of == peer)
+    }
+
+    /// Only from whom it was asked of.
+    fn on_piece(&self, from: NodeId, ask: u64, piece: Piece) {
+        let mut asks = self.asks();
+        if asks.get(&ask).is_some_and(|(of, _)| *of == from)
+            && let Some((_, waiting)) = asks.remove(&ask)
+        {
+            let _ = waiting.send(piece); // It waits no more.
         }
     }
 
@@ -156,25 +185,40 @@ impl PeerFiles {
         self.asks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<NodeId, usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file, if the peer has it and sends it whole in time.
     async fn fetch_from(&self, peer: NodeId, shard: &str, path: &str) -> Option<Vec<u8>> {
-        let mut file = Vec::new();
-        loop {
-            let (total, bytes) = self.piece(peer, shard, path, file.len() as u64).await?;
-            let total = usize::try_from(total).ok()?;
-            if total == 0 || total > FILE_BYTES_MAX || (bytes.is_empty() && file.len() < total) {
+        let fetched = self.pieces_from(peer, shard, path);
+        timeout(PATIENCE, fetched).await.ok().flatten()
+    }
+
+    async fn pieces_from(&self, peer: NodeId, shard: &str, path: &str) -> Option<Vec<u8>> {
+        let (total, mut file) = self.piece(peer, shard, path, 0).await?;
+        let total = usize::try_from(total).ok()?;
+        if total == 0 || total > bytes_max(path) || file.len() != total.min(PIECE_BYTES_MAX) {
+            return None;
+        }
+        while file.len() < total {
+            let (again, bytes) = self.piece(peer, shard, path, file.len() as u64).await?;
+            let left = total - file.len();
+            // Each piece but the last is full: nobody keeps us busy with crumbs.
+            if again != total as u64 || bytes.len() != left.min(PIECE_BYTES_MAX) {
                 return None;
             }
             file.extend(bytes);
-            if file.len() >= total {
-                return (file.len() == total).then_some(file);
-            }
         }
+        Some(file)
     }
 
     async fn piece(&self, peer: NodeId, shard: &str, path: &str, offset: u64) -> Option<Piece> {
         let ask = self.next_ask.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.asks().insert(ask, (peer, sender));
+        // However this ends, by a time-out too, nobody waits for the piece any more.
+        let _forget = Forget(self, ask);
         let wanted = Message::Wanted {
             ask,
             shard: shard.to_owned(),
@@ -182,10 +226,25 @@ impl PeerFiles {
             offset,
         };
         self.send(peer, &wanted);
-        let piece = timeout(PATIENCE, receiver).await;
-        self.asks().remove(&ask);
-        piece.ok()?.ok()
+        receiver.await.ok()
     }
+}
+
+/// Forgets an ask when it goes.
+struct Forget<'f>(&'f PeerFiles, u64);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.asks().remove(&self.1);
+    }
+}
+
+fn file_of(log: &LogHandle, shard: &str, path: &str) -> Option<Vec<u8>> {
+    let file = log.reader(shard)?.file_for_peer(path);
+    file.unwrap_or_else(|error| {
+        tracing::warn!(shard, path, %error, "certificate log: a file for a peer");
+        None
+    })
 }
 
 /// [`ctlog::Mesh`] over a [`PeerFiles`] that others share.
@@ -208,7 +267,7 @@ impl ctlog::Mesh for PeerLogs {
     ) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> {
         let files = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut peers = files.network.ids(true);
+            let mut peers = files.network.connected_voters();
             if peers.is_empty() {
                 return None;
             }
@@ -232,7 +291,7 @@ impl ctlog::Mesh for PeerLogs {
         let files = Arc::clone(&self.0);
         Box::pin(async move {
             let mut all = JoinSet::new();
-            for peer in files.network.ids(true) {
+            for peer in files.network.connected_voters() {
                 let (files, shard, path) = (Arc::clone(&files), Arc::clone(&shard), path.clone());
                 all.spawn(from_peer(files, peer, shard, path));
             }

@@ -12,6 +12,9 @@ const PATH_BYTES_MAX: usize = 96;
 /// Most bytes of a file in one message.
 pub(super) const PIECE_BYTES_MAX: usize = 1 << 20;
 
+/// Most bytes of a message: a piece and what stands around it.
+pub(super) const MESSAGE_BYTES_MAX: usize = PIECE_BYTES_MAX + 64;
+
 const KIND_COSIGNED: u8 = 16;
 const KIND_WANTED: u8 = 17;
 const KIND_PIECE: u8 = 18;
@@ -47,6 +50,12 @@ impl Message {
     /// Whether a message of an application is one of these, as far as its kind says.
     pub(super) fn is_kind(bytes: &[u8]) -> bool {
         matches!(bytes.first(), Some(KIND_COSIGNED..=KIND_PIECE))
+    }
+
+    /// Of a piece, the number of the ask, without reading the rest.
+    pub(super) fn ask_of_piece(bytes: &[u8]) -> Option<u64> {
+        let ask = bytes.strip_prefix(&[KIND_PIECE])?.first_chunk()?;
+        Some(u64::from_be_bytes(*ask))
     }
 }
 
@@ -140,6 +149,16 @@ mod tests {
             assert!(Message::is_kind(&bytes));
             assert_eq!(Message::from_bytes(&bytes), Ok(message));
         }
+        let piece = Message::Piece {
+            ask: 7,
+            total: 1,
+            bytes: vec![1],
+        };
+        assert_eq!(Message::ask_of_piece(&piece.to_bytes()), Some(7));
+        assert_eq!(
+            Message::ask_of_piece(&Message::Cosigned(vec![0; 9]).to_bytes()),
+            None
+        );
         assert!(!Message::is_kind(&[1]) && !Message::is_kind(&[2]) && !Message::is_kind(&[]));
     }
 

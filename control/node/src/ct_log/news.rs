@@ -38,6 +38,7 @@ pub(super) fn decided(news: CtNews) -> Option<Decided> {
                 .map(|(node, key)| (node.to_string(), *key))
                 .collect(),
             quorum: validators.quorum,
+            faults_max: validators.faults_max,
         },
         CtNews::Roots(_) => return None,
     })

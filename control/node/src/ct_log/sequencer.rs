@@ -11,7 +11,10 @@ use std::time::Duration;
 use consensus::Digest;
 use ct::{Hash, Roots};
 use ctlog::{Sequenced, Sequencer, SubmitError, Submitted};
-use ledger::{CT_ENTRIES_MAX, Command, CtPlace, CtRefusal, CtSubmission, Outcome, Reason};
+use ledger::{
+    CT_CERTIFICATE_BYTES_MAX, CT_ENTRIES_MAX, Command, CtPlace, CtRefusal, CtSubmission, Outcome,
+    Reason,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -26,6 +29,8 @@ const WAITING_MAX: usize = 4096;
 const GATHER: Duration = Duration::from_millis(15);
 /// Bytes of certificates in a command, more or less: with the last submission it stays below what a command may have.
 const BYTES_MAX: usize = 64 << 10;
+/// Most bytes of a submission: with what was gathered before it a command stays below [`driver::WISH_BYTES_MAX`].
+const SUBMISSION_BYTES_MAX: usize = driver::WISH_BYTES_MAX - BYTES_MAX - (32 << 10);
 
 /// A submission and who waits for its place.
 struct Waiting {
@@ -36,26 +41,21 @@ struct Waiting {
 
 /// Orders entries by the mesh.
 pub(super) struct LedgerSequencer {
-    mesh: Mesh,
-    runtime: Handle,
+    known: Arc<Known>,
     sender: mpsc::Sender<Waiting>,
 }
 
 impl LedgerSequencer {
     /// Begins to gather submissions, which are checked against these roots.
-    pub(super) fn start(mesh: Mesh, runtime: Handle, known: Arc<Known>, roots: &Roots) -> Self {
+    pub(super) fn start(mesh: Mesh, runtime: &Handle, known: Arc<Known>, roots: &Roots) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let gatherer = Gatherer {
-            mesh: mesh.clone(),
-            known,
+            mesh,
+            known: Arc::clone(&known),
             roots: Digest(roots.digest().0),
         };
         runtime.spawn(gatherer.run(receiver));
-        Self {
-            mesh,
-            runtime,
-            sender,
-        }
+        Self { known, sender }
     }
 }
 
@@ -65,6 +65,9 @@ impl Sequencer for LedgerSequencer {
         shard: Arc<str>,
         entry: Submitted,
     ) -> Pin<Box<dyn Future<Output = Result<Sequenced, SubmitError>> + Send>> {
+        if let Some(refusal) = self.refuse(&shard, &entry) {
+            return Box::pin(async { Err(refusal) });
+        }
         let (client, place) = oneshot::channel();
         let waiting = Waiting {
             shard,
@@ -79,14 +82,32 @@ impl Sequencer for LedgerSequencer {
             place.await.unwrap_or_else(|_| Err(stopping()))
         })
     }
+}
 
-    fn refresh(&self, shard: Arc<str>) {
-        let mesh = self.mesh.clone();
-        self.runtime.spawn(async move {
-            if let Err(error) = mesh.submit(&Command::CtRefresh(Arc::clone(&shard))).await {
-                tracing::debug!(%shard, %error, "certificate log: no new head");
-            }
-        });
+impl LedgerSequencer {
+    /// What the ledger could not even read would spoil what else is in the same command.
+    fn refuse(&self, shard: &str, entry: &Submitted) -> Option<SubmitError> {
+        if self.known.is_contradicted(shard) {
+            let text = "the members have agreed on another shard of this name";
+            return Some(SubmitError::Unavailable(text.to_owned()));
+        }
+        let kind = &entry.entry.kind;
+        let (ct::EntryKind::Certificate(der)
+        | ct::EntryKind::Precertificate { submitted: der, .. }) = kind;
+        let longest = entry.issuers.iter().chain([der]).map(|der| der.len()).max();
+        let too_long = |bytes: &usize| *bytes > CT_CERTIFICATE_BYTES_MAX;
+        if let Some(bytes) = longest.filter(too_long) {
+            let text = format!(
+                "a certificate of {bytes} bytes; at most {CT_CERTIFICATE_BYTES_MAX} are taken"
+            );
+            return Some(SubmitError::Refused(text));
+        }
+        let bytes = bytes_of(entry);
+        (bytes > SUBMISSION_BYTES_MAX).then(|| {
+            let text =
+                format!("a chain of {bytes} bytes; at most {SUBMISSION_BYTES_MAX} are taken");
+            SubmitError::Refused(text)
+        })
     }
 }
 
@@ -106,13 +127,13 @@ impl Gatherer {
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
         while let Some(first) = receiver.recv().await {
             let until = Instant::now() + GATHER;
-            let mut bytes = first.bytes_count();
+            let mut bytes = bytes_of(&first.entry);
             let mut all = vec![first];
             while all.len() < CT_ENTRIES_MAX && bytes < BYTES_MAX {
                 let Ok(Some(next)) = timeout_at(until, receiver.recv()).await else {
                     break;
                 };
-                bytes += next.bytes_count();
+                bytes += bytes_of(&next.entry);
                 all.push(next);
             }
             let mut by_shard = BTreeMap::<_, Vec<_>>::new();
@@ -149,13 +170,12 @@ impl Gatherer {
     }
 }
 
-impl Waiting {
-    fn bytes_count(&self) -> usize {
-        let (ct::EntryKind::Certificate(der)
-        | ct::EntryKind::Precertificate { submitted: der, .. }) = &self.entry.entry.kind;
-        let issuers = self.entry.issuers.iter().map(|der| der.len());
-        2 * der.len() + issuers.sum::<usize>()
-    }
+/// What it takes in a command, more or less: of a precertificate the inner part comes beside it.
+fn bytes_of(entry: &Submitted) -> usize {
+    let (ct::EntryKind::Certificate(der) | ct::EntryKind::Precertificate { submitted: der, .. }) =
+        &entry.entry.kind;
+    let issuers = entry.issuers.iter().map(|der| der.len());
+    2 * der.len() + issuers.sum::<usize>()
 }
 
 /// Each its own place, or all the same refusal.

@@ -45,6 +45,12 @@ impl LogService {
             agreed.map_err(|error| Failure::new(FailureCode::Unavailable, error.to_string()))?;
         let wishes = &self.wishes;
         let mut problems = problems(wishes, &agreed);
+        if self.known.has_stopped() {
+            problems.push(
+                "the log of this node has stopped: see its journal for why, mend it, and restart"
+                    .to_owned(),
+            );
+        }
         let mut shards = Vec::new();
         for shard in &wishes.shards {
             let state = agreed.shards.get(&shard.agreed.name);
@@ -52,7 +58,7 @@ impl LogService {
             let status = shard_status(shard, state, reader);
             let late = LATE_FACTOR * wishes.refresh.as_secs() + LATE_SECS;
             let is_late = status.published_secs_ago.is_none_or(|ago| ago > late);
-            if state.is_some() && status.has_key && !status.is_closed && is_late {
+            if state.is_some() && status.has_key && is_late {
                 problems.push(format!(
                     "shard {}: no head published here for {late} s: see the log for why, and `nexus cluster status`",
                     status.name

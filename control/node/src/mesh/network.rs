@@ -205,6 +205,13 @@ impl Network {
         those.map(|(id, _)| id).collect()
     }
 
+    /// Peers that vote and can be reached now.
+    pub(crate) fn connected_voters(&self) -> Vec<NodeId> {
+        let (peers, voters) = (self.peers.load(), self.ids(true));
+        let is_here = |id: &NodeId| peers.get(id).is_some_and(|peer| peer.is_connected());
+        voters.into_iter().filter(is_here).collect()
+    }
+
     /// How it stands with each peer.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {

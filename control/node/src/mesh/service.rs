@@ -139,9 +139,7 @@ impl Mesh {
         let network = Arc::new(self.listen(config, link, messages_in)?);
         let (zones, zone_thread) = zone_keeper::start(publisher.clone(), runtime.clone())?;
         let (events, seen) = bounded(CHANNEL_MAX);
-        let channel = ct_log::messages();
-        let messages_of_log = channel.0.clone();
-        let log = log.map(|log| log.begin(identity.id(), &network, channel));
+        let log = log.map(|log| log.begin(identity.id(), &network));
         let log = log.transpose()?;
         let driver = driver::start(Setup {
             folder: config.node.data_dir.join("consensus"),
@@ -155,7 +153,9 @@ impl Mesh {
                 events,
                 answers: answers.channel.handle.clone(),
                 extension: answers.extension.clone(),
-                log: log.as_ref().map(|log| (log.news.clone(), messages_of_log)),
+                log: log
+                    .as_ref()
+                    .map(|log| (log.news.clone(), log.messages.clone())),
             },
             bundler: LedgerBundler,
             outbox: network.clone(),
