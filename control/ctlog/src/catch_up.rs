@@ -31,7 +31,8 @@ const FETCHES_MAX: usize = 8;
 /// How often one tile is asked for before the whole batch waits. A peer that lies is one of several.
 const TRIES_MAX: usize = 8;
 
-/// How long one fetch may take.
+/// How long one fetch may take. Longer than [`Mesh::fetch_from_each`] gives each peer, so that none who is slow costs what the
+/// others have said.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Waits between two attempts: the first, and the longest.

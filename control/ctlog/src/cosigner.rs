@@ -18,6 +18,22 @@ pub(crate) struct Cosigner {
     verifier: VerifierKey,
 }
 
+/// Shows that the key is this node's.
+#[derive(Clone)]
+pub(crate) struct KeyProver(SigningKey);
+
+impl KeyProver {
+    pub(crate) fn prove(&self, statement: &[u8]) -> [u8; 64] {
+        self.0.sign(statement).into()
+    }
+}
+
+impl fmt::Debug for KeyProver {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("KeyProver") // Never the secret.
+    }
+}
+
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub enum CosignerError {
@@ -66,6 +82,11 @@ impl Cosigner {
     /// Name and public half.
     pub(crate) fn verifier(&self) -> &VerifierKey {
         &self.verifier
+    }
+
+    /// For statements about the key itself.
+    pub(crate) fn prover(&self) -> KeyProver {
+        KeyProver(self.key)
     }
 
     /// Signs the text of a checkpoint at a time, in seconds since 1970.

@@ -132,8 +132,8 @@ impl Index {
             return false;
         }
         assert_eq!(index, new.size, "entries come in their order");
-        new.submissions.insert(key(submission), index);
-        new.leaves.insert(key(leaf), index);
+        new.submissions.entry(key(submission)).or_insert(index);
+        new.leaves.entry(key(leaf)).or_insert(index);
         new.size += 1;
         new.leaves.len() >= RECENT_MAX
     }
@@ -181,21 +181,20 @@ impl Index {
     fn write_places(&self, places: &Places) -> Result<(), IndexError> {
         let mut write = self.database.begin_write()?;
         write.set_quick_repair(true); // Else opening after a crash reads the whole file.
-        let mut submissions = write.open_table(SUBMISSIONS)?;
-        for (key, index) in &places.submissions {
-            submissions.insert(key, index)?;
+        for (table, places) in [(SUBMISSIONS, &places.submissions), (LEAVES, &places.leaves)] {
+            let mut table = write.open_table(table)?;
+            for (key, index) in places {
+                let before = table.insert(key, index)?.map(|before| before.value());
+                if let Some(first) = before.filter(|before| before < index) {
+                    table.insert(key, first)?; // What was logged twice keeps its first place.
+                }
+            }
         }
-        drop(submissions);
-        let mut leaves = write.open_table(LEAVES)?;
-        for (key, index) in &places.leaves {
-            leaves.insert(key, index)?;
-        }
-        drop(leaves);
         write.open_table(SIZE)?.insert((), places.size)?;
         Ok(write.commit()?)
     }
 
-    /// Where a submission may be, by its key ([`ct::submission_key`]).
+    /// Where a submission may be first, by its key ([`ct::submission_key`]).
     pub(crate) fn find_submission(&self, submission: &Hash) -> Result<Option<u64>, IndexError> {
         self.find(SUBMISSIONS, submission, |places| &places.submissions)
     }
@@ -213,14 +212,13 @@ impl Index {
     ) -> Result<Option<u64>, IndexError> {
         let key = key(hash);
         let recent = self.recent();
-        let mut places = std::iter::once(&recent.new).chain(recent.writing.as_deref());
-        let found = places.find_map(|places| of(places).get(&key).copied());
+        let places = std::iter::once(&recent.new).chain(recent.writing.as_deref());
+        let places = places.filter_map(|places| of(places).get(&key).copied());
+        let found = places.min();
         drop(recent);
-        if found.is_some() {
-            return Ok(found);
-        }
         let table = self.database.begin_read()?.open_table(table)?;
-        Ok(table.get(key)?.map(|index| index.value()))
+        let written = table.get(key)?.map(|index| index.value());
+        Ok(found.into_iter().chain(written).min())
     }
 }
 
@@ -298,6 +296,22 @@ mod tests {
         fill(&index, size + 1);
         assert_eq!(index.find_submission(&hash(size)).unwrap(), Some(size));
         assert_eq!(index.find_submission(&hash(0)).unwrap(), Some(0));
+    }
+
+    #[test]
+    fn what_comes_twice_keeps_its_first_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.redb");
+        let index = Arc::new(Index::open(&path).unwrap());
+        let first = || index.find_submission(&hash(0)).unwrap();
+        for (place, is_written) in [(0, false), (1, true), (2, false), (3, true), (4, true)] {
+            index.insert(place, &hash(0), &hash(place + 10));
+            assert_eq!(first(), Some(0), "{place}");
+            if is_written {
+                index.flush().unwrap();
+            }
+            assert_eq!(first(), Some(0), "{place}, written: {is_written}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::ballots::Cosigned;
 use crate::catch_up::Found;
-use crate::cosigner::Cosigner;
+use crate::cosigner::{Cosigner, KeyProver};
 use crate::decided::Decided;
 use crate::error::{LogError, of_files};
 use crate::files::{Files, LocalFiles};
@@ -78,6 +78,7 @@ pub struct LogHandle {
     cosigned: Sender<(String, Vec<u8>)>,
     readers: Arc<BTreeMap<Arc<str>, ShardReader>>,
     cosigner: VerifierKey,
+    prover: KeyProver,
     metrics: Metrics,
 }
 
@@ -104,7 +105,7 @@ impl Log {
         state: Arc<dyn Files>,
     ) -> Result<(LogHandle, JoinHandle<Result<(), LogError>>), LogError> {
         let cosigner = Cosigner::load_or_create(&settings.name, &settings.node, &*state)?;
-        let verifier = cosigner.verifier().clone();
+        let (verifier, prover) = (cosigner.verifier().clone(), cosigner.prover());
         let metrics = Metrics::default();
         let (commands, commands_in) = crossbeam_channel::bounded(DECISIONS_MAX);
         let (cosigned, cosigned_in) = crossbeam_channel::bounded(COSIGNED_MAX);
@@ -150,6 +151,7 @@ impl Log {
             cosigned,
             readers: Arc::new(readers),
             cosigner: verifier,
+            prover,
             metrics,
         };
         let thread = std::thread::Builder::new().name("ct-log".to_owned());
@@ -169,13 +171,12 @@ impl Log {
     fn run(mut self) -> Result<(), LogError> {
         let mut wait = Duration::ZERO;
         loop {
-            let is_idle = crossbeam_channel::select_biased! {
+            crossbeam_channel::select_biased! {
                 recv(self.inbox.commands) -> command => match command {
                     Ok(command) => {
                         if !self.on_command(command)? {
                             return self.end();
                         }
-                        false
                     }
                     Err(_) => return Ok(()),
                 },
@@ -184,20 +185,18 @@ impl Log {
                     if let Ok((from, note)) = note {
                         self.on_cosigned(&from, &note);
                     }
-                    false
                 },
                 recv(self.inbox.found) -> found => {
                     if let Ok(found) = found {
                         self.on_found(found)?;
                     }
-                    false
                 },
-                default(wait) => true,
-            };
+                default(wait) => {}
+            }
             if !self.take_more()? {
                 return self.end();
             }
-            wait = self.settle(is_idle)?;
+            wait = self.settle()?;
         }
     }
 
@@ -224,14 +223,14 @@ impl Log {
     }
 
     /// Does what follows from what has come, and says how long nothing else needs to be done.
-    fn settle(&mut self, is_idle: bool) -> Result<Duration, LogError> {
+    fn settle(&mut self) -> Result<Duration, LogError> {
         let now = Instant::now();
         let mut due = now + IDLE;
         let mut is_behind = false;
         for shard in self.shards.values_mut() {
             let shard_due = shard.settle(now, &self.common)?;
             due = due.min(shard_due.unwrap_or(due));
-            is_behind |= is_idle && shard.feed_index()?;
+            is_behind |= shard.feed_index()?; // Also under load: submissions wait for it.
         }
         if is_behind {
             return Ok(Duration::ZERO);
@@ -490,6 +489,13 @@ impl LogHandle {
     /// All shards, by name.
     pub fn readers(&self) -> impl Iterator<Item = (&Arc<str>, &ShardReader)> {
         self.readers.iter()
+    }
+
+    /// A signature by the cosigner's key, to show that it is this node's. The statement must be nothing that a cosigner signs:
+    /// no message that begins with `cosignature/`.
+    #[must_use]
+    pub fn prove_key(&self, statement: &[u8]) -> [u8; 64] {
+        self.prover.prove(statement)
     }
 
     /// Name and key of this node's cosigner.

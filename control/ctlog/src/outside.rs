@@ -59,6 +59,7 @@ pub trait Mesh: Debug + Send + Sync + 'static {
     fn fetch(&self, shard: Arc<str>, path: String) -> Boxed<Option<Vec<u8>>>;
 
     /// The same from every peer that answers in time, by the names of nodes as in [`crate::Decided::Validators`], each at most
-    /// once. What no hash of the tree covers is believed when enough of them say the same.
+    /// once. Who implements it bounds the time of each peer, to 3 seconds at most: who calls gives up the whole after
+    /// 10, and what others have said in time would be lost with one who is slow. What no hash of the tree covers is believed when enough of them say the same.
     fn fetch_from_each(&self, shard: Arc<str>, path: String) -> Boxed<Vec<(String, Vec<u8>)>>;
 }

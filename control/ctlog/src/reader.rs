@@ -68,6 +68,14 @@ pub enum ReadError {
         /// Its bytes.
         found: usize,
     },
+    /// The index has not got so far: what it does not find may be there.
+    #[error("the index has {has} of {size} entries")]
+    IndexBehind {
+        /// How many are in it.
+        has: u64,
+        /// How many are published.
+        size: u64,
+    },
     /// The index fails.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -188,16 +196,28 @@ impl ShardReader {
     /// # Errors
     /// If the file cannot be read.
     pub fn issuer(&self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, ReadError> {
-        self.0.read(&issuer_path(fingerprint))
+        let read = self.0.read(&issuer_path(fingerprint))?;
+        // A crash may have left a part of it.
+        Ok(read.filter(|certificate| Hash::of(certificate) == *fingerprint))
     }
 
-    /// Place and time of a submission ([`ct::submission_key`]), if it is published.
+    /// That what is not found is not there: the index has all that was published when it was looked at.
+    fn check_index(&self, size: u64) -> Result<(), ReadError> {
+        let has = self.0.index.size();
+        if has < size {
+            return Err(ReadError::IndexBehind { has, size });
+        }
+        Ok(())
+    }
+
+    /// Place and time of a submission ([`ct::submission_key`]), if it is published: the first, if there are several.
     ///
     /// # Errors
-    /// If index or tiles cannot be read.
+    /// If it is not found and the index is behind, or index or tiles cannot be read.
     pub fn find_submission(&self, key: &Hash) -> Result<Option<Sequenced>, ReadError> {
+        let behind = self.check_index(self.size());
         let Some(index) = self.0.index.find_submission(key)? else {
-            return Ok(None);
+            return behind.map(|()| None);
         };
         let entries = self.entries(index..index.saturating_add(1))?;
         let mut found = entries
@@ -212,10 +232,11 @@ impl ShardReader {
     /// Place of the leaf with this hash, if it is published.
     ///
     /// # Errors
-    /// If index or tiles cannot be read.
+    /// If it is not found and the index is behind, or index or tiles cannot be read.
     pub fn find_leaf(&self, leaf: &Hash) -> Result<Option<u64>, ReadError> {
+        let behind = self.check_index(self.size());
         let Some(index) = self.0.index.find_leaf(leaf)? else {
-            return Ok(None);
+            return behind.map(|()| None);
         };
         let is_published = index < self.size() && self.0.leaf_hash(index)? == *leaf;
         Ok(is_published.then_some(index))
@@ -389,5 +410,97 @@ impl Shared {
         let hash = bytes.last_chunk().copied().map(Hash);
         let found = bytes.len();
         hash.ok_or(ReadError::Length { tile, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ct::{DigitallySigned, EntryKind, KeyName, LogKey, Shard, SignedTreeHead, TreeHead};
+    use p256::pkcs8::EncodePublicKey as _;
+
+    use super::*;
+    use crate::files::LocalFiles;
+
+    fn entry(index: u64) -> TimestampedEntry {
+        let entry = LogEntry {
+            kind: EntryKind::Certificate(Arc::from(index.to_be_bytes())),
+            chain: Arc::new([]),
+        };
+        TimestampedEntry::new(entry, 7, CtExtensions::of_index(index).unwrap()).unwrap()
+    }
+
+    /// A published shard of so many entries, whose index is empty.
+    fn published(folder: &std::path::Path, size: u64) -> Shared {
+        let mut edge = Edge::default();
+        for entry in (0..size).map(entry) {
+            edge.append(&entry, entry.leaf_hash(), |_, _| {}).unwrap();
+        }
+        let head = TreeHead {
+            size,
+            root: edge.root(),
+            timestamp_ms: 7,
+        };
+        let signature = DigitallySigned::ecdsa(Vec::new()).unwrap();
+        let published = Published {
+            signed: SignedTreeHead { head, signature },
+            checkpoint: Arc::new([]),
+        };
+        let secret = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+        let spki = secret.public_key().to_public_key_der().unwrap();
+        Shared {
+            spec: ShardSpec {
+                window: Shard {
+                    name: "s".to_owned(),
+                    start: 0,
+                    end: 1,
+                },
+                origin: KeyName::new("log/s").unwrap(),
+                key: LogKey::new(spki.as_bytes()).unwrap(),
+            },
+            public: Arc::new(LocalFiles::new(folder.to_owned(), 0o600)),
+            edge: Mutex::new(edge),
+            index: Arc::new(Index::open(&folder.join("index.redb")).unwrap()),
+            published: watch::channel(Some(Arc::new(published))).1,
+            signer: None,
+        }
+    }
+
+    #[test]
+    fn what_an_index_that_is_behind_does_not_have_may_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Arc::new(published(folder.path(), 3));
+        let reader = ShardReader::new(Arc::clone(&shared));
+        let key = |index| submission_key(&entry(index).entry().kind);
+        for has in 0..=3 {
+            for index in 0..4 {
+                let leaf = reader.find_leaf(&entry(index).leaf_hash());
+                let submission = reader.find_submission(&key(index));
+                if index < has {
+                    assert_eq!(leaf.unwrap(), Some(index));
+                    assert_eq!(submission.unwrap().unwrap().index, index);
+                } else if has < 3 {
+                    let is_behind = |error| matches!(error, ReadError::IndexBehind { size: 3, .. });
+                    assert!(is_behind(leaf.unwrap_err()), "{index} of {has}");
+                    assert!(is_behind(submission.unwrap_err()), "{index} of {has}");
+                } else {
+                    assert_eq!((leaf.unwrap(), submission.unwrap()), (None, None));
+                }
+            }
+            let next = entry(has);
+            shared.index.insert(has, &key(has), &next.leaf_hash());
+        }
+    }
+
+    #[test]
+    fn issuer_that_a_crash_has_cut_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Arc::new(published(folder.path(), 1));
+        let reader = ShardReader::new(Arc::clone(&shared));
+        let fingerprint = Hash::of(b"certificate");
+        let path = shared.path(&issuer_path(&fingerprint));
+        shared.public.write(&path, b"certi").unwrap();
+        assert_eq!(reader.issuer(&fingerprint).unwrap(), None);
+        shared.public.write(&path, b"certificate").unwrap();
+        assert!(reader.issuer(&fingerprint).unwrap().is_some());
     }
 }

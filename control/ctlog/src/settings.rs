@@ -37,7 +37,8 @@ pub struct Settings {
 pub struct ShardSettings {
     /// What all nodes know.
     pub spec: ShardSpec,
-    /// Its private key, on P-256, in PKCS #8 or SEC 1, PEM or DER. None: this node cosigns and does not publish.
+    /// Its private key, on P-256, in PKCS #8 or SEC 1, PEM or DER. None: this node cosigns and
+    /// publishes nothing new; a checkpoint that it has from before is still served.
     pub key_file: Option<PathBuf>,
 }
 

@@ -129,8 +129,8 @@ impl ShardLog {
             sent: None,
             issuers: IssuerSearch::default(),
         };
-        shard.show_last_again(common)?;
         common.metrics.set_state(&shard.name, State::Following);
+        shard.show_last_again(common)?; // It may halt.
         shard.tell(common);
         Ok(shard)
     }
@@ -319,6 +319,7 @@ impl ShardLog {
         tracing::info!(shard = %self.name, size = self.store.size(), "caught up");
         self.mode = Mode::Following;
         common.metrics.set_state(&self.name, State::Following);
+        self.show_last_again(common)?;
         for queued in queue {
             match queued {
                 Queued::Appended(appended) => self.on_appended(appended, common)?,
@@ -513,28 +514,36 @@ impl ShardLog {
 
     /// Writes the checkpoint, and releases what waits for it.
     fn show(&mut self, signed: &SignedHead, common: &Common) -> Result<(), LogError> {
-        let checkpoint = signed.note.to_string().into_bytes();
         let path = self.shared().path("checkpoint");
-        let written = self.shared().public.write(&path, &checkpoint);
+        let checkpoint = signed.note.to_string();
+        let written = self.shared().public.write(&path, checkpoint.as_bytes());
         written.map_err(of_files(&path))?;
-        self.publisher.send_replace(Some(Arc::new(Published {
-            signed: signed.signed.clone(),
-            checkpoint: checkpoint.into(),
-        })));
-        common.metrics.on_published(&self.name, &signed.signed.head);
+        self.release(signed, common);
         Ok(())
     }
 
-    /// After a start: shows the head that was signed last, as soon as the tree has its leaves again.
+    /// Releases what waits for a checkpoint that is on disk.
+    fn release(&mut self, signed: &SignedHead, common: &Common) {
+        self.publisher.send_replace(Some(Arc::new(Published {
+            signed: signed.signed.clone(),
+            checkpoint: signed.note.to_string().into_bytes().into(),
+        })));
+        common.metrics.on_published(&self.name, &signed.signed.head);
+    }
+
+    /// After a start: shows the head that was signed last, as soon as the tree has its leaves again. Without the key, which may
+    /// have been destroyed when the shard was closed, that is the checkpoint on disk.
     fn show_last_again(&mut self, common: &Common) -> Result<(), LogError> {
+        if self.publisher.borrow().is_some() {
+            return Ok(());
+        }
         let shared = Arc::clone(self.shared());
-        let Some(signer) = &shared.signer else {
+        let shown = self.shown()?;
+        let last = shared.signer.as_ref().and_then(|signer| signer.last());
+        let Some(head) = last.or(shown.as_ref().map(|shown| shown.signed.head)) else {
             return Ok(());
         };
-        let Some(head) = signer.last() else {
-            return Ok(());
-        };
-        if self.publisher.borrow().is_some() || head.size > self.store.size() {
+        if head.size > self.store.size() {
             return Ok(());
         }
         if shared.root(head.size)? != head.root {
@@ -542,17 +551,18 @@ impl ShardLog {
             return Ok(());
         }
         self.store.write_partial_tiles(head.size)?;
-        match self.shown(&head)? {
+        if let Some(shown) = shown.filter(|shown| shown.signed.head == head) {
+            self.release(&shown, common);
+            return Ok(());
+        }
+        match shared.signer.as_ref().and_then(|signer| signer.sign_last()) {
             Some(signed) => self.show(&signed, common),
-            None => match signer.sign_last() {
-                Some(signed) => self.show(&signed, common),
-                None => Ok(()),
-            },
+            None => Ok(()),
         }
     }
 
-    /// The checkpoint on disk, if it is that of this head: it has cosignatures.
-    fn shown(&self, head: &TreeHead) -> Result<Option<SignedHead>, LogError> {
+    /// The checkpoint on disk, if the log has signed it: it has cosignatures.
+    fn shown(&self) -> Result<Option<SignedHead>, LogError> {
         let shared = self.shared();
         let Some(bytes) = shared.read("checkpoint")? else {
             return Ok(None);
@@ -562,8 +572,7 @@ impl ShardLog {
         };
         let (origin, key) = (&shared.spec.origin, &shared.spec.key);
         let signed = SignedTreeHead::from_note(&note, origin, key, webpki::ALL_VERIFICATION_ALGS);
-        let signed = signed.ok().filter(|signed| signed.head == *head);
-        Ok(signed.map(|signed| SignedHead { signed, note }))
+        Ok(signed.ok().map(|signed| SignedHead { signed, note }))
     }
 
     /// Sends the own cosignature of the newest head again, if it has no quorum for long.

@@ -316,7 +316,7 @@ fn run(left: Option<u64>, seed: u64) -> u64 {
     for index in &run.seen.scts {
         let entry = &run.consensus.entries[usize::try_from(*index).unwrap()];
         // The index may be behind, and is fed when nothing else is to be done.
-        let is_found = || node.reader().find_leaf(&entry.leaf_hash()).unwrap() == Some(*index);
+        let is_found = || matches!(node.reader().find_leaf(&entry.leaf_hash()), Ok(Some(found)) if found == *index);
         assert!(wait_until(is_found), "{index}");
         let at = node.reader().entries(*index..index + 1).unwrap();
         assert_eq!(at, std::slice::from_ref(entry));

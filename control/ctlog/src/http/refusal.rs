@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::ReadError;
+
 /// When to try again, in seconds.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -49,6 +51,14 @@ impl Refusal {
     pub(super) fn failed(error: impl Display) -> Self {
         tracing::error!(%error, "a call of the log's API failed");
         Self::busy("something of this node failed: it is told in its log")
+    }
+
+    /// Something cannot be read, or not yet.
+    pub(super) fn unread(error: ReadError) -> Self {
+        match error {
+            ReadError::IndexBehind { .. } => Self::busy(error),
+            error => Self::failed(error),
+        }
     }
 
     fn may_come_again(&self) -> bool {

@@ -70,7 +70,7 @@ pub(super) async fn get_proof_by_hash(asked: Asked) -> Result<Response, Refusal>
     let (hash, tree_size) = (asked.hash("hash")?, asked.number("tree_size")?);
     read(&asked, move |face, size| {
         check_size("tree_size", tree_size, size)?;
-        let found = face.find_leaf(&hash).map_err(Refusal::failed)?;
+        let found = face.find_leaf(&hash).map_err(Refusal::unread)?;
         let found = found.filter(|index| *index < tree_size);
         let leaf_index = found.ok_or_else(|| {
             Refusal::not_found(format_args!("no such leaf in a tree of {tree_size}"))

@@ -132,7 +132,7 @@ fn choose(
         (None, None) => faces.shards.as_slice(),
     };
     for face in asked.iter().filter(|face| has(face, accepted.not_after)) {
-        let known = face.find_submission(&key).map_err(Refusal::failed)?;
+        let known = face.find_submission(&key).map_err(Refusal::unread)?;
         if known.is_some() || !faces.is_closed(face) {
             return Ok((face.clone(), known));
         }
