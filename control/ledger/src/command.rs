@@ -13,7 +13,7 @@ use resolver::zone::{UPDATE_BYTES_MAX, Update, ZoneContents};
 use crate::answer::{ValidatedAnswers, byte};
 use crate::application::{APPLICATION_REPLY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::codec::{read_name, unknown};
-use crate::ct_command::{CtShard, CtSubmission, read_shard_name, write_shard_name};
+use crate::ct_command::{CtCosignerKey, CtShard, CtSubmission, read_shard_name, write_shard_name};
 use crate::outcome::CT_PLACE_BYTES_MAX;
 use crate::parameters::Parameters;
 use crate::report::{Measurement, Report};
@@ -49,8 +49,8 @@ pub enum Command {
     CtEntries(CtSubmission),
     /// A new time for the head of this shard, if it has been idle.
     CtRefresh(Arc<str>),
-    /// The Ed25519 key with which the sender cosigns heads of the log.
-    CtCosigner([u8; 32]),
+    /// The key with which the sender cosigns heads of the log.
+    CtCosigner(CtCosignerKey),
     /// What the sender saw another do.
     Report(Report),
     /// What the sender measured of another.
@@ -215,7 +215,7 @@ impl Wire for Command {
             }
             Self::CtCosigner(key) => {
                 out.u8(12);
-                out.bytes(key);
+                key.write(out);
             }
         }
     }
@@ -256,7 +256,7 @@ impl Wire for Command {
                     .into(),
             },
             11 => Self::CtRefresh(read_shard_name(from)?),
-            12 => Self::CtCosigner(from.array()?),
+            12 => Self::CtCosigner(CtCosignerKey::read(from)?),
             value => return unknown("command", value, offset),
         })
     }

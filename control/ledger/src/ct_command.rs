@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use consensus::{DecodeError, Digest, Reader, Wire, Writer};
+use consensus::{ClusterId, DecodeError, Digest, NodeId, Reader, Wire, Writer};
 use ct::{EntryKind, Hash, KEY_NAME_BYTES_MAX, LogEntry, SHARD_NAME_BYTES_MAX};
+
+use ed25519_zebra::{Signature, VerificationKey};
 
 use crate::codec::unknown;
 
@@ -29,6 +31,35 @@ pub struct CtShard {
     pub end: i64,
     /// The log's key, a SubjectPublicKeyInfo.
     pub spki: Arc<[u8]>,
+}
+
+/// The Ed25519 key of a cosigner, and that it is the sender's: else somebody else could take it for his, and the sender had none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CtCosignerKey {
+    /// The public key.
+    pub key: [u8; 32],
+    /// A signature of [`CtCosignerKey::statement`] by it.
+    pub proof: [u8; 64],
+}
+
+impl CtCosignerKey {
+    /// What the key signs, of a node of a cluster. No checkpoint begins so.
+    #[must_use]
+    pub fn statement(cluster: ClusterId, node: NodeId) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.bytes(b"nexus: this key cosigns for a node\n");
+        cluster.write(&mut out);
+        node.write(&mut out);
+        out.into_bytes()
+    }
+
+    /// Whether the key has signed that it is this node's.
+    pub(crate) fn is_of(&self, cluster: ClusterId, node: NodeId) -> bool {
+        let key = VerificationKey::try_from(self.key);
+        let proof = Signature::from_bytes(&self.proof);
+        let statement = Self::statement(cluster, node);
+        key.is_ok_and(|key| key.verify(&proof, &statement).is_ok())
+    }
 }
 
 /// Entries for one shard.
@@ -126,6 +157,20 @@ fn read_entry(from: &mut Reader<'_>) -> Result<LogEntry, DecodeError> {
         kind,
         chain: chain?.into(),
     })
+}
+
+impl Wire for CtCosignerKey {
+    fn write(&self, out: &mut Writer) {
+        out.bytes(&self.key);
+        out.bytes(&self.proof);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: from.array()?,
+            proof: from.array()?,
+        })
+    }
 }
 
 impl Wire for CtShard {

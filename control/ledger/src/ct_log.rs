@@ -17,7 +17,7 @@ use ct::{
 };
 
 use crate::codec::unknown;
-use crate::ct_command::{CT_CERTIFICATE_BYTES_MAX, CtShard, CtSubmission};
+use crate::ct_command::{CT_CERTIFICATE_BYTES_MAX, CtCosignerKey, CtShard, CtSubmission};
 use crate::outcome::{CtPlace, CtRefusal, Outcome, Reason};
 use crate::state::{Key, State};
 
@@ -463,9 +463,13 @@ impl State {
     pub(crate) fn set_ct_cosigner(
         &mut self,
         client: NodeId,
-        key: [u8; 32],
+        key: &CtCosignerKey,
     ) -> Result<Outcome, Reason> {
         self.check_holder(client)?;
+        if !key.is_of(self.genesis.cluster(), client) {
+            return Err(Reason::NotYours);
+        }
+        let key = key.key;
         let mut others = self
             .ct
             .cosigners

@@ -237,7 +237,7 @@ impl Ledger {
             Command::Answers(answers) => state.validate(client, answers),
             Command::CtEntries(submission) => state.add_ct_entries(client, submission, ct_feed),
             Command::CtRefresh(shard) => state.refresh_ct_head(client, shard, ct_feed),
-            Command::CtCosigner(key) => state.set_ct_cosigner(client, *key),
+            Command::CtCosigner(key) => state.set_ct_cosigner(client, key),
             Command::Report(report) => state.report(client, *report),
             Command::Measure(subject, measurement) => state.measure(client, *subject, *measurement),
             Command::Evidence(evidence) => state.evidence(evidence),

@@ -47,7 +47,7 @@ pub use application::{
 pub use assess::{Assessment, Indicator};
 pub use command::{COMMANDS_MAX, Change, Command, Commands, CreateMode};
 pub use ct_command::{
-    CT_CERTIFICATE_BYTES_MAX, CT_CHAIN_MAX, CT_ENTRIES_MAX, CtShard, CtSubmission,
+    CT_CERTIFICATE_BYTES_MAX, CT_CHAIN_MAX, CT_ENTRIES_MAX, CtCosignerKey, CtShard, CtSubmission,
 };
 pub use ct_log::{
     CT_ISSUERS_BYTES_MAX, CT_ISSUERS_MAX, CT_RECENT_ENTRIES, CT_REFRESH_MS, CT_SHARDS_MAX, CtNews,

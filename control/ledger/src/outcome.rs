@@ -75,6 +75,8 @@ pub enum Reason {
     ShardClosed = 13,
     /// The sender accepts other roots than the cluster.
     OtherRoots = 14,
+    /// The sender has not shown that the key is its own.
+    NotYours = 15,
 }
 
 /// Most bytes of a [`CtPlace`].
@@ -146,7 +148,7 @@ impl Wire for CtPlace {
     }
 }
 
-byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer, UsedKey, OtherKind, NoSuchShard, ShardClosed, OtherRoots);
+byte!(Reason, "reason": NotMember, NotVoter, Isolated, NoSuchNode, OwnSubject, WrongTime, TooMany, NotSafe, NotProposer, UsedKey, OtherKind, NoSuchShard, ShardClosed, OtherRoots, NotYours);
 
 impl Wire for Outcomes {
     fn write(&self, out: &mut Writer) {

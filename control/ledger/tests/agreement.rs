@@ -46,7 +46,7 @@ fn command(cluster: &Cluster, client: usize, draft: Draft) -> Command {
         }
         3 => Command::ZoneDelete(apex.into()),
         4 => Command::Answers(answers(cluster, client, first, third)),
-        5 => log_command(first, second, third),
+        5 => log_command(cluster, client, (first, second, third)),
         6 => {
             let event = Event::ALL[usize::from(third) % 5];
             Command::Report(Report {
@@ -83,11 +83,11 @@ fn command(cluster: &Cluster, client: usize, draft: Draft) -> Command {
     }
 }
 
-fn log_command(first: u8, second: u8, third: u8) -> Command {
+fn log_command(cluster: &Cluster, client: usize, (first, second, third): (u8, u8, u8)) -> Command {
     let name = ["log27", "log28", "log29"][usize::from(first % 3)];
     match third % 5 {
         0 => Command::CtRefresh(name.into()),
-        1 => Command::CtCosigner([second; 32]),
+        1 => Command::CtCosigner(cosigner(cluster, second, cluster.ids[client])),
         _ => {
             let certificate = certificate(second, 27 + first % 2);
             Command::CtEntries(submission(name, &[certificate]))

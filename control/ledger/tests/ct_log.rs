@@ -9,12 +9,12 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Cluster, ROOTS, certificate, shard, submission};
+use common::{Cluster, ROOTS, certificate, cosigner, shard, submission};
 use consensus::{Digest, StateMachine};
 use ct::{CtExtensions, Frontier, Hash, LogEntry, TimestampedEntry};
 use ledger::{
-    CT_ISSUERS_MAX, CT_RECENT_ENTRIES, CT_REFRESH_MS, Change, Command, CtNews, CtPlace, CtRefusal,
-    CtSubmission, Outcome, Reason,
+    CT_ISSUERS_MAX, CT_RECENT_ENTRIES, CT_REFRESH_MS, Change, Command, CtCosignerKey, CtNews,
+    CtPlace, CtRefusal, CtSubmission, Outcome, Reason,
 };
 
 /// The places that a submission of the first node gets.
@@ -340,38 +340,39 @@ fn cosigners_are_voters_with_keys_of_their_own() {
     let found = (heard.keys.len(), heard.quorum, heard.faults_max);
     assert_eq!(found, (0, 3, 1));
     let [one, two] = [0, 1].map(|node| cluster.ids[node]);
-    assert_eq!(
-        cluster.one(one, Command::CtCosigner([1; 32])),
-        Outcome::Done
-    );
-    assert_eq!(
-        cluster.one(one, Command::CtCosigner([1; 32])),
-        Outcome::Known
-    );
-    let stolen = cluster.one(two, Command::CtCosigner([1; 32]));
-    assert_eq!(stolen, Outcome::Refused(Reason::UsedKey));
-    assert_eq!(
-        cluster.one(two, Command::CtCosigner([2; 32])),
-        Outcome::Done
-    );
+    let keys = [cosigner(&cluster, 1, one), cosigner(&cluster, 2, two)];
+    let [first, second] = keys.clone().map(|key| key.key);
+    let say = |cluster: &mut Cluster, node, key: &CtCosignerKey| {
+        cluster.one(node, Command::CtCosigner(key.clone()))
+    };
+    assert_eq!(say(&mut cluster, one, &keys[0]), Outcome::Done);
+    assert_eq!(say(&mut cluster, one, &keys[0]), Outcome::Known);
+    // Heard from another, and said before that one; or made by both.
+    let stolen = say(&mut cluster, two, &keys[0]);
+    assert_eq!(stolen, Outcome::Refused(Reason::NotYours));
+    let shared = cosigner(&cluster, 1, two);
+    let shared = say(&mut cluster, two, &shared);
+    assert_eq!(shared, Outcome::Refused(Reason::UsedKey));
+    assert_eq!(say(&mut cluster, two, &keys[1]), Outcome::Done);
     let news = cluster.ledger.take_ct_news();
     let [CtNews::Validators(heard)] = &news[..] else {
         panic!("{news:?}");
     };
-    assert_eq!(heard.keys, [(one, [1; 32]), (two, [2; 32])].into());
+    assert_eq!(heard.keys, [(one, first), (two, second)].into());
     // Who is no member any more cosigns nothing.
     let [three, four] = [2, 3].map(|node| cluster.ids[node]);
     for node in [three, four] {
         cluster.one(node, Command::Propose(Change::Remove(two)));
     }
     let validators = cluster.ledger.ct_validators();
-    assert_eq!(validators.keys, [(one, [1; 32])].into());
+    assert_eq!(validators.keys, [(one, first)].into());
 }
 
 #[test]
 fn restored_state_tells_all_that_the_node_needs() {
     let mut cluster = Cluster::with_log();
-    cluster.one(cluster.ids[0], Command::CtCosigner([1; 32]));
+    let key = cosigner(&cluster, 1, cluster.ids[0]);
+    cluster.one(cluster.ids[0], Command::CtCosigner(key));
     submit(&mut cluster, submission("log28", &[certificate(1, 28)]));
     let mut other = cluster.ledger.fresh();
     other.restore(&cluster.ledger.snapshot()).unwrap();

@@ -23,12 +23,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use config::Config;
-use consensus::{Digest, NodeId};
+use consensus::{ClusterId, Digest, NodeId};
 use ct::{Hash, KeyName, LogKey, Roots, Shard, unix_midnight};
 use ctlog::http::{Faces, Limits, Operator, Scheme};
 use ctlog::witness::{OutsideLog, OutsideWitness, Outsiders, Witness};
 use ctlog::{Decided, Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
-use ledger::{CtNews, CtShard};
+use ledger::{CtCosignerKey, CtNews, CtShard};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -153,7 +153,7 @@ impl Setup {
     /// Its files or keys cannot be used.
     pub(crate) fn begin(
         self,
-        node: NodeId,
+        (cluster, node): (ClusterId, NodeId),
         network: &Arc<Network>,
     ) -> Result<Begun, LogSetupError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -184,7 +184,10 @@ impl Setup {
         let (messages, peers_thread) = files.start(&handle)?;
         let wishes = Wishes {
             node,
-            cosigner: *handle.cosigner().key(),
+            cosigner: CtCosignerKey {
+                key: *handle.cosigner().key(),
+                proof: handle.prove_key(&CtCosignerKey::statement(cluster, node)),
+            },
             roots: Digest(self.roots.digest().0),
             shards: self.shards,
             refresh: self.refresh,

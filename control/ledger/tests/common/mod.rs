@@ -16,8 +16,8 @@ use consensus::{
 };
 use ct::{EntryKind, LogEntry};
 use ledger::{
-    Applications, Change, Command, Commands, CreateMode, CtShard, CtSubmission, Event, Ledger,
-    Measurement, Outcome, Outcomes, Parameters, Report,
+    Applications, Change, Command, Commands, CreateMode, CtCosignerKey, CtShard, CtSubmission,
+    Event, Ledger, Measurement, Outcome, Outcomes, Parameters, Report,
 };
 use resolver::zone::{Update, Zone, ZoneContents};
 
@@ -305,6 +305,16 @@ pub fn shard(name: &str, year: u8) -> CtShard {
         start: start_of(year),
         end: start_of(year + 1),
         spki: spki.into(),
+    }
+}
+
+/// The key of a cosigner, made of one number, which says that it is a node's.
+pub fn cosigner(cluster: &Cluster, number: u8, node: NodeId) -> CtCosignerKey {
+    let key = ed25519_zebra::SigningKey::from([number; 32]);
+    let statement = CtCosignerKey::statement(cluster.genesis.cluster(), node);
+    CtCosignerKey {
+        key: ed25519_zebra::VerificationKeyBytes::from(&key).into(),
+        proof: key.sign(&statement).into(),
     }
 }
 

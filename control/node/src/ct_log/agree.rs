@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consensus::{Digest, NodeId};
 use ct::TreeHead;
-use ledger::{CT_REFRESH_MS, Change, Command, Ledger, Outcome, Reason};
+use ledger::{CT_REFRESH_MS, Change, Command, CtCosignerKey, Ledger, Outcome, Reason};
 use tokio::time::sleep;
 
 use super::ShardWish;
@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Wishes {
     pub(super) node: NodeId,
-    pub(super) cosigner: [u8; 32],
+    pub(super) cosigner: CtCosignerKey,
     pub(super) roots: Digest,
     pub(super) shards: Vec<ShardWish>,
     pub(super) refresh: Duration,
@@ -72,9 +72,9 @@ impl Wishes {
 
     fn missing(&self, ledger: &Ledger) -> Vec<Missing> {
         let mut missing = Vec::new();
-        if ledger.ct_validators().keys.get(&self.node) != Some(&self.cosigner) {
+        if ledger.ct_validators().keys.get(&self.node) != Some(&self.cosigner.key) {
             missing.push(Missing {
-                command: Command::CtCosigner(self.cosigner),
+                command: Command::CtCosigner(self.cosigner.clone()),
                 contradicts: false,
                 words: "key of this cosigner".to_owned(),
             });

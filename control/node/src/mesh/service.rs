@@ -139,7 +139,7 @@ impl Mesh {
         let network = Arc::new(self.listen(config, link, messages_in)?);
         let (zones, zone_thread) = zone_keeper::start(publisher.clone(), runtime.clone())?;
         let (events, seen) = bounded(CHANNEL_MAX);
-        let log = log.map(|log| log.begin(identity.id(), &network));
+        let log = log.map(|log| log.begin((genesis.cluster(), identity.id()), &network));
         let log = log.transpose()?;
         let driver = driver::start(Setup {
             folder: config.node.data_dir.join("consensus"),

@@ -44,7 +44,7 @@ mod tests {
         let apex: Arc<[u8]> = Arc::from(b"\x04zone\0".as_slice());
         let commands = vec![
             Command::ZoneDelete(Arc::clone(&apex)),
-            Command::CtCosigner([7; 32]),
+            Command::CtRefresh("one2026".into()),
         ];
         let wishes: Vec<_> = commands.iter().map(Command::to_bytes).collect();
         let bundle = LedgerBundler.bundle(&wishes);

@@ -210,6 +210,7 @@ pub(super) fn refused(reason: Reason) -> Failure {
         Reason::NoSuchShard => "the members have not agreed on that shard",
         Reason::ShardClosed => "the shard takes nothing any more",
         Reason::OtherRoots => "this node's ct.roots are not those that the members have agreed on",
+        Reason::NotYours => "the key has not signed that it is this node's",
         Reason::OtherKind => {
             "a witness has no state, and the others have: remove the node, and add it in its other role \
              under a new key"
