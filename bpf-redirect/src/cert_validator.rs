@@ -46,11 +46,9 @@ mod skeleton {
 }
 
 const NAME: &str = "cert_validator";
-/// `enum enforce` and `enum flow_state` in `src/bpf/cert_validator.h`.
+/// `enum enforce` in `src/bpf/cert_validator.h`.
 const ENFORCE_ALERT: u32 = 1;
 const ENFORCE_BLOCK: u32 = 2;
-const FLOW_PASSED: u64 = 2;
-const FLOW_BLOCKED: u64 = 3;
 
 /// What the program does about a flow whose certificate has no good verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +129,8 @@ pub struct CertValidator {
 #[derive(Debug)]
 pub struct CertMaps {
     statuses: MapHandle,
-    flows: MapHandle,
+    passes: MapHandle,
+    blocked: MapHandle,
     streams: MapHandle,
     counts: MapHandle,
 }
@@ -180,7 +179,8 @@ impl CertValidator {
         let maps = &skeleton.maps;
         let handles = CertMaps {
             statuses: duplicate(NAME, &maps.cert_status_map)?,
-            flows: duplicate(NAME, &maps.flows)?,
+            passes: duplicate(NAME, &maps.passes)?,
+            blocked: duplicate(NAME, &maps.blocked)?,
             streams: duplicate(NAME, &maps.streams)?,
             counts: duplicate(NAME, &maps.counts)?,
         };
@@ -214,7 +214,11 @@ impl CertValidator {
         map.update(&0_u32.to_ne_bytes(), &value, MapFlags::ANY)
             .map_err(refused("watched_cgroup"))?;
         let programs = &self.skeleton.progs;
-        let mut wanted = vec![("segment_received", &programs.segment_received)];
+        // First of all who connects: what comes to other sockets is not looked at.
+        let mut wanted = vec![
+            ("socket_connects", &programs.socket_connects),
+            ("segment_received", &programs.segment_received),
+        ];
         if matches!(self.enforcement, Enforcement::Block { .. }) {
             wanted.push(("segment_sent", &programs.segment_sent));
         }
@@ -321,7 +325,8 @@ impl CertMaps {
         let duplicate = |map| MapHandle::try_from(map).map_err(io::Error::other);
         Ok(Self {
             statuses: duplicate(&self.statuses)?,
-            flows: duplicate(&self.flows)?,
+            passes: duplicate(&self.passes)?,
+            blocked: duplicate(&self.blocked)?,
             streams: duplicate(&self.streams)?,
             counts: duplicate(&self.counts)?,
         })
@@ -347,14 +352,42 @@ impl CertMaps {
         Ok(value.and_then(|value| CertStatus::from_bytes(&value)))
     }
 
-    /// Lets a flow go, or drops what it sends from now on, by the cookie of its socket.
-    pub fn judge_flow(&self, cookie: u64, may_pass: bool) -> Result<(), MapError> {
-        let state = if may_pass { FLOW_PASSED } else { FLOW_BLOCKED };
-        let mut value = [0; 16];
-        value[8..].copy_from_slice(&state.to_ne_bytes());
-        self.flows
-            .update(&cookie.to_ne_bytes(), &value, MapFlags::ANY)
-            .map_err(refused("flows"))
+    /// Drops what a flow sends from now on, by the cookie of its socket. Nothing takes that back.
+    pub fn block_flow(&self, cookie: u64) -> Result<(), MapError> {
+        self.blocked
+            .update(&cookie.to_ne_bytes(), &[0; 8], MapFlags::ANY)
+            .map_err(refused("blocked"))
+    }
+
+    /// Whether [`CertMaps::block_flow`], or the program itself, has blocked a flow.
+    pub fn is_blocked(&self, cookie: u64) -> Result<bool, MapError> {
+        let value = self.blocked.lookup(&cookie.to_ne_bytes(), MapFlags::ANY);
+        value
+            .map(|value| value.is_some())
+            .map_err(refused("blocked"))
+    }
+
+    /// Lets a flow go, unless it is blocked. It is still held if its certificate was shown after
+    /// `seen_ns`, in nanoseconds of CLOCK_MONOTONIC: this verdict is on something earlier.
+    pub fn pass_flow(&self, cookie: u64, seen_ns: u64) -> Result<(), MapError> {
+        if self
+            .passed_ns(cookie)?
+            .is_some_and(|before| before > seen_ns)
+        {
+            return Ok(());
+        }
+        let key = cookie.to_ne_bytes();
+        self.passes
+            .update(&key, &seen_ns.to_ne_bytes(), MapFlags::ANY)
+            .map_err(refused("passes"))
+    }
+
+    /// What [`CertMaps::pass_flow`] was told last of a flow.
+    pub fn passed_ns(&self, cookie: u64) -> Result<Option<u64>, MapError> {
+        let value = self.passes.lookup(&cookie.to_ne_bytes(), MapFlags::ANY);
+        let value = value.map_err(refused("passes"))?;
+        let value = value.and_then(|value| value.try_into().ok());
+        Ok(value.map(u64::from_ne_bytes))
     }
 
     /// Reads no more of a connection off the wire.

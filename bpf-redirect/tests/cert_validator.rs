@@ -11,17 +11,17 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bpf_redirect::LoadError;
 use bpf_redirect::cert_validator::{
-    CertStatus, CertValidator, Counts, Direction, Enforcement, Fingerprint, Record, Records,
-    Status, WatchError, host_hash,
+    CertMaps, CertStatus, CertValidator, Counts, Direction, Enforcement, Fingerprint, Record,
+    Records, Status, WatchError, host_hash,
 };
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use sha2::{Digest as _, Sha256};
@@ -52,6 +52,7 @@ enum Seen {
         der: Vec<u8>,
         host: Option<String>,
         cookie: Option<u64>,
+        seen_ns: u64,
         direction: Direction,
         known: Option<(Status, u8)>,
         fingerprint: Fingerprint,
@@ -59,7 +60,12 @@ enum Seen {
         is_held: bool,
         comm: String,
     },
-    Wire(u64, Vec<u8>),
+    Wire {
+        cookie: u64,
+        data: Vec<u8>,
+        begins: bool,
+        record_bytes: usize,
+    },
 }
 
 /// A place to run OpenSSL in, watched or not.
@@ -269,6 +275,7 @@ impl Seen {
                     der: piece.data.to_vec(),
                     host: piece.host,
                     cookie: piece.cookie,
+                    seen_ns: piece.message,
                     direction: piece.direction,
                     known: piece.known,
                     fingerprint: piece.fingerprint,
@@ -277,7 +284,12 @@ impl Seen {
                     comm: piece.comm,
                 }
             }
-            Record::Segment(piece) => Self::Wire(piece.cookie, piece.data.to_vec()),
+            Record::Segment(piece) => Self::Wire {
+                cookie: piece.cookie,
+                data: piece.data.to_vec(),
+                begins: piece.begins,
+                record_bytes: bytes.len(),
+            },
         }
     }
 }
@@ -385,7 +397,7 @@ fn chain_of_a_server_is_seen_leaf_first_with_name_socket_and_program() {
                         );
                         Some((*index, der.clone(), *is_last))
                     }
-                    Seen::Wire(..) => None,
+                    Seen::Wire { .. } => None,
                 })
                 .collect();
             assert_eq!(
@@ -491,7 +503,7 @@ fn known_good_certificate_is_not_held_and_known_bad_one_lets_nothing_out() {
         let known = |seen: Vec<Seen>| {
             seen.into_iter().find_map(|seen| match seen {
                 Seen::Certificate { known, der, .. } => Some((known, der.len())),
-                Seen::Wire(..) => None,
+                Seen::Wire { .. } => None,
             })
         };
         assert_eq!(known(watch.take()), Some((Some((Status::Valid, 9)), 0)));
@@ -562,29 +574,73 @@ fn flow_without_verdict_waits_for_the_bound_and_then_goes_or_stays_as_it_fails()
     }
 }
 
+/// Has `judge` decide, by maps, cookie and moment of the certificate, what becomes of a flow that is held
+/// as long as it takes: whether it was let go, which is known within `patience`.
+fn goes(
+    bed: &Bed,
+    watch: &Watch,
+    patience: Duration,
+    judge: impl FnOnce(&CertMaps, u64, u64),
+) -> bool {
+    std::thread::scope(|scope| {
+        let client = scope.spawn(move || bed.client("-tls1_3", patience));
+        let started = Instant::now();
+        let held = loop {
+            assert!(started.elapsed() < PATIENCE, "nothing is held");
+            let held = watch.take().into_iter().find_map(|seen| match seen {
+                Seen::Certificate {
+                    cookie: Some(cookie),
+                    seen_ns,
+                    is_held: true,
+                    ..
+                } => Some((cookie, seen_ns)),
+                _ => None,
+            });
+            if let Some(held) = held {
+                break held;
+            }
+        };
+        judge(watch.validator.maps(), held.0, held.1);
+        let took = client.join().unwrap();
+        assert!(took.is_none_or(|took| took < ABSTENTION), "{took:?}");
+        took.is_some()
+    })
+}
+
 #[test]
 fn verdict_in_time_lets_the_flow_go_before_the_bound() {
     watched(block(PATIENCE, true), true, |bed, watch| {
         let _server = bed.server("");
-        std::thread::scope(|scope| {
-            let client = scope.spawn(|| bed.client("-tls1_3", PATIENCE));
-            let started = SystemTime::now();
-            while started.elapsed().unwrap() < PATIENCE {
-                let cookie = watch.take().into_iter().find_map(|seen| match seen {
-                    Seen::Certificate {
-                        cookie,
-                        is_held: true,
-                        ..
-                    } => cookie,
-                    _ => None,
-                });
-                if let Some(cookie) = cookie {
-                    watch.validator.maps().judge_flow(cookie, true).unwrap();
-                    break;
-                }
-            }
-            assert!(client.join().unwrap().unwrap() < ABSTENTION);
-        });
+        assert!(goes(bed, watch, PATIENCE, |maps, cookie, seen_ns| {
+            maps.pass_flow(cookie, seen_ns).unwrap();
+            // What is told late of something earlier changes nothing.
+            maps.pass_flow(cookie, 1).unwrap();
+            assert_eq!(maps.passed_ns(cookie).unwrap(), Some(seen_ns));
+        }));
+    });
+}
+
+#[test]
+fn verdict_on_something_earlier_does_not_let_a_flow_go() {
+    watched(block(PATIENCE, true), true, |bed, watch| {
+        let _server = bed.server("");
+        assert!(!goes(bed, watch, ABSTENTION, |maps, cookie, seen_ns| {
+            maps.pass_flow(cookie, seen_ns - 1).unwrap();
+        }));
+    });
+}
+
+#[test]
+fn blocked_flow_stays_so_whatever_comes_later() {
+    watched(block(PATIENCE, false), true, |bed, watch| {
+        let _server = bed.server("");
+        assert!(!goes(bed, watch, ABSTENTION, |maps, cookie, _| {
+            assert!(!maps.is_blocked(cookie).unwrap());
+            maps.block_flow(cookie).unwrap();
+            maps.pass_flow(cookie, FOREVER).unwrap();
+            assert!(maps.is_blocked(cookie).unwrap());
+        }));
+        assert!(watch.counts().segments_blocked > 0);
     });
 }
 
@@ -610,7 +666,7 @@ fn certificates_on_the_wire_are_seen_in_tls_1_2_alone_and_without_probes() {
         assert!(bed.client("-tls1_2", PATIENCE).is_some());
         let mut bytes = Vec::new();
         for seen in watch.take() {
-            let Seen::Wire(cookie, data) = seen else {
+            let Seen::Wire { cookie, data, .. } = seen else {
                 panic!("{seen:?}");
             };
             assert!(cookie > 0);
@@ -663,6 +719,12 @@ fn server_flight(leaf: &[u8]) -> Vec<u8> {
 /// A server that sends these, each in a segment of its own, to a client that answers when it has all:
 /// whether the answer comes.
 fn is_answered(bed: &Bed, parts: &[&[u8]], patience: Duration) -> bool {
+    // A segment of its own: the client has acknowledged it by then.
+    send_each(bed, parts, Duration::from_millis(100), patience)
+}
+
+/// The same with another time between segments.
+fn send_each(bed: &Bed, parts: &[&[u8]], pause: Duration, patience: Duration) -> bool {
     let listener = TcpListener::bind("127.0.0.1:4434").unwrap();
     let bytes: usize = parts.iter().map(|part| part.len()).sum();
     let script = format!(
@@ -677,11 +739,74 @@ fn is_answered(bed: &Bed, parts: &[&[u8]], patience: Duration) -> bool {
     server.set_nodelay(true).unwrap();
     for part in parts {
         server.write_all(part).unwrap();
-        // A segment of its own: the client has acknowledged it by then.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(pause);
     }
     server.set_read_timeout(Some(patience)).unwrap();
     server.read(&mut [0; 16]).is_ok_and(|count| count > 0)
+}
+
+#[test]
+fn certificate_that_a_client_sends_to_a_server_is_not_looked_at() {
+    watched(block(PATIENCE, true), false, |bed, watch| {
+        let leaf = bed.der("leaf");
+        watch.set_status(&leaf, Status::Invalid, [0; 4]);
+        let _server = bed.server("");
+        for _ in 0..2 {
+            let mut stranger = TcpStream::connect("127.0.0.1:4433").unwrap();
+            stranger.write_all(&server_flight(&leaf)).unwrap();
+            // The server says what it thinks of that.
+            stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert!(stranger.read(&mut [0; 16]).unwrap() > 0);
+        }
+        assert_eq!((watch.take().len(), watch.counts().streams), (0, 0));
+        assert_eq!(watch.counts().segments_blocked, 0);
+    });
+}
+
+#[test]
+fn stream_begins_once_and_its_records_take_the_room_they_need() {
+    watched(Enforcement::Alert, false, |bed, watch| {
+        let flight = server_flight(&[7; 9000]);
+        // Loopback carries it in one segment.
+        let tail = [0; 100];
+        is_answered(bed, &[&flight, &tail, &[0; 1000]], PATIENCE);
+        let mut begun = Vec::new();
+        for seen in watch.take() {
+            let Seen::Wire {
+                data,
+                begins,
+                record_bytes,
+                ..
+            } = seen
+            else {
+                panic!("{seen:?}");
+            };
+            begun.push(begins);
+            let most = match data.len() {
+                ..=256 => 376 + 256,
+                ..=1536 => 376 + 1536,
+                _ => 376 + 4096,
+            };
+            assert!(record_bytes <= most, "{record_bytes} for {}", data.len());
+        }
+        assert!(begun.len() >= 5, "{begun:?}");
+        assert!(
+            begun[0] && begun[1..].iter().all(|begins| !begins),
+            "{begun:?}"
+        );
+    });
+}
+
+#[test]
+fn tiny_segments_end_a_stream_before_its_bytes_do() {
+    watched(Enforcement::Alert, false, |bed, watch| {
+        let flight = server_flight(&[7; 900]);
+        let (first, rest) = flight.split_at(60);
+        let parts: Vec<&[u8]> = [first].into_iter().chain(rest.chunks(4)).collect();
+        assert!(parts.len() > 200);
+        send_each(bed, &parts, Duration::from_millis(2), PATIENCE);
+        assert_eq!(watch.take().len(), 128);
+    });
 }
 
 #[test]
@@ -699,10 +824,10 @@ fn known_good_certificate_passes_on_the_wire_only_at_the_beginning_of_a_connecti
         watch.take();
         let outer = [22, 3, 3, 16, 0, 2, 0, 15, 0];
         is_answered(bed, &[&outer, &flight], ABSTENTION);
-        let Some(Seen::Wire(_, first)) = watch.take().into_iter().next() else {
+        let Some(Seen::Wire { data, begins, .. }) = watch.take().into_iter().next() else {
             panic!("nothing was read off the wire");
         };
-        assert_eq!(first, outer);
+        assert_eq!((&data[..], begins), (&outer[..], true));
     });
 }
 

@@ -40,52 +40,64 @@ impl Bench {
     /// What must be asked because of a sight.
     pub(crate) fn on_sight(&mut self, sight: Sight, now: Clocks) -> Option<Question> {
         match sight {
-            Sight::Chain(chain) => match (&chain.witness.program, chain.witness.cookie) {
-                (None, Some(cookie)) => {
-                    log_failure(self.maps.end_stream(cookie));
-                    // Only who asks or alerts can wait for the probe: what is known acts now.
-                    if let Some((status, _)) = self.known(&chain, now) {
-                        self.judge_flow(&chain.witness, status == Status::Valid);
-                        if status == Status::Valid {
-                            return None;
-                        }
-                    }
-                    let chain = self.claims.wait(*chain, monotonic_ns())?;
-                    self.on_chain(chain, now)
+            Sight::Chain(chain) => {
+                let witness = &chain.witness;
+                if let (None, Some(cookie)) = (&witness.program, witness.cookie) {
+                    return self.on_wire(*chain, cookie, now);
                 }
-                (_, cookie) => {
-                    cookie
-                        .into_iter()
-                        .for_each(|cookie| self.claims.claim(cookie));
-                    self.on_chain(*chain, now)
-                }
-            },
+                let cookie = witness.cookie.into_iter();
+                cookie.for_each(|cookie| self.claims.claim(cookie));
+                self.on_chain(*chain, now)
+            }
             Sight::Known {
                 fingerprint,
                 status,
                 reason,
                 witness,
             } => {
-                // The program in the kernel has done the rest.
-                let cookie = witness.cookie;
-                cookie
-                    .into_iter()
-                    .for_each(|cookie| self.claims.claim(cookie));
+                let cookie = witness.cookie.into_iter();
+                cookie.for_each(|cookie| self.claims.claim(cookie));
+                // The program in the kernel has let it go, or has blocked it unless its map failed.
                 if status == Status::Invalid {
+                    self.block(&witness);
                     self.alert(&fingerprint, &witness, reason_name(reason));
                 }
                 None
             }
-            Sight::Nothing { cookie } => {
+            Sight::Nothing { cookie, seen_ns } => {
                 log_failure(self.maps.end_stream(cookie));
-                // What the gate holds and nobody could read goes the way of what has no verdict.
-                self.let_go_without_verdict(&Witness {
-                    cookie: Some(cookie),
-                    ..Witness::default()
-                });
+                // What the gate holds and nobody could read goes the way of what has no verdict. Where
+                // there was a certificate, its verdict decides, whatever came behind it.
+                if !self.claims.has_chain(cookie) {
+                    self.let_go_without_verdict(&Witness {
+                        cookie: Some(cookie),
+                        seen_ns,
+                        ..Witness::default()
+                    });
+                }
                 None
             }
         }
+    }
+
+    /// A chain that came by the wire to the socket with this cookie.
+    fn on_wire(&mut self, chain: Chain, cookie: u64, now: Clocks) -> Option<Question> {
+        log_failure(self.maps.end_stream(cookie));
+        self.claims.see_on_wire(cookie);
+        // Only who asks or alerts can wait for the probe: what is known acts now.
+        match self.known(&chain, now) {
+            Some((Status::Valid, _)) => {
+                // The probe knows the name, for which the certificate may not be good.
+                if !self.claims.is_probed(cookie) {
+                    self.pass(&chain.witness);
+                }
+                return None;
+            }
+            Some(_) => self.block(&chain.witness),
+            None => {}
+        }
+        let chain = self.claims.wait(chain, monotonic_ns())?;
+        self.on_chain(chain, now)
     }
 
     /// What must be asked because of a chain that was seen on the wire and that no probe has seen.
@@ -146,7 +158,7 @@ impl Bench {
         answer: Result<Verdict, JudgeError>,
         now: Clocks,
     ) {
-        let (fingerprint, host) = case;
+        let fingerprint = &case.fingerprint;
         let verdict = match answer {
             Ok(verdict) => verdict,
             Err(error) => {
@@ -163,7 +175,7 @@ impl Bench {
         self.tally.add_verdict(status);
         // First the map, so that a handshake that begins now needs no question.
         let before = self.maps.status(fingerprint).ok().flatten();
-        if let Some(value) = verdict.to_map(host.as_deref(), before, now) {
+        if let Some(value) = verdict.to_map(case.host.as_deref(), before, now) {
             log_failure(self.maps.set_status(fingerprint, value));
         }
         let reason = verdict.reason.as_deref().unwrap_or_default();
@@ -181,9 +193,9 @@ impl Bench {
         reason: &str,
     ) {
         match status {
-            Status::Valid => self.judge_flow(witness, true),
+            Status::Valid => self.pass(witness),
             Status::Invalid => {
-                self.judge_flow(witness, false);
+                self.block(witness);
                 self.alert(fingerprint, witness, reason);
             }
             Status::Unknown => {
@@ -204,20 +216,28 @@ impl Bench {
     /// held, and is dropped from the bound on.
     fn let_go_without_verdict(&self, witness: &Witness) {
         if matches!(self.enforcement, Enforcement::Block { fails_closed, .. } if !fails_closed) {
-            self.judge_flow(witness, true);
+            self.pass(witness);
         }
     }
 
-    fn judge_flow(&self, witness: &Witness, may_pass: bool) {
-        let (Enforcement::Block { .. }, Some(cookie)) = (self.enforcement, witness.cookie) else {
+    /// The cookie of the socket, if anything is to be done to it.
+    fn gated(&self, witness: &Witness) -> Option<u64> {
+        let is_gated = matches!(self.enforcement, Enforcement::Block { .. });
+        witness.cookie.filter(|_| is_gated)
+    }
+
+    fn block(&self, witness: &Witness) {
+        if let Some(cookie) = self.gated(witness) {
+            log_failure(self.maps.block_flow(cookie));
+        }
+    }
+
+    fn pass(&self, witness: &Witness) {
+        let Some(cookie) = self.gated(witness) else {
             return;
         };
-        // A probe may know of a wrong name what the wire, whose verdict comes later, does not.
-        if may_pass && self.claims.was_alerted(cookie) {
-            return;
-        }
-        log_failure(self.maps.judge_flow(cookie, may_pass));
-        if let (true, true, Some(program)) = (may_pass, witness.is_held, &witness.program) {
+        log_failure(self.maps.pass_flow(cookie, witness.seen_ns));
+        if let (true, Some(program)) = (witness.is_held, &witness.program) {
             // Without it the connection goes on as well, but later.
             if let Err(error) = nudge(program.pid, cookie) {
                 tracing::debug!(%error, pid = program.pid, "a connection waits for TCP's own timer");
@@ -244,8 +264,9 @@ impl Bench {
         let latency_ns = monotonic_ns().saturating_sub(witness.seen_ns);
         self.tally.add(|tally| &tally.alerts);
         self.tally.alert_ns.fetch_add(latency_ns, Ordering::Relaxed);
-        let is_blocked =
-            matches!(self.enforcement, Enforcement::Block { .. }) && witness.cookie.is_some();
+        let is_blocked = self
+            .gated(witness)
+            .is_some_and(|cookie| self.maps.is_blocked(cookie).unwrap_or(false));
         tracing::error!(
             fingerprint,
             reason,
@@ -269,3 +290,6 @@ fn log_failure(result: Result<(), MapError>) {
         tracing::error!(%error, "a verdict was not carried out");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,8 @@ pub struct Chain {
     pub certificates: Vec<Vec<u8>>,
     /// SHA-256 of the leaf.
     pub fingerprint: Fingerprint,
+    /// SHA-256 of all that was shown.
+    pub digest: Fingerprint,
     /// To whom.
     pub witness: Witness,
 }
@@ -59,9 +61,15 @@ impl Chain {
     pub fn new(mut certificates: Vec<Vec<u8>>, witness: Witness) -> Option<Self> {
         certificates.truncate(CERTIFICATES_MAX);
         let fingerprint = Sha256::digest(certificates.first()?).into();
+        let mut digest = Sha256::new();
+        for certificate in &certificates {
+            digest.update((certificate.len() as u64).to_be_bytes());
+            digest.update(certificate);
+        }
         Some(Self {
             certificates,
             fingerprint,
+            digest: digest.finalize().into(),
             witness,
         })
     }

@@ -36,10 +36,12 @@ impl Recent {
     }
 }
 
-/// Connections whose certificates a probe has seen, those that an alert was about, and chains that wait.
+/// Connections whose certificates a probe or the wire has shown, those that an alert was about, and chains
+/// that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     probed: Recent,
+    wired: Recent,
     alerted: Recent,
     waiting: VecDeque<(u64, Chain)>,
 }
@@ -57,15 +59,25 @@ impl Claims {
         cookie.is_none_or(|cookie| self.alerted.insert(cookie))
     }
 
-    /// Whether there was an alert about this connection, as far as is remembered.
-    pub(crate) fn was_alerted(&self, cookie: u64) -> bool {
-        self.alerted.cookies.contains(&cookie)
+    /// Whether a probe has seen this connection's certificate, as far as is remembered.
+    pub(crate) fn is_probed(&self, cookie: u64) -> bool {
+        self.probed.cookies.contains(&cookie)
+    }
+
+    /// Whether anybody has.
+    pub(crate) fn has_chain(&self, cookie: u64) -> bool {
+        self.is_probed(cookie) || self.wired.cookies.contains(&cookie)
+    }
+
+    /// This connection's certificate has come by the wire.
+    pub(crate) fn see_on_wire(&mut self, cookie: u64) {
+        self.wired.insert(cookie);
     }
 
     /// Takes a chain that was seen on the wire. The oldest, if there is no more room, goes on at once.
     pub(crate) fn wait(&mut self, chain: Chain, now_ns: u64) -> Option<Chain> {
         let cookie = chain.witness.cookie;
-        if cookie.is_some_and(|cookie| self.probed.cookies.contains(&cookie)) {
+        if cookie.is_some_and(|cookie| self.is_probed(cookie)) {
             return None;
         }
         self.waiting.push_back((now_ns + WAIT_NS, chain));
@@ -121,7 +133,15 @@ mod tests {
         let alerts = [Some(1), None, Some(1), None, Some(2)];
         let first = alerts.map(|cookie| claims.is_first_alert(cookie));
         assert_eq!(first, [true, true, false, true, true]);
-        assert!(claims.was_alerted(2) && !claims.was_alerted(3));
+    }
+
+    #[test]
+    fn connection_has_a_chain_by_either_way() {
+        let mut claims = Claims::default();
+        claims.claim(1);
+        claims.see_on_wire(2);
+        let known = [1, 2, 3].map(|cookie| (claims.is_probed(cookie), claims.has_chain(cookie)));
+        assert_eq!(known, [(true, true), (false, true), (false, false)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`Docket`]: which certificates are being judged, and who waits for that.
 //!
-//! Connections to the same server at the same time make one question.
+//! Connections that are shown the same chain at the same time make one question. The leaf alone would not
+//! do: who shows another one's leaf with junk behind it must not decide for others.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,16 @@ pub const CASES_MAX: usize = 256;
 /// Connections that wait for one of them at most.
 pub const WITNESSES_MAX: usize = 1024;
 
-/// A certificate and the name that it is judged for.
-pub type Case = (Fingerprint, Option<String>);
+/// What is judged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Case {
+    /// SHA-256 of the leaf.
+    pub fingerprint: Fingerprint,
+    /// SHA-256 of the whole chain.
+    pub chain: Fingerprint,
+    /// The name that it is judged for.
+    pub host: Option<String>,
+}
 
 /// What became of a chain.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,10 +49,14 @@ impl Docket {
         let Chain {
             certificates,
             fingerprint,
+            digest,
             witness,
         } = chain;
-        let host = witness.host.clone();
-        let case = (fingerprint, host.clone());
+        let case = Case {
+            fingerprint,
+            chain: digest,
+            host: witness.host.clone(),
+        };
         if let Some(witnesses) = self.cases.get_mut(&case) {
             if witnesses.len() >= WITNESSES_MAX {
                 return Opening::Full(witness);
@@ -54,12 +67,8 @@ impl Docket {
         if self.cases.len() >= CASES_MAX {
             return Opening::Full(witness);
         }
-        self.cases.insert(case, vec![witness]);
-        Opening::Ask(Question {
-            fingerprint,
-            certificates,
-            host,
-        })
+        self.cases.insert(case.clone(), vec![witness]);
+        Opening::Ask(Question { case, certificates })
     }
 
     /// Who is held since before a moment of CLOCK_MONOTONIC, each told once: they are held no longer.
@@ -99,14 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn same_certificate_and_name_is_asked_once_and_all_who_wait_are_told() {
+    fn same_chain_and_name_is_asked_once_and_all_who_wait_are_told() {
         let mut docket = Docket::default();
         let (a, b) = (chain(1, Some("a")), chain(1, Some("b")));
-        let case = (a.fingerprint, a.witness.host.clone());
-        let Opening::Ask(question) = docket.open(a.clone()) else {
+        let Opening::Ask(Question { case, .. }) = docket.open(a.clone()) else {
             panic!("not asked");
         };
-        assert_eq!((question.fingerprint, &question.host), (case.0, &case.1));
+        assert_eq!(
+            (case.fingerprint, &*case.host.clone().unwrap()),
+            (a.fingerprint, "a")
+        );
         assert_eq!(docket.open(a.clone()), Opening::Joined);
         assert!(matches!(docket.open(b), Opening::Ask(_)));
         assert_eq!(docket.close(&case).len(), 2);
@@ -115,10 +126,29 @@ mod tests {
     }
 
     #[test]
+    fn leaf_with_something_else_behind_it_is_a_question_of_its_own() {
+        let mut docket = Docket::default();
+        let honest = chain(1, None);
+        let mut certificates = honest.certificates.clone();
+        certificates.push(b"j".to_vec());
+        let spoilt = Chain::new(certificates, Witness::default()).unwrap();
+        assert_eq!(spoilt.fingerprint, honest.fingerprint);
+        let Opening::Ask(Question { case, .. }) = docket.open(spoilt) else {
+            panic!("not asked");
+        };
+        assert!(matches!(docket.open(honest), Opening::Ask(_)));
+        assert_eq!(docket.close(&case).len(), 1);
+    }
+
+    #[test]
     fn who_is_held_too_long_is_told_once_and_hears_the_answer_all_the_same() {
         let mut docket = Docket::default();
         let mut chain = chain(1, None);
-        let case = (chain.fingerprint, None);
+        let case = Case {
+            fingerprint: chain.fingerprint,
+            chain: chain.digest,
+            host: None,
+        };
         for (seen_ns, is_held) in [(5, true), (5, false), (9, true)] {
             chain.witness = Witness {
                 seen_ns,

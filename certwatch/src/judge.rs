@@ -10,6 +10,7 @@ use bpf_redirect::cert_validator::Fingerprint;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::docket::Case;
 use crate::verdict::Verdict;
 
 /// For one answer: control may have to fetch what tells of revocations.
@@ -20,12 +21,10 @@ const REPLY_BYTES_MAX: u64 = 1 << 20;
 /// Something to be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// SHA-256 of the leaf.
-    pub fingerprint: Fingerprint,
+    /// What it is about.
+    pub case: Case,
     /// DER, leaf first.
     pub certificates: Vec<Vec<u8>>,
-    /// The name that the client asked for.
-    pub host: Option<String>,
 }
 
 /// Why there is no verdict.
@@ -130,7 +129,7 @@ impl Judge for Control {
         }
         let verdict = reply
             .map_err(JudgeError::Unreachable)
-            .and_then(|reply| read(&reply, &question.fingerprint));
+            .and_then(|reply| read(&reply, &question.case.fingerprint));
         if !matches!(verdict, Ok(_) | Err(JudgeError::Refused(_))) {
             self.connection = None; // A reply that comes late must not meet the next question.
         }
@@ -145,7 +144,7 @@ impl Question {
         let request = Request {
             request: "certificate_validate",
             chain: chain.collect(),
-            host: self.host.as_deref(),
+            host: self.case.host.as_deref(),
             port: None,
         };
         // Text and numbers alone: this cannot fail, and an empty line would be refused.
@@ -178,9 +177,12 @@ mod tests {
 
     fn question() -> Question {
         Question {
-            fingerprint: LEAF,
+            case: Case {
+                fingerprint: LEAF,
+                chain: [0; 32],
+                host: Some("a.example".to_owned()),
+            },
             certificates: vec![b"leaf".to_vec(), b"ca".to_vec()],
-            host: Some("a.example".to_owned()),
         }
     }
 

@@ -196,9 +196,8 @@ impl Process {
     /// Never waits: with more open questions than judges can take, there is no verdict.
     fn ask(&mut self, question: Question) {
         if let Err(error) = self.questions.try_send(question) {
-            let question = error.into_inner();
+            let Question { case, .. } = error.into_inner();
             let error = std::io::Error::from(std::io::ErrorKind::WouldBlock);
-            let case = (question.fingerprint, question.host);
             self.bench.on_answer(&case, Err(error.into()), clocks());
         }
     }
@@ -266,8 +265,10 @@ fn start_judges(socket: &Path, answers: &Sender<Message>) -> Result<Sender<Quest
         spawn(&format!("judge-{index}"), move || {
             for question in questions {
                 let answer = judge.judge(&question);
-                let case = (question.fingerprint, question.host);
-                if answers.send(Message::Answer(case, answer)).is_err() {
+                if answers
+                    .send(Message::Answer(question.case, answer))
+                    .is_err()
+                {
                     return;
                 }
             }

@@ -31,7 +31,8 @@ pub(crate) enum Sight {
         witness: Witness,
     },
     /// A connection was read off the wire to no avail: it has no certificate, or one too long.
-    Nothing { cookie: u64 },
+    /// `seen_ns` is a moment at which it was, in nanoseconds of CLOCK_MONOTONIC.
+    Nothing { cookie: u64, seen_ns: u64 },
 }
 
 /// What is half there.
@@ -59,6 +60,7 @@ impl Assembly {
                 Outcome::Shown(chain) => Some(Sight::Chain(chain)),
                 Outcome::None => Some(Sight::Nothing {
                     cookie: piece.cookie,
+                    seen_ns: piece.seen_ns,
                 }),
             },
         })
@@ -67,8 +69,8 @@ impl Assembly {
     fn expire(&mut self, now_ns: u64) -> Vec<Sight> {
         let chains = self.chains.expire(now_ns).into_iter();
         let chains = chains.map(|chain| Sight::Chain(Box::new(chain)));
-        let cookies = self.streams.expire(now_ns).into_iter();
-        let nothing = cookies.map(|cookie| Sight::Nothing { cookie });
+        let over = self.streams.expire(now_ns).into_iter();
+        let nothing = over.map(|(cookie, seen_ns)| Sight::Nothing { cookie, seen_ns });
         chains.chain(nothing).collect()
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A stream begins with a ServerHello and ends with the Certificate behind it, with anything that
 //! cannot be one, or with its budget. Segments may come twice, overlap, or out of order; of two that
-//! differ in the same place the first counts, as in the kernel.
+//! differ in the same place the first counts, as in the kernel. The kernel says where a stream begins: what
+//! is still on its way here of one that has ended is no further one.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +26,7 @@ const RECORD_BYTES_MAX: usize = 16384;
 /// What came of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// More is needed.
+    /// More is needed, or it belongs to a stream that has ended.
     Unfinished,
     /// These were shown.
     Shown(Box<Chain>),
@@ -52,12 +53,12 @@ struct Stream {
 impl Streams {
     /// Takes a segment. `is_gated` says whether the flow waits for a verdict when it has a certificate.
     pub fn take(&mut self, piece: &SegmentPiece<'_>, is_gated: bool) -> Outcome {
-        let stream = self.streams.entry(piece.cookie).or_insert_with(|| Stream {
-            first_sequence: piece.sequence,
-            began_ns: piece.seen_ns,
-            bytes: Vec::new(),
-            come: Vec::new(),
-        });
+        if piece.begins {
+            self.streams.insert(piece.cookie, Stream::new(piece));
+        }
+        let Some(stream) = self.streams.get_mut(&piece.cookie) else {
+            return Outcome::Unfinished;
+        };
         stream.put(piece.sequence, piece.data);
         let outcome = match find_certificates(stream.beginning()) {
             Found::Unfinished if stream.beginning().len() < STREAM_BYTES_MAX => Outcome::Unfinished,
@@ -81,13 +82,16 @@ impl Streams {
         outcome
     }
 
-    /// Forgets streams whose time is over at `now_ns` of CLOCK_MONOTONIC, and tells their cookies.
-    pub fn expire(&mut self, now_ns: u64) -> Vec<u64> {
+    /// Forgets streams whose time is over at `now_ns` of CLOCK_MONOTONIC, and tells their cookies and when
+    /// they began.
+    pub fn expire(&mut self, now_ns: u64) -> Vec<(u64, u64)> {
         let is_over = |_: &u64, stream: &mut Stream| now_ns > stream.began_ns + PATIENCE_NS;
         let over = self.streams.extract_if(.., is_over);
-        let cookies: Vec<u64> = over.map(|(cookie, _)| cookie).collect();
-        self.dropped += cookies.len() as u64;
-        cookies
+        let over: Vec<_> = over
+            .map(|(cookie, stream)| (cookie, stream.began_ns))
+            .collect();
+        self.dropped += over.len() as u64;
+        over
     }
 
     /// How many were given up.
@@ -111,6 +115,16 @@ impl Streams {
 }
 
 impl Stream {
+    /// Without any bytes yet.
+    fn new(first: &SegmentPiece<'_>) -> Self {
+        Self {
+            first_sequence: first.sequence,
+            began_ns: first.seen_ns,
+            bytes: Vec::new(),
+            come: Vec::new(),
+        }
+    }
+
     /// Puts data in their place; what lies in front of the beginning or behind the bound is left out.
     fn put(&mut self, sequence: u32, data: &[u8]) {
         // Sequence numbers wrap (RFC 9293 §3.4): half of the circle lies in front.

@@ -25,8 +25,12 @@ const STEPS: [&str; 11] = [
     "revocation",
     "dane",
 ];
-/// Steps whose result is about the name, and not about the certificate alone.
-const STEPS_OF_HOST: [&str; 2] = ["host", "dane"];
+/// Steps that judge the leaf alone, once there is a path.
+const STEPS_OF_LEAF: [&str; 2] = ["scts", "inclusion"];
+/// Steps that judge every certificate of the path: their reasons say which one it was.
+const STEPS_OF_PATH: [&str; 4] = ["validity", "constraints", "strength", "revocation"];
+/// How the reasons of these begin, behind their code, when it was the leaf.
+const LEAF: &str = "certificate 0";
 
 /// Control's reply, without its envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,6 +68,9 @@ pub struct Step {
     pub step: String,
     /// `passed`, `failed`, `skipped` or `unknown`.
     pub result: String,
+    /// Why it did not pass: a code, a colon, and a text.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// The clocks, read once.
@@ -91,8 +98,9 @@ impl Verdict {
         }
     }
 
-    /// The value for `cert_status_map`, given the one that is there. `None` if it is about the name
-    /// alone, which other connections with the same certificate do not share, or holds no longer.
+    /// The value for `cert_status_map`, given the one that is there. `None` if it holds no longer, or if
+    /// it does not hold for every connection with the same leaf: the name may be at fault, or what else the
+    /// peer has shown, which anybody can choose who knows the leaf.
     pub fn to_map(
         &self,
         host: Option<&str>,
@@ -101,7 +109,13 @@ impl Verdict {
     ) -> Option<CertStatus> {
         let left_secs = self.good_until_unix_secs.checked_sub(now.unix_secs)?;
         let left_secs = left_secs.min(STATUS_SECS_MAX);
-        if left_secs == 0 || self.is_about_host() {
+        let fault = self.fault_of_leaf();
+        let is_of_leaf = match self.status {
+            StatusName::Valid => true,
+            StatusName::Invalid => fault.is_some(),
+            StatusName::Unknown => false,
+        };
+        if left_secs == 0 || !is_of_leaf {
             return None;
         }
         let status = self.status();
@@ -112,7 +126,7 @@ impl Verdict {
         }
         Some(CertStatus {
             status: status as u8,
-            reason: self.reason_number(),
+            reason: fault.map_or(0, reason_number),
             unused: [0; 6],
             good_until_unix_secs: now.unix_secs + left_secs,
             checked_at_unix_secs: now.unix_secs,
@@ -121,24 +135,36 @@ impl Verdict {
         })
     }
 
-    fn failed(&self) -> impl Iterator<Item = &str> {
-        let failed = self.steps.iter().filter(|step| step.result == "failed");
-        failed.map(|step| &*step.step)
+    /// The first step that found something wrong with the leaf itself. Without a path nothing is certain:
+    /// who has no path may be judged by rules that are not meant for it.
+    fn fault_of_leaf(&self) -> Option<&str> {
+        let mut steps = self.steps.iter();
+        let has_path = |step: &Step| step.step == "path" && step.result == "passed";
+        if !steps.clone().any(has_path) {
+            return None;
+        }
+        let fault = steps.find(|step| step.result == "failed" && step.is_about_leaf());
+        fault.map(|step| &*step.step)
     }
+}
 
-    /// Whether the certificate may be good for another name.
-    fn is_about_host(&self) -> bool {
-        let mut failed = self.failed().peekable();
-        self.status == StatusName::Invalid
-            && failed.peek().is_some()
-            && failed.all(|step| STEPS_OF_HOST.contains(&step))
+impl Step {
+    fn is_about_leaf(&self) -> bool {
+        let name = &*self.step;
+        let detail = self.reason.as_deref().and_then(|reason| {
+            let (_, detail) = reason.split_once(": ")?;
+            detail.strip_prefix(LEAF)
+        });
+        // Not "certificate 01" and its like.
+        let names_leaf = detail.is_some_and(|rest| rest.starts_with([':', ' ']));
+        STEPS_OF_LEAF.contains(&name) || STEPS_OF_PATH.contains(&name) && names_leaf
     }
+}
 
-    fn reason_number(&self) -> u8 {
-        let step = self.failed().find(|step| !STEPS_OF_HOST.contains(step));
-        let number = (0..).zip(STEPS).find(|(_, name)| Some(*name) == step);
-        number.map_or(0, |(number, _)| number)
-    }
+/// The number that stands for a step in the map.
+fn reason_number(step: &str) -> u8 {
+    let number = (0..).zip(STEPS).find(|(_, name)| *name == step);
+    number.map_or(0, |(number, _)| number)
 }
 
 /// The name of the step that a number of the map stands for.
@@ -186,40 +212,78 @@ mod tests {
         boot_ns: 5_000_000_000,
     };
 
-    fn verdict(status: StatusName, failed: &[&str]) -> Verdict {
-        let step = |(step, result): (&str, &str)| Step {
-            step: step.to_owned(),
+    /// With a path, unless that is among what failed; each failure with its reason.
+    fn verdict(status: StatusName, failed: &[(&str, &str)]) -> Verdict {
+        let step = |name: &str, result: &str, reason: Option<&str>| Step {
+            step: name.to_owned(),
             result: result.to_owned(),
+            reason: reason.map(str::to_owned),
         };
-        let steps = [("parse", "passed")].into_iter().map(step);
-        let failed = failed.iter().map(|name| step((name, "failed")));
+        let names = ["parse", "path"].into_iter();
+        let passed = names.filter(|name| failed.iter().all(|(failed, _)| failed != name));
+        let passed = passed.map(|name| step(name, "passed", None));
+        let failed = failed
+            .iter()
+            .map(|(name, reason)| step(name, "failed", Some(reason)));
         Verdict {
             fingerprint: "ab".repeat(32),
             status,
             reason: None,
             good_until_unix_secs: NOW.unix_secs + 10,
-            steps: steps.chain(failed).collect(),
+            steps: passed.chain(failed).collect(),
         }
     }
 
     #[test]
-    fn wrong_name_is_no_verdict_on_the_certificate_and_anything_else_is() {
-        for (failed, number) in [
-            (&["host"][..], None),
-            (&["dane"], None),
-            (&["host", "dane"], None),
-            (&["revocation"], Some("revocation")),
-            (&["host", "scts"], Some("scts")),
-            (&["newer_step"], Some("other")),
-            (&[], Some("other")),
+    fn invalid_is_of_the_certificate_only_if_the_leaf_itself_is_at_fault() {
+        let expired = (
+            "validity",
+            "expired: certificate 0 from 1 to 2, and now is 3",
+        );
+        for (failed, name) in [
+            (&[("host", "host_mismatch: a")][..], None),
+            (&[("dane", "tlsa_mismatch")], None),
+            (&[expired], Some("validity")),
+            (
+                &[("host", "host_mismatch: a"), ("scts", "no_scts")],
+                Some("scts"),
+            ),
+            (&[("inclusion", "proof_failed: x")], Some("inclusion")),
+            (
+                &[("strength", "weak_key: certificate 0: short")],
+                Some("strength"),
+            ),
+            (
+                &[("revocation", "revoked: certificate 0: at 5")],
+                Some("revocation"),
+            ),
+            // What the peer has chosen to show beside it.
+            (&[("parse", "malformed: certificate 1: junk")], None),
+            (&[("parse", "malformed: certificate 0: junk")], None),
+            (&[("path", "bad_signature")], None),
+            (&[("path", "root_not_accepted: x"), expired], None),
+            (
+                &[("validity", "authority_expired: certificate 1 from 1 to 2")],
+                None,
+            ),
+            (&[("strength", "weak_key: certificate 01: short")], None),
+            (&[("revocation", "revoked: certificate 1: at 5")], None),
+            (&[("revocation", "revoked: at 5")], None),
+            (&[("newer_step", "wrong: certificate 0: x")], None),
+            (&[], None),
         ] {
             let value = verdict(StatusName::Invalid, failed).to_map(Some("a"), None, NOW);
-            assert_eq!(
-                value.map(|value| reason_name(value.reason)),
-                number,
-                "{failed:?}"
-            );
+            let value = value.map(|value| reason_name(value.reason));
+            assert_eq!(value, name, "{failed:?}");
         }
+        let replaced = Step {
+            step: "path".to_owned(),
+            result: "skipped".to_owned(),
+            reason: Some("replaced_by_dane".to_owned()),
+        };
+        let mut by_dane = verdict(StatusName::Invalid, &[expired]);
+        by_dane.steps[1] = replaced;
+        assert_eq!(by_dane.to_map(Some("a"), None, NOW), None);
     }
 
     #[test]
@@ -261,13 +325,14 @@ mod tests {
     }
 
     #[test]
-    fn invalid_certificate_is_so_for_every_name_and_unknown_is_no_verdict() {
-        let invalid = verdict(StatusName::Invalid, &["path"]).to_map(Some("a"), None, NOW);
+    fn invalid_certificate_is_so_for_every_name_and_unknown_leaves_what_is_known() {
+        let invalid = verdict(StatusName::Invalid, &[("scts", "no_scts")]);
+        let invalid = invalid.to_map(Some("a"), None, NOW);
         for host in [Some("a"), Some("b"), None] {
             let known = known_status(&invalid.unwrap(), host, NOW.boot_ns);
             assert_eq!(known, Some(Status::Invalid));
         }
-        let unknown = verdict(StatusName::Unknown, &[]).to_map(None, None, NOW);
-        assert_eq!(known_status(&unknown.unwrap(), None, NOW.boot_ns), None);
+        let unknown = verdict(StatusName::Unknown, &[]);
+        assert_eq!(unknown.to_map(None, invalid, NOW), None);
     }
 }

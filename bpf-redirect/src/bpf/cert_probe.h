@@ -228,7 +228,7 @@ static __always_inline __u8 on_leaf(struct handshake *handshake, const struct co
 	if (bytes <= CERTIFICATE_BYTES_MAX && !sha256_of_user(der, bytes, fingerprint))
 		status = find_status(fingerprint, connection->host_hash);
 	if (!status)
-		return hold(handshake->cookie, BPF_ANY) ? FLAG_HELD : 0;
+		return hold(handshake->cookie, handshake->message, BPF_ANY) ? FLAG_HELD : 0;
 	handshake->is_done = 1;
 	on_known(handshake, connection, status, fingerprint);
 	return 0;

@@ -70,6 +70,13 @@ int connection_freed(struct pt_regs *ctx)
 	return 0;
 }
 
+SEC("sockops")
+int socket_connects(struct bpf_sock_ops *ops)
+{
+	on_connect(ops);
+	return 1;
+}
+
 SEC("cgroup_skb/ingress")
 int segment_received(struct __sk_buff *skb)
 {

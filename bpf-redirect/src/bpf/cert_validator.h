@@ -20,6 +20,7 @@
 #define FLOWS_MAX		65536
 #define CONNECTIONS_MAX		16384
 #define STREAM_BYTES_MAX	(32 << 10)
+#define STREAM_SEGMENTS_MAX	128
 
 enum status { STATUS_NONE, STATUS_VALID, STATUS_INVALID, STATUS_UNKNOWN };
 enum enforce { ENFORCE_ALERT = 1, ENFORCE_BLOCK };
@@ -29,6 +30,7 @@ enum record_kind { RECORD_CERTIFICATE = 1, RECORD_SEGMENT };
 #define FLAG_LAST	1	/* No further certificate follows in this message. */
 #define FLAG_KNOWN	2	/* A leaf whose verdict was in cert_status_map: nothing else follows. */
 #define FLAG_HELD	4	/* The flow is held until the verdict or the bound. */
+#define FLAG_BEGINS	8	/* A segment, or its first piece, with which a stream begins. */
 
 /* One counter each; src/cert_validator/counts.rs names them in the same order. */
 enum count {
@@ -60,7 +62,7 @@ struct record {
 	__u32 data_bytes;	/* In `data`. */
 	__u64 cookie;		/* Of the socket; 0 if not known. */
 	__u64 seen_ns;		/* CLOCK_MONOTONIC. */
-	/* Of a certificate; of a segment only `sequence`. */
+	/* Of a certificate; of a segment only `sequence` and `flags`. */
 	__u64 message;		/* The same for all certificates of one message. */
 	__u64 ssl;
 	__u64 cgroup_id;
@@ -85,10 +87,11 @@ _Static_assert(__builtin_offsetof(struct record, data) == 376, "record");
 
 #define RECORD_HEAD_BYTES	__builtin_offsetof(struct record, data)
 
-enum flow_state { FLOW_PENDING = 1, FLOW_PASSED, FLOW_BLOCKED };
+enum flow_state { FLOW_PENDING = 1, FLOW_PASSED };
 
 struct flow {
 	__u64 until_boot_ns;	/* How long FLOW_PENDING may take. */
+	__u64 held_ns;		/* CLOCK_MONOTONIC: what was seen before that does not end it. */
 	__u64 state;
 };
 
@@ -117,7 +120,8 @@ struct connection {
 };
 
 struct stream {
-	__u64 bytes_left;
+	__u32 bytes_left;
+	__u32 segments_left;
 };
 
 const volatile __u32 enforce = ENFORCE_ALERT;
@@ -136,13 +140,41 @@ struct {
 	__uint(max_entries, EVENTS_BYTES);
 } events SEC(".maps");
 
-/* By socket cookie: connections that wait for a verdict, or had one. */
+/*
+ * What becomes of a connection, by socket cookie. Kernel and user space write at the same time, and neither
+ * must undo what the other has just done: so each map says one thing, and what is in `blocked` stays.
+ */
+/* Connections that wait for a verdict, or had one in the kernel: written by the kernel alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, FLOWS_MAX);
 	__type(key, __u64);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* Let go by user space: when, by CLOCK_MONOTONIC, it was seen what the verdict is about. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS_MAX);
+	__type(key, __u64);
+	__type(value, __u64);
+} passes SEC(".maps");
+
+/* With a bad certificate; the value says nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS_MAX);
+	__type(key, __u64);
+	__type(value, __u64);
+} blocked SEC(".maps");
+
+/* On sockets that connect, unlike those that listen or were accepted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u8);
+} connecting SEC(".maps");
 
 /* By thread. */
 struct {
@@ -189,17 +221,13 @@ static __always_inline void count(__u32 index)
 		__sync_fetch_and_add(counter, 1);	/* Probes may be preempted. */
 }
 
-/* Has the egress of a flow wait. What was blocked stays so. */
-static __always_inline int hold(__u64 cookie, __u64 bpf_flags)
+/* Has the egress of a flow wait for a verdict on what was seen at `now_ns`. */
+static __always_inline int hold(__u64 cookie, __u64 now_ns, __u64 bpf_flags)
 {
-	struct flow pending = { bpf_ktime_get_boot_ns() + hold_ns, FLOW_PENDING };
-	struct flow *known;
+	struct flow pending = { bpf_ktime_get_boot_ns() + hold_ns, now_ns, FLOW_PENDING };
 
 	if (enforce != ENFORCE_BLOCK || !cookie)
 		return 0;
-	known = bpf_map_lookup_elem(&flows, &cookie);
-	if (known && known->state == FLOW_BLOCKED)
-		return 1;
 	bpf_map_update_elem(&flows, &cookie, &pending, bpf_flags);
 	return 1;
 }
@@ -234,10 +262,15 @@ static __always_inline struct cert_status *find_status(const __u8 *fingerprint, 
 /* Does to a flow what the verdict on its certificate says. */
 static __always_inline void settle(__u64 cookie, const struct cert_status *status)
 {
-	struct flow judged = { 0, status->status == STATUS_INVALID ? FLOW_BLOCKED : FLOW_PASSED };
+	struct flow passed = { 0, 0, FLOW_PASSED };
+	__u64 nothing = 0;
 
-	if (enforce == ENFORCE_BLOCK && cookie)
-		bpf_map_update_elem(&flows, &cookie, &judged, BPF_ANY);
+	if (enforce != ENFORCE_BLOCK || !cookie)
+		return;
+	if (status->status == STATUS_INVALID)
+		bpf_map_update_elem(&blocked, &cookie, &nothing, BPF_ANY);
+	else
+		bpf_map_update_elem(&flows, &cookie, &passed, BPF_ANY);
 }
 
 #endif /* CERT_VALIDATOR_H */

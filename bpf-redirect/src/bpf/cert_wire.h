@@ -19,6 +19,9 @@
 #define SESSION_ID_OFFSET	(RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES + 2 + 32)
 #define TLS13_SUITES		0x13	/* RFC 8446 §B.4: TLS_AES_128_GCM_SHA256 is 13 01. */
 #define PIECES_MAX		(STREAM_BYTES_MAX / PIECE_BYTES)
+/* Room for pieces in the ring: a record for each tiny segment must not take what a full one takes. */
+#define TINY_BYTES		256
+#define SEGMENT_BYTES		1536	/* Of Ethernet. */
 
 struct segment {
 	__u32 payload;		/* Offset in the packet. */
@@ -71,6 +74,25 @@ static __always_inline int is_first(struct __sk_buff *skb, const struct segment 
 	sk = bpf_sk_fullsock(sk);
 	tcp = sk ? bpf_tcp_sock(sk) : 0;
 	return tcp && !tcp->bytes_received && tcp->rcv_nxt == segment->sequence;
+}
+
+/*
+ * Whether the socket connects or has connected. Others get what anybody may send to them, and a ServerHello
+ * among it would be no server's.
+ */
+static __always_inline int is_client(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : 0;
+	return sk && bpf_sk_storage_get(&connecting, sk, 0, 0);
+}
+
+/* Just before a socket sends its SYN. */
+static __always_inline void on_connect(struct bpf_sock_ops *ops)
+{
+	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB && ops->sk)
+		bpf_sk_storage_get(&connecting, ops->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 /*
@@ -147,10 +169,11 @@ static __always_inline struct cert_status *find_wire_status(struct record *recor
 	return find_status(fingerprint, 0);
 }
 
-static __always_inline struct record *read_piece(struct __sk_buff *skb, __u64 cookie, __u32 at,
-						 __u32 bytes, __u32 sequence)
+/* A record with `room` for data, which the compiler must know, and these bytes of the packet in it. */
+static __always_inline struct record *read_into(struct __sk_buff *skb, __u32 at, __u32 bytes,
+						const __u32 room)
 {
-	struct record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+	struct record *record = bpf_ringbuf_reserve(&events, RECORD_HEAD_BYTES + room, 0);
 
 	if (!record) {
 		count(LOST);
@@ -158,42 +181,58 @@ static __always_inline struct record *read_piece(struct __sk_buff *skb, __u64 co
 	}
 	/* The compiler knows that there is one at least; the verifier must see it. */
 	asm volatile("" : "+r"(bytes));
-	if (bytes > PIECE_BYTES)
-		bytes = PIECE_BYTES;
+	if (bytes > room)
+		bytes = room;
 	if (!bytes || bpf_skb_load_bytes(skb, at, record->data, bytes)) {
 		bpf_ringbuf_discard(record, 0);
 		return 0;
 	}
-	record->kind = RECORD_SEGMENT;
 	record->data_bytes = bytes;
+	return record;
+}
+
+static __always_inline void send_piece(struct __sk_buff *skb, __u32 at, __u32 bytes, __u64 cookie,
+				       __u32 sequence, __u8 flags)
+{
+	struct record *record;
+
+	if (bytes <= TINY_BYTES)
+		record = read_into(skb, at, bytes, TINY_BYTES);
+	else if (bytes <= SEGMENT_BYTES)
+		record = read_into(skb, at, bytes, SEGMENT_BYTES);
+	else
+		record = read_into(skb, at, bytes, PIECE_BYTES);
+	if (!record)
+		return;
+	record->kind = RECORD_SEGMENT;
 	record->cookie = cookie;
 	record->seen_ns = bpf_ktime_get_ns();
 	record->sequence = sequence;
-	return record;
+	record->flags = flags;
+	bpf_ringbuf_submit(record, 0);
 }
 
 /* Hands a segment to user space, as far as the stream's budget goes. */
 static __always_inline void send_segment(struct __sk_buff *skb, __u64 cookie, struct stream *stream,
-					 const struct segment *segment)
+					 const struct segment *segment, __u8 flags)
 {
 	__u32 left = segment->bytes;
 
 	if (left > stream->bytes_left)
 		left = stream->bytes_left;
 	stream->bytes_left -= left;
+	if (stream->segments_left)
+		stream->segments_left--;
+	if (!stream->bytes_left || !stream->segments_left)
+		bpf_map_delete_elem(&streams, &cookie);
 	for (__u32 piece = 0; piece < PIECES_MAX; piece++) {
 		__u32 offset = piece * PIECE_BYTES;
-		struct record *record;
 
 		if (offset >= left)
 			break;
-		record = read_piece(skb, cookie, segment->payload + offset, left - offset,
-				    segment->sequence + offset);
-		if (record)
-			bpf_ringbuf_submit(record, 0);
+		send_piece(skb, segment->payload + offset, left - offset, cookie,
+			   segment->sequence + offset, piece ? 0 : flags);
 	}
-	if (!stream->bytes_left)
-		bpf_map_delete_elem(&streams, &cookie);
 }
 
 /* Whether nothing more is wanted of a connection that begins with this segment: its verdict is known. */
@@ -207,7 +246,7 @@ static __always_inline int is_known_good(struct __sk_buff *skb, __u64 cookie,
 
 	if (!find_certificate(skb, segment, &leaf))
 		return 0;
-	record = read_piece(skb, cookie, segment->payload, segment->bytes, segment->sequence);
+	record = read_into(skb, segment->payload, segment->bytes, PIECE_BYTES);
 	if (record) {
 		status = find_wire_status(record, &leaf);
 		bpf_ringbuf_discard(record, 0);
@@ -216,15 +255,16 @@ static __always_inline int is_known_good(struct __sk_buff *skb, __u64 cookie,
 	if (is_good || (status && status->status == STATUS_INVALID))
 		settle(cookie, status);
 	else
-		hold(cookie, BPF_NOEXIST);
+		hold(cookie, bpf_ktime_get_ns(), BPF_NOEXIST);
 	return is_good;
 }
 
 static __always_inline void on_segment(struct __sk_buff *skb)
 {
-	struct stream begun = { STREAM_BYTES_MAX };
+	struct stream begun = { STREAM_BYTES_MAX, STREAM_SEGMENTS_MAX };
 	struct segment segment;
 	struct stream *stream;
+	__u8 flags = 0;
 	__u64 cookie;
 
 	if (!find_segment(skb, &segment) || !segment.bytes)
@@ -234,16 +274,25 @@ static __always_inline void on_segment(struct __sk_buff *skb)
 	if (!stream) {
 		int is_beginning = is_first(skb, &segment);
 
-		if (!begins_stream(skb, &segment, is_beginning))
+		if (!begins_stream(skb, &segment, is_beginning) || !is_client(skb))
 			return;
 		count(STREAMS);
 		if (is_known_good(skb, cookie, &segment, is_beginning))
 			return;
 		bpf_map_update_elem(&streams, &cookie, &begun, BPF_ANY);
 		stream = bpf_map_lookup_elem(&streams, &cookie);
+		flags = FLAG_BEGINS;
 	}
 	if (stream)
-		send_segment(skb, cookie, stream, &segment);
+		send_segment(skb, cookie, stream, &segment, flags);
+}
+
+/* Whether user space has let a flow go since it is held. */
+static __always_inline int has_passed(__u64 cookie, const struct flow *flow)
+{
+	__u64 *seen_ns = bpf_map_lookup_elem(&passes, &cookie);
+
+	return seen_ns && *seen_ns >= flow->held_ns;
 }
 
 /* Whether a packet may leave: acknowledgements and the end of a connection always may. */
@@ -251,18 +300,21 @@ static __always_inline int may_leave(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &cookie);
+	int is_blocked = !!bpf_map_lookup_elem(&blocked, &cookie);
 	struct segment segment;
 
-	if (!flow || flow->state == FLOW_PASSED)
+	if (!is_blocked && (!flow || flow->state == FLOW_PASSED || has_passed(cookie, flow)))
 		return 1;
 	if (!find_segment(skb, &segment) || !segment.bytes)
 		return 1;
-	if (flow->state == FLOW_PENDING && bpf_ktime_get_boot_ns() < flow->until_boot_ns) {
-		count(SEGMENTS_HELD);
-		return 0;
+	if (!is_blocked && flow) {
+		if (bpf_ktime_get_boot_ns() < flow->until_boot_ns) {
+			count(SEGMENTS_HELD);
+			return 0;
+		}
+		if (!fails_closed)
+			return 1;
 	}
-	if (flow->state == FLOW_PENDING && !fails_closed)
-		return 1;
 	count(SEGMENTS_BLOCKED);
 	return 0;
 }

@@ -19,6 +19,7 @@ pub const HOSTS: usize = 4;
 const FLAG_LAST: u8 = 1;
 const FLAG_KNOWN: u8 = 2;
 const FLAG_HELD: u8 = 4;
+const FLAG_BEGINS: u8 = 8;
 const KIND_CERTIFICATE: u32 = 1;
 const KIND_SEGMENT: u32 = 2;
 
@@ -158,6 +159,8 @@ pub struct SegmentPiece<'a> {
     pub seen_ns: u64,
     /// TCP's sequence number of the first byte.
     pub sequence: u32,
+    /// A stream begins with it; what has come before on this socket belongs to another.
+    pub begins: bool,
     /// Part of the payload.
     pub data: &'a [u8],
 }
@@ -285,6 +288,7 @@ impl<'a> Record<'a> {
                 cookie: fields.u64(offset_of!(Head, cookie)),
                 seen_ns: fields.u64(offset_of!(Head, seen_ns)),
                 sequence: fields.u32(offset_of!(Head, sequence)),
+                begins: fields.byte(offset_of!(Head, flags)) & FLAG_BEGINS != 0,
                 data,
             })),
             value => Err(RecordError::Unknown {

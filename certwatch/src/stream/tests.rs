@@ -42,7 +42,15 @@ fn piece(sequence: u32, data: &[u8]) -> SegmentPiece<'_> {
         cookie: COOKIE,
         seen_ns: 1,
         sequence,
+        begins: false,
         data,
+    }
+}
+
+fn first(sequence: u32, data: &[u8]) -> SegmentPiece<'_> {
+    SegmentPiece {
+        begins: true,
+        ..piece(sequence, data)
     }
 }
 
@@ -66,9 +74,11 @@ fn certificates_are_found_whatever_the_records_and_segments() {
             let mut sequence = u32::MAX - 500;
             let mut streams = Streams::default();
             let mut outcome = Outcome::Unfinished;
-            for segment in flight.chunks(segment_bytes) {
+            for (index, segment) in flight.chunks(segment_bytes).enumerate() {
                 assert_eq!(outcome, Outcome::Unfinished);
-                outcome = streams.take(&piece(sequence, segment), true);
+                let piece = piece(sequence, segment);
+                let begins = index == 0;
+                outcome = streams.take(&SegmentPiece { begins, ..piece }, true);
                 sequence = sequence.wrapping_add(u32::try_from(segment.len()).unwrap());
                 if outcome != Outcome::Unfinished {
                     break;
@@ -85,7 +95,8 @@ fn segments_out_of_order_twice_and_overlapping_count_once_and_the_first_wins() {
     let (a, b, c) = (&flight[..1000], &flight[1000..2000], &flight[2000..]);
     let mut streams = Streams::default();
     let forged = vec![0xee; 1500];
-    for (sequence, data) in [(0, a), (2000, c), (0, a), (500, &forged[..500])] {
+    assert_eq!(streams.take(&first(0, a), false), Outcome::Unfinished);
+    for (sequence, data) in [(2000, c), (0, a), (500, &forged[..500])] {
         let outcome = streams.take(&piece(sequence, data), false);
         assert_eq!(outcome, Outcome::Unfinished);
     }
@@ -109,14 +120,30 @@ fn what_is_no_certificate_ends_the_stream() {
     for bytes in [&resumed[..], &ticket, &empty, &wrong, b"GET / HTTP/1.1"] {
         let mut streams = Streams::default();
         assert_eq!(
-            streams.take(&piece(0, bytes), false),
+            streams.take(&first(0, bytes), false),
             Outcome::None,
             "{bytes:?}"
         );
         assert!(streams.streams.is_empty());
     }
     let mut streams = Streams::default();
-    assert_eq!(streams.take(&piece(0, &hello), false), Outcome::Unfinished);
+    assert_eq!(streams.take(&first(0, &hello), false), Outcome::Unfinished);
+}
+
+#[test]
+fn rest_of_a_flight_whose_certificates_are_shown_begins_no_stream() {
+    let key_exchange = record(HANDSHAKE, &message(12, &[7; 300]));
+    let flight = [flight(16000), key_exchange].concat();
+    let mut streams = Streams::default();
+    let (before, behind) = flight.split_at(3200);
+    assert_eq!(shown(streams.take(&first(0, before), true)).len(), 2);
+    for (sequence, data) in [(3200, behind), (0, before), (9000, b"GET")] {
+        let outcome = streams.take(&piece(sequence, data), true);
+        assert_eq!(outcome, Outcome::Unfinished);
+        assert!(streams.streams.is_empty());
+    }
+    // Another handshake on the same connection is looked at.
+    assert_eq!(shown(streams.take(&first(50_000, before), true)).len(), 2);
 }
 
 #[test]
@@ -129,10 +156,10 @@ fn stream_beyond_its_budget_or_time_is_given_up() {
         .collect();
     let mut streams = Streams::default();
     let whole = [hello.clone(), records].concat();
-    assert_eq!(streams.take(&piece(0, &whole), false), Outcome::None);
-    assert_eq!(streams.take(&piece(0, &hello), false), Outcome::Unfinished);
+    assert_eq!(streams.take(&first(0, &whole), false), Outcome::None);
+    assert_eq!(streams.take(&first(0, &hello), false), Outcome::Unfinished);
     assert!(streams.expire(1 + PATIENCE_NS).is_empty());
-    assert_eq!(streams.expire(2 + PATIENCE_NS), [COOKIE]);
+    assert_eq!(streams.expire(2 + PATIENCE_NS), [(COOKIE, 1)]);
     assert_eq!(streams.dropped(), 1);
 }
 
@@ -141,7 +168,7 @@ fn more_streams_than_there_is_room_for_drop_the_oldest() {
     let hello = record(HANDSHAKE, &message(SERVER_HELLO, &[7; 70]));
     let mut streams = Streams::default();
     for cookie in 0..=STREAMS_MAX as u64 {
-        let mut piece = piece(0, &hello);
+        let mut piece = first(0, &hello);
         (piece.cookie, piece.seen_ns) = (cookie, cookie);
         assert_eq!(streams.take(&piece, false), Outcome::Unfinished);
     }
@@ -152,11 +179,13 @@ fn more_streams_than_there_is_room_for_drop_the_oldest() {
 #[test]
 fn any_segments_stay_within_bounds() {
     bolero::check!()
-        .with_type::<Vec<(u32, Vec<u8>)>>()
+        .with_type::<Vec<(u32, bool, Vec<u8>)>>()
         .for_each(|segments| {
             let mut streams = Streams::default();
-            for (sequence, data) in segments {
-                streams.take(&piece(*sequence, data), true);
+            for (sequence, begins, data) in segments {
+                let begins = *begins;
+                let piece = piece(*sequence, data);
+                streams.take(&SegmentPiece { begins, ..piece }, true);
                 for stream in streams.streams.values() {
                     assert!(stream.bytes.len() <= STREAM_BYTES_MAX);
                     let apart = stream
@@ -176,7 +205,7 @@ fn a_flight_in_any_cuts_gives_the_same_certificates() {
         .with_type::<Vec<(u16, u16)>>()
         .for_each(|cuts| {
             let mut streams = Streams::default();
-            let first = piece(0, &flight[..6]);
+            let first = first(0, &flight[..6]);
             assert_eq!(streams.take(&first, false), Outcome::Unfinished);
             for (start, length) in cuts {
                 let start = usize::from(*start) % flight.len();
