@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 
-use ct::TreeHead;
+use ct::{EntryKind, Hash, LogEntry, TreeHead};
 
 use crate::catch_up::{Fetching, Target};
 use crate::decided::Appended;
 
 /// Entries that wait at most. Beyond, they are fetched from others as well.
 const QUEUE_ENTRIES_MAX: usize = 1 << 14;
+
+/// Bytes of their certificates and chains at most.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// A shard that does not have what was decided.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub(crate) struct CatchingUp {
     /// What goes on from the last target, in order.
     pub(crate) queue: VecDeque<Queued>,
     queued_entries: usize,
+    queued_bytes: usize,
     /// The queue was too long. It begins anew with the next head.
     pub(crate) is_lost: bool,
     /// Dropped to end it.
@@ -35,14 +39,17 @@ pub(crate) enum Queued {
 
 impl CatchingUp {
     pub(crate) fn new(target: Target, queue: VecDeque<Queued>, fetching: Fetching) -> Self {
-        let entries = |queued: &Queued| match queued {
-            Queued::Appended(appended) => appended.entries.len(),
-            Queued::Head(_) => 0,
+        let appended = || {
+            queue.iter().filter_map(|queued| match queued {
+                Queued::Appended(appended) => Some(appended),
+                Queued::Head(_) => None,
+            })
         };
         Self {
             target,
             next: None,
-            queued_entries: queue.iter().map(entries).sum(),
+            queued_entries: appended().map(|appended| appended.entries.len()).sum(),
+            queued_bytes: appended().map(bytes_of).sum(),
             queue,
             is_lost: false,
             _fetching: fetching,
@@ -54,8 +61,10 @@ impl CatchingUp {
             return;
         }
         self.queued_entries += appended.entries.len();
+        self.queued_bytes += bytes_of(&appended);
         self.queue.push_back(Queued::Appended(appended));
-        if self.queued_entries > QUEUE_ENTRIES_MAX || self.queue.len() > QUEUE_ENTRIES_MAX {
+        let count = self.queued_entries.max(self.queue.len());
+        if count > QUEUE_ENTRIES_MAX || self.queued_bytes > QUEUE_BYTES_MAX {
             self.clear();
             self.next = None;
             self.is_lost = true;
@@ -83,20 +92,35 @@ impl CatchingUp {
     fn clear(&mut self) {
         self.queue.clear();
         self.queued_entries = 0;
+        self.queued_bytes = 0;
     }
+}
+
+/// What entries hold in memory, in bytes.
+fn bytes_of(appended: &Appended) -> usize {
+    let bytes = |entry: &LogEntry| {
+        let kind = match &entry.kind {
+            EntryKind::Certificate(der) => der.len(),
+            EntryKind::Precertificate { tbs, submitted, .. } => tbs.len() + submitted.len(),
+        };
+        kind + entry.chain.len() * Hash::BYTES
+    };
+    appended.entries.iter().map(bytes).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use ct::{EntryKind, Hash, LogEntry};
-
     use super::*;
 
     fn appended(first_index: u64, count: usize) -> Appended {
+        appended_of(first_index, count, b"certificate")
+    }
+
+    fn appended_of(first_index: u64, count: usize, der: &[u8]) -> Appended {
         let entry = LogEntry {
-            kind: EntryKind::Certificate(Arc::from(&b"certificate"[..])),
+            kind: EntryKind::Certificate(Arc::from(der)),
             chain: Arc::new([]),
         };
         Appended {
@@ -105,6 +129,22 @@ mod tests {
             timestamp_ms: 1,
             entries: vec![entry; count],
         }
+    }
+
+    #[test]
+    fn few_entries_that_are_large_fill_the_queue_too() {
+        let root = Hash([1; 32]);
+        let target = Target { size: 5, root };
+        let mut catching_up = CatchingUp::new(target, VecDeque::new(), Fetching::default());
+        let large = vec![0; 1 << 16];
+        for batch in 0..16 {
+            assert!(!catching_up.is_lost, "{batch}");
+            catching_up.on_appended(appended_of(5 + 64 * batch, 64, &large));
+        }
+        assert!(!catching_up.is_lost);
+        catching_up.on_appended(appended(5 + 64 * 16, 1));
+        assert!(catching_up.is_lost);
+        assert!(catching_up.queue.is_empty());
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod ballots;
 mod catch_up;
 mod catching_up;
 mod metrics;
+mod notes;
 mod shard_log;
 mod sync;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvError, Sender};
 use ct::{Checkpoint, Note, VerifierKey};
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use crate::files::{Files, LocalFiles};
 use crate::index::Index;
 use crate::issuers::Issuers;
 use crate::metrics::{Metrics, Refused};
+use crate::notes::{Notes, WaitingNote};
 use crate::reader::{ShardReader, Shared, Stopped};
 use crate::remembered::Remembered;
 use crate::settings::{Settings, ShardSettings};
@@ -30,9 +31,6 @@ use crate::validators::Validators;
 
 /// Calls of [`LogHandle::decide`] that wait; who calls more often waits too.
 const DECISIONS_MAX: usize = 64;
-
-/// Notes of others that wait. More are thrown away.
-const COSIGNED_MAX: usize = 4096;
 
 /// Batches of entries of others that wait.
 const FOUND_MAX: usize = 4;
@@ -58,7 +56,7 @@ pub struct Log {
 #[derive(Debug)]
 struct Inbox {
     commands: Receiver<Command>,
-    cosigned: Receiver<(String, Vec<u8>)>,
+    cosigned: Receiver<WaitingNote>,
     found: Receiver<Found>,
     failed: Receiver<LogError>,
 }
@@ -75,7 +73,7 @@ enum Command {
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     commands: Sender<Command>,
-    cosigned: Sender<(String, Vec<u8>)>,
+    cosigned: Notes,
     readers: Arc<BTreeMap<Arc<str>, ShardReader>>,
     cosigner: VerifierKey,
     prover: KeyProver,
@@ -108,7 +106,7 @@ impl Log {
         let (verifier, prover) = (cosigner.verifier().clone(), cosigner.prover());
         let metrics = Metrics::default();
         let (commands, commands_in) = crossbeam_channel::bounded(DECISIONS_MAX);
-        let (cosigned, cosigned_in) = crossbeam_channel::bounded(COSIGNED_MAX);
+        let (cosigned, cosigned_in) = Notes::channel();
         let (found, found_in) = crossbeam_channel::bounded(FOUND_MAX);
         let common = Common {
             cosigner,
@@ -181,9 +179,9 @@ impl Log {
                     Err(_) => return Ok(()),
                 },
                 recv(self.inbox.failed) -> failed => return Err(why_sync_failed(failed)),
-                recv(self.inbox.cosigned) -> note => {
-                    if let Ok((from, note)) = note {
-                        self.on_cosigned(&from, &note);
+                recv(self.inbox.cosigned) -> waiting => {
+                    if let Ok(waiting) = waiting {
+                        self.on_cosigned(&waiting);
                     }
                 },
                 recv(self.inbox.found) -> found => {
@@ -211,10 +209,10 @@ impl Log {
             }
         }
         for _ in 0..ROUND_MAX {
-            let Ok((from, note)) = self.inbox.cosigned.try_recv() else {
+            let Ok(waiting) = self.inbox.cosigned.try_recv() else {
                 break;
             };
-            self.on_cosigned(&from, &note);
+            self.on_cosigned(&waiting);
         }
         if let Ok(found) = self.inbox.found.try_recv() {
             self.on_found(found)?;
@@ -332,9 +330,9 @@ impl Log {
     }
 
     /// Outside input: counts whatever it is.
-    fn on_cosigned(&mut self, from: &str, note: &[u8]) {
-        if let Err(refused) = self.take_cosigned(note) {
-            tracing::debug!(from, ?refused, "cosigned note");
+    fn on_cosigned(&mut self, waiting: &WaitingNote) {
+        if let Err(refused) = self.take_cosigned(&waiting.note) {
+            tracing::debug!(from = waiting.from, ?refused, "cosigned note");
             self.common.metrics.on_cosignature_refused(refused);
         }
     }
@@ -452,14 +450,13 @@ impl LogHandle {
         sent.map_err(|_| Stopped)
     }
 
-    /// A note that came over the mesh ([`crate::Mesh::broadcast`]). `from`: who sent it, for the record.
+    /// A note that came over the mesh ([`crate::Mesh::broadcast`]). `from`: who sent it, of whom only so many may wait.
     pub fn on_cosigned(&self, from: &str, note: &[u8]) {
         if note.len() > COSIGNED_BYTES_MAX {
             self.metrics.on_cosignature_refused(Refused::Malformed);
             return;
         }
-        let sent = self.cosigned.try_send((from.to_owned(), note.to_vec()));
-        if let Err(TrySendError::Full(_)) = sent {
+        if !self.cosigned.push(from, note) {
             self.metrics.on_cosignature_refused(Refused::Busy);
         }
     }

@@ -80,7 +80,8 @@ pub enum SealError {
 const KIND: [u8; 8] = *b"cthead 1";
 
 impl Remembered {
-    /// Reads the files. None at all are those of a key that has signed nothing.
+    /// Reads the files. None at all are those of a key that has signed nothing. What was read need not be durable, if the
+    /// process was killed before it had heard so; when this returns it is, in the other file.
     pub(crate) fn load(files: &dyn Files, path: String) -> Result<Self, MemoryError> {
         let (mut last, mut next, mut damage) = (None, 0, None);
         for slot in 0..2 {
@@ -94,10 +95,14 @@ impl Remembered {
                 (Ok(head), _) => (last, next) = (Some(head), 1 - slot),
             }
         }
-        match (&last, damage) {
-            (None, Some(error)) => Err(error.into()),
-            _ => Ok(Self { path, last, next }),
+        if let (None, Some(error)) = (&last, damage) {
+            return Err(error.into());
         }
+        let mut memory = Self { path, last, next };
+        if let Some(last) = last {
+            memory.write(files, &last)?;
+        }
+        Ok(memory)
     }
 
     /// The last head.
@@ -152,6 +157,10 @@ impl Remembered {
         if self.last.as_ref().is_some_and(same) {
             return Ok(());
         }
+        self.write(files, head)
+    }
+
+    fn write(&mut self, files: &dyn Files, head: &TreeHead) -> io::Result<()> {
         let path = slot_path(&self.path, self.next);
         files.overwrite(&path, &seal(KIND, &encode_head(head)))?;
         self.last = Some(*head);
@@ -256,21 +265,25 @@ mod tests {
         for size in 5..8 {
             memory.remember(&files, &head(size, 1, 100), true).unwrap();
         }
-        assert_eq!(load().unwrap().last(), Some(&head(7, 1, 100)));
         let whole = seal(KIND, &encode_head(&head(7, 1, 100)));
+        let older = seal(KIND, &encode_head(&head(6, 1, 100)));
         let [newest, before] = ["signed.0", "signed.1"];
-        assert_eq!(files.read(newest).unwrap().unwrap(), whole);
+        let both = || [newest, before].map(|path| files.read(path).unwrap().unwrap());
+        assert_eq!(both(), [whole.clone(), older.clone()]);
+        assert_eq!(load().unwrap().last(), Some(&head(7, 1, 100)));
+        // What was read may be in the memory of the kernel only: it is made durable in the other file.
+        assert_eq!(both(), [whole.clone(), whole.clone()]);
         for place in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[place] ^= 1;
             for cut in [&damaged[..], &whole[..place]] {
                 files.write(newest, cut).unwrap();
+                files.write(before, &older).unwrap();
                 let mut memory = load().unwrap();
                 assert_eq!(memory.last(), Some(&head(6, 1, 100)));
-                // What comes next is written over the damaged one.
+                // Where it was damaged, the head before is durable; what comes next is written beside it.
                 memory.remember(&files, &head(9, 1, 101), true).unwrap();
-                let kept = files.read(before).unwrap().unwrap();
-                assert_eq!(kept, seal(KIND, &encode_head(&head(6, 1, 100))));
+                assert_eq!(files.read(newest).unwrap().unwrap(), older);
                 assert_eq!(load().unwrap().last(), Some(&head(9, 1, 101)));
             }
         }

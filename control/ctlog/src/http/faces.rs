@@ -9,6 +9,7 @@ use ct::Roots;
 use tokio::sync::watch;
 
 use super::clients::Places;
+use super::listing::MMD_S;
 use super::meter::Meter;
 use super::refusal::Refusal;
 use crate::witness::{Outsiders, Witness};
@@ -60,6 +61,9 @@ pub struct Limits {
     pub submissions_of_client_max: usize,
     /// From a submission that passed its checks to its timestamp.
     pub submission_timeout: Duration,
+    /// Of the head that an open shard shows. When this node has no newer one, another may, which a reverse proxy asks then. More
+    /// than an idle shard waits for a head.
+    pub head_age_max: Duration,
     /// Reverse proxies: of a connection from one, the client is the last address of `X-Forwarded-For`.
     pub proxies: Vec<IpAddr>,
 }
@@ -90,6 +94,7 @@ impl Default for Limits {
             submissions_max: 1024,
             submissions_of_client_max: 256,
             submission_timeout: Duration::from_secs(10),
+            head_age_max: Duration::from_secs(MMD_S.into()),
             proxies: Vec::new(),
         }
     }
@@ -198,6 +203,18 @@ impl Faces {
         self.shard_of(now_s())
             .or_else(|| last_open.or(self.shards.last()).cloned())
             .ok_or_else(|| Refusal::not_found("there is no shard"))
+    }
+
+    /// The newest published head of a shard, which is old only if the shard is closed.
+    pub(super) fn newest(&self, face: &ShardReader) -> Result<Arc<Published>, Refusal> {
+        let newest = published(face)?;
+        let time = UNIX_EPOCH + Duration::from_millis(newest.signed.head.timestamp_ms);
+        let age = SystemTime::now().duration_since(time).unwrap_or_default();
+        if age > self.limits.head_age_max && !self.is_closed(face) {
+            let reason = format_args!("the newest head of this node is {} s old", age.as_secs());
+            return Err(Refusal::busy(reason));
+        }
+        Ok(newest)
     }
 
     /// Before `ct/v1/`, `checkpoint` and `tile/` of a shard.

@@ -18,7 +18,7 @@ use crate::ShardReader;
 
 /// Maximum merge delay, in seconds, that Chrome asks of tiled logs. A timestamp is not released before its entry is in a
 /// published tree, so there is none.
-const MMD_S: u32 = 60;
+pub(super) const MMD_S: u32 = 60;
 
 /// `/`: one line a shard.
 pub(super) async fn index(State(faces): State<Arc<Faces>>) -> Response {

@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 
 use super::faces::Faces;
 use super::refusal::Refusal;
-use crate::ShardReader;
+use crate::{Published, ShardReader};
 
 /// Of a call: the shard that its path names, or its parameter `shard`, and the other parameters.
 #[derive(Debug)]
@@ -51,6 +51,11 @@ impl Asked {
             Some(face) => Ok(face.clone()),
             None => self.faces.current(),
         }
+    }
+
+    /// The newest head of that shard, which is not too old.
+    pub(super) fn newest(&self) -> Result<Arc<Published>, Refusal> {
+        self.faces.newest(&self.face()?)
     }
 
     /// A step of the path.

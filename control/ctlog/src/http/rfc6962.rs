@@ -13,6 +13,9 @@ use super::query::Asked;
 use super::refusal::{Refusal, blocking, json};
 use crate::{ReaderProveError, ShardReader};
 
+/// Bytes of entries of one reply, before base64, unless it is a single one: entries may have more than 100 KiB with their chains.
+const REPLY_BYTES_MAX: usize = 1 << 20;
+
 #[derive(Serialize)]
 struct Consistency {
     consistency: Vec<Base64>,
@@ -49,7 +52,7 @@ struct RootCertificates {
 
 /// RFC 6962 §4.3.
 pub(super) async fn get_sth(asked: Asked) -> Result<Response, Refusal> {
-    let newest = published(&asked.face()?)?;
+    let newest = asked.newest()?;
     Ok(json(&GetSthReply::from(&newest.signed)))
 }
 
@@ -85,8 +88,8 @@ pub(super) async fn get_proof_by_hash(asked: Asked) -> Result<Response, Refusal>
     .await
 }
 
-/// RFC 6962 §4.6. Of what is asked for, it gives as much as the data tile of the first entry has: a client that goes on from
-/// there reads each tile once.
+/// RFC 6962 §4.6. Of what is asked for, it gives as much as the data tile of the first entry has, and no more than a reply may
+/// hold: a client that goes on from there gets the rest.
 pub(super) async fn get_entries(asked: Asked) -> Result<Response, Refusal> {
     let (start, end) = (asked.number("start")?, asked.number("end")?);
     if start > end {
@@ -158,10 +161,10 @@ fn check_size(name: &str, asked: u64, size: u64) -> Result<(), Refusal> {
     )))
 }
 
-/// Entries as get-entries gives them, each issuer of them read once.
+/// Entries as get-entries gives them, each issuer of them read once: the first, and as many as a reply holds.
 fn render(face: &ShardReader, entries: &[TimestampedEntry]) -> Result<Vec<Entry>, Refusal> {
     let mut issuers = BTreeMap::new();
-    let mut rendered = Vec::with_capacity(entries.len());
+    let (mut rendered, mut bytes) = (Vec::with_capacity(entries.len()), 0);
     for entry in entries {
         for fingerprint in entry.entry().chain.iter() {
             if !issuers.contains_key(fingerprint) {
@@ -170,9 +173,14 @@ fn render(face: &ShardReader, entries: &[TimestampedEntry]) -> Result<Vec<Entry>
             }
         }
         let extra_data = entry.extra_data(|fingerprint| issuers.get(fingerprint));
+        let (leaf_input, extra_data) = (entry.leaf_input(), extra_data.map_err(Refusal::failed)?);
+        bytes += leaf_input.len() + extra_data.len();
+        if bytes > REPLY_BYTES_MAX && !rendered.is_empty() {
+            break;
+        }
         rendered.push(Entry {
-            leaf_input: Base64(entry.leaf_input()),
-            extra_data: Base64(extra_data.map_err(Refusal::failed)?),
+            leaf_input: Base64(leaf_input),
+            extra_data: Base64(extra_data),
         });
     }
     Ok(rendered)

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ct::{Hash, TileId};
 use data_encoding::HEXLOWER;
 
-use super::faces::{Faces, published};
+use super::faces::Faces;
 use super::query::Asked;
 use super::refusal::{Refusal, blocking};
 use crate::ReadError;
@@ -22,7 +22,7 @@ const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// `/<shard>/checkpoint`.
 pub(super) async fn checkpoint(asked: Asked, headers: HeaderMap) -> Result<Response, Refusal> {
-    let newest = published(&asked.face()?)?;
+    let newest = asked.newest()?;
     note(newest.checkpoint.to_vec(), &headers)
 }
 

@@ -60,8 +60,26 @@ async fn add(
     submission: Submission,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let _place = faces.places.take(client)?;
+    let place = faces.places.take(client)?;
     let body = read_body(body, faces.limits.body_bytes_max).await?;
+    let faces = Arc::clone(faces);
+    // What a client has begun goes on when it leaves, and holds its place as long.
+    let added = tokio::spawn(async move {
+        let added = add_body(&faces, named, submission, body).await;
+        drop(place);
+        added
+    });
+    added
+        .await
+        .unwrap_or_else(|error| Err(Refusal::failed(error)))
+}
+
+async fn add_body(
+    faces: &Arc<Faces>,
+    named: Option<ShardReader>,
+    submission: Submission,
+    body: Bytes,
+) -> Result<Response, Refusal> {
     let rules = Arc::clone(faces);
     let (face, accepted, known) = blocking(move || {
         let accepted = check(&rules, submission, &body)?;

@@ -399,6 +399,35 @@ fn log_lists_and_policies_are_read_by_who_goes_by_them() {
 }
 
 #[test]
+fn head_that_is_too_old_is_shown_of_a_closed_shard_only() {
+    run(async {
+        let limits = ctlog::http::Limits {
+            head_age_max: std::time::Duration::from_millis(1),
+            ..ctlog::http::Limits::default()
+        };
+        let bench = Bench::with(limits, |log| log.orders.clone()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let heads = ["/2026h2/checkpoint", "/2026h2/ct/v1/get-sth"];
+        for path in heads {
+            let reply = bench.get(path).await;
+            assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert!(reply.reason().contains("newest head of this node is"));
+        }
+        // What it has is as good as ever.
+        bench
+            .json("/2026h2/ct/v1/get-sth-consistency?first=0&second=0")
+            .await;
+        bench.log.agreed.send_modify(|agreed| {
+            std::sync::Arc::make_mut(agreed).closed = ["2026h2".into()].into();
+        });
+        for path in heads {
+            assert_eq!(bench.get(path).await.status, StatusCode::OK, "{path}");
+        }
+        bench.log.stop();
+    });
+}
+
+#[test]
 fn calls_are_counted_by_status() {
     use prometheus_client::registry::Registry;
     run(async {
