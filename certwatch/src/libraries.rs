@@ -1,7 +1,8 @@
 //! Which copies of OpenSSL there are: in the system's folders, and mapped by running programs.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,19 +14,26 @@ const FOLDERS: [&str; 4] = [
     "/usr/local/lib64",
 ];
 
+/// Copies that are looked at at most, from the start on: anybody can make files with such names.
+const COPIES_MAX: usize = 4096;
+/// Longest list of what a process has mapped that is read, in bytes.
+const MAPS_BYTES_MAX: u64 = 8 << 20;
+
 /// Device and inode: what a probe is attached to.
 type Identity = (u64, u64);
 
-/// Files that have been found once.
+/// Files that have been found once, and those of them that wait to be looked at.
 #[derive(Debug, Default)]
 pub struct Libraries {
     known: BTreeSet<Identity>,
+    waiting: VecDeque<PathBuf>,
 }
 
 impl Libraries {
-    /// Copies that were not there the last time. Those of programs are named by way of their root, so
-    /// that containers are no obstacle; programs that may not be looked at are left out.
-    pub fn find_new(&mut self) -> Vec<PathBuf> {
+    /// Finds copies that were not there the last time, and says whether all found a place. Those of
+    /// programs are named by way of their root, so that containers are no obstacle; programs that may not be
+    /// looked at are left out.
+    pub fn search(&mut self) -> bool {
         let mut candidates = Vec::new();
         for folder in FOLDERS.map(Path::new) {
             candidates.extend(files_of(folder));
@@ -37,11 +45,29 @@ impl Libraries {
         }
         candidates.extend(mapped());
         candidates.retain(|path| is_openssl(path));
-        candidates.retain(|path| {
-            let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-            metadata.is_some_and(|metadata| self.known.insert((metadata.dev(), metadata.ino())))
-        });
         candidates
+            .into_iter()
+            .all(|path| self.add(path, COPIES_MAX))
+    }
+
+    /// The next copy to look at. Those of the system come first.
+    pub fn next_found(&mut self) -> Option<PathBuf> {
+        self.waiting.pop_front()
+    }
+
+    /// Whether there was a place for it, or it needs none.
+    fn add(&mut self, path: PathBuf, copies_max: usize) -> bool {
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file);
+        let identity = metadata.map(|metadata| (metadata.dev(), metadata.ino()));
+        let Some(identity) = identity.filter(|identity| !self.known.contains(identity)) else {
+            return true;
+        };
+        if self.known.len() >= copies_max {
+            return false;
+        }
+        self.known.insert(identity);
+        self.waiting.push_back(path);
+        true
     }
 }
 
@@ -68,7 +94,7 @@ fn mapped() -> BTreeSet<PathBuf> {
     // The same library of ten thousand processes is looked at once.
     let mut seen = BTreeSet::new();
     for process in files_of(Path::new("/proc")) {
-        let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
+        let maps = read_maps(&process.join("maps"));
         for (identity, path) in maps.lines().filter_map(mapped_code) {
             if is_openssl(path) && seen.insert(identity) {
                 let inside = path.strip_prefix("/").unwrap_or(path);
@@ -77,6 +103,14 @@ fn mapped() -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+/// What can be read of a list, as text.
+fn read_maps(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    // Processes end while they are looked at: what has come by then counts.
+    let _ = File::open(path).and_then(|file| file.take(MAPS_BYTES_MAX).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Device with inode, as text, and path of a line of `/proc/PID/maps` that maps a file's code.
@@ -128,7 +162,23 @@ mod tests {
     #[test]
     fn a_copy_is_new_once() {
         let mut libraries = Libraries::default();
-        libraries.find_new();
-        assert_eq!(libraries.find_new(), Vec::<PathBuf>::new());
+        libraries.search();
+        while libraries.next_found().is_some() {}
+        assert!(libraries.search());
+        assert_eq!(libraries.next_found(), None);
+    }
+
+    #[test]
+    fn no_more_copies_are_looked_at_than_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut libraries = Libraries::default();
+        let places = [1, 2, 3].map(|name: u8| {
+            let path = folder.path().join(name.to_string());
+            fs::write(&path, "").unwrap();
+            libraries.add(path.clone(), 2) && libraries.add(path, 2)
+        });
+        assert_eq!(places, [true, true, false]);
+        assert!(libraries.next_found().unwrap().ends_with("1"));
+        assert!(libraries.next_found().is_some() && libraries.next_found().is_none());
     }
 }

@@ -33,6 +33,10 @@ const ROUND: Duration = Duration::from_millis(100);
 const ROUND_WAITING: Duration = Duration::from_millis(1);
 /// How often programs are looked through for further copies of OpenSSL.
 const SEARCH: Duration = Duration::from_secs(10);
+/// How many of them are looked at in one round at most: each may be as long as a library can be.
+const LIBRARIES_A_ROUND: usize = 2;
+/// How many are looked at before the start is done; those of the system come first.
+const LIBRARIES_AT_START: usize = 16;
 /// Threads that wait for control: so many questions are asked at the same time.
 const JUDGES: usize = 4;
 /// Sights and answers that wait for the main thread at most.
@@ -202,18 +206,27 @@ impl Process {
         }
     }
 
-    /// Watches copies of OpenSSL that have come since the last time.
+    /// Watches copies of OpenSSL that have come since the last time, a few in each round.
     fn search(&mut self) {
         let Some(libraries) = &mut self.libraries else {
             return;
         };
-        if self.searched.elapsed() < SEARCH {
-            return;
+        if self.searched.elapsed() >= SEARCH {
+            self.searched = Instant::now();
+            search(libraries);
         }
-        self.searched = Instant::now();
-        for path in libraries.find_new() {
-            watch_found(&mut self.validator, &path, &self.tally);
-        }
+        watch_found(
+            libraries,
+            LIBRARIES_A_ROUND,
+            &mut self.validator,
+            &self.tally,
+        );
+    }
+}
+
+fn search(libraries: &mut Libraries) {
+    if !libraries.search() {
+        tracing::error!("too many files are named like OpenSSL's: further copies are not watched");
     }
 }
 
@@ -236,23 +249,31 @@ fn watch_libraries(
         }
         WatchLibraries::Auto => {
             let mut libraries = Libraries::default();
-            for path in libraries.find_new() {
-                watch_found(validator, &path, tally);
-            }
+            search(&mut libraries);
+            watch_found(&mut libraries, LIBRARIES_AT_START, validator, tally);
             Ok(Some(libraries))
         }
     }
 }
 
-fn watch_found(validator: &mut CertValidator, path: &Path, tally: &Tally) {
-    match validator.watch_library(path) {
-        Ok(probed) if probed.handshakes || probed.certificates => {
-            tally.add(|tally| &tally.libraries);
-            tracing::info!(path = %path.display(), ?probed, "watching a library");
+/// Watches so many of the copies that were found.
+fn watch_found(
+    libraries: &mut Libraries,
+    count: usize,
+    validator: &mut CertValidator,
+    tally: &Tally,
+) {
+    let found = std::iter::from_fn(|| libraries.next_found());
+    for path in found.take(count) {
+        match validator.watch_library(&path) {
+            Ok(probed) if probed.handshakes || probed.certificates => {
+                tally.add(|tally| &tally.libraries);
+                tracing::info!(path = %path.display(), ?probed, "watching a library");
+            }
+            Ok(_) => {}
+            // Another program's file, which may be anything: the others are watched all the same.
+            Err(error) => tracing::warn!(%error, "a library is not watched"),
         }
-        Ok(_) => {}
-        // Another program's file, which may be anything: the others are watched all the same.
-        Err(error) => tracing::warn!(%error, "a library is not watched"),
     }
 }
 

@@ -8,9 +8,13 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
-/// Longest file that is read, in bytes; libcrypto has about 5 MB, whole browsers a few hundred.
-/// Below it, so that distances in it fit the cookie of a probe.
-const LIBRARY_BYTES_MAX: u64 = 1 << 30;
+use rustix::fs::{Mode, OFlags};
+
+/// Longest file that is read, in bytes; libcrypto has about 5 MB. Below it, so that distances in it fit
+/// the cookie of a probe.
+const LIBRARY_BYTES_MAX: u64 = 64 << 20;
+/// 64 bits, little-endian.
+const MAGIC: &[u8; 6] = b"\x7fELF\x02\x01";
 const PROGRAM_HEADER_BYTES: usize = 56;
 const SECTION_HEADER_BYTES: usize = 64;
 const SYMBOL_BYTES: usize = 24;
@@ -24,6 +28,12 @@ pub enum LibraryError {
     /// It could not be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
+    /// Longer than any copy of OpenSSL.
+    #[error("{bytes} bytes, more than a library has")]
+    TooLong {
+        /// Its length.
+        bytes: u64,
+    },
     /// No 64-bit little-endian ELF file with dynamic symbols, or one that contradicts itself.
     #[error("not a 64-bit ELF file with dynamic symbols")]
     NotElf,
@@ -51,17 +61,31 @@ pub(super) struct Function {
 }
 
 impl Library {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, which may be anybody's: nothing is waited for, and nothing long is read.
     pub(super) fn read(path: &Path) -> Result<Self, LibraryError> {
+        // A FIFO would be waited for.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
+        let mut file = File::from(file);
+        let metadata = file.metadata()?;
         let mut bytes = Vec::new();
-        File::open(path)?
-            .take(LIBRARY_BYTES_MAX)
-            .read_to_end(&mut bytes)?;
+        if metadata.is_file() {
+            let magic = MAGIC.len() as u64;
+            file.by_ref().take(magic).read_to_end(&mut bytes)?;
+        }
+        if bytes != MAGIC {
+            return Err(LibraryError::NotElf);
+        }
+        if metadata.len() > LIBRARY_BYTES_MAX {
+            let bytes = metadata.len();
+            return Err(LibraryError::TooLong { bytes });
+        }
+        file.take(LIBRARY_BYTES_MAX).read_to_end(&mut bytes)?;
         Self::parse(bytes).ok_or(LibraryError::NotElf)
     }
 
     fn parse(bytes: Vec<u8>) -> Option<Self> {
-        if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        if !bytes.starts_with(MAGIC) {
             return None;
         }
         let segments = table(&bytes, (32, 54, 56), PROGRAM_HEADER_BYTES)?;
@@ -159,6 +183,26 @@ mod tests {
         assert!(function.offset < library.bytes.len());
         for name in ["", "getenvx", "geten", "d2i_X509"] {
             assert_eq!(library.function(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn file_of_anybody_is_neither_waited_for_nor_read_when_it_is_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libssl.so.3");
+        let status = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(status.unwrap().success());
+        assert!(matches!(Library::read(&path), Err(LibraryError::NotElf)));
+        // Sparse: to read them would take memory alone.
+        for (name, magic) in [("other", &b"text"[..]), ("library", MAGIC)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, magic).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_len(LIBRARY_BYTES_MAX + 1).unwrap();
+            let error = Library::read(&path).unwrap_err();
+            let is_too_long =
+                matches!(error, LibraryError::TooLong { bytes } if bytes > LIBRARY_BYTES_MAX);
+            assert_eq!(is_too_long, magic == MAGIC, "{error}");
         }
     }
 
