@@ -24,6 +24,8 @@ class Judge:
     socket_path: Path
     # By fingerprint: status, reason, step that failed.
     verdicts: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    # The certificate that must stand behind every leaf, if any must.
+    issuer: bytes | None = None
     # Never answers while this is set.
     silent: bool = False
     # The requests, in their order.
@@ -58,10 +60,15 @@ class Judge:
     def _reply(self, request: dict) -> dict:
         if request.get("request") != "certificate_validate":
             return {"error": {"code": "bad_request", "message": "no such request"}}
-        leaf = hashlib.sha256(base64.b64decode(request["chain"][0])).hexdigest()
-        status, reason, step = self.verdicts.get(leaf, ("valid", None, "parse"))
+        chain = [base64.b64decode(der) for der in request["chain"]]
+        leaf = hashlib.sha256(chain[0]).hexdigest()
+        status, reason, step = self.verdicts.get(leaf, ("valid", None, "host"))
+        if self.issuer is not None and chain[1:] != [self.issuer]:
+            status, reason, step = "invalid", "wrong_issuer: the first certificate's is not there", "path"
         result = "passed" if status == "valid" else "failed"
         steps = [{"step": step, "result": result, "reason": reason, "micros": 1}]
+        if step != "path":
+            steps.insert(0, {"step": "path", "result": "passed", "reason": None, "micros": 1})
         return {
             "ok": {
                 "kind": "certificate_verdict",

@@ -54,6 +54,8 @@ class Site:
     name: str
     port: int
     der: bytes
+    # What it sends behind its certificate.
+    issuer: str = "ca.pem"
     process: Process | None = None
 
     @property
@@ -169,7 +171,7 @@ class Bed:
             [
                 "env", "-C", str(folder), "openssl", "s_server", "-accept", f"{SERVER_V4}:{site.port}", "-WWW",
                 "-cert", str(folder / f"{site.name}.pem"), "-key", str(folder / f"{site.name}.key"),
-                "-cert_chain", str(folder / "ca.pem"),
+                "-cert_chain", str(folder / site.issuer),
             ],
         )  # fmt: skip
         wait_until(lambda: "ACCEPT" in process.log_text(), PATIENCE_S, f"{site.name} accepts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import signal
+import ssl
 import statistics
 import time
 
@@ -95,7 +96,7 @@ def bad_certificate_is_blocked_while_other_flows_live(run: Run) -> str:
     """curl gets no answer, at first sight and later; the request never comes to the server."""
     with Bed.open(run) as bed:
         good, bad = bed.add_site("good.example"), bed.add_site("bad.example")
-        bed.judge.refuse(bad.der, "revocation", "revoked")
+        bed.judge.refuse(bad.der, "revocation", "revoked: certificate 0: at 5")
         process = bed.watch("block", hold_ms=10_000)
         blocked = bed.curl(bad)
         for _ in range(10):
@@ -129,6 +130,23 @@ def certificate_that_is_good_but_for_the_name_is_refused_for_that_name_alone(run
         bed.judge.verdicts.clear()
         bed.restart(site)
         _expect_page(bed.curl(site))
+
+
+@case
+def leaf_shown_in_a_bad_chain_blocks_that_connection_alone(run: Run) -> None:
+    """Whoever shows another's certificate with something wrong behind it harms nobody else."""
+    with Bed.open(run) as bed:
+        site = bed.add_site("good.example")
+        bed.judge.issuer = ssl.PEM_cert_to_DER_cert(run.path("ca.pem").read_text())
+        process = bed.watch("block", hold_ms=10_000, without_verdict="closed")
+        site.issuer = f"{site.name}.pem"
+        bed.restart(site)
+        _expect_silence(bed.curl(site))
+        _expect_alert(process, site)
+        site.issuer = "ca.pem"
+        bed.restart(site)
+        _expect_page(bed.curl(site))
+        expect(len(bed.judge.asked) == 2, f"asked {len(bed.judge.asked)}")
 
 
 @case
@@ -171,7 +189,7 @@ def certificate_on_the_wire_is_judged_without_probes(run: Run) -> str:
     """TLS 1.2 with libraries that nobody watches: the bad one is blocked, the good one passes."""
     with Bed.open(run) as bed:
         good, bad = bed.add_site("good.example"), bed.add_site("bad.example")
-        bed.judge.refuse(bad.der, "path", "unknown_issuer")
+        bed.judge.refuse(bad.der, "scts", "no_scts")
         process = bed.watch("block", hold_ms=10_000, without_verdict="closed")
         old = ("--tls-max", "1.2")
         _expect_silence(bed.curl(bad, *old, watched=False))
@@ -217,7 +235,7 @@ def certwatch_that_dies_or_stops_lets_everything_go(run: Run) -> str:
     """SIGKILL detaches probes and gate; a stopped process holds no flow longer than the bound."""
     with Bed.open(run) as bed:
         bad, good = bed.add_site("bad.example"), bed.add_site("good.example")
-        bed.judge.refuse(bad.der, "validity", "expired")
+        bed.judge.refuse(bad.der, "validity", "expired: certificate 0 from 1 to 2")
         process = bed.watch("block", hold_ms=HOLD_MS)
         _expect_silence(bed.curl(bad))
         process.signal(signal.SIGSTOP)
