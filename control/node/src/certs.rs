@@ -10,12 +10,15 @@ mod materials;
 mod shelf;
 mod sources;
 mod stores;
+mod told;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ct::{ChromePolicy, Hash};
-use pki::{Context, Evidence, Judgement, Purpose, Request, Status, Verdict, Wanted, validate};
+use pki::{
+    Context, Evidence, Judgement, Purpose, Request, Status, Used, Verdict, Wanted, validate,
+};
 use tokio::sync::Semaphore;
 
 pub(crate) use shelf::Shelf;
@@ -25,16 +28,22 @@ pub use materials::{Materials, MaterialsError};
 use crate::admin::{Failure, FailureCode};
 use crate::agreement::Extension;
 use crate::clock;
-use crate::control::{apart, internal, parse_name, wire_name_of};
+use crate::control::{apart, internal};
 use crate::counters::Counters;
 use crate::lookup::Lookups;
 use fetcher::Fetcher;
+use sources::Missing;
 use stores::Stores;
+use told::Told;
 
 /// How often a chain is judged again with what was fetched: for an issuer, and for each source of each certificate.
 const ROUNDS_MAX: usize = 8;
 /// Chains that are judged at the same time; others wait.
 const AT_ONCE_MAX: usize = 16;
+/// What is fetched for one chain between two judgements at most. Strangers write certificates and what is to be fetched for them.
+const FETCHES_MAX: usize = 8;
+/// Of these at the same time.
+const FETCHES_AT_ONCE_MAX: usize = 4;
 
 /// Judges certificates. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +53,7 @@ pub struct Judge(Arc<Inner>);
 struct Inner {
     setting: ArcSwap<Setting>,
     stores: Stores,
+    told: Told,
     /// None without a control that resolves.
     names: Option<Names>,
     places: Semaphore,
@@ -87,16 +97,20 @@ impl Judge {
         Self(Arc::new(Inner {
             setting: ArcSwap::from_pointee(Setting::new(materials, revocation)),
             stores: Stores::default(),
+            told: Told::default(),
             names,
             places: Semaphore::new(AT_ONCE_MAX),
         }))
     }
 
-    /// Takes other materials into service and forgets all verdicts.
+    /// Takes other materials into service, forgets all verdicts, and takes back what clients are told by them.
     pub(crate) fn replace(&self, materials: Materials, revocation: &config::Revocation) {
         let setting = Setting::new(Ok(materials), revocation);
         self.0.setting.store(Arc::new(setting));
         self.0.stores.forget_verdicts();
+        if let Some(Names { extension, .. }) = &self.0.names {
+            self.0.told.withdraw_all(extension);
+        }
     }
 
     /// Judges a chain, `lists` of revoked certificates being at hand. Takes as long as what must be fetched.
@@ -126,24 +140,27 @@ impl Judge {
             ..Evidence::default()
         };
         let request = Arc::new(request);
-        let mut verdict;
+        let (mut verdict, mut used): (Verdict, Used);
         let mut rounds = 0;
         loop {
             let judgement;
             let at_hand = (Arc::clone(&setting), Arc::clone(&request), evidence);
             (judgement, evidence) = apart(move || at_hand.0.judge(&at_hand.1, at_hand.2)).await?;
-            verdict = judgement.verdict;
+            (verdict, used) = (judgement.verdict, judgement.used);
             rounds += 1;
             let wanted = judgement.wanted;
             if rounds == ROUNDS_MAX || !self.fill(&setting, wanted, &mut evidence).await {
                 break;
             }
         }
-        self.0.stores.keep_evidence(evidence, &verdict);
-        self.tell(&request, &verdict);
+        self.0.stores.keep_evidence(evidence, &used);
+        let is_current = || Arc::ptr_eq(&setting, &self.0.setting.load());
+        if let Some(Names { extension, .. }) = &self.0.names {
+            let told = &self.0.told;
+            told.on_verdict(extension, &request, &verdict, is_current);
+        }
         self.count(&verdict);
         if let Some(key) = key {
-            let is_current = || Arc::ptr_eq(&setting, &self.0.setting.load());
             self.0.stores.keep_verdict(key, &verdict, is_current);
         }
         Ok(verdict)
@@ -157,23 +174,6 @@ impl Judge {
             Status::Valid => counters.certificates_valid.increment(),
             Status::Invalid => counters.certificates_invalid.increment(),
             Status::Unknown => counters.certificates_unknown.increment(),
-        }
-    }
-
-    /// Has the host's answers carry its certificate, if that is valid.
-    fn tell(&self, request: &Request, verdict: &Verdict) {
-        let (Some(names), Some(host), Some(leaf)) =
-            (&self.0.names, &request.host, request.chain.first())
-        else {
-            return;
-        };
-        if let (Status::Valid, Ok(name)) = (verdict.status, parse_name(host)) {
-            let Hash([a, b, c, d, ..]) = Hash::of(leaf);
-            let hash = u32::from_be_bytes([a, b, c, d]);
-            let until = verdict.good_until_unix_secs;
-            names
-                .extension
-                .set_certificate(wire_name_of(&name), hash, until);
         }
     }
 
@@ -201,15 +201,21 @@ impl Judge {
         evidence: &mut Evidence,
     ) -> bool {
         let mut tasks = tokio::task::JoinSet::new();
-        let mut is_other = false;
-        for item in wanted {
-            let (judge, setting) = (self.clone(), Arc::clone(setting));
-            tasks.spawn(async move {
-                let found = sources::find(&judge.0, &setting, &item).await;
-                (item, found)
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
+        // What is left out is wanted again.
+        let mut is_other = wanted.len() > FETCHES_MAX;
+        let mut wanted = wanted.into_iter().take(FETCHES_MAX);
+        loop {
+            let free = FETCHES_AT_ONCE_MAX - tasks.len();
+            for item in wanted.by_ref().take(free) {
+                let (judge, setting) = (self.clone(), Arc::clone(setting));
+                tasks.spawn(async move {
+                    let found = sources::find(&judge.0, &setting, &item).await;
+                    (item, found)
+                });
+            }
+            let Some(done) = tasks.join_next().await else {
+                return is_other;
+            };
             let Ok((item, found)) = done else { continue };
             if let Some(Names { counters, .. }) = &self.0.names {
                 match found {
@@ -222,15 +228,19 @@ impl Judge {
                     found.put(evidence);
                     is_other = true;
                 }
+                // Without a resolver nobody could have learned of records; with one, that they did not come counts.
+                Err(Missing::Nobody) if matches!(item, Wanted::Tlsa { .. }) => {}
                 Err(why) => {
                     tracing::debug!(?item, %why, "not fetched");
-                    // What failed may have a substitute, but of these there is only one.
-                    is_other |= matches!(item, Wanted::Ocsp { .. } | Wanted::Crl { .. });
+                    // These may have a substitute, or their lack means something.
+                    is_other |= matches!(
+                        item,
+                        Wanted::Ocsp { .. } | Wanted::Crl { .. } | Wanted::Tlsa { .. }
+                    );
                     evidence.failed.insert(item);
                 }
             }
         }
-        is_other
     }
 }
 
@@ -291,7 +301,59 @@ fn digest(request: &Request) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
+
+    /// Answers nothing; counts who is connected at the same time, and the most of it.
+    async fn count_connections(
+        listener: tokio::net::TcpListener,
+        most: Arc<AtomicUsize>,
+    ) -> std::io::Result<()> {
+        let open = Arc::new(AtomicUsize::new(0));
+        loop {
+            let (stream, _) = listener.accept().await?;
+            most.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let open = Arc::clone(&open);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                open.fetch_sub(1, Ordering::Relaxed);
+                drop(stream);
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_chain_wants_is_fetched_by_a_few_at_a_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let most = Arc::new(AtomicUsize::new(0));
+        let server = tokio::spawn(count_connections(listener, Arc::clone(&most)));
+        let revocation = config::Revocation {
+            refuse: config::Networks::default(),
+            ..config::Revocation::default()
+        };
+        let judge = Judge::new(Materials::default(), &revocation);
+        let wanted = |count| {
+            let url = |at| format!("http://{address}/{at}");
+            let issuers = (0..count).map(|at| Wanted::Issuer { url: url(at) });
+            issuers.collect::<Vec<_>>()
+        };
+        let setting = judge.0.setting.load_full();
+        let mut evidence = Evidence::default();
+        assert!(judge.fill(&setting, wanted(900), &mut evidence).await);
+        assert_eq!(evidence.failed, wanted(FETCHES_MAX).into_iter().collect());
+        assert_eq!(most.load(Ordering::Relaxed), FETCHES_AT_ONCE_MAX);
+        // None of those had a substitute.
+        assert!(!judge.fill(&setting, wanted(1), &mut evidence).await);
+        // Nobody was there to ask for records: that says nothing of the domain.
+        let name = "_443._tcp.example.com".to_owned();
+        let records = vec![Wanted::Tlsa { name }];
+        assert!(!judge.fill(&setting, records.clone(), &mut evidence).await);
+        assert!(!evidence.failed.contains(&records[0]));
+        server.abort();
+    }
 
     #[test]
     fn requests_that_differ_in_anything_have_other_digests() {

@@ -57,7 +57,11 @@ impl<K: Ord + Clone, V: Clone> Shelf<K, V> {
         self.values.insert(key, kept);
     }
 
-    fn remove(&mut self, key: &K) {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.values.keys()
+    }
+
+    pub(super) fn remove(&mut self, key: &K) {
         if let Some(kept) = self.values.remove(key) {
             self.bytes -= kept.bytes;
             self.ends.remove(&(kept.until, key.clone()));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ct::Hash;
 use pki::crl::Crl;
 use pki::ocsp::OcspResponse;
-use pki::{Evidence, FetchedOcsp, StepName, StepResult, Verdict};
+use pki::{Evidence, FetchedOcsp, Used, Verdict};
 
 use super::shelf::Shelf;
 use crate::clock;
@@ -85,29 +85,24 @@ impl Stores {
         }
     }
 
-    /// Keeps what a verdict was found by. What came over plain HTTP and decided nothing may be anybody's: it is fetched again.
-    pub(super) fn keep_evidence(&self, evidence: Evidence, verdict: &Verdict) {
-        let result = |name| verdict.step(name).map(|step| step.result);
+    /// Keeps what a verdict rests on. All else that came over plain HTTP may be anybody's: it is fetched again.
+    pub(super) fn keep_evidence(&self, evidence: Evidence, used: &Used) {
         let shelves = &mut *self.shelves();
-        if result(StepName::Path) == Some(StepResult::Passed) {
-            let until = clock::unix_secs() + ISSUER_SECS;
-            for (url, der) in evidence.issuers {
-                let bytes = der.len();
-                shelves.issuers.put(url, der, bytes, until);
-            }
+        let issuers = evidence.issuers.into_iter();
+        for (url, der) in issuers.filter(|(url, _)| used.issuers.contains(url)) {
+            let (bytes, until) = (der.len(), clock::unix_secs() + ISSUER_SECS);
+            shelves.issuers.put(url, der, bytes, until);
         }
-        let decided = [StepResult::Passed, StepResult::Failed].map(Some);
-        if !decided.contains(&result(StepName::Revocation)) {
-            return;
-        }
-        for (cert_id, fetched) in evidence.ocsp {
+        let responses = evidence.ocsp.into_iter();
+        for (cert_id, fetched) in responses.filter(|(id, _)| used.ocsp.contains(id)) {
             let until = OcspResponse::parse(&fetched.response).ok();
             let until = until.and_then(|response| response.until());
             let bytes = cert_id.len() + fetched.response.len();
             let until = bounded(until.unwrap_or_default());
             shelves.responses.put(cert_id, fetched, bytes, until);
         }
-        for (url, list) in evidence.crls {
+        let lists = evidence.crls.into_iter();
+        for (url, list) in lists.filter(|(url, _)| used.crls.contains(url)) {
             let (bytes, until) = (list.bytes(), bounded(list.until()));
             shelves.lists.put(url, list, bytes, until);
         }
@@ -117,4 +112,34 @@ impl Stores {
 fn bounded(until: i64) -> u64 {
     let until = u64::try_from(until).unwrap_or_default();
     until.min(clock::unix_secs() + REVOCATION_SECS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_verdict_rests_on_is_kept() {
+        let der = vec![0x30, 0];
+        let fetched = || FetchedOcsp {
+            response: b"anybody's".to_vec(),
+            nonce: None,
+        };
+        let evidence = Evidence {
+            issuers: ["used", "other"]
+                .map(|url| (url.to_owned(), der.clone()))
+                .into(),
+            ocsp: [(vec![1], fetched())].into(),
+            ..Evidence::default()
+        };
+        let used = Used {
+            issuers: ["used".to_owned()].into(),
+            ..Used::default()
+        };
+        let stores = Stores::default();
+        stores.keep_evidence(evidence, &used);
+        assert_eq!(stores.issuer(&"used".to_owned()), Some(der));
+        assert_eq!(stores.issuer(&"other".to_owned()), None);
+        assert!(stores.shelves().responses.keys().next().is_none());
+    }
 }

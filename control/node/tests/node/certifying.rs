@@ -129,6 +129,25 @@ fn records_of_the_host_are_looked_up_and_count_only_if_secure() {
 }
 
 #[test]
+fn records_that_cannot_be_had_leave_it_open_whether_the_domain_agrees() {
+    let authority = Authority::start(own_address());
+    let gone = std::net::SocketAddr::from((own_address(), 5300));
+    let path = |name| authority.path(name).display().to_string();
+    let node = Node::start(&format!(
+        "ct: {{trust_anchors: {}, private_anchors: {}{ANYWHERE}}}\n\
+         resolver, forward: [\"{gone}\"], timeouts: {{question_ms: 2000}}\n",
+        path("other.pem"),
+        path("root.pem"),
+    ));
+    let mut chain = chain(&authority, &["leaf.pem", "issuer.pem"]);
+    assert_eq!(judge(&node, &chain).status, Status::Valid);
+    chain.port = Some(443);
+    let verdict = judge(&node, &chain);
+    assert_eq!(verdict.status, Status::Unknown, "{verdict:?}");
+    assert_eq!(code(&verdict), Some(Code::TlsaNotFetched));
+}
+
+#[test]
 fn authorities_are_read_again_at_a_reload_and_bad_ones_are_not_taken() {
     let authority = Authority::start(own_address());
     let node = trusting(&authority, ANYWHERE);
