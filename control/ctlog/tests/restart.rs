@@ -118,6 +118,44 @@ fn node_whose_key_was_destroyed_serves_the_checkpoint_that_it_has() {
 }
 
 #[test]
+fn checkpoint_of_another_tree_halts_the_shard_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let [mut consensus, mut other] = [Consensus::default(), Consensus::default()];
+    let _ = other.batch(0); // What comes next has another time.
+    let checkpoints = [&mut consensus, &mut other].map(|consensus| {
+        let hub = Hub::new();
+        let nodes = cluster(&hub, folder.path(), 4);
+        decide(&nodes, &consensus.batch(10));
+        nodes[0].wait_for(&consensus.head());
+        let checkpoint = nodes[0].reader().published().unwrap().checkpoint.clone();
+        for node in nodes {
+            node.stop();
+        }
+        let before = folder.path().join("a");
+        std::fs::rename(
+            before,
+            folder.path().join(consensus.heads.len().to_string()),
+        )
+        .unwrap();
+        for name in ["b", "c", "d"] {
+            std::fs::remove_dir_all(folder.path().join(name)).unwrap();
+        }
+        checkpoint
+    });
+    let public = folder.path().join("1/public").join(SHARD);
+    std::fs::write(public.join("checkpoint"), &checkpoints[1]).unwrap();
+    let node = Node::start(&Hub::new(), "1", folder.path(), false);
+    assert!(node.reader().published().is_none());
+    assert_eq!(node.handle.metrics().heads_refused(SHARD, "diverged"), 1);
+    let mut registry = prometheus_client::registry::Registry::default();
+    registry.register_collector(Box::new(node.handle.metrics().clone()));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let halted = format!("nexus_ct_shard_state{{shard=\"{SHARD}\",kind=\"halted\"}} 1");
+    assert!(text.contains(&halted), "{text}");
+}
+
+#[test]
 fn node_that_gets_the_key_later_publishes_the_next_head_of_the_same_tree() {
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::new();

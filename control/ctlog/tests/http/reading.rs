@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use ct::{
-    Base64, Frontier, GetSthReply, Hash, LogList, SignedTreeHead, TileId, TileKind,
+    Base64, Frontier, GetSthReply, Hash, LogList, SignedTreeHead, Submission, TileId, TileKind,
     TimestampedEntry, TreeHead, WitnessPolicy, verify_consistency, verify_inclusion,
 };
 use data_encoding::BASE64;
@@ -14,6 +14,7 @@ use static_ct_api::TileIterator;
 use webpki::ALL_VERIFICATION_ALGS;
 
 use crate::asking::{Bench, ORIGIN, ask, bytes, run};
+use crate::pki;
 
 /// More than a tile, and an odd number.
 const SIZE: u64 = 301;
@@ -423,6 +424,36 @@ fn head_that_is_too_old_is_shown_of_a_closed_shard_only() {
         for path in heads {
             assert_eq!(bench.get(path).await.status, StatusCode::OK, "{path}");
         }
+        bench.log.stop();
+    });
+}
+
+#[test]
+fn entries_that_are_large_come_in_several_replies() {
+    run(async {
+        let bench = Bench::new().await;
+        let large = pki::extension(&[1, 3, 6, 1, 4, 1, 1], false, &[0; 60_000]);
+        for number in 0..20_u64 {
+            let mut params = pki::leaf_with([large.clone()]);
+            params.serial_number = Some(number.into());
+            let der = bench.root.issue(&params);
+            let reply = bench.submit(Submission::Certificate, &[&der]).await;
+            assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        }
+        let (mut next, mut replies) = (0, 0);
+        while next < 20 {
+            let path = format!("/2026h2/ct/v1/get-entries?start={next}&end=19");
+            let reply = bench.get(&path).await;
+            assert!(reply.body.len() < 3 << 19, "{}", reply.body.len());
+            for entry in reply.json()["entries"].as_array().unwrap() {
+                let (leaf, extra) = (bytes(&entry["leaf_input"]), bytes(&entry["extra_data"]));
+                let (read, _) = TimestampedEntry::from_get_entries(&leaf, &extra).unwrap();
+                assert_eq!(read.extensions().leaf_index(), Some(next));
+                next += 1;
+            }
+            replies += 1;
+        }
+        assert_eq!(replies, 2);
         bench.log.stop();
     });
 }
