@@ -4,7 +4,7 @@
 //! names are never opened, and an extension only when somebody asks for it, because a log takes certificates that break rules.
 
 use crate::der::{DerError, Element, Reader, tag, write_header};
-use crate::extension::Extension;
+use crate::extension::{Extension, each};
 use crate::hash::Hash;
 use crate::oid::Oid;
 use crate::time::read_time;
@@ -160,7 +160,7 @@ impl<'a> Certificate<'a> {
         let outer = read_algorithm(&mut fields)?;
         let signature = fields.whole_octets()?;
         fields.end()?;
-        let certificate = Self::read(der, tbs, signature)?;
+        let certificate = Self::read(der, tbs, signature, read_extensions)?;
         // After all else: only algorithms in a certificate that is otherwise whole are compared.
         if certificate.algorithm != outer.contents {
             return Err(CertificateError::UnequalAlgorithms {
@@ -171,20 +171,35 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
-    /// Reads a TBSCertificate that is all of `tbs`: what a log has of a precertificate (RFC 6962 §3.2). The whole is then the
-    /// signed part, and the signature is empty.
+    /// Reads a certificate that some log took, for whoever looks for names in it: with any number of extensions, also the same
+    /// again, and whatever its two signature algorithms are. Else one flaw would hide all that it says.
     ///
     /// # Errors
-    /// If it is not one TBSCertificate, or an extension occurs twice.
+    /// If it is not one certificate.
+    pub fn parse_logged(der: &'a [u8]) -> Result<Self, CertificateError> {
+        let mut fields = Reader::new(der).only(tag::SEQUENCE)?.open();
+        let tbs = fields.element(tag::SEQUENCE)?;
+        read_algorithm(&mut fields)?;
+        let signature = fields.whole_octets()?;
+        fields.end()?;
+        Self::read(der, tbs, signature, read_all_extensions)
+    }
+
+    /// [`Self::parse_logged`] of a TBSCertificate that is all of `tbs`: what a log has of a precertificate (RFC 6962 §3.2). The
+    /// whole is then the signed part, and the signature is empty.
+    ///
+    /// # Errors
+    /// If it is not one TBSCertificate.
     pub fn parse_tbs(tbs: &'a [u8]) -> Result<Self, CertificateError> {
         let element = Reader::new(tbs).only(tag::SEQUENCE)?;
-        Self::read(tbs, element, &[])
+        Self::read(tbs, element, &[], read_all_extensions)
     }
 
     fn read(
         der: &'a [u8],
         tbs: Element<'a>,
         signature: &'a [u8],
+        read_extensions: fn(&mut Reader<'a>) -> Result<Vec<Extension<'a>>, CertificateError>,
     ) -> Result<Self, CertificateError> {
         let start = tbs.open();
         let mut fields = start;
@@ -290,13 +305,13 @@ impl<'a> Certificate<'a> {
         self.key
     }
 
-    /// In their order; each identifier once.
+    /// In their order; each identifier once, except in [`Self::parse_logged`].
     #[must_use]
     pub fn extensions(&self) -> &[Extension<'a>] {
         &self.tbs.extensions
     }
 
-    /// The extension with this identifier.
+    /// The first extension with this identifier.
     #[must_use]
     pub fn extension(&self, id: Oid<'_>) -> Option<&Extension<'a>> {
         self.extensions()
@@ -349,6 +364,16 @@ fn read_extensions<'a>(reader: &mut Reader<'a>) -> Result<Vec<Extension<'a>>, Ce
         return Err(CertificateError::NoExtension);
     }
     Ok(extensions)
+}
+
+fn read_all_extensions<'a>(
+    reader: &mut Reader<'a>,
+) -> Result<Vec<Extension<'a>>, CertificateError> {
+    let Some(wrapper) = reader.optional(tag::context_constructed(3))? else {
+        return Ok(Vec::new());
+    };
+    let list = wrapper.open().only(tag::SEQUENCE)?;
+    Ok(each(list, Extension::read)?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ct::TimestampedEntry;
+use ct::{CertificateError, TimestampedEntry};
 use tokio::sync::Notify;
 
 use crate::alarm::Alarm;
@@ -35,6 +35,14 @@ struct Pages {
     logs: Vec<LogStatus>,
     webhook: Option<(String, WebhookQueue, Option<String>)>,
     alert_write_failures: u64,
+}
+
+/// What became of an entry.
+struct Seen {
+    /// There is a new alert about it.
+    is_alert: bool,
+    /// All of it could be read.
+    is_whole: bool,
 }
 
 /// What a book begins with.
@@ -91,7 +99,10 @@ impl Book {
         let (mut unreadable, mut alerted) = (0, 0);
         for (index, entry) in (first..).zip(entries) {
             match pages.on_entry(source, index, entry, now_ms) {
-                Ok(is_alert) => alerted += u64::from(is_alert),
+                Ok(Seen { is_alert, is_whole }) => {
+                    alerted += u64::from(is_alert);
+                    unreadable += u64::from(!is_whole);
+                }
                 Err(error) => {
                     unreadable += 1;
                     tracing::debug!(log = source.name, index, %error, "an entry is no certificate");
@@ -109,15 +120,17 @@ impl Book {
     pub(crate) fn on_alarm(&self, (log, source): (usize, &LogSource), alarm: &Alarm, now_ms: u64) {
         let mut pages = self.pages();
         let evidence = match pages.evidence.keep(source, alarm) {
-            Ok(Kept::New(name)) => name,
-            Ok(Kept::Known) => return,
+            Ok(Kept::New(name) | Kept::Known(name)) => name,
             Ok(Kept::Full) => "not kept: the folder is full".to_owned(),
             Err(error) => format!("not kept: {error}"),
         };
         let (kind, detail) = (alarm.kind, alarm.detail.as_str());
+        // By the alerts, not by the file: after a crash between the two, the file is there and nobody was told.
+        let alert = Alert::of_alarm(source, alarm, evidence.clone(), now_ms);
+        if pages.alerts.add(alert).is_none() {
+            return;
+        }
         tracing::error!(log = source.name, detail, evidence, "{kind}");
-        let alert = Alert::of_alarm(source, alarm, evidence, now_ms);
-        pages.alerts.add(alert);
         if let Some(status) = pages.logs.get_mut(log) {
             status.alarms += 1;
             status.last_alarm = Some(format!("{kind}: {detail}"));
@@ -194,21 +207,21 @@ impl Book {
 }
 
 impl Pages {
-    /// Whether there is a new alert about it.
     fn on_entry(
         &mut self,
         source: &LogSource,
         index: u64,
         entry: &TimestampedEntry,
         now_ms: u64,
-    ) -> Result<bool, crate::logged::UnreadableError> {
+    ) -> Result<Seen, CertificateError> {
         let scanned = self.scanner.scan(entry)?;
         let (certificate, matches) = (&scanned.certificate, &scanned.matches);
-        let is_watched = !matches.is_empty();
+        let (is_watched, is_whole) = (!matches.is_empty(), certificate.is_whole);
         let log = source.name.as_str();
         let first = self.certificates.see(certificate, log, is_watched, now_ms);
         if !is_watched {
-            return Ok(false);
+            let is_alert = false;
+            return Ok(Seen { is_alert, is_whole });
         }
         let place = (index, entry.timestamp_ms());
         let watchlist = self.scanner.watchlist();
@@ -225,6 +238,7 @@ impl Pages {
             );
         }
         let alert = Alert::of_entry(source, place, certificate, found, now_ms);
-        Ok(self.alerts.add(alert).is_some())
+        let is_alert = self.alerts.add(alert).is_some();
+        Ok(Seen { is_alert, is_whole })
     }
 }

@@ -235,6 +235,7 @@ mod tests {
             embedded_scts: 2,
             sha256: Hash::of(&[number, form as u8]),
             key: Hash::of(&[number]),
+            is_whole: true,
         }
     }
 

@@ -22,8 +22,8 @@ pub struct EvidenceFolder {
 pub enum Kept {
     /// In a new file of this name.
     New(String),
-    /// It was there.
-    Known,
+    /// It was there, in the file of this name.
+    Known(String),
     /// There are [`EVIDENCE_FILES_MAX`] files.
     Full,
 }
@@ -50,7 +50,7 @@ impl EvidenceFolder {
         name.push_str(".json");
         let path = self.path.join(&name);
         if path.try_exists()? {
-            return Ok(Kept::Known);
+            return Ok(Kept::Known(name));
         }
         if fs::read_dir(&self.path)?.count() >= EVIDENCE_FILES_MAX {
             return Ok(Kept::Full);
@@ -58,7 +58,7 @@ impl EvidenceFolder {
         let evidence = alarm.evidence(source);
         match keep::create(&path, evidence.as_bytes())? {
             true => Ok(Kept::New(name)),
-            false => Ok(Kept::Known),
+            false => Ok(Kept::Known(name)),
         }
     }
 }

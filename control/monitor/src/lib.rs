@@ -61,8 +61,7 @@ pub use follower::{
 };
 pub use hints::{fresh_ms, retry_after_ms};
 pub use logged::{
-    ISSUER_CHARACTERS_MAX, LoggedCertificate, LoggedForm, SERIAL_OCTETS_MAX, UnreadableError,
-    Validation,
+    ISSUER_CHARACTERS_MAX, LoggedCertificate, LoggedForm, SERIAL_OCTETS_MAX, Validation,
 };
 pub use metrics::MonitorMetrics;
 pub use monitor::{Monitor, MonitorError, MonitorHandle, MonitorSettings, WebhookSettings};

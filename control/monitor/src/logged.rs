@@ -2,12 +2,9 @@
 
 use core::fmt::Write as _;
 
-use ct::{
-    AlternativeName, Certificate, CertificateError, DerError, EntryKind, Hash, Oid,
-    TimestampedEntry, split_sct_list,
-};
+use ct::der::tag;
+use ct::{Certificate, CertificateError, EntryKind, Hash, Oid, TimestampedEntry, split_sct_list};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::pattern::DOMAIN_CHARACTERS_MAX;
 
@@ -16,6 +13,9 @@ pub const ISSUER_CHARACTERS_MAX: usize = 512;
 
 /// Octets of a serial number that are kept; RFC 5280 §4.1.2.2 allows 20.
 pub const SERIAL_OCTETS_MAX: usize = 64;
+
+/// dNSName among the alternative names (RFC 5280 §4.2.1.6).
+const DNS_NAME: u8 = tag::context(2);
 
 /// A certificate as it was logged. Of a precertificate everything is read from the part that is in the tree, except the
 /// fingerprint: the precertificate itself is only sent beside it.
@@ -42,6 +42,8 @@ pub struct LoggedCertificate {
     pub sha256: Hash,
     /// SHA-256 of issuer and serial number: the same for precertificate and certificate, in all logs.
     pub key: Hash,
+    /// Whether all of it could be read. Logs take certificates that break rules.
+    pub is_whole: bool,
 }
 
 /// The two forms in which a certificate is logged.
@@ -68,73 +70,94 @@ pub enum Validation {
     Ev,
 }
 
-/// Why an entry cannot be read as a certificate. Logs take certificates that break rules, but not ones that are none.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum UnreadableError {
-    /// Not a certificate.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// A name or an extension is not of its syntax.
-    #[error(transparent)]
-    Der(#[from] DerError),
-}
-
 impl LoggedCertificate {
-    /// Reads an entry.
+    /// Reads an entry: the names first, one by one, so that nothing else in a certificate can hide those that it is for.
     ///
     /// # Errors
-    /// If it is no certificate, or its names cannot be read.
-    pub fn read(entry: &TimestampedEntry) -> Result<Self, UnreadableError> {
+    /// If it is no certificate at all. What in one cannot be read is left out.
+    pub fn read(entry: &TimestampedEntry) -> Result<Self, CertificateError> {
         let (certificate, form, submitted) = match &entry.entry().kind {
             EntryKind::Certificate(der) => {
                 let form = LoggedForm::Certificate;
-                (Certificate::parse(der)?, form, der)
+                (Certificate::parse_logged(der)?, form, der)
             }
             EntryKind::Precertificate { tbs, submitted, .. } => {
                 let form = LoggedForm::Precertificate;
                 (Certificate::parse_tbs(tbs)?, form, submitted)
             }
         };
-        let mut names = Vec::new();
-        for name in certificate.alternative_names()?.into_iter().flatten() {
-            if let AlternativeName::Dns(name) = name {
-                names.push(normal(name));
-            }
-        }
-        // Names twice are rare, and lists of names can be long.
-        names.sort_unstable();
-        names.dedup();
-        for attribute in certificate.subject_attributes()? {
-            if attribute.id == Oid::COMMON_NAME
-                && let Some(name) = domain_of(&attribute.text)
-                && !names.contains(&name)
-            {
-                names.push(name);
-            }
-        }
+        let mut is_whole = true;
+        let names = names(&certificate, &mut is_whole);
         let mut serial = String::new();
         for octet in certificate.serial().iter().take(SERIAL_OCTETS_MAX) {
             write!(serial, "{octet:02x}").expect("a string takes every line");
         }
         let key = [certificate.issuer(), certificate.serial()].concat();
-        let scts = certificate.sct_list()?.map(split_sct_list);
+        let issuer = or_none(certificate.issuer_text(), &mut is_whole);
+        let policies = or_none(certificate.policies(), &mut is_whole);
+        let scts = or_none(certificate.sct_list(), &mut is_whole).map(split_sct_list);
+        let scts = scts.map(|scts| or_none(scts, &mut is_whole));
         Ok(Self {
             names,
-            issuer: certificate
-                .issuer_text()?
-                .chars()
-                .take(ISSUER_CHARACTERS_MAX)
-                .collect(),
+            issuer: issuer.chars().take(ISSUER_CHARACTERS_MAX).collect(),
             serial,
             not_before: certificate.validity().not_before,
             not_after: certificate.validity().not_after,
-            validation: validation(&certificate.policies()?),
+            validation: validation(&policies),
             form,
-            embedded_scts: scts.map_or(0, |scts| scts.map_or(0, |scts| scts.len() as u64)),
+            embedded_scts: scts.map_or(0, |scts| scts.len() as u64),
             sha256: Hash::of(submitted),
             key: Hash::of(&key),
+            is_whole,
         })
     }
+}
+
+/// Takes what is there by default instead of what cannot be read.
+fn or_none<T: Default, E>(read: Result<T, E>, is_whole: &mut bool) -> T {
+    read.unwrap_or_else(|_| {
+        *is_whole = false;
+        T::default()
+    })
+}
+
+/// All that can be read, of all lists of alternative names that there are.
+fn names(certificate: &Certificate<'_>, is_whole: &mut bool) -> Vec<String> {
+    let mut names = Vec::new();
+    let extensions = certificate.extensions().iter();
+    for extension in extensions.filter(|extension| extension.id == Oid::SUBJECT_ALT_NAME) {
+        let Ok(list) = extension.open(tag::SEQUENCE) else {
+            *is_whole = false;
+            continue;
+        };
+        let mut list = list.open();
+        while !list.is_at_end() {
+            let Ok(name) = list.any() else {
+                *is_whole = false;
+                break;
+            };
+            if name.tag == DNS_NAME {
+                match domain(&String::from_utf8_lossy(name.contents)) {
+                    Some(name) => names.push(name),
+                    None => *is_whole = false,
+                }
+            }
+        }
+    }
+    // Names twice are rare, and lists of names can be long.
+    names.sort_unstable();
+    names.dedup();
+    for attribute in or_none(certificate.subject_attributes(), is_whole) {
+        if attribute.id == Oid::COMMON_NAME
+            && attribute.text.contains('.')
+            && !attribute.text.contains(char::is_whitespace)
+            && let Some(name) = domain(&attribute.text)
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The strictest of those that are claimed.
@@ -149,19 +172,18 @@ fn validation(policies: &[Oid<'_>]) -> Option<Validation> {
     .find_map(|(policy, validation)| policies.contains(&policy).then_some(validation))
 }
 
-/// A common name that can be one of a host.
-fn domain_of(text: &str) -> Option<String> {
-    if !text.contains('.') || text.contains(char::is_whitespace) {
-        return None;
+/// A name in the form in which it is watched, if it can be one of a host.
+fn domain(text: &str) -> Option<String> {
+    let name = end_of(text.strip_suffix('.').unwrap_or(text));
+    if name.is_ascii() {
+        return Some(name.to_ascii_lowercase());
     }
-    if text.is_ascii() {
-        return Some(normal(text));
-    }
-    idna::domain_to_ascii(text).ok().map(|name| normal(&name))
+    let name = idna::domain_to_ascii(name).ok()?;
+    Some(end_of(&name).to_owned())
 }
 
-fn normal(name: &str) -> String {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let start = name.len().saturating_sub(DOMAIN_CHARACTERS_MAX);
-    name.get(start..).unwrap_or_default().to_ascii_lowercase() // Both kinds of names are ASCII.
+fn end_of(name: &str) -> &str {
+    let start = name.char_indices().nth_back(DOMAIN_CHARACTERS_MAX - 1);
+    let start = start.map_or(0, |(start, _)| start);
+    name.get(start..).unwrap_or_default() // A character begins there.
 }

@@ -48,7 +48,7 @@ const LOG_COUNTERS: [Row<LogStatus>; 7] = [
     ),
     (
         "nexus_ct_monitor_unreadable_entries",
-        "Entries that are no certificate that can be read.",
+        "Entries that are no certificate, or one of which not all can be read.",
         |log| log.unreadable_entries,
     ),
     ("nexus_ct_monitor_fetches", "Fetches from the log.", |log| {

@@ -1,8 +1,8 @@
 //! [`Scanner`]: entries in, certificates of watched names out.
 
-use ct::TimestampedEntry;
+use ct::{CertificateError, TimestampedEntry};
 
-use crate::logged::{LoggedCertificate, UnreadableError};
+use crate::logged::LoggedCertificate;
 use crate::watchlist::{Match, Scratch, Watchlist};
 
 /// A watchlist with the memory for one name.
@@ -41,8 +41,8 @@ impl Scanner {
     /// Reads an entry.
     ///
     /// # Errors
-    /// If it is no certificate, or its names cannot be read.
-    pub fn scan(&mut self, entry: &TimestampedEntry) -> Result<Scanned, UnreadableError> {
+    /// If it is no certificate.
+    pub fn scan(&mut self, entry: &TimestampedEntry) -> Result<Scanned, CertificateError> {
         let certificate = LoggedCertificate::read(entry)?;
         let mut matches = Vec::new();
         for (place, name) in certificate.names.iter().enumerate() {

@@ -42,7 +42,7 @@ pub struct LogStatus {
     pub replied_ms: Option<u64>,
     /// Entries read since the start.
     pub entries: u64,
-    /// Entries that are no certificates that can be read.
+    /// Entries that are no certificate, or one of which not all can be read.
     pub unreadable_entries: u64,
     /// Replies of any kind.
     pub fetches: u64,

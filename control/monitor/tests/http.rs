@@ -296,6 +296,25 @@ async fn fork_is_told_of_once_and_its_evidence_outlives_restarts() {
     let status = handle.status();
     assert_eq!((status.alerts, status.logs[0].alarms), (1, 0));
     assert_eq!(std::fs::read(&path).unwrap(), evidence);
+    monitor.stop();
+
+    // A crash between evidence and alert: nobody was told yet.
+    std::fs::remove_file(folder.path().join("alerts.jsonl")).unwrap();
+    let monitor = start();
+    let handle = monitor.handle();
+    wait_for("alarm", || handle.status().logs[0].alarms > 0).await;
+    let fetches = handle.status().logs[0].fetches;
+    wait_for("fifth look", || {
+        handle.status().logs[0].fetches > fetches + 1
+    })
+    .await;
+    let status = handle.status();
+    assert_eq!((status.alerts, status.logs[0].alarms), (1, 1));
+    let Found::Log(again) = &handle.alerts(0).alerts[0].found else {
+        panic!("{status:?}");
+    };
+    assert_eq!(again.evidence, found.evidence);
+    assert_eq!(std::fs::read(&path).unwrap(), evidence);
     log.lock().unwrap().head = honest;
     log.lock().unwrap().grow(3);
     wait_for("growth", || handle.status().logs[0].read == 23).await;

@@ -9,6 +9,7 @@ use monitor::{
     DOMAIN_CHARACTERS_MAX, ISSUER_CHARACTERS_MAX, LoggedCertificate, LoggedForm, Rule, Scanner,
     Validation, WatchPattern, Watchlist,
 };
+use rcgen::CustomExtension;
 use support::pki::{Authority, before_issue, issued};
 
 fn entry(kind: EntryKind) -> TimestampedEntry {
@@ -27,6 +28,7 @@ fn certificate_and_precertificate_say_the_same_and_have_one_key() {
     assert_eq!(after.issuer, "O=Test, CN=Test R1");
     assert_eq!(after.serial, "01");
     assert_eq!(after.validation, Some(Validation::Dv));
+    assert!(after.is_whole);
     assert_eq!(after.sha256, Hash::of(&der));
     assert_eq!(before.form, LoggedForm::Precertificate);
     let expected = LoggedCertificate {
@@ -91,6 +93,93 @@ fn watched_name_anywhere_in_a_certificate_is_found() {
             ("cn.example", 1, Rule::Exact),
         ];
         assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// An element whose contents are shorter than 128 octets.
+fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let contents = parts.concat();
+    let header = [tag, u8::try_from(contents.len()).unwrap()];
+    [&header, &contents[..]].concat()
+}
+
+#[test]
+fn nothing_beside_a_watched_name_hides_it() {
+    const ALTERNATIVE_NAMES: [u64; 4] = [2, 5, 29, 17];
+    let dns = |name: &[u8]| element(0x82, &[name]);
+    let good = dns(b"Www.example.com");
+    let extension = |id: &[u64], value| CustomExtension::from_oid_content(id, value);
+    let names = |parts: &[&[u8]]| extension(&ALTERNATIVE_NAMES, element(0x30, parts));
+    let own = |last| extension(&[1, 3, 6, 1, 4, 1, 99, last], vec![5, 0]);
+    let many: Vec<_> = (0..900).map(own).collect();
+    let (no_policies, no_scts) = (vec![4, 0], vec![5, 0]);
+    let scts = [1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
+    let cases = [
+        ("65 extensions and more", vec![names(&[&good])], many, true),
+        (
+            "address",
+            vec![names(&[&[0x87, 1, 9], &good])],
+            vec![],
+            true,
+        ),
+        (
+            "umlaut",
+            vec![names(&[&dns("ä.example".as_bytes()), &good])],
+            vec![],
+            true,
+        ),
+        (
+            "no text",
+            vec![names(&[&dns(b"\xff.example"), &good])],
+            vec![],
+            false,
+        ),
+        (
+            "cut behind it",
+            vec![names(&[&good, &[0x82, 9]])],
+            vec![],
+            false,
+        ),
+        (
+            "twice",
+            vec![names(&[&dns(b"a.example")]), names(&[&good])],
+            vec![],
+            true,
+        ),
+        (
+            "twice, and no list",
+            vec![
+                own(1),
+                extension(&ALTERNATIVE_NAMES, vec![5, 0]),
+                names(&[&good]),
+            ],
+            vec![],
+            false,
+        ),
+        (
+            "policies",
+            vec![names(&[&good])],
+            vec![extension(&[2, 5, 29, 32], no_policies)],
+            false,
+        ),
+        (
+            "timestamps",
+            vec![names(&[&good])],
+            vec![extension(&scts, no_scts)],
+            false,
+        ),
+    ];
+    let patterns = [WatchPattern::parse("www.example.com", false, 0).unwrap()];
+    let mut scanner = Scanner::new(Watchlist::new(patterns.to_vec()).unwrap());
+    let mut authority = Authority::new();
+    for (what, mut extensions, others, is_whole) in cases {
+        extensions.extend(others);
+        let der = authority.issue_with("cn", &[], extensions);
+        for kind in [issued(&der), before_issue(&der)] {
+            let scanned = scanner.scan(&entry(kind)).unwrap();
+            assert_eq!(scanned.matches.len(), 1, "{what}");
+            assert_eq!(scanned.certificate.is_whole, is_whole, "{what}");
+        }
     }
 }
 

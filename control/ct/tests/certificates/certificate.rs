@@ -213,6 +213,12 @@ fn extensions_are_bounded() {
         Certificate::parse(&more),
         Err(CertificateError::TooManyExtensions)
     );
+    // Whoever looks for names in what a log took must not miss them for that, nor because something stands there twice.
+    let twice = root.issue(&leaf_with([many(1), many(900)].concat()));
+    let logged = Certificate::parse_logged(&twice).unwrap();
+    for read in [Certificate::parse_tbs(logged.tbs()).unwrap(), logged] {
+        assert_eq!(read.extensions().len(), own + 901);
+    }
 }
 
 #[test]
@@ -228,6 +234,7 @@ fn unequal_algorithm_identifiers_are_named() {
         outer: Oid::ECDSA_SHA256.to_string(),
     };
     assert_eq!(Certificate::parse(&der), Err(expected));
+    assert!(Certificate::parse_logged(&der).is_ok());
 }
 
 #[test]

@@ -46,15 +46,24 @@ impl Authority {
     }
 
     pub fn issue(&mut self, common_name: &str, names: &[&str]) -> Vec<u8> {
+        let policies = DOMAIN_VALIDATED.to_vec();
+        let policies = CustomExtension::from_oid_content(&[2, 5, 29, 32], policies);
+        self.issue_with(common_name, names, vec![policies])
+    }
+
+    pub fn issue_with(
+        &mut self,
+        common_name: &str,
+        names: &[&str],
+        extensions: Vec<CustomExtension>,
+    ) -> Vec<u8> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
         params.serial_number = Some(SerialNumber::from(self.serial));
-        let policies = DOMAIN_VALIDATED.to_vec();
-        let policies = CustomExtension::from_oid_content(&[2, 5, 29, 32], policies);
-        params.custom_extensions.push(policies);
+        params.custom_extensions = extensions;
         self.serial += 1;
         let issuer = rcgen::Issuer::from_params(&self.params, &self.key);
         let issued = params.signed_by(&self.key, &issuer).unwrap();
@@ -71,7 +80,7 @@ pub fn issued(der: &[u8]) -> EntryKind {
 pub fn before_issue(der: &[u8]) -> EntryKind {
     EntryKind::Precertificate {
         issuer_key_hash: Hash::of(b"key"),
-        tbs: Certificate::parse(der).unwrap().tbs().into(),
+        tbs: Certificate::parse_logged(der).unwrap().tbs().into(),
         submitted: b"the precertificate".as_slice().into(),
     }
 }
