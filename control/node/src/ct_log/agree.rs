@@ -15,6 +15,8 @@ use crate::mesh::Mesh;
 
 /// Until the next try when the cluster does not answer.
 const RETRY: Duration = Duration::from_secs(2);
+/// New heads that are asked for after the start, one a second.
+const HASTE_COUNT: usize = 15;
 /// Between two looks at what is agreed.
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -111,9 +113,10 @@ impl Wishes {
 
     /// Asks for new heads of shards that have been idle, as long as the node runs.
     pub(super) async fn refresh(self: Arc<Self>, mesh: Mesh) {
-        // At the start one at once: with it this node, which has published nothing yet, does.
-        let mut age_ms = CT_REFRESH_MS;
-        loop {
+        let refresh_ms = u64::try_from(self.refresh.as_millis()).unwrap_or(u64::MAX);
+        // At the start one a second: as soon as there is a quorum of cosigners, or this node has caught up, it publishes.
+        let ages_ms = std::iter::repeat_n(CT_REFRESH_MS, HASTE_COUNT);
+        for age_ms in ages_ms.chain(std::iter::repeat(refresh_ms)) {
             let heads = mesh.inspect(|ledger| {
                 // Closed ones, too: a node that has published none of their heads needs one.
                 let heads = ledger
@@ -133,7 +136,6 @@ impl Wishes {
                     tracing::debug!(%shard, %error, "certificate log: no new head");
                 }
             }
-            age_ms = u64::try_from(self.refresh.as_millis()).unwrap_or(u64::MAX);
             sleep(self.refresh.min(Duration::from_secs(1))).await;
         }
     }
