@@ -783,8 +783,8 @@ fn stream_begins_once_and_its_records_take_the_room_they_need() {
             };
             begun.push(begins);
             let most = match data.len() {
-                ..=256 => 376 + 256,
-                ..=1536 => 376 + 1536,
+                0..=256 => 376 + 256,
+                257..=1536 => 376 + 1536,
                 _ => 376 + 4096,
             };
             assert!(record_bytes <= most, "{record_bytes} for {}", data.len());

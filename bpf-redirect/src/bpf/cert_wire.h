@@ -287,12 +287,18 @@ static __always_inline void on_segment(struct __sk_buff *skb)
 		send_segment(skb, cookie, stream, &segment, flags);
 }
 
-/* Whether user space has let a flow go since it is held. */
-static __always_inline int has_passed(__u64 cookie, const struct flow *flow)
+/*
+ * Whether user space has let a flow go since it is held. From then on the flow itself says so, since `passes`
+ * may forget it earlier; a hold that begins meanwhile is another element of the map.
+ */
+static __always_inline int has_passed(__u64 cookie, struct flow *flow)
 {
 	__u64 *seen_ns = bpf_map_lookup_elem(&passes, &cookie);
 
-	return seen_ns && *seen_ns >= flow->held_ns;
+	if (!seen_ns || *seen_ns < flow->held_ns)
+		return 0;
+	flow->state = FLOW_PASSED;
+	return 1;
 }
 
 /* Whether a packet may leave: acknowledgements and the end of a connection always may. */
