@@ -217,10 +217,8 @@ fn revocation_is_asked_for_until_something_is_known() {
         step(&judgement, StepName::Revocation),
         (StepResult::Passed, None)
     );
-    assert_eq!(
-        judgement.verdict.good_until_unix_secs,
-        (NOW + 3_600).cast_unsigned()
-    );
+    let until = judgement.verdict.good_until_unix_secs;
+    assert_eq!(until, (NOW + 3_600).cast_unsigned());
     assert_eq!(judgement.used.ocsp, [id.clone()].into());
     let revoked = Answer {
         status: Status::Revoked,
