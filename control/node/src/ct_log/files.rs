@@ -191,26 +191,16 @@ impl PeerFiles {
 
     /// A file, if the peer has it and sends it whole in time.
     async fn fetch_from(&self, peer: NodeId, shard: &str, path: &str) -> Option<Vec<u8>> {
-        let fetched = self.pieces_from(peer, shard, path);
-        timeout(PATIENCE, fetched).await.ok().flatten()
-    }
-
-    async fn pieces_from(&self, peer: NodeId, shard: &str, path: &str) -> Option<Vec<u8>> {
-        let (total, mut file) = self.piece(peer, shard, path, 0).await?;
-        let total = usize::try_from(total).ok()?;
-        if total == 0 || total > bytes_max(path) || file.len() != total.min(PIECE_BYTES_MAX) {
-            return None;
-        }
-        while file.len() < total {
-            let (again, bytes) = self.piece(peer, shard, path, file.len() as u64).await?;
-            let left = total - file.len();
-            // Each piece but the last is full: nobody keeps us busy with crumbs.
-            if again != total as u64 || bytes.len() != left.min(PIECE_BYTES_MAX) {
-                return None;
+        let fetched = async {
+            let mut file = Assembly::new(path);
+            loop {
+                let piece = self.piece(peer, shard, path, file.bytes.len() as u64);
+                if file.take(piece.await?)? {
+                    return Some(file.bytes);
+                }
             }
-            file.extend(bytes);
-        }
-        Some(file)
+        };
+        timeout(PATIENCE, fetched).await.ok().flatten()
     }
 
     async fn piece(&self, peer: NodeId, shard: &str, path: &str, offset: u64) -> Option<Piece> {
@@ -227,6 +217,37 @@ impl PeerFiles {
         };
         self.send(peer, &wanted);
         receiver.await.ok()
+    }
+}
+
+/// A file that is put together from its pieces, each but the last of which is full: nobody keeps us busy with crumbs, or for
+/// longer than a file of this kind takes.
+struct Assembly {
+    bytes_max: usize,
+    total: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl Assembly {
+    fn new(path: &str) -> Self {
+        Self {
+            bytes_max: bytes_max(path),
+            total: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece, and says whether it was the last. `None`: it is none of a file that can be.
+    fn take(&mut self, (total, bytes): Piece) -> Option<bool> {
+        let size = usize::try_from(total).ok()?;
+        let left = size.checked_sub(self.bytes.len())?;
+        let is_same = *self.total.get_or_insert(total) == total;
+        let is_full = bytes.len() == left.min(PIECE_BYTES_MAX);
+        if size == 0 || size > self.bytes_max || !is_same || !is_full {
+            return None;
+        }
+        self.bytes.extend(bytes);
+        Some(self.bytes.len() == size)
     }
 }
 
@@ -314,5 +335,65 @@ async fn from_peer(
 impl fmt::Debug for PeerFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "files of peers over {:?}", self.network)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a peer that has `size` bytes sends of a file.
+    fn honest(size: usize, offset: u64) -> Option<Piece> {
+        let file: Vec<u8> = (0..size)
+            .map(|at| u8::try_from(at % 251).unwrap())
+            .collect();
+        let begin = usize::try_from(offset).unwrap();
+        let end = (begin + PIECE_BYTES_MAX).min(size);
+        Some((size as u64, file[begin..end].to_vec()))
+    }
+
+    fn assemble(path: &str, piece: impl Fn(u64) -> Option<Piece>) -> Option<Vec<u8>> {
+        let mut file = Assembly::new(path);
+        while !file.take(piece(file.bytes.len() as u64)?)? {}
+        Some(file.bytes)
+    }
+
+    #[test]
+    fn file_is_put_together_from_full_pieces() {
+        let data = "tile/data/000";
+        for size in [1, PIECE_BYTES_MAX, PIECE_BYTES_MAX + 1, 3 * PIECE_BYTES_MAX] {
+            let file = assemble(data, |offset| honest(size, offset)).unwrap();
+            assert_eq!(file.len(), size);
+            let right = |(at, byte): (usize, &u8)| usize::from(*byte) == at % 251;
+            assert!(file.iter().enumerate().all(right));
+        }
+        assert_eq!(
+            assemble(data, |offset| honest(0, offset)),
+            None,
+            "it is not there"
+        );
+    }
+
+    #[test]
+    fn liar_gives_no_crumbs_no_other_size_and_no_more_than_a_file_of_its_kind_has() {
+        let data = "tile/data/000";
+        let size = 2 * PIECE_BYTES_MAX;
+        let crumb = || Some((size as u64, vec![0]));
+        assert_eq!(assemble(data, |_| crumb()), None);
+        let crumbs_behind = |offset| match offset {
+            0 => honest(size, 0),
+            _ => crumb(),
+        };
+        assert_eq!(assemble(data, crumbs_behind), None);
+        let grows = |offset| {
+            let (total, bytes) = honest(size, offset)?;
+            Some((total + offset, bytes))
+        };
+        assert_eq!(assemble(data, grows), None);
+        let of = |path, size| assemble(path, |offset| honest(size, offset));
+        assert_eq!(of("tile/0/000", 8193), None);
+        assert_eq!(of("digest/tile/data/000", 65), None);
+        assert!(of("digest/tile/data/000", 32).is_some());
+        assert!(of("issuer/00", 1500).is_some());
     }
 }
