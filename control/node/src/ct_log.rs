@@ -112,7 +112,12 @@ struct Reach {
     scheme: Scheme,
     proxies: Vec<IpAddr>,
     email: Vec<String>,
+    /// A head that is older shows that this node has no quorum: clients had better ask another.
+    head_age_max: Duration,
 }
+
+/// At least what clients are promised.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(60);
 
 impl Setup {
     /// Reads what the configuration names, and takes the address. `None`: this node has no part in a log.
@@ -141,6 +146,8 @@ impl Setup {
                 },
                 proxies: from.proxies.clone(),
                 email: from.email.clone(),
+                head_age_max: HEAD_AGE_MAX
+                    .max(Duration::from_secs(u64::from(from.refresh_secs) * 3)),
             },
             witnesses: outsiders::read_witnesses(&from.witnesses)?,
             witnessed_logs: outsiders::read_logs(&from.witnessed_logs)?,
@@ -422,6 +429,7 @@ fn faces(
     let sequencer = Arc::new(sequencer);
     let limits = Limits {
         proxies: reach.proxies,
+        head_age_max: reach.head_age_max,
         ..Limits::default()
     };
     let faces = Faces::new(readers.collect(), known.agreed(), sequencer, operator);

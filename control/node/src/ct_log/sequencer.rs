@@ -94,7 +94,12 @@ impl LedgerSequencer {
         let kind = &entry.entry.kind;
         let (ct::EntryKind::Certificate(der)
         | ct::EntryKind::Precertificate { submitted: der, .. }) = kind;
-        let longest = entry.issuers.iter().chain([der]).map(|der| der.len()).max();
+        let inner = match kind {
+            ct::EntryKind::Certificate(_) => None,
+            ct::EntryKind::Precertificate { tbs, .. } => Some(tbs),
+        };
+        let all = entry.issuers.iter().chain([der]).chain(inner);
+        let longest = all.map(|der| der.len()).max();
         let too_long = |bytes: &usize| *bytes > CT_CERTIFICATE_BYTES_MAX;
         if let Some(bytes) = longest.filter(too_long) {
             let text = format!(
