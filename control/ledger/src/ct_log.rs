@@ -28,7 +28,7 @@ pub const CT_ISSUERS_MAX: usize = 16_384;
 /// Most bytes of them together. Of either each voter may bring an equal share: no liar takes the others' room.
 pub const CT_ISSUERS_BYTES_MAX: usize = 64 << 20;
 /// The last entries of a shard whose repetition is recognised by the cluster as a whole. At least so many, and at most
-/// [`BLOCK_ENTRIES`] more.
+/// 256 more.
 pub const CT_RECENT_ENTRIES: usize = 65_536;
 /// Places of entries that the digest covers together.
 const BLOCK_ENTRIES: u64 = 256;
