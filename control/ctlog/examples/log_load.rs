@@ -169,10 +169,16 @@ async fn submit(
     body: Bytes,
     due: Instant,
 ) -> Result<Duration, String> {
-    let request = Request::post(url).header(CONTENT_TYPE, "application/json");
-    let request = request.body(Full::from(body)).map_err(text)?;
+    let request = || {
+        let request = Request::post(&url).header(CONTENT_TYPE, "application/json");
+        request.body(Full::from(body.clone())).map_err(text)
+    };
     let exchange = async {
-        let response = client.request(request).await.map_err(text)?;
+        let response = match client.request(request()?).await {
+            // The log ends connections that have been idle for long, perhaps at this moment: clients try once more.
+            Err(_) => client.request(request()?).await.map_err(text)?,
+            Ok(response) => response,
+        };
         let status = response.status();
         let body = response.into_body().collect().await.map_err(text)?;
         if !status.is_success() {
