@@ -35,6 +35,7 @@ pub(crate) fn check(
     for (index, (certificate, issuer)) in path.links().enumerate() {
         let stapled = (index == 0).then_some(request.ocsp.as_deref()).flatten();
         let link = Link {
+            index,
             certificate,
             issuer,
             context,
@@ -59,6 +60,8 @@ pub(crate) fn check(
 }
 
 struct Link<'l, 'a> {
+    /// Of the certificate in the path, from 0.
+    index: usize,
     certificate: &'l Certificate<'a>,
     issuer: &'l Certificate<'a>,
     context: &'l Context<'l>,
@@ -125,7 +128,8 @@ impl Link<'_, '_> {
         match status {
             OcspStatus::Revoked { at, reason } => {
                 let reason = reason.map(|reason| format!(", reason {reason}"));
-                let detail = format!("at {at}{}", reason.unwrap_or_default());
+                let reason = reason.unwrap_or_default();
+                let detail = format!("certificate {}: at {at}{reason}", self.index);
                 Err(NotPassed::failed(Code::Revoked, detail))
             }
             OcspStatus::Good { .. } | OcspStatus::Unknown => {
@@ -157,7 +161,8 @@ impl Link<'_, '_> {
             match status {
                 Ok(CrlStatus::Good { until }) => good = good.max(Some(until)),
                 Ok(CrlStatus::Revoked { at }) => {
-                    return Err(NotPassed::failed(Code::Revoked, format!("at {at}")));
+                    let detail = format!("certificate {}: at {at}", self.index);
+                    return Err(NotPassed::failed(Code::Revoked, detail));
                 }
                 // Not every list at hand is meant for every certificate of the path.
                 Err(CrlRefusal::OtherIssuer | CrlRefusal::OutOfScope) => {}

@@ -78,7 +78,14 @@ fn certificate_on_the_list_is_revoked_and_another_is_not() {
     let mut evidence = Evidence::default();
     let other = Crl::parse(sign(issuer, &list(&[7]))).unwrap();
     evidence.other_crls.push(Arc::new(other));
-    assert_eq!(fault(&world.judge(&request, &evidence)), revoked);
+    let judgement = world.judge(&request, &evidence);
+    assert_eq!(fault(&judgement), revoked);
+    // Which certificate it is decides whether others who show the same leaf are concerned.
+    let reason = judgement.verdict.reason.as_ref().unwrap();
+    assert!(
+        reason.detail.starts_with("certificate 0: at "),
+        "{reason:?}"
+    );
     let mut stapled = request.clone();
     let responder = Responder::of(issuer);
     stapled.ocsp = Some(responder.answer(&request.chain[0], &issuer.der, &Answer::good()));
