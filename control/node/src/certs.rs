@@ -34,7 +34,7 @@ use crate::lookup::Lookups;
 use fetcher::Fetcher;
 use sources::Missing;
 use stores::Stores;
-use told::Told;
+use told::tell;
 
 /// How often a chain is judged again with what was fetched: for an issuer, and for each source of each certificate.
 const ROUNDS_MAX: usize = 8;
@@ -53,7 +53,6 @@ pub struct Judge(Arc<Inner>);
 struct Inner {
     setting: ArcSwap<Setting>,
     stores: Stores,
-    told: Told,
     /// None without a control that resolves.
     names: Option<Names>,
     places: Semaphore,
@@ -97,7 +96,6 @@ impl Judge {
         Self(Arc::new(Inner {
             setting: ArcSwap::from_pointee(Setting::new(materials, revocation)),
             stores: Stores::default(),
-            told: Told::default(),
             names,
             places: Semaphore::new(AT_ONCE_MAX),
         }))
@@ -109,7 +107,7 @@ impl Judge {
         self.0.setting.store(Arc::new(setting));
         self.0.stores.forget_verdicts();
         if let Some(Names { extension, .. }) = &self.0.names {
-            self.0.told.withdraw_all(extension);
+            extension.withdraw_certificates();
         }
     }
 
@@ -156,8 +154,7 @@ impl Judge {
         self.0.stores.keep_evidence(evidence, &used);
         let is_current = || Arc::ptr_eq(&setting, &self.0.setting.load());
         if let Some(Names { extension, .. }) = &self.0.names {
-            let told = &self.0.told;
-            told.on_verdict(extension, &request, &verdict, is_current);
+            tell(extension, &request, &verdict, is_current);
         }
         self.count(&verdict);
         if let Some(key) = key {

@@ -2,7 +2,7 @@
 //! of consensus, and by which certificate. EDNS option 65053, in responses to queries that carry it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use consensus::Digest;
 
@@ -53,21 +53,50 @@ impl Extension {
         self.0.round.store(round, Ordering::Relaxed);
     }
 
-    /// A server of this name, in wire form and lower case, has a valid certificate whose SHA-256 begins so, until then
-    /// in seconds since 1970.
-    pub(crate) fn set_certificate(&self, name: Vec<u8>, hash: u32, until: u64) {
-        let bytes = CERTIFICATE_BYTES + name.len();
-        let certificates = self.0.certificates.lock();
+    fn certificates(&self) -> MutexGuard<'_, Shelf<Vec<u8>, u32>> {
         // A shelf is whole between any two of its methods.
-        let mut certificates = certificates.unwrap_or_else(PoisonError::into_inner);
-        certificates.put(name, hash, bytes, until);
+        let certificates = self.0.certificates.lock();
+        certificates.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A server of this name, in wire form and lower case, has a valid certificate whose SHA-256 begins so, until then
+    /// in seconds since 1970. Not if this is no longer so, which is asked while nobody can withdraw all.
+    pub(crate) fn set_certificate(
+        &self,
+        name: Vec<u8>,
+        hash: u32,
+        until: u64,
+        is_so: impl FnOnce() -> bool,
+    ) {
+        let mut certificates = self.certificates();
+        if is_so() {
+            let bytes = CERTIFICATE_BYTES + name.len();
+            certificates.put(name, hash, bytes, until);
+        }
+    }
+
+    /// The certificate of this name whose SHA-256 begins so is not valid; with the same question.
+    pub(crate) fn withdraw_certificate(
+        &self,
+        name: &Vec<u8>,
+        hash: u32,
+        is_so: impl FnOnce() -> bool,
+    ) {
+        let mut certificates = self.certificates();
+        if is_so() && certificates.get(name, clock::unix_secs()) == Some(hash) {
+            certificates.remove(name);
+        }
+    }
+
+    /// None of them counts any more.
+    pub(crate) fn withdraw_certificates(&self) {
+        self.certificates().clear();
     }
 
     /// The hash of the certificate that a server of this name, in wire form, was last seen with; 0 if none is known.
     pub(crate) fn certificate_of(&self, qname: &[u8]) -> u32 {
-        let certificates = self.0.certificates.lock();
-        let certificates = certificates.unwrap_or_else(PoisonError::into_inner);
-        let found = certificates.get(&qname.to_ascii_lowercase(), clock::unix_secs());
+        let name = qname.to_ascii_lowercase();
+        let found = self.certificates().get(&name, clock::unix_secs());
         found.unwrap_or_default()
     }
 
@@ -113,10 +142,10 @@ mod tests {
         let extension = Extension::default();
         let name = b"\x03www\x07example\x00".to_vec();
         let now = clock::unix_secs();
-        extension.set_certificate(name.clone(), 7, now + 60);
+        extension.set_certificate(name.clone(), 7, now + 60, || true);
         assert_eq!(extension.certificate_of(b"\x03wWw\x07EXAMPLE\x00"), 7);
         assert_eq!(extension.certificate_of(b"\x07example\x00"), 0);
-        extension.set_certificate(name.clone(), 8, now - 1);
+        extension.set_certificate(name.clone(), 8, now - 1, || true);
         assert_eq!(extension.certificate_of(&name), 0);
     }
 

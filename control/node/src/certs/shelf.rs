@@ -57,18 +57,14 @@ impl<K: Ord + Clone, V: Clone> Shelf<K, V> {
         self.values.insert(key, kept);
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.values.keys()
-    }
-
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some(kept) = self.values.remove(key) {
             self.bytes -= kept.bytes;
             self.ends.remove(&(kept.until, key.clone()));
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::new(self.bytes_max);
     }
 }

@@ -227,7 +227,7 @@ fn host_whose_certificate_is_known_has_its_hash_in_the_extension_of_who_asks() {
     let extension = responders.policy.extension.clone();
     extension.set_node(1);
     let name = b"\x02ns\x07example\x00".to_vec();
-    extension.set_certificate(name, 0x0a0b_0c0d, crate::clock::unix_secs() + 60);
+    extension.set_certificate(name, 0x0a0b_0c0d, crate::clock::unix_secs() + 60, || true);
     let ask = |qname: &[u8]| {
         let mut message = query(qname, 1, 1);
         message[11] = 1;
