@@ -32,6 +32,24 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 const AGENT: &str = concat!("nexus-ct-monitor/", env!("CARGO_PKG_VERSION"));
 
+/// TLS that believes the servers that this machine believes; without any roots, none.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn machine_tls() -> Result<ClientConfig, rustls::Error> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a trusted root of the machine cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 /// A client for all logs and the webhook.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -54,17 +72,7 @@ impl Client {
     /// # Errors
     /// If TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, rustls::Error> {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a trusted root of the machine cannot be read");
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = machine_tls()?;
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_connect_timeout(Some(CONNECT_TIMEOUT));

@@ -53,6 +53,7 @@ pub use backoff::{BACKOFF_MAX_MS, Backoff};
 pub use certificates::{
     CertificateTable, CertificateUsage, FOUND_CERTIFICATES_MAX, KEPT_NAMES_MAX, LoggedForms,
 };
+pub use client::machine_tls;
 pub use edit::EDIT_VARIANTS_MAX;
 pub use evidence::{EVIDENCE_FILES_MAX, EvidenceFolder, Kept};
 pub use follower::{

@@ -179,7 +179,7 @@ impl Setup {
             mesh: Arc::new(PeerLogs(Arc::clone(&files))),
             runtime: runtime.handle().clone(),
         };
-        let (witness, outsiders) = (self.open_witness(&node.to_string())?, self.outsiders());
+        let (witness, outsiders) = (self.open_witness(&node.to_string())?, self.outsiders()?);
         let (handle, log_thread) = Log::start(&settings)?;
         let own: Vec<_> = self
             .shards

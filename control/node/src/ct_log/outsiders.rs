@@ -6,14 +6,8 @@ use ct::{KeyKind, KeyName, LogKey, VerifierKey};
 use ctlog::LocalFiles;
 use ctlog::witness::{HttpClient, LogVerifier, OutsideLog, OutsideWitness, Outsiders, Witness};
 use data_encoding::BASE64;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::{LogSetupError, Setup};
-
-/// Where Debian keeps the authorities that servers are believed by.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The witnesses of a configuration.
 pub(super) fn read_witnesses(
@@ -85,32 +79,17 @@ impl Setup {
     }
 
     /// Who is shown our heads; none if there is nobody.
-    pub(super) fn outsiders(&self) -> Option<Outsiders> {
+    pub(super) fn outsiders(&self) -> Result<Option<Outsiders>, LogSetupError> {
         if self.witnesses.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let client = HttpClient::new(tls());
-        Some(Outsiders::new(self.witnesses.clone(), client))
+        let tls = monitor::machine_tls().map_err(|error| LogSetupError::Value {
+            key: "ct.witnesses".to_owned(),
+            message: error.to_string(),
+        })?;
+        let client = HttpClient::new(tls);
+        Ok(Some(Outsiders::new(self.witnesses.clone(), client)))
     }
-}
-
-/// Believes the servers that this machine believes. Without its list of authorities, nobody over TLS.
-fn tls() -> rustls::ClientConfig {
-    let mut roots = RootCertStore::empty();
-    match CertificateDer::pem_file_iter(AUTHORITIES) {
-        Ok(authorities) => {
-            roots.add_parsable_certificates(authorities.flatten());
-        }
-        Err(error) => {
-            tracing::warn!(%error, "certificate log: {AUTHORITIES}: no witness is reached over TLS");
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider);
-    let builder = builder
-        .with_safe_default_protocol_versions()
-        .expect("the provider has TLS 1.3");
-    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 #[cfg(test)]
