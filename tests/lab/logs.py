@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Sequence
 
 from . import ct_rfc6962, ct_static, ct_wire
 from .appliance import GROUP, USER, Appliance
@@ -14,6 +15,7 @@ from .certificates import Authority, to_pem
 from .mesh import Mesh
 from .process import LabError, wait_until
 from .run import Run
+from .second_log import SecondLog
 
 PORT = 8054
 # Certificates of up to ten years from now belong to it.
@@ -71,16 +73,20 @@ class LogMesh(Mesh):
             path.write_bytes(ct_wire.fetch(f"http://{node.address}:{PORT}/log-list.json")[0])
         return path
 
-    def logged_certificate(self, node: Appliance, name: str, *, days: int = 90) -> Path:
-        """A certificate of the authority with a timestamp in it that a node has given its precertificate; with the root,
-        in PEM."""
+    def logged_certificate(
+        self, node: Appliance, name: str, *, days: int = 90, others: Sequence[SecondLog] = ()
+    ) -> Path:
+        """A certificate of the authority with a timestamp in it that a node has given its precertificate, and those of
+        other logs; with the root, in PEM."""
         precertificate = self.authority.issue(name, days=days, is_precertificate=True)
         entry = ct_wire.Entry.of_precertificate(precertificate, self.authority.key_hash_input)
         chain = [precertificate, self.authority.root]
         with self.client.inside():
             sct = ct_wire.submit(self.url(node), self.public_key, chain, entry, call="add-pre-chain")
+        scts = [sct, *(log.promise(entry) for log in others)]
+        certificate = self.authority.finish(precertificate, [one.encode() for one in scts])
         path = self.run.path(f"{name}.pem")
-        path.write_text(to_pem(self.authority.finish(precertificate, [sct.encode()])) + to_pem(self.authority.root))
+        path.write_text(to_pem(certificate) + to_pem(self.authority.root))
         return path
 
     def url(self, node: Appliance) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import json
 import shutil
 import socket
 import subprocess
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from .appliance import GROUP, USER, program_folder, to_yaml
+from .certificates import pem_to_der, to_pem
 from .hosts import End, Host, connect
-from .judge import Judge
+from .logs import LogMesh
+from .mesh import metrics as control_metrics
 from .process import LabError, Process, wait_until
 from .run import Run, command
 from .runner import Skipped
+from .second_log import SecondLog
 
 SERVER_V4, CLIENT_V4 = "10.54.0.1", "10.54.0.2"
 PATIENCE_S = 10.0
@@ -54,19 +58,14 @@ class Site:
     name: str
     port: int
     der: bytes
-    # What it sends behind its certificate.
-    issuer: str = "ca.pem"
+    # File of what it sends behind its certificate.
+    issuer: Path
     process: Process | None = None
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of its certificate, in hexadecimal."""
         return hashlib.sha256(self.der).hexdigest()
-
-    @property
-    def url(self) -> str:
-        """Of a page of it."""
-        return f"https://{self.name}:{self.port}/{PAGE}"
 
     def requests(self) -> int:
         """How many requests have come to the server."""
@@ -87,25 +86,27 @@ class Client:
 
 
 class Bed:
-    """Everything around nexus-certwatch. Clients load copies of OpenSSL's libraries, and only these are
-    probed: no other program of this machine meets a probe."""
+    """Everything around nexus-certwatch: a nexus-control that judges and, alone in its cluster, runs the log in which
+    certificates have to be. Clients load copies of OpenSSL's libraries, and only these are probed: no other
+    program of this machine meets a probe."""
 
     def __init__(self, run: Run) -> None:
         if not (program_folder() / "nexus-certwatch").exists():
             raise Skipped("nexus-certwatch was not built")
         self.run = run
         self.cgroup = cgroup_root() / f"nexus-lab-{run.prefix}"
-        self.server, self.client = Host(run, "server"), Host(run, "client")
+        self.server, self.client = Host(run, "tls-server"), Host(run, "tls-client")
         ends = (
             End(self.server, "tls0", "02:00:00:00:03:01", (f"{SERVER_V4}/24",)),
             End(self.client, "tls0", "02:00:00:00:03:02", (f"{CLIENT_V4}/24",)),
         )
         connect(*ends)
         self.libraries = [self._copy_libraries(name) for name in ("watched", "unwatched")]
-        self.judge = Judge(run.path("control.sock"))
+        self.mesh = LogMesh(run, nodes=1)
+        self.second_log = SecondLog.make(run.path("second-log.pem"))
+        self.root = self.mesh.authority.folder / "root.pem"
         self.ports, self.starts = itertools.count(4433), itertools.count(1)
         self.metrics_port = 0
-        self._make_ca()
         run.path(PAGE).write_text(PAGE_TEXT)
 
     @staticmethod
@@ -113,6 +114,7 @@ class Bed:
     def open(run: Run) -> Iterator[Bed]:
         """A bed whose cgroup is removed, with whatever runs in it."""
         bed = Bed(run)
+        bed._start_control()
         bed.cgroup.mkdir()
         try:
             yield bed
@@ -135,29 +137,35 @@ class Bed:
             raise Skipped("openssl is not linked with shared libraries")
         return folder
 
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.run.folder, check=True, capture_output=True)
+    def _start_control(self) -> None:
+        """It trusts the authority as a public one, and learns of the logs when its own runs."""
+        node = self.mesh.node
+        node.configure(ct={"trust_anchors": str(self.root)})
+        node.start_control()
+        node.wait_until_serving()
+        self.mesh.wait_until_log_runs()
+        path = self.mesh.log_list(node)
+        logs = json.loads(path.read_text())
+        logs["operators"].append(self.second_log.operator(logs["operators"][0]["tiled_logs"][0]))
+        path.write_text(json.dumps(logs))
+        node.configure(ct={"log_list": str(path)})
+        node.nexus("reload")
 
-    def _make_ca(self) -> None:
-        self._openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-            "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=lab CA",
-        )  # fmt: skip
+    def judged(self) -> dict[str, int]:
+        """How many questions control has answered, by status; those that it was asked before count, too."""
+        name = 'nexus_control_certificates_total{status="%s"}'
+        counted = control_metrics(self.mesh.node)
+        return {status: counted[name % status] for status in ("valid", "invalid", "unknown")}
 
-    def add_site(self, name: str) -> Site:
-        """Starts a server with a certificate for `name`, which it sends with the CA's."""
-        self._openssl(
-            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-            "-keyout", f"{name}.key", "-out", f"{name}.csr",
-        )  # fmt: skip
-        self.run.path(f"{name}.ext").write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
-        self._openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-days", "20", "-extfile", f"{name}.ext", "-out", f"{name}.pem",
-        )  # fmt: skip
-        self._openssl("x509", "-in", f"{name}.pem", "-outform", "DER", "-out", f"{name}.der")
-        port = next(self.ports)
-        site = Site(name, port, self.run.path(f"{name}.der").read_bytes())
+    def add_site(self, name: str, *, is_logged: bool = True) -> Site:
+        """Starts a server with a certificate for `name`, which it sends with the authority's. All is well with it,
+        but for the log if it is not logged."""
+        if is_logged:
+            path = self.mesh.logged_certificate(self.mesh.node, name, others=[self.second_log])
+        else:
+            path = self.run.path(f"{name}.pem")
+            path.write_text(to_pem(self.mesh.authority.issue(name)))
+        site = Site(name, next(self.ports), pem_to_der(path.read_text()), self.root)
         self.restart(site)
         return site
 
@@ -170,8 +178,8 @@ class Bed:
             f"server-{site.name}-{next(self.starts)}",
             [
                 "env", "-C", str(folder), "openssl", "s_server", "-accept", f"{SERVER_V4}:{site.port}", "-WWW",
-                "-cert", str(folder / f"{site.name}.pem"), "-key", str(folder / f"{site.name}.key"),
-                "-cert_chain", str(folder / site.issuer),
+                "-cert", str(folder / f"{site.name}.pem"), "-key", str(self.mesh.authority.folder / "leaf.key"),
+                "-cert_chain", str(site.issuer),
             ],
         )  # fmt: skip
         wait_until(lambda: "ACCEPT" in process.log_text(), PATIENCE_S, f"{site.name} accepts")
@@ -189,11 +197,14 @@ class Bed:
         )
         return Client(words, popen)
 
-    def curl(self, site: Site, *options: str, max_s: float = 3.0, watched: bool = True) -> Client:
-        """Fetches the page of a site."""
+    def curl(
+        self, site: Site, *options: str, name: str = "", max_s: float = 3.0, watched: bool = True
+    ) -> Client:
+        """Fetches the page of a site, under its own name or another."""
+        host = f"{name or site.name}:{site.port}"
         return self.spawn(
-            "curl", "--silent", "--show-error", "--max-time", str(max_s), "--cacert", str(self.run.path("ca.pem")),
-            "--resolve", f"{site.name}:{site.port}:{SERVER_V4}", *options, site.url, watched=watched,
+            "curl", "--silent", "--show-error", "--max-time", str(max_s), "--cacert", str(self.root),
+            "--resolve", f"{host}:{SERVER_V4}", *options, f"https://{host}/{PAGE}", watched=watched,
         )  # fmt: skip
 
     def watch(self, enforce: str, **watch: object) -> Process:
@@ -218,7 +229,7 @@ class Bed:
                 "watch_libraries": libraries,
                 "watch": {"listen": f"127.0.0.1:{self.metrics_port}", **watch},
             },
-            "api": {"socket": str(self.judge.socket_path)},
+            "api": {"socket": self.mesh.node.settings["api"]["socket"]},
         }
         config = self.run.path("certwatch.yaml")
         config.write_text(to_yaml(settings))
