@@ -12,6 +12,7 @@ use super::clients::Places;
 use super::listing::MMD_S;
 use super::meter::Meter;
 use super::refusal::Refusal;
+use super::rfc6962::RootsReply;
 use crate::witness::{Outsiders, Witness};
 use crate::{Published, Sequencer, ShardReader, Validators};
 
@@ -82,6 +83,7 @@ pub struct Faces {
     pub(super) witness: Option<Arc<Witness>>,
     pub(super) outsiders: Option<Outsiders>,
     pub(super) meter: Meter,
+    pub(super) roots_reply: RootsReply,
 }
 
 impl Default for Limits {
@@ -137,6 +139,7 @@ impl Faces {
             witness: None,
             outsiders: None,
             meter: Meter::default(),
+            roots_reply: RootsReply::default(),
         }
     }
 

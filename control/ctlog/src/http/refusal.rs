@@ -88,9 +88,18 @@ impl IntoResponse for Refusal {
 
 /// A reply in JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(value).unwrap_or_default(); // Names are strings, and nothing of it can fail.
+    written_json(json_text(value))
+}
+
+/// The text of it.
+pub(super) fn json_text(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default() // Names are strings, and nothing of it can fail.
+}
+
+/// A reply whose text is there.
+pub(super) fn written_json(text: impl Into<Body>) -> Response {
     let json = HeaderValue::from_static("application/json");
-    ([(CONTENT_TYPE, json)], Body::from(body)).into_response()
+    ([(CONTENT_TYPE, json)], text.into()).into_response()
 }
 
 /// Runs what may wait for a disk, or computes for long, where it holds up nobody.

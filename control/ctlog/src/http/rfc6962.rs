@@ -1,16 +1,17 @@
 //! What RFC 6962 §4.3 to §4.8 reads, made from published tiles.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use ct::{Base64, GetSthReply, Hash, RangeError, TILE_WIDTH, TimestampedEntry};
+use ct::{Base64, GetSthReply, Hash, RangeError, Roots, TILE_WIDTH, TimestampedEntry};
 use serde::Serialize;
 
 use super::faces::{Faces, published};
 use super::query::Asked;
-use super::refusal::{Refusal, blocking, json};
+use super::refusal::{Refusal, blocking, json, json_text, written_json};
 use crate::{ReaderProveError, ShardReader};
 
 /// Bytes of entries of one reply, before base64, unless it is a single one: entries may have more than 100 KiB with their chains.
@@ -48,6 +49,28 @@ struct EntryAndProof {
 #[derive(Serialize)]
 struct RootCertificates {
     certificates: Vec<Base64>,
+}
+
+/// The last reply to get-roots, which takes some hundred KiB, with the roots that it is of: they change only when the members
+/// decide so.
+#[derive(Debug, Default)]
+pub(super) struct RootsReply(Mutex<Option<(Arc<Roots>, Bytes)>>);
+
+impl RootsReply {
+    /// Written anew if these are others. While they are kept, no others can lie where they do.
+    fn of(&self, roots: Arc<Roots>) -> Bytes {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((same, text)) if Arc::ptr_eq(same, &roots) => text.clone(),
+            _ => {
+                let certificates = roots.iter().map(|(_, der)| Base64(der.to_vec()));
+                let certificates = certificates.collect();
+                let text = Bytes::from(json_text(&RootCertificates { certificates }));
+                *last = Some((roots, text.clone()));
+                text
+            }
+        }
+    }
 }
 
 /// RFC 6962 §4.3.
@@ -116,12 +139,7 @@ pub(super) async fn get_roots(
     _: Asked,
 ) -> Result<Response, Refusal> {
     let roots = Arc::clone(&faces.agreed.borrow().roots);
-    blocking(move || {
-        let certificates = roots.iter().map(|(_, der)| Base64(der.to_vec()));
-        let certificates = certificates.collect();
-        Ok(json(&RootCertificates { certificates }))
-    })
-    .await
+    blocking(move || Ok(written_json(faces.roots_reply.of(roots)))).await
 }
 
 /// RFC 6962 §4.8.
@@ -197,4 +215,21 @@ fn unproven(error: ReaderProveError) -> Refusal {
 fn base64(hashes: Vec<Hash>) -> Vec<Base64> {
     let hashes = hashes.into_iter();
     hashes.map(|hash| Base64(hash.0.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reply_with_the_roots_is_written_once_for_each_set_of_them() {
+        let reply = RootsReply::default();
+        let [first, second] = [(); 2].map(|()| Arc::new(Roots::default()));
+        let place = |roots: &Arc<Roots>| reply.of(Arc::clone(roots)).as_ptr();
+        let written = place(&first);
+        assert_eq!(place(&first), written);
+        let last = reply.of(Arc::clone(&first));
+        assert_ne!(place(&second), last.as_ptr());
+        assert_eq!(last, &br#"{"certificates":[]}"#[..]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Checkpoints, tiles, entries and proofs as `static_ct_api`, `tlog_tiles` and RFC 6962 read them.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use ct::{
     Base64, Frontier, GetSthReply, Hash, LogList, SignedTreeHead, Submission, TileId, TileKind,
     TimestampedEntry, TreeHead, WitnessPolicy, verify_consistency, verify_inclusion,
 };
+use ctlog::http::Agreed;
 use data_encoding::BASE64;
 use p256::pkcs8::DecodePublicKey as _;
 use static_ct_api::TileIterator;
@@ -361,9 +363,29 @@ fn original_paths_are_those_of_todays_shard_or_of_one_that_is_named() {
             let alias = bench.json(&format!("/api/v1/ct/{call}shard=2026h2")).await;
             assert_eq!(alias, bench.json(&format!("/2026h2/ct/v1/{call}")).await);
         }
-        let roots = bench.json("/api/v1/ct/get-roots").await;
-        let roots: Vec<Base64> = serde_json::from_value(roots["certificates"].clone()).unwrap();
-        assert_eq!(roots, [Base64(bench.root.der.clone())]);
+        bench.log.stop();
+    });
+}
+
+#[test]
+fn roots_are_those_that_are_agreed_on_at_the_moment() {
+    run(async {
+        let bench = Bench::new().await;
+        let listed = async || {
+            let reply = bench.json("/api/v1/ct/get-roots").await;
+            let roots = reply["certificates"].clone();
+            serde_json::from_value::<Vec<Base64>>(roots).unwrap()
+        };
+        for _ in 0..2 {
+            assert_eq!(listed().await, [Base64(bench.root.der.clone())]);
+        }
+        let other = pki::Authority::root("other");
+        bench.log.agreed.send_modify(|agreed| {
+            let mut changed = Agreed::clone(agreed);
+            changed.roots = Arc::new(pki::roots(&[&other]));
+            *agreed = Arc::new(changed);
+        });
+        assert_eq!(listed().await, [Base64(other.der)]);
         bench.log.stop();
     });
 }
