@@ -102,6 +102,41 @@ impl Log {
         public: Arc<dyn Files>,
         state: Arc<dyn Files>,
     ) -> Result<(LogHandle, JoinHandle<Result<(), LogError>>), LogError> {
+        let (log, handle, sync_thread) = Self::make(settings, public, state)?;
+        let thread = std::thread::Builder::new().name("ct-log".to_owned());
+        let thread = thread.spawn(move || {
+            let ended = log.run();
+            if let Err(panic) = sync_thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+            if let Err(error) = &ended {
+                tracing::error!(%error, "the log has stopped");
+            }
+            ended
+        });
+        Ok((handle, thread.map_err(of_files("thread of the log"))?))
+    }
+
+    /// Opens the shards and leaves the rest to the caller, who takes [`Self::turn`]s in place of the thread: in a simulation,
+    /// which has a clock of its own.
+    ///
+    /// # Errors
+    /// If a key or file cannot be used, or no thread can be had for syncs.
+    pub fn open(
+        settings: &Settings,
+        public: Arc<dyn Files>,
+        state: Arc<dyn Files>,
+    ) -> Result<(Self, LogHandle), LogError> {
+        let (log, handle, _) = Self::make(settings, public, state)?;
+        Ok((log, handle))
+    }
+
+    /// The log, the way to it, and the thread of its syncs, which ends after it.
+    fn make(
+        settings: &Settings,
+        public: Arc<dyn Files>,
+        state: Arc<dyn Files>,
+    ) -> Result<(Self, LogHandle, JoinHandle<()>), LogError> {
         let cosigner = Cosigner::load_or_create(&settings.name, &settings.node, &*state)?;
         let (verifier, prover) = (cosigner.verifier().clone(), cosigner.prover());
         let metrics = Metrics::default();
@@ -152,18 +187,17 @@ impl Log {
             prover,
             metrics,
         };
-        let thread = std::thread::Builder::new().name("ct-log".to_owned());
-        let thread = thread.spawn(move || {
-            let ended = log.run();
-            if let Err(panic) = sync_thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-            if let Err(error) = &ended {
-                tracing::error!(%error, "the log has stopped");
-            }
-            ended
-        });
-        Ok((handle, thread.map_err(of_files("thread of the log"))?))
+        Ok((log, handle, sync_thread))
+    }
+
+    /// Takes what has come, and does what follows from it at this moment; says how long nothing else needs to be done. Moments
+    /// do not go back, and may be ahead of the clock.
+    ///
+    /// # Errors
+    /// As the thread would have ended.
+    pub fn turn(&mut self, now: Instant) -> Result<Duration, LogError> {
+        self.take_more(now)?;
+        self.settle(now)
     }
 
     fn run(mut self) -> Result<(), LogError> {
@@ -181,7 +215,7 @@ impl Log {
                 recv(self.inbox.failed) -> failed => return Err(why_sync_failed(failed)),
                 recv(self.inbox.cosigned) -> waiting => {
                     if let Ok(waiting) = waiting {
-                        self.on_cosigned(&waiting);
+                        self.on_cosigned(&waiting, Instant::now());
                     }
                 },
                 recv(self.inbox.found) -> found => {
@@ -191,15 +225,16 @@ impl Log {
                 },
                 default(wait) => {}
             }
-            if !self.take_more()? {
+            if !self.take_more(Instant::now())? {
                 return self.end();
             }
-            wait = self.settle()?;
+            let now = Instant::now();
+            wait = self.settle(now)?.saturating_sub(now.elapsed());
         }
     }
 
     /// What has come meanwhile, so that one write serves all heads of a round. False: the log is to stop.
-    fn take_more(&mut self) -> Result<bool, LogError> {
+    fn take_more(&mut self, now: Instant) -> Result<bool, LogError> {
         for _ in 0..ROUND_MAX {
             let Ok(command) = self.inbox.commands.try_recv() else {
                 break;
@@ -212,7 +247,7 @@ impl Log {
             let Ok(waiting) = self.inbox.cosigned.try_recv() else {
                 break;
             };
-            self.on_cosigned(&waiting);
+            self.on_cosigned(&waiting, now);
         }
         if let Ok(found) = self.inbox.found.try_recv() {
             self.on_found(found)?;
@@ -221,8 +256,7 @@ impl Log {
     }
 
     /// Does what follows from what has come, and says how long nothing else needs to be done.
-    fn settle(&mut self) -> Result<Duration, LogError> {
-        let now = Instant::now();
+    fn settle(&mut self, now: Instant) -> Result<Duration, LogError> {
         let mut due = now + IDLE;
         let mut is_behind = false;
         for shard in self.shards.values_mut() {
@@ -233,7 +267,7 @@ impl Log {
         if is_behind {
             return Ok(Duration::ZERO);
         }
-        Ok(due.saturating_duration_since(Instant::now()))
+        Ok(due.saturating_duration_since(now))
     }
 
     /// False: the log is to stop.
@@ -330,14 +364,14 @@ impl Log {
     }
 
     /// Outside input: counts whatever it is.
-    fn on_cosigned(&mut self, waiting: &WaitingNote) {
-        if let Err(refused) = self.take_cosigned(&waiting.note) {
+    fn on_cosigned(&mut self, waiting: &WaitingNote, now: Instant) {
+        if let Err(refused) = self.take_cosigned(&waiting.note, now) {
             tracing::debug!(from = waiting.from, ?refused, "cosigned note");
             self.common.metrics.on_cosignature_refused(refused);
         }
     }
 
-    fn take_cosigned(&mut self, note: &[u8]) -> Result<(), Refused> {
+    fn take_cosigned(&mut self, note: &[u8], now: Instant) -> Result<(), Refused> {
         if note.len() > COSIGNED_BYTES_MAX {
             return Err(Refused::Malformed);
         }
@@ -365,7 +399,7 @@ impl Log {
                 time_s,
                 line: line.clone(),
             };
-            shard.on_cosigned(key, said, &self.common);
+            shard.on_cosigned((key, said), now, &self.common);
         }
         is_known.then_some(()).ok_or(Refused::UnknownKey)
     }
@@ -466,10 +500,17 @@ impl LogHandle {
     /// # Errors
     /// If the log has ended, of this or before: then it may not.
     pub fn sync(&self) -> Result<(), Stopped> {
+        self.begin_sync()?.recv().map_err(|_| Stopped)
+    }
+
+    /// The same without waiting: a message comes when it is durable, none if the log ends before.
+    ///
+    /// # Errors
+    /// If the log has ended.
+    pub fn begin_sync(&self) -> Result<Receiver<()>, Stopped> {
         let (done, wait) = crossbeam_channel::bounded(1);
         let sent = self.commands.send(Command::Sync(done));
-        sent.map_err(|_| Stopped)?;
-        wait.recv().map_err(|_| Stopped)
+        sent.map(|()| wait).map_err(|_| Stopped)
     }
 
     /// Makes all durable and ends the thread; see its handle.

@@ -375,7 +375,7 @@ impl ShardLog {
 
     /// Cosigns all heads that are due. Only the newest is written down before: one that comes before it in the same order
     /// contradicts neither it nor what was signed before.
-    pub(crate) fn cosign_due(&mut self, common: &Common) -> Result<(), LogError> {
+    fn cosign_due(&mut self, now: Instant, common: &Common) -> Result<(), LogError> {
         let due = std::mem::take(&mut self.due);
         let own = common.cosigner.verifier();
         let Some((newest, _)) = due.last() else {
@@ -402,11 +402,11 @@ impl ShardLog {
                 time_s,
                 line,
             };
-            self.on_cosigned(own, said, common);
+            self.on_cosigned((own, said), now, common);
             self.sent = Some(Sent {
                 note,
                 head,
-                at: Instant::now(),
+                at: now,
                 replies: 0,
             });
         }
@@ -414,7 +414,12 @@ impl ShardLog {
     }
 
     /// What a validator has said of this shard, its signature checked.
-    pub(crate) fn on_cosigned(&mut self, key: &VerifierKey, said: Cosigned, common: &Common) {
+    pub(crate) fn on_cosigned(
+        &mut self,
+        (key, said): (&VerifierKey, Cosigned),
+        now: Instant,
+        common: &Common,
+    ) {
         if matches!(self.mode, Mode::Halted) {
             return;
         }
@@ -429,10 +434,10 @@ impl ShardLog {
         let is_repeated = of_done.is_some() && !self.done.by.insert(key.clone());
         let is_own = key == common.cosigner.verifier();
         if let Some(sent) = self.sent.as_mut().filter(|_| is_repeated && !is_own) {
-            let is_due = sent.at.elapsed() >= RESEND && sent.replies < REPLIES_MAX;
-            if is_due && Some(sent.head) == done {
+            let is_due = now.saturating_duration_since(sent.at) >= RESEND;
+            if is_due && sent.replies < REPLIES_MAX && Some(sent.head) == done {
                 sent.replies += 1;
-                sent.at = Instant::now();
+                sent.at = now;
                 common.mesh.broadcast(sent.note.clone());
             }
         }
@@ -448,7 +453,7 @@ impl ShardLog {
         now: Instant,
         common: &Common,
     ) -> Result<Option<Instant>, LogError> {
-        self.cosign_due(common)?;
+        self.cosign_due(now, common)?;
         let issuers_due = self.search_issuers(now, common)?;
         let publish_due = self.publish(now, common)?;
         let resend_due = self.resend(now, common);
