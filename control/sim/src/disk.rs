@@ -30,6 +30,8 @@ pub(crate) struct Publication {
     pub(crate) entries: Vec<Entry>,
     /// The registers.
     pub(crate) values: BTreeMap<u8, u64>,
+    /// How many of the ledger's news belong to it.
+    pub(crate) news: usize,
 }
 
 /// What happens next.

@@ -91,6 +91,7 @@ impl World {
         let wipes = self.liars[node]
             .as_ref()
             .is_some_and(|liar| liar.does(Lie::Amnesia));
+        self.crash_log(index);
         let process = &mut self.processes[index];
         let (_, down_us, torn) = process.doom.take().unwrap_or((0, 1_000, false));
         process.replica = None;
@@ -164,7 +165,13 @@ impl World {
         self.keys[node].id()
     }
 
-    fn request(&mut self, index: usize, lane: u32, timestamp: u64, command: &Command) -> Request {
+    pub(crate) fn request(
+        &mut self,
+        index: usize,
+        lane: u32,
+        timestamp: u64,
+        command: &Command,
+    ) -> Request {
         let bytes = command.bytes();
         let name = hash(&bytes);
         let process = &self.processes[index];

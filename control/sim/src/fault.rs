@@ -108,6 +108,8 @@ pub enum Lie {
     Detours,
     /// Requests on lanes that nobody has, batches larger than any may be.
     Excess,
+    /// Heads of the certificate log that were never decided, and what others have cosigned for others.
+    Heads,
 }
 
 /// Something that changes the members.
@@ -217,6 +219,8 @@ pub struct Plan {
     pub voters: usize,
     /// Whether the last voter is a witness.
     pub has_witness: bool,
+    /// Whether the nodes run a certificate log.
+    pub has_log: bool,
     /// Whether a node follows without a vote.
     pub has_edge: bool,
     /// K.
@@ -264,6 +268,7 @@ impl Plan {
             seed,
             voters,
             has_witness: random.chance(20),
+            has_log: false,
             has_edge: random.chance(30),
             checkpoint_interval: u32::from(random.small(9)) + 2,
             pipeline_depth: u32::from(random.small(4)) + 1,
@@ -289,6 +294,30 @@ impl Plan {
         plan.draw_settings();
         plan.faults.retain(|fault| kinds.contains(&fault.kind()));
         plan
+    }
+
+    /// The same run with a certificate log, about which all liars lie as well. All voters cosign, and nobody makes snapshots or
+    /// changes the members. With more liars than it must withstand, they lie about the log alone.
+    #[must_use]
+    pub fn with_log(mut self) -> Self {
+        let is_negative_control = self.lies_count() > self.faults_max();
+        let is_liar = |node: &usize| self.lies(*node).next().is_some();
+        let liars: Vec<_> = (0..self.voters).filter(is_liar).collect();
+        self.faults.retain(|fault| match fault.kind() {
+            Kind::Membership => false,
+            Kind::Byzantine => !is_negative_control,
+            _ => true,
+        });
+        let lie = Lie::Heads;
+        let heads = liars.iter().map(|&node| Fault::Byzantine { node, lie });
+        self.faults.extend(heads);
+        Self {
+            has_log: true,
+            has_witness: false,
+            snapshot_interval: u64::MAX,
+            padding: 0,
+            ..self
+        }
     }
 
     /// Members of the beginning.

@@ -18,6 +18,8 @@ mod post;
 mod process;
 mod steps;
 
+mod log;
+
 mod bounds;
 mod oracle;
 
@@ -29,11 +31,12 @@ mod network;
 mod keys;
 mod machine;
 mod random;
+mod state;
 
 pub use fault::{Fault, Kind, Lie, Plan, Turn};
 pub use keys::{Key, Registry};
 pub use machine::{Change, Command, Entry, Registers};
 pub use random::Random;
-pub use report::Report;
+pub use report::{LogReport, Report};
 pub use shrink::shrink;
 pub use world::{Options, Sabotage, run};

@@ -6,8 +6,8 @@ use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use consensus::{
-    ApplyContext, ClusterId, Configuration, DecodeError, Digest, Member, NodeId, Reader, Request,
-    RequestId, RestoreError, SignatureCheck, StateMachine, Wire, Writer,
+    ApplyContext, COMMAND_BYTES_MAX, ClusterId, Configuration, DecodeError, Digest, Member, NodeId,
+    Reader, Request, RequestId, RestoreError, SignatureCheck, StateMachine, Wire, Writer,
 };
 use siphasher::sip::SipHasher13;
 
@@ -23,6 +23,8 @@ pub enum Command {
     },
     /// The cluster gets another configuration.
     Change(Change),
+    /// For the ledger beside the registers: its commands.
+    Ledger(Arc<[u8]>),
 }
 
 /// How the configuration shall be another.
@@ -195,6 +197,7 @@ impl StateMachine for Registers {
             Ok(Command::Change(change)) => {
                 self.configuration = changed(&self.configuration, &change);
             }
+            Ok(Command::Ledger(_)) => {}
             // Refused by `is_well_formed` before anybody consents.
             Err(_) => return Vec::new(),
         }
@@ -274,6 +277,10 @@ impl Wire for Command {
                 out.u8(2);
                 change.write(out);
             }
+            Self::Ledger(commands) => {
+                out.u8(3);
+                out.block(commands);
+            }
         }
     }
 
@@ -285,6 +292,10 @@ impl Wire for Command {
                 value: from.u64()?,
             },
             2 => Self::Change(Change::read(from)?),
+            3 => Self::Ledger(
+                from.block("commands of the ledger", COMMAND_BYTES_MAX)?
+                    .into(),
+            ),
             value => {
                 return Err(DecodeError::Unknown {
                     what: "command",

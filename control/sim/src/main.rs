@@ -28,6 +28,7 @@ use sim::{Kind, Options, Plan, Report, run, shrink};
 ///   sim --seed 42 --trace               one run, every message
 ///   sim --seed 42 --shrink              the fewest faults with which it still fails
 ///   sim --seeds 0..100 --faults crash,torn,disk
+///   sim --seeds 0..100 --log            real certificate logs, and liars about their heads
 ///   sim --seeds 0..50 --liars 2         more liars than it must withstand: a fork is found
 ///   sim check-history history.jsonl     judges what clients of a real cluster saw
 #[derive(Debug, Parser)]
@@ -51,6 +52,9 @@ struct Arguments {
     /// Exactly so many Byzantine nodes; if more than the cluster must withstand, all of them Twins.
     #[arg(long)]
     liars: Option<usize>,
+    /// With a certificate log on all voters, about which liars lie as well.
+    #[arg(long)]
+    log: bool,
     /// Print what happens.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -130,12 +134,17 @@ impl Arguments {
         }
         let kinds = parse_kinds(&self.faults)?;
         match (self.seed, &self.seeds) {
-            (Some(seed), _) => self.run_one(&Plan::draw(seed, &kinds, self.liars), out),
+            (Some(seed), _) => self.run_one(&self.draw(seed, &kinds), out),
             (None, Some(seeds)) => self.run_many(seeds.clone(), &kinds, out),
             (None, None) => {
                 anyhow::bail!("nothing to do: give --seed N or --seeds A..B, see --help")
             }
         }
+    }
+
+    fn draw(&self, seed: u64, kinds: &[Kind]) -> Plan {
+        let plan = Plan::draw(seed, kinds, self.liars);
+        if self.log { plan.with_log() } else { plan }
     }
 
     fn run_one(&self, plan: &Plan, out: &mut impl Write) -> anyhow::Result<ExitCode> {
@@ -192,7 +201,7 @@ impl Arguments {
                         if seed >= seeds.end {
                             return;
                         }
-                        let plan = Plan::draw(seed, kinds, self.liars);
+                        let plan = self.draw(seed, kinds);
                         let report = run_guarded(&plan, Options::default());
                         progress(seed, &seeds);
                         if report.violation.is_some()
@@ -270,6 +279,21 @@ fn summarize(report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
         "dropped: {} malformed, {} badly signed, {} of no use; evidence {} times",
         report.malformed, report.bad_signatures, report.useless, report.evidence
     )?;
+    let log = report.log;
+    if log.heads > 0 {
+        writeln!(
+            out,
+            "log: {} heads, {} cosignatures sent, published {} times; liars forged {} notes: {} of another tree, {} not of \
+             their signer, {} malformed",
+            log.heads,
+            log.cosigned,
+            log.published,
+            log.forged,
+            log.forks,
+            log.unknown,
+            log.malformed
+        )?;
+    }
     Ok(())
 }
 

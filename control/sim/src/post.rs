@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Whether this copy of a node deals with that copy of another.
-    fn hears(&self, index: usize, other: usize, other_copy: usize) -> bool {
+    pub(crate) fn hears(&self, index: usize, other: usize, other_copy: usize) -> bool {
         let process = &self.processes[index];
         match (self.has_twin(process.node), self.has_twin(other)) {
             (false, _) => true,
@@ -157,6 +157,7 @@ impl World {
                 self.transmit(node, copy, to, bytes);
             }
         }
+        self.forge(node);
         let at_us = self.now_us + self.random.between(LIAR_US / 2, LIAR_US);
         self.queue(at_us, Event::Liar(node));
     }

@@ -7,8 +7,9 @@ use consensus::{Configuration, Effect, NodeId, Now, Params, Replica, Request};
 use crate::clock::Clock;
 use crate::disk::{Disk, Publication};
 use crate::keys::Key;
-use crate::machine::Registers;
+use crate::log::NodeLog;
 use crate::random::Random;
+use crate::state::State;
 
 /// What a client waits for.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub(crate) struct Process {
     /// Twins have two.
     pub(crate) copy: usize,
     pub(crate) key: Key,
-    pub(crate) replica: Option<Replica<Registers, Key>>,
+    pub(crate) replica: Option<Replica<State, Key>>,
     pub(crate) disk: Disk,
     pub(crate) clock: Clock,
     /// Counts starts, so that what belonged to an earlier life is known.
@@ -58,6 +59,8 @@ pub(crate) struct Process {
     pub(crate) told_count: u64,
     /// The registers in service: what its clients read.
     pub(crate) values: BTreeMap<u8, u64>,
+    /// In runs with a certificate log, if it has a part in it.
+    pub(crate) log: Option<NodeLog>,
     pub(crate) random: Random,
 }
 
@@ -68,7 +71,7 @@ impl Process {
         true_us: u64,
         genesis: Configuration,
         params: Params,
-        machine: Registers,
+        machine: State,
     ) -> Result<Vec<Effect>, String> {
         self.life += 1;
         self.clock.boot_us = true_us;
@@ -94,18 +97,20 @@ impl Process {
 
     /// The state, if it has changed since it was last asked for.
     pub(crate) fn publication(&mut self) -> Option<Publication> {
-        let machine = self.replica.as_ref()?.machine();
+        let news = self.replica.as_mut()?.machine_mut().take_news();
+        let machine = self.replica.as_ref()?.machine().registers();
         let (journal, count) = (machine.journal(), machine.count());
         if count < self.told_count || journal.len() < self.told {
             self.told = 0;
         }
         let entries = journal.get(self.told..)?.to_vec();
-        let has_changed = count != self.told_count || !entries.is_empty();
+        let has_changed = count != self.told_count || !entries.is_empty() || !news.is_empty();
         self.told = journal.len();
         self.told_count = count;
         has_changed.then(|| Publication {
             entries,
             values: machine.values().clone(),
+            news: self.log.as_mut().map_or(0, |log| log.keep(news)),
         })
     }
 

@@ -45,10 +45,45 @@ pub struct Report {
     pub epoch_max: u64,
     pub transfers: u64,
     pub evidence: u64,
+    pub log: LogReport,
     /// What must not be.
     pub violation: Option<String>,
     #[serde(skip)]
     pub trace: Vec<String>,
+}
+
+/// What came of the certificate log.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the names say it; they are those of the JSON form"
+)]
+pub struct LogReport {
+    /// Heads that were decided.
+    pub heads: u64,
+    /// Cosignatures that honest nodes sent, to each other node.
+    pub cosigned: u64,
+    /// Heads that honest nodes have shown.
+    pub published: u64,
+    /// Notes that liars forged or repeated.
+    pub forged: u64,
+    /// By honest nodes: cosignatures of another tree than the decided one, by keys that are not the signer's, and notes that
+    /// are none.
+    pub forks: u64,
+    pub unknown: u64,
+    pub malformed: u64,
+}
+
+impl LogReport {
+    fn add(&mut self, other: Self) {
+        self.heads += other.heads;
+        self.cosigned += other.cosigned;
+        self.published += other.published;
+        self.forged += other.forged;
+        self.forks += other.forks;
+        self.unknown += other.unknown;
+        self.malformed += other.malformed;
+    }
 }
 
 impl Report {
@@ -128,6 +163,7 @@ impl Report {
         self.epoch_max = self.epoch_max.max(other.epoch_max);
         self.transfers += other.transfers;
         self.evidence += other.evidence;
+        self.log.add(other.log);
         self.violation = self.violation.take().or(other.violation);
     }
 }

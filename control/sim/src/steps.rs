@@ -87,9 +87,11 @@ impl World {
             match done {
                 Done::Published(publication) => {
                     process.values = publication.values;
+                    let news = publication.news;
                     if is_honest {
                         self.oracle.on_entries(id, &publication.entries);
                     }
+                    self.decide(index, news);
                 }
                 Done::Appended(item) if is_honest => self.oracle.on_append(id, &item),
                 Done::Kept(body) if is_honest => self.oracle.on_body(id, &body),

@@ -14,12 +14,14 @@ use crate::disk::Disk;
 use crate::fault::{Fault, Lie, Plan};
 use crate::keys::{Key, Registry};
 use crate::liar::Liar;
+use crate::log::{LogWorld, NodeLog};
 use crate::machine::Registers;
 use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::process::{Lane, Process};
 use crate::random::Random;
 use crate::report::Report;
+use crate::state::State;
 
 /// Within this, after the faults have ended, everything must be executed everywhere.
 const LIVENESS_US: u64 = 120_000_000;
@@ -45,6 +47,8 @@ pub enum Sabotage {
     TrustSignatures,
     /// One node executes wrongly.
     BrokenMachine,
+    /// After a crash the keys of the certificate log have forgotten what they signed.
+    ForgetHeads,
 }
 
 /// How a run is carried out.
@@ -71,6 +75,16 @@ pub(crate) enum Event {
     Begin(usize),
     End(usize),
     Liar(usize),
+    /// The log of a process is looked at; the node asks for something to be logged.
+    LogTurn(usize, u64),
+    LogWish(usize, u64),
+    /// What a log says to another.
+    Note {
+        to: usize,
+        from: usize,
+        copy: usize,
+        bytes: Arc<[u8]>,
+    },
     Heal,
     Probe,
 }
@@ -117,6 +131,8 @@ pub(crate) struct World {
     pub(crate) processes: Vec<Process>,
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
+    /// In runs with a certificate log.
+    pub(crate) log: Option<LogWorld>,
     pub(crate) random: Random,
     /// Bit i: node i deals with the first copy of Twins, else with the second; or with both.
     pub(crate) twin_sides: u64,
@@ -178,7 +194,11 @@ impl World {
         let honest = (0..plan.nodes())
             .filter(is_honest)
             .map(|node| keys[node].id());
+        let log = plan
+            .has_log
+            .then(|| LogWorld::new(plan, &keys, genesis.quorum()));
         Self {
+            log,
             oracle: Oracle::new(honest),
             params: Params {
                 batch_requests_max: plan.batch_requests_max,
@@ -219,6 +239,10 @@ impl World {
             let copies = if is_twins { 2 } else { 1 };
             for copy in 0..copies {
                 let label = format!("process {node} {copy}");
+                let number = self.processes.len();
+                let has_log = node < self.plan.voters;
+                let log = self.log.as_ref().filter(|_| has_log);
+                let log = log.map(|log| log.node_log(&self.keys[node], number));
                 self.processes.push(Process {
                     node,
                     copy,
@@ -235,6 +259,7 @@ impl World {
                     told: 0,
                     told_count: 0,
                     values: BTreeMap::new(),
+                    log,
                     random: Random::new(self.plan.seed, &label),
                 });
                 if node < self.plan.members() {
@@ -293,6 +318,7 @@ impl World {
 
     fn finish(mut self) -> Report {
         self.oracle.finish();
+        self.finish_log();
         self.report.simulated_us = self.now_us;
         self.report.batches = self.oracle.committed_count();
         self.report.requests = self.oracle.executed_count();
@@ -346,6 +372,22 @@ impl World {
             Event::Begin(fault) => self.begin(self.plan.faults[fault]),
             Event::End(fault) => self.end(self.plan.faults[fault]),
             Event::Liar(node) => self.lie(node),
+            Event::LogTurn(process, life) => {
+                if self.is_alive(process, life) {
+                    self.on_log_due(process);
+                }
+            }
+            Event::LogWish(process, life) => {
+                if self.is_alive(process, life) {
+                    self.on_log_wish(process);
+                }
+            }
+            Event::Note {
+                to,
+                from,
+                copy,
+                bytes,
+            } => self.on_note(to, from, copy, &bytes),
             Event::Heal => self.heal(),
             Event::Probe => self.queue(self.now_us + PROBE_US, Event::Probe),
         }
@@ -369,6 +411,8 @@ impl World {
         if self.options.sabotage == Sabotage::BrokenMachine && node == 0 {
             machine.broken_after = Some(5);
         }
+        let machine = State::new(machine, &self.genesis, self.plan.has_log);
+        self.boot_log(index);
         let (now_us, genesis, params) = (self.now_us, self.genesis.clone(), self.params.clone());
         self.trace(|| format!("{node} starts"));
         let process = &mut self.processes[index];
@@ -396,6 +440,7 @@ impl World {
                 && process.disk.is_idle()
                 && process.lanes.iter().all(|lane| lane.is_done)
                 && self.is_configured(*index)
+                && process.log.as_ref().is_none_or(NodeLog::is_done)
         })
     }
 
@@ -448,10 +493,14 @@ impl World {
             let waiting = process.lanes.iter().filter(|lane| !lane.is_done).count();
             let honest = self.is_honest(process.node);
             text += &format!(
-                "  node {} ({}) copy {} honest={honest} clients waiting={waiting}: {summary:?}\n",
+                "  node {} ({}) copy {} honest={honest} clients waiting={waiting}: {summary:?}{}\n",
                 process.node,
                 process.key.id(),
                 process.copy,
+                process
+                    .log
+                    .as_ref()
+                    .map_or(String::new(), NodeLog::describe),
             );
         }
         text
