@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CtMonitor;
 use crate::cert_watch::{Enforce, Watch, WatchLibraries};
+use crate::ct_copy::{self, CtCopy};
 use crate::ct_shard::{self, CtShard};
 use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
@@ -36,6 +37,8 @@ pub struct Ct {
     pub witnesses: Vec<CtWitness>,
     /// Logs outside of the cluster whose heads this node cosigns.
     pub witnessed_logs: Vec<CtWitnessedLog>,
+    /// Object stores that get a copy of what is public, for readers.
+    pub copies: Vec<CtCopy>,
     /// The log's folder; relative to `node.data_dir`. Any web server may serve `public` in it; `state` is secret.
     pub folder: PathBuf,
     /// Heads are published at most so often, in milliseconds.
@@ -97,6 +100,7 @@ impl Default for Ct {
             email: Vec::new(),
             witnesses: Vec::new(),
             witnessed_logs: Vec::new(),
+            copies: Vec::new(),
             folder: "ct".into(),
             publish_interval_ms: 25,
             refresh_secs: 10,
@@ -136,18 +140,22 @@ impl Ct {
         for file in keys.chain(&mut self.roots).chain(judging) {
             *file = folder.join(&*file);
         }
+        let copies = self.copies.iter_mut();
+        copies.for_each(|copy| copy.resolve_relative_to(folder));
     }
 
     /// What one key alone cannot say.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         ct_shard::check(&self.shards)?;
         ct_witness::check(&self.witnesses, &self.witnessed_logs)?;
+        ct_copy::check(&self.copies)?;
         let Some(log_id) = &self.log_id else {
             let idle = [
                 ("ct.shards", self.shards.is_empty()),
                 ("ct.listen", self.listen.is_none()),
                 ("ct.witnesses", self.witnesses.is_empty()),
                 ("ct.witnessed_logs", self.witnessed_logs.is_empty()),
+                ("ct.copies", self.copies.is_empty()),
             ];
             let idle = idle.into_iter().find(|(_, is_left_out)| !is_left_out);
             return idle.map_or(Ok(()), |(key, _)| {

@@ -146,23 +146,25 @@ impl CtWebhook {
     /// # Errors
     /// The file cannot be read, or is too short or too long.
     pub fn secret(&self) -> Result<Vec<u8>, SecretError> {
-        read_secret(&self.secret_file).map_err(|message| SecretError {
+        let read = read_secret(&self.secret_file, WEBHOOK_SECRET_BYTES_MIN);
+        read.map_err(|message| SecretError {
             path: self.secret_file.clone(),
             message,
         })
     }
 }
 
-fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+/// What a file has between space, if it is long enough.
+pub(crate) fn read_secret(path: &Path, bytes_min: usize) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
     let mut bytes = Vec::new();
     let read = file.take(SECRET_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|error| format!("cannot be read: {error}"))?;
     let secret = bytes.trim_ascii();
-    let is_long_enough = secret.len() >= WEBHOOK_SECRET_BYTES_MIN;
+    let is_long_enough = secret.len() >= bytes_min;
     if !is_long_enough || bytes.len() as u64 > SECRET_FILE_BYTES_MAX {
         return Err(format!(
-            "expected {WEBHOOK_SECRET_BYTES_MIN} to {SECRET_FILE_BYTES_MAX} bytes"
+            "expected {bytes_min} to {SECRET_FILE_BYTES_MAX} bytes"
         ));
     }
     Ok(secret.to_vec())
@@ -211,7 +213,7 @@ pub(crate) fn check(ct: &Ct) -> Result<(), Problem> {
     }
 }
 
-fn check_url(key: String, url: &str) -> Result<(), Problem> {
+pub(crate) fn check_url(key: String, url: &str) -> Result<(), Problem> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));

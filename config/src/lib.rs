@@ -15,6 +15,7 @@ mod consensus;
 mod consensus_guard;
 mod cookies;
 mod ct;
+mod ct_copy;
 mod ct_monitor;
 mod ct_shard;
 mod ct_witness;
@@ -42,6 +43,7 @@ pub use consensus::{Consensus, Member, MemberKey, MemberRole};
 pub use consensus_guard::ConsensusGuard;
 pub use cookies::{CookieSecret, CookieSecrets, Cookies, SECRET_BYTES, SecretError};
 pub use ct::{Ct, Revocation};
+pub use ct_copy::{CtCopy, CtCopyKey};
 pub use ct_monitor::{
     CtFrom, CtLogKind, CtMonitor, CtMonitorLog, CtWatch, CtWebhook, WEBHOOK_SECRET_BYTES_MIN,
 };

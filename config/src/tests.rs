@@ -373,6 +373,11 @@ const MISTAKES: &[(&str, (u64, &str), &str)] = &[
         "expected log_id",
     ),
     (
+        "ct: {copies: [{url: \"s3://logs\", access_key_file: a, secret_key_file: b}]}",
+        (1, "ct.copies"),
+        "expected log_id",
+    ),
+    (
         "ct: {witnesses: [{url: witness, key: k}]}",
         (1, "ct.witnesses[0].url"),
         "expected http",

@@ -7,9 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod copy;
 mod decided;
 pub mod http;
+mod outgoing;
 mod outside;
+mod served;
 mod spec;
 pub mod witness;
 

@@ -24,7 +24,7 @@ pub use cluster::{
     ZONE_TEXT_BYTES_MAX, ZoneChanged, ZoneText,
 };
 pub use copies::{CopyPurpose, CopyStatus};
-pub use ct::{CtReply, CtShardStatus, CtStatus};
+pub use ct::{CtCopyStatus, CtReply, CtShardStatus, CtStatus};
 pub use monitor::{
     AlarmKind, Alert, AlertPage, CertificateUsage, Found, FoundAlarm, FoundCertificate, FoundHead,
     FoundMatch, LogStatus, LoggedForm, LoggedForms, MonitorStatus, Rule, Validation, WebhookStatus,

@@ -6,6 +6,7 @@
 
 mod agree;
 mod call;
+mod copies;
 mod files;
 mod known;
 mod message;
@@ -25,9 +26,12 @@ use std::time::Duration;
 use config::Config;
 use consensus::{ClusterId, Digest, NodeId};
 use ct::{Hash, KeyName, LogKey, Roots, Shard, unix_midnight};
+use ctlog::copy::{Copies, Place};
 use ctlog::http::{Faces, Limits, Operator, Scheme};
 use ctlog::witness::{OutsideLog, OutsideWitness, Outsiders, Witness};
-use ctlog::{Decided, Log, LogError, LogHandle, Settings, ShardSettings, ShardSpec, Stopped};
+use ctlog::{
+    Decided, Log, LogError, LogHandle, Settings, ShardReader, ShardSettings, ShardSpec, Stopped,
+};
 use ledger::{CtCosignerKey, CtNews, CtShard};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -104,6 +108,7 @@ pub(crate) struct Setup {
     reach: Reach,
     witnesses: Vec<OutsideWitness>,
     witnessed_logs: Vec<OutsideLog>,
+    copies: Vec<Place>,
 }
 
 /// How clients come, and whom they may complain to.
@@ -151,6 +156,7 @@ impl Setup {
             },
             witnesses: outsiders::read_witnesses(&from.witnesses)?,
             witnessed_logs: outsiders::read_logs(&from.witnessed_logs)?,
+            copies: copies::read(&from.copies)?,
         }))
     }
 
@@ -189,6 +195,7 @@ impl Setup {
         let known = Known::new(self.name.clone(), Arc::clone(&self.roots), &own);
         let known = Arc::new(known);
         let (messages, peers_thread) = files.start(&handle)?;
+        let copies = Copies::new(self.copies, readers_of(&handle));
         let wishes = Wishes {
             node,
             cosigner: CtCosignerKey {
@@ -213,6 +220,7 @@ impl Setup {
             reach: self.reach,
             witness,
             outsiders,
+            copies,
             runtime,
             messages,
             log_thread,
@@ -345,6 +353,7 @@ pub(crate) struct Begun {
     reach: Reach,
     witness: Option<Arc<Witness>>,
     outsiders: Option<Outsiders>,
+    copies: Copies,
     runtime: Runtime,
     log_thread: JoinHandle<Result<(), LogError>>,
     peers_thread: JoinHandle<()>,
@@ -375,15 +384,13 @@ impl Begun {
             wishes: Arc::clone(&self.wishes),
             name: self.name,
             outsiders: self.outsiders.clone(),
+            copies: self.copies.clone(),
             known: self.known,
         };
-        let readers: Vec<_> = self
-            .handle
-            .readers()
-            .map(|(_, reader)| reader.clone())
-            .collect();
+        let readers = readers_of(&self.handle);
         let outsiders = self.outsiders;
         let (stop, mut stopped) = watch::channel(false);
+        let copy_thread = copies::start(self.copies, stopped.clone())?;
         let (wishes, mesh, listener) = (self.wishes, mesh.clone(), self.listener);
         let serve_thread = thread::Builder::new()
             .name("ct-serve".to_owned())
@@ -408,10 +415,15 @@ impl Begun {
             messages: self.messages,
             stop,
             log: self.log_thread,
-            others: vec![self.peers_thread, serve_thread],
+            others: vec![self.peers_thread, serve_thread, copy_thread],
         };
         Ok((service, threads))
     }
+}
+
+fn readers_of(handle: &LogHandle) -> Vec<ShardReader> {
+    let readers = handle.readers().map(|(_, reader)| reader.clone());
+    readers.collect()
 }
 
 /// What clients see.
@@ -421,7 +433,6 @@ fn faces(
     sequencer: LedgerSequencer,
     (witness, outsiders): (Option<Arc<Witness>>, Option<Outsiders>),
 ) -> Arc<Faces> {
-    let readers = handle.readers().map(|(_, reader)| reader.clone());
     let operator = Operator {
         name: name.as_str().to_owned(),
         email: reach.email,
@@ -432,7 +443,7 @@ fn faces(
         head_age_max: reach.head_age_max,
         ..Limits::default()
     };
-    let faces = Faces::new(readers.collect(), known.agreed(), sequencer, operator);
+    let faces = Faces::new(readers_of(handle), known.agreed(), sequencer, operator);
     let mut faces = faces.with_scheme(reach.scheme).with_limits(limits);
     if let Some(witness) = witness {
         faces = faces.with_witness(witness);
@@ -468,6 +479,7 @@ pub(crate) struct LogService {
     wishes: Arc<Wishes>,
     name: KeyName,
     outsiders: Option<Outsiders>,
+    copies: Copies,
     known: Arc<Known>,
 }
 

@@ -27,7 +27,7 @@ Examples:
 
 Each mistake is one line that begins with file:line:column, as compilers write it. Zone files, the
 local root, root hints, trust anchors, cookie secrets, policy zones, lists of names, authorities and
-logs, and the webhook's secret are read, too.
+logs, and the secrets of the webhook and of object stores are read, too.
 Exit status 2 when there is any.";
 
 /// Check a configuration file and every file that it names, without starting anything.
@@ -98,6 +98,7 @@ fn check(file: &Path) -> Findings {
             check_policy(file, &config, &mut findings);
             check_members(file, &config.consensus, &mut findings);
             check_ct_monitor(file, &config, &mut findings);
+            check_ct_copies(&config.ct.copies, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
             let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
             let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
@@ -170,6 +171,17 @@ fn check_ct_monitor(file: &Path, config: &Config, findings: &mut Findings) {
             message: error.message,
         });
     }
+}
+
+fn check_ct_copies(copies: &[config::CtCopy], findings: &mut Findings) {
+    let faults = copies.iter().filter_map(|copy| copy.key().err());
+    findings.mistakes.extend(faults.map(|error| Mistake {
+        file: error.path,
+        line: None,
+        column: None,
+        key: Some("ct.copies".to_owned()),
+        message: error.message,
+    }));
 }
 
 fn check_cookies(cookies: &config::Cookies, findings: &mut Findings) {

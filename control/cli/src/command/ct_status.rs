@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use node::admin::{CtShardStatus, Request, Response};
+use node::admin::{CtCopyStatus, CtShardStatus, Request, Response};
 
 use crate::exit::Exit;
 use crate::options::Options;
@@ -14,7 +14,7 @@ Examples:
   nexus ct status --json | jq '.shards[] | {name, agreed_size, published_size}'
 
 Exit status 1 if something keeps this node from its part: shards or roots on which the members have not agreed, too few
-cosigners, or heads that are not published any more.";
+cosigners, heads that are not published any more, or a copy in an object store that has failed for a minute.";
 
 /// Show the shards of the log, and who cosigns their heads.
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,9 @@ impl CtStatus {
         for shard in &status.shards {
             write_shard(out, shard)?;
         }
+        for copy in &status.copies {
+            write_copy(out, copy)?;
+        }
         for problem in &status.problems {
             writeln!(out, "problem   {}", print::clean(problem))?;
         }
@@ -77,5 +80,23 @@ fn write_shard(out: &mut impl Write, shard: &CtShardStatus) -> anyhow::Result<()
         shard.agreed_size
     )?;
     writeln!(out, "          log id {}", shard.log_id)?;
+    Ok(())
+}
+
+fn write_copy(out: &mut impl Write, copy: &CtCopyStatus) -> anyhow::Result<()> {
+    let far = match (copy.size, copy.behind_secs) {
+        (Some(size), Some(behind)) if copy.behind_entries > 0 => format!(
+            "{size} entries, {} and {} behind",
+            copy.behind_entries,
+            print::duration(behind)
+        ),
+        (Some(size), _) => format!("{size} entries"),
+        (None, _) => "nothing yet".to_owned(),
+    };
+    let (shard, place) = (print::clean(&copy.shard), print::clean(&copy.place));
+    writeln!(out, "copy      {shard} in {place}: {far}")?;
+    if let Some(fault) = &copy.fault {
+        writeln!(out, "          last failure: {}", print::clean(fault))?;
+    }
     Ok(())
 }

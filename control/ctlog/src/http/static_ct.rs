@@ -14,11 +14,7 @@ use super::faces::Faces;
 use super::query::Asked;
 use super::refusal::{Refusal, blocking};
 use crate::ReadError;
-
-/// For what has its contents in its name: a year, and no questions.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// For the checkpoint: heads follow one another in less.
-const SHORT: HeaderValue = HeaderValue::from_static("public, max-age=1");
+use crate::served::Served;
 
 /// `/<shard>/checkpoint`.
 pub(super) async fn checkpoint(asked: Asked, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -46,12 +42,12 @@ fn note(note: Vec<u8>, headers: &HeaderMap) -> Result<Response, Refusal> {
     let mut known = known.filter_map(|value| value.to_str().ok());
     let is_known = known.any(|tags| tags.split(',').any(|tag| is_tag(tag.trim(), &etag)));
     let etag = HeaderValue::from_str(&etag).map_err(Refusal::failed)?;
-    let caching = [(CACHE_CONTROL, SHORT), (ETAG, etag)];
+    let [kind, caching] = headers_of(Served::CHECKPOINT);
+    let caching = [caching, (ETAG, etag)];
     if is_known {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    Ok((caching, [(CONTENT_TYPE, text)], Body::from(note)).into_response())
+    Ok((caching, [kind], Body::from(note)).into_response())
 }
 
 /// RFC 9110 §13.1.2: the comparison is weak, and a star is any.
@@ -65,7 +61,7 @@ pub(super) async fn tile(asked: Asked) -> Result<Response, Refusal> {
     let path = format!("tile/{}", asked.step("tile").unwrap_or_default());
     // A path that names no tile names nothing.
     let tile = TileId::parse(&path).map_err(Refusal::not_found)?;
-    file("application/octet-stream", path, move || face.tile(tile)).await
+    file(Served::TILE, path, move || face.tile(tile)).await
 }
 
 /// `/<shard>/issuer/<SHA-256 in lower-case hexadecimal>`.
@@ -77,25 +73,27 @@ pub(super) async fn issuer(asked: Asked) -> Result<Response, Refusal> {
     let fingerprint = fingerprint.ok_or_else(|| {
         Refusal::not_found("an issuer is named by 64 digits of lower-case hexadecimal")
     })?;
-    file(
-        "application/pkix-cert",
-        format!("issuer/{name}"),
-        move || face.issuer(&fingerprint),
-    )
+    file(Served::ISSUER, format!("issuer/{name}"), move || {
+        face.issuer(&fingerprint)
+    })
     .await
 }
 
 /// What is there stays as it is.
 async fn file(
-    kind: &'static str,
+    served: Served,
     path: String,
     read: impl FnOnce() -> Result<Option<Vec<u8>>, ReadError> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let bytes = blocking(|| read().map_err(Refusal::failed)).await?;
     let bytes = bytes.ok_or_else(|| Refusal::not_found(format_args!("there is no {path}")))?;
-    let headers: [(HeaderName, HeaderValue); 2] = [
-        (CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (CACHE_CONTROL, IMMUTABLE),
-    ];
-    Ok((headers, Body::from(bytes)).into_response())
+    Ok((headers_of(served), Body::from(bytes)).into_response())
+}
+
+fn headers_of(served: Served) -> [(HeaderName, HeaderValue); 2] {
+    [
+        (CONTENT_TYPE, served.content_type),
+        (CACHE_CONTROL, served.cache_control),
+    ]
+    .map(|(name, value)| (name, HeaderValue::from_static(value)))
 }

@@ -7,10 +7,8 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+
+use crate::outgoing::{self, Outgoing, chain};
 
 /// For a whole request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +17,7 @@ const REPLY_BYTES_MAX: usize = 64 << 10;
 
 /// A client with its connections. Clones share them.
 #[derive(Clone)]
-pub struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub struct HttpClient(Outgoing<Full<Bytes>>);
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +48,7 @@ impl HttpClient {
     /// That believes the servers this configuration believes.
     #[must_use]
     pub fn new(tls: rustls::ClientConfig) -> Self {
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Self(Client::builder(TokioExecutor::new()).build(connector))
+        Self(outgoing::client(tls))
     }
 
     pub(super) async fn post(&self, url: &str, body: String) -> Result<Reply, PostError> {
@@ -84,15 +77,4 @@ impl fmt::Debug for HttpClient {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("HttpClient")
     }
-}
-
-/// An error and what caused it: of a client, the first says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

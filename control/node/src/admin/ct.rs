@@ -22,6 +22,8 @@ pub struct CtStatus {
     pub quorum: usize,
     /// In the order of their windows.
     pub shards: Vec<CtShardStatus>,
+    /// Of each shard in each object store.
+    pub copies: Vec<CtCopyStatus>,
     /// What keeps this node, or the log, from its part; in words.
     pub problems: Vec<String>,
 }
@@ -47,4 +49,21 @@ pub struct CtShardStatus {
     pub published_size: Option<u64>,
     /// Seconds since the time of that head.
     pub published_secs_ago: Option<u64>,
+}
+
+/// A copy of a shard, as this node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CtCopyStatus {
+    /// Where: URL of the prefix, and of the store.
+    pub place: String,
+    /// Name of the shard.
+    pub shard: String,
+    /// Entries that readers see there.
+    pub size: Option<u64>,
+    /// Entries that are published here and not there.
+    pub behind_entries: u64,
+    /// How much older its head is than the published one.
+    pub behind_secs: Option<u64>,
+    /// Why it does not get further.
+    pub fault: Option<String>,
 }

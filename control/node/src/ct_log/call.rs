@@ -51,6 +51,7 @@ impl LogService {
         let mut all: Vec<Box<dyn Collector>> = vec![
             Box::new(self.handle.metrics().clone()),
             Box::new(self.faces.meter()),
+            Box::new(self.copies.clone()),
         ];
         if let Some(outsiders) = &self.outsiders {
             all.push(Box::new(outsiders.clone()));

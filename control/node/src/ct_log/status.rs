@@ -8,8 +8,8 @@ use ctlog::ShardReader;
 use data_encoding::BASE64;
 use ledger::{CtShardState, CtValidators, Ledger};
 
-use super::LogService;
 use super::agree::Wishes;
+use super::{LogService, copies};
 use crate::admin::{CtShardStatus, CtStatus, Failure, FailureCode};
 use crate::clock;
 use crate::mesh::Mesh;
@@ -66,12 +66,14 @@ impl LogService {
             }
             shards.push(status);
         }
+        let copies = copies::status(&self.copies, &mut problems);
         let keys = agreed.validators.keys.keys();
         Ok(CtStatus {
             name: self.name.as_str().to_owned(),
             cosigners: keys.map(ToString::to_string).collect(),
             quorum: agreed.validators.quorum,
             shards,
+            copies,
             problems,
         })
     }
