@@ -8,6 +8,7 @@ use std::thread;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use node::admin::{Request, Response};
 use resolver::zone::Zone;
 use wire::query::Query;
 
@@ -112,6 +113,16 @@ fn an_unprivileged_process_resolves_and_validates_out_of_one_file() {
     let missing = node.ask(&asks_for_ad);
     assert_eq!(rcode(&missing), ResponseCode::NXDomain);
     assert!(missing.metadata.authentic_data);
+    // Nor could the control itself tell without asking for it.
+    let found = node.admin_ok(&Request::Lookup {
+        name: "missing.".to_owned(),
+        record_type: "A".to_owned(),
+        trace: false,
+    });
+    let Response::Lookup(found) = found else {
+        panic!("{found:?}");
+    };
+    assert!(found.flags.contains(&"ad".to_owned()), "{found:?}");
     assert_eq!(
         data(&node.tcp().ask(&query("a.root.", RecordType::A))),
         ["198.51.100.1"]
