@@ -12,7 +12,7 @@ pub const STATUS_SECS_MAX: u64 = 3600;
 
 /// Steps of a judgement by the number that stands for them in the map: control's names, in its order.
 /// 0 is for a reason that none of these is.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "other",
     "parse",
     "path",
@@ -23,6 +23,7 @@ const STEPS: [&str; 11] = [
     "scts",
     "inclusion",
     "revocation",
+    "staple",
     "dane",
 ];
 /// Steps that judge the leaf alone, once there is a path.

@@ -39,7 +39,7 @@ pub fn validate(request: &Request, context: &Context<'_>) -> Judgement {
     let mut run = Run {
         request,
         context,
-        steps: Vec::with_capacity(10),
+        steps: Vec::with_capacity(11),
         wanted: Vec::new(),
         used: Used::default(),
         until: i64::MAX,
@@ -161,6 +161,11 @@ impl<'r> Run<'r> {
                 revocation::check(request, path, context, (&mut run.wanted, &mut run.used))?;
             run.until = run.until.min(until);
             Ok(())
+        });
+        self.step(StepName::Staple, |run| {
+            run.reach(leaf, is_own)?;
+            let path = path.ok_or(NotPassed::skipped(Code::NotReached))?;
+            revocation::check_staple(request, path, context)
         });
     }
 

@@ -133,6 +133,10 @@ codes! {
     Revoked = "revoked";
     /// The stapled OCSP response does not hold.
     BadOcspResponse = "bad_ocsp_response";
+    /// The certificate does not demand a stapled response (RFC 7633).
+    StapleNotDemanded = "staple_not_demanded";
+    /// The certificate demands a stapled response, and what its server staples is not known: the chain came without any.
+    StapleNotGiven = "staple_not_given";
     /// What replaces this step is DANE (RFC 7671 §5.1).
     ReplacedByDane = "replaced_by_dane";
     /// No TLSA records were given.

@@ -1,5 +1,7 @@
 //! Whether a certificate of the path has been taken back: by the stapled response, by one that was fetched, or by a list.
 
+use core::fmt::Display;
+
 use ct::{Certificate, DerError};
 use webpki::ALL_VERIFICATION_ALGS;
 
@@ -56,6 +58,40 @@ pub(crate) fn check(
         Some(why) => Err(NotPassed::unknown(Code::NoRevocationData, why)),
         None if !has_source => Err(NotPassed::skipped(Code::NoRevocationSource)),
         None => Ok(until),
+    }
+}
+
+/// RFC 7633 §4: a certificate that demands a stapled response is not to be used without. Only a handshake shows what its
+/// server staples, so that nothing can be said of a chain that came without any response.
+///
+/// # Errors
+/// Unless the response is demanded, there, and says that the certificate is good.
+pub(crate) fn check_staple(
+    request: &Request,
+    path: &Path<'_>,
+    context: &Context<'_>,
+) -> Result<(), NotPassed> {
+    let (certificate, issuer) = path
+        .leaf_and_issuer()
+        .ok_or(NotPassed::skipped(Code::NotReached))?;
+    let is_demanded = certificate.must_staple();
+    let is_demanded = is_demanded.map_err(|error| NotPassed::failed(Code::Malformed, error))?;
+    if !is_demanded {
+        return Err(NotPassed::skipped(Code::StapleNotDemanded));
+    }
+    let response = request.ocsp.as_deref();
+    let response = response.ok_or(NotPassed::skipped(Code::StapleNotGiven))?;
+    let link = Link {
+        index: 0,
+        certificate,
+        issuer,
+        context,
+    };
+    let bad = |why: &dyn Display| NotPassed::failed(Code::BadOcspResponse, why);
+    match link.ask(response, None) {
+        Ok(OcspStatus::Good { .. }) => Ok(()),
+        Ok(status) => Err(bad(&link.judge(status)?)),
+        Err(error) => Err(bad(&error)),
     }
 }
 

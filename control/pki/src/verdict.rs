@@ -72,6 +72,8 @@ pub enum StepName {
     Inclusion,
     /// Nobody has revoked it (RFC 6960, RFC 5280 §5).
     Revocation,
+    /// Its server has stapled the response that it demands (RFC 7633).
+    Staple,
     /// The host's domain allows it (RFC 6698, RFC 7671).
     Dane,
 }
@@ -120,6 +122,7 @@ impl fmt::Display for StepName {
             Self::Scts => "scts",
             Self::Inclusion => "inclusion",
             Self::Revocation => "revocation",
+            Self::Staple => "staple",
             Self::Dane => "dane",
         })
     }

@@ -59,7 +59,7 @@ fn request_with_any_octets_has_a_verdict_and_is_valid_only_unchanged() {
             let verdict = world.judge(&request, &Evidence::default()).verdict;
             let is_whole = request.chain == sample.chain;
             assert!(verdict.status != Status::Valid || is_whole);
-            assert_eq!(verdict.steps.len(), 10);
+            assert_eq!(verdict.steps.len(), 11);
             let json = serde_json::to_string(&verdict).unwrap();
             assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
         }

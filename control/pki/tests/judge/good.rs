@@ -30,12 +30,13 @@ fn logged_certificate_is_valid_and_each_step_says_so() {
         (StepName::Scts, Passed),
         (StepName::Inclusion, Skipped),
         (StepName::Revocation, Skipped),
+        (StepName::Staple, Skipped),
         (StepName::Dane, Skipped),
     ];
     assert_eq!(results, expected);
     // The clock moves by one microsecond each time it is read.
     assert!(verdict.steps.iter().all(|step| step.micros == 1));
-    assert_eq!(verdict.total_micros, 21);
+    assert_eq!(verdict.total_micros, 23);
     assert_eq!(verdict.good_until_unix_secs, NOW_MS / 1_000 + 86_400);
     let inclusion = |wanted: &Wanted| matches!(wanted, Wanted::Inclusion { .. });
     assert_eq!(judgement.wanted.iter().filter(|w| inclusion(w)).count(), 2);

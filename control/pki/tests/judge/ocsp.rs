@@ -2,9 +2,10 @@
 
 use ct::Certificate;
 use pki::ocsp::{OcspError, OcspResponse, OcspStatus, ResponderError, cert_id};
-use pki::{Code, Evidence, FetchedOcsp, StepName, StepResult, Wanted};
+use pki::{Code, Evidence, FetchedOcsp, Request, StepName, StepResult, Wanted};
 use rcgen::ExtendedKeyUsagePurpose::{OcspSigning, ServerAuth};
 
+use crate::pki::{element, extension};
 use crate::responder::{Answer, Responder, Status};
 use crate::support::ALGORITHMS;
 use crate::world::{NOW, World, fault, information, step};
@@ -271,4 +272,53 @@ fn stapled_response_that_is_wrong_fails_and_a_stale_one_says_nothing() {
         world.fault(&request),
         Some((StepName::Revocation, Code::BadOcspResponse))
     );
+}
+
+/// RFC 7633 §4.
+#[test]
+fn certificate_that_demands_a_stapled_response_is_judged_by_that_of_its_handshake() {
+    let world = World::new();
+    let mut params = World::leaf();
+    let features = element(0x30, &[&element(2, &[&[5]])]);
+    let id = [1, 3, 6, 1, 5, 5, 7, 1, 24];
+    params.custom_extensions = vec![extension(&id, false, &features)];
+    let mut request = world.request(world.issue_logged(&params));
+    let leaf = request.chain[0].clone();
+    let staple = |request: &Request| {
+        let judgement = world.judge(request, &Evidence::default());
+        (step(&judgement, StepName::Staple), judgement.verdict.status)
+    };
+    let skipped = |code| (StepResult::Skipped, Some(code));
+    // A file is no handshake: nobody knows what the server staples.
+    let not_given = (skipped(Code::StapleNotGiven), pki::Status::Valid);
+    assert_eq!(staple(&request), not_given);
+    let not_demanded = (skipped(Code::StapleNotDemanded), pki::Status::Valid);
+    assert_eq!(staple(&world.good()), not_demanded);
+
+    let responder = Responder::of(&world.issuer);
+    let answer = |answer: &Answer| responder.answer(&leaf, &world.issuer.der, answer);
+    request.ocsp = Some(answer(&Answer::good()));
+    let passed = (StepResult::Passed, None);
+    assert_eq!(staple(&request), (passed, pki::Status::Valid));
+    // What says nothing of revocation does not satisfy the demand either.
+    let bad = |code| {
+        let failed = (StepResult::Failed, Some(code));
+        (failed, pki::Status::Invalid)
+    };
+    for (status, next_update, code) in [
+        (Status::Good, NOW - 1, Code::BadOcspResponse),
+        (Status::Unknown, NOW + 60, Code::BadOcspResponse),
+        (Status::Revoked, NOW + 60, Code::Revoked),
+    ] {
+        request.ocsp = Some(answer(&Answer {
+            status,
+            next_update: Some(next_update),
+            ..Answer::good()
+        }));
+        assert_eq!(staple(&request), bad(code));
+    }
+    let garbage = extension(&id, false, &[0x30, 5, 1]);
+    params.custom_extensions = vec![garbage];
+    let request = world.request(world.issue_logged(&params));
+    assert_eq!(staple(&request), bad(Code::Malformed));
 }
