@@ -345,8 +345,8 @@ mod tests {
         // None of those had a substitute.
         assert!(!judge.fill(&setting, wanted(1), &mut evidence).await);
         // Nobody was there to ask for records: that says nothing of the domain.
-        let name = "_443._tcp.example.com".to_owned();
-        let records = vec![Wanted::Tlsa { name }];
+        let (host, port) = ("example.com".to_owned(), 443);
+        let records = vec![Wanted::Tlsa { host, port }];
         assert!(!judge.fill(&setting, records.clone(), &mut evidence).await);
         assert!(!evidence.failed.contains(&records[0]));
         server.abort();

@@ -7,7 +7,6 @@ use ct::Certificate;
 use crate::path::{Ends, Path};
 use crate::reason::{Code, NotPassed};
 use crate::request::{Context, Request, Wanted};
-use crate::tlsa::owner;
 
 const PKIX_TA: u8 = 0;
 const PKIX_EE: u8 = 1;
@@ -38,8 +37,8 @@ pub(crate) fn plan<'a>(
         let domain = request.host.as_ref();
         let domain = domain.filter(|host| host.parse::<IpAddr>().is_err());
         if let (Some(host), Some(port)) = (domain, request.port) {
-            let name = owner(host, port);
-            let records = Wanted::Tlsa { name };
+            let host = host.clone();
+            let records = Wanted::Tlsa { host, port };
             // RFC 6698 §4.1: an answer that is bogus or does not come is no word that there are no records. Else whoever
             // keeps it back would have the domain's own certificate replaced.
             if context.evidence.failed.contains(&records) {
@@ -87,6 +86,13 @@ pub(crate) fn until(context: &Context<'_>) -> i64 {
 }
 
 impl<'a> Plan<'a> {
+    /// What the certificate may be for beside the host: RFC 7671 §7 has it matched with the base domain of the records first.
+    pub(crate) fn base_domain<'c>(&self, context: &Context<'c>) -> Option<&'c str> {
+        let tlsa = context.evidence.tlsa.as_ref();
+        let tlsa = tlsa.filter(|_| matches!(self, Self::Asserted(_) | Self::Pkix));
+        tlsa?.base_domain.as_deref()
+    }
+
     pub(crate) fn ends(&self) -> Ends<'a> {
         match self {
             Self::Asserted(ders) => Ends::Asserted(ders.clone()),

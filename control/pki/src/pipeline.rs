@@ -106,7 +106,7 @@ impl<'r> Run<'r> {
         });
         self.step(StepName::Host, |run| {
             let leaf = run.reach(leaf, is_own)?;
-            check_host(request, leaf)
+            check_host(request, leaf, plan.base_domain(context))
         });
         self.step(StepName::Constraints, |run| {
             let leaf = run.reach(leaf, is_own)?;
@@ -307,16 +307,24 @@ fn parse(request: &Request) -> Result<Vec<Certificate<'_>>, NotPassed> {
     certificates.collect()
 }
 
-/// RFC 9525 §6: by the alternative names.
-fn check_host(request: &Request, leaf: &Certificate<'_>) -> Result<(), NotPassed> {
+/// RFC 9525 §6: by the alternative names. RFC 7671 §7: the base domain of the TLSA records will do, where secure aliases of the
+/// host lead to it.
+fn check_host(
+    request: &Request,
+    leaf: &Certificate<'_>,
+    base_domain: Option<&str>,
+) -> Result<(), NotPassed> {
     let Some(host) = &request.host else {
         return Err(NotPassed::skipped(Code::NoHost));
     };
     let name = ServerName::try_from(host.as_str())
         .map_err(|error| NotPassed::failed(Code::BadHost, error))?;
-    match leaf.covers_host(&name) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(NotPassed::failed(Code::HostMismatch, host)),
-        Err(error) => Err(NotPassed::failed(Code::Malformed, error)),
+    let base_domain = base_domain.and_then(|domain| ServerName::try_from(domain).ok());
+    for name in [name].into_iter().chain(base_domain) {
+        let covers = leaf.covers_host(&name);
+        if covers.map_err(|error| NotPassed::failed(Code::Malformed, error))? {
+            return Ok(());
+        }
     }
+    Err(NotPassed::failed(Code::HostMismatch, host))
 }

@@ -128,10 +128,12 @@ pub enum Wanted {
         /// Where it is.
         url: String,
     },
-    /// TLSA records, for [`Evidence::tlsa`].
+    /// TLSA records, for [`Evidence::tlsa`]. Where aliases of the host lead comes before the host itself (RFC 7671 §7).
     Tlsa {
-        /// Their owner (RFC 6698 §3), without final dot.
-        name: String,
+        /// Domain of the server.
+        host: String,
+        /// Its TCP port.
+        port: u16,
     },
     /// A proof, for [`Evidence::inclusion`].
     Inclusion {

@@ -14,6 +14,8 @@ pub struct Tlsa {
     pub is_secure: bool,
     /// Seconds since 1970 until which they may be used: the end of their time to live.
     pub until: i64,
+    /// Where secure aliases of the host end, if the records are there and not at the host itself (RFC 7671 §7). Without final dot.
+    pub base_domain: Option<String>,
     /// In any order; empty if there are none.
     pub records: Vec<TlsaRecord>,
 }

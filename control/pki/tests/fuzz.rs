@@ -110,6 +110,7 @@ fn record_with_any_octets_allows_only_what_it_names() {
                     is_secure: true,
                     until: NOW + 60,
                     records: vec![record],
+                    ..Tlsa::default()
                 }),
                 ..Evidence::default()
             };

@@ -34,6 +34,7 @@ fn judge(world: &World, request: &Request, records: Vec<TlsaRecord>) -> Judgemen
             is_secure: true,
             until: NOW + 300,
             records,
+            ..Tlsa::default()
         }),
         ..Evidence::default()
     };
@@ -159,6 +160,7 @@ fn records_that_are_insecure_unusable_or_missing_say_nothing() {
             is_secure: false,
             until: NOW + 300,
             records: vec![record(3, 1, 1, &stranger.der)],
+            ..Tlsa::default()
         }),
         ..Evidence::default()
     };
@@ -194,8 +196,8 @@ fn records_that_are_insecure_unusable_or_missing_say_nothing() {
     );
     request.port = Some(443);
     let judgement = world.judge(&request, &Evidence::default());
-    let name = "_443._tcp.example.com".to_owned();
-    let records = Wanted::Tlsa { name };
+    let host = "example.com".to_owned();
+    let records = Wanted::Tlsa { host, port: 443 };
     assert!(judgement.wanted.contains(&records));
     // RFC 6698 §4.1: if they cannot be had, nobody knows what they would have said.
     let mut failed = Evidence::default();
@@ -214,6 +216,60 @@ fn records_that_are_insecure_unusable_or_missing_say_nothing() {
         step(&judgement, StepName::Dane),
         (StepResult::Skipped, Some(Code::NoTlsa))
     );
+}
+
+/// RFC 7671 §7.
+#[test]
+fn certificate_may_be_for_where_the_aliases_of_its_host_lead_if_secure_records_there_are_used() {
+    let world = World::new();
+    let mut request = world.good();
+    request.host = Some("alias.example".to_owned());
+    let mismatch = Some((StepName::Host, Code::HostMismatch));
+    let (root, leaf) = (world.root.der.clone(), request.chain[0].clone());
+    let with = |request: &Request, change: fn(&mut Tlsa)| {
+        let mut tlsa = Tlsa {
+            is_secure: true,
+            until: NOW + 300,
+            base_domain: Some("example.com".to_owned()),
+            records: vec![record(1, 0, 1, &leaf)],
+        };
+        change(&mut tlsa);
+        let evidence = Evidence {
+            tlsa: Some(tlsa),
+            ..Evidence::default()
+        };
+        world.judge(request, &evidence)
+    };
+    assert_eq!(world.fault(&request), mismatch);
+    assert_eq!(fault(&with(&request, |_| {})), None);
+    let changes: [fn(&mut Tlsa); 6] = [
+        |tlsa| tlsa.base_domain = None,
+        |tlsa| tlsa.base_domain = Some("elsewhere.example".to_owned()),
+        |tlsa| tlsa.base_domain = Some("\\032".to_owned()),
+        |tlsa| tlsa.is_secure = false,
+        |tlsa| tlsa.records.clear(),
+        |tlsa| tlsa.records[0].matching = 9,
+    ];
+    for change in changes {
+        assert_eq!(fault(&with(&request, change)), mismatch);
+    }
+    // The host itself goes on to be a name that will do.
+    request.host = Some("example.com".to_owned());
+    let elsewhere = |tlsa: &mut Tlsa| tlsa.base_domain = Some("elsewhere.example".to_owned());
+    assert_eq!(fault(&with(&request, elsewhere)), None);
+    // An authority of the domain behind the alias.
+    request.host = Some("alias.example".to_owned());
+    request.chain.push(root.clone());
+    let evidence = Evidence {
+        tlsa: Some(Tlsa {
+            is_secure: true,
+            until: NOW + 300,
+            base_domain: Some("example.com".to_owned()),
+            records: vec![record(2, 0, 1, &root)],
+        }),
+        ..Evidence::default()
+    };
+    assert_eq!(fault(&world.judge(&request, &evidence)), None);
 }
 
 #[test]
