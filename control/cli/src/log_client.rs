@@ -3,8 +3,8 @@
 use anyhow::{Context, anyhow, bail};
 use config::Config;
 use ct::{
-    AddChainReply, Base64, Certificate, GetSthReply, Hash, LogKey, Precertificate, Sct,
-    SignedEntry, SignedTreeHead, TreeHead, is_precertificate, verify_inclusion,
+    AddChainReply, Base64, Certificate, ChainRules, GetSthReply, Hash, LogEntry, LogKey, Roots,
+    Sct, SignedTreeHead, Submission, TreeHead, is_precertificate, verify_inclusion,
 };
 use node::admin::{Request, Response};
 use serde::de::DeserializeOwned;
@@ -40,6 +40,11 @@ pub struct Proven {
 #[derive(Serialize)]
 struct AddChain {
     chain: Vec<Base64>,
+}
+
+#[derive(Deserialize)]
+struct RootsReply {
+    certificates: Vec<Base64>,
 }
 
 #[derive(Deserialize)]
@@ -132,11 +137,9 @@ impl LogClient {
     /// # Errors
     /// The log does not take it.
     pub fn add_chain(&mut self, chain: &[Vec<u8>]) -> anyhow::Result<AddChainReply> {
-        let first = chain.first().context("the chain is empty")?;
-        let certificate = Certificate::parse(first).context("the first certificate")?;
-        let call = match is_precertificate(&certificate).context("the first certificate")? {
-            true => "add-pre-chain",
-            false => "add-chain",
+        let call = match submission_of(chain)? {
+            Submission::Precertificate => "add-pre-chain",
+            Submission::Certificate => "add-chain",
         };
         let chain = chain.iter().cloned().map(Base64).collect();
         let body = serde_json::to_string(&AddChain { chain })?;
@@ -151,8 +154,8 @@ impl LogClient {
         let reply = self.add_chain(chain)?;
         let sct = Sct::try_from(&reply).context("the timestamp")?;
         let key = self.key_of(&sct.log_id)?;
-        let signed = signed_part(chain)?;
-        let entry = signed.as_entry();
+        let logged = self.entry_of(chain)?;
+        let entry = logged.signed();
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
         sct.verify(&entry, &key, algorithms, now_ms()?)
             .context("the timestamp")?;
@@ -191,6 +194,24 @@ impl LogClient {
         })
     }
 
+    /// What the log has of a chain, found by its rules: a root that is left out is one that it accepts and that has signed, which
+    /// is checked here. The entry of a precertificate tells who issues.
+    fn entry_of(&mut self, chain: &[Vec<u8>]) -> anyhow::Result<LogEntry> {
+        let accepted: RootsReply = self.api("get-roots", "", None)?;
+        let mut roots = Roots::default();
+        for Base64(der) in &accepted.certificates {
+            roots.insert(der).context("a root of the log")?;
+        }
+        let rules = ChainRules {
+            roots: &roots,
+            algorithms: webpki::ALL_VERIFICATION_ALGS,
+            certificates_max: chain.len(),
+            bytes_max: usize::MAX,
+        };
+        let accepted = rules.check(submission_of(chain)?, chain);
+        Ok(accepted.context("the chain")?.entry)
+    }
+
     /// The key of a shard of the configuration, by the id of its log.
     fn key_of(&mut self, log_id: &Hash) -> anyhow::Result<LogKey> {
         let shard = self.config.ct.shards.iter().find_map(|shard| {
@@ -204,37 +225,14 @@ impl LogClient {
     }
 }
 
-/// What a log signs of a chain.
-enum Signed<'c> {
-    Certificate(&'c [u8]),
-    Precertificate(Precertificate),
-}
-
-impl Signed<'_> {
-    fn as_entry(&self) -> SignedEntry<'_> {
-        match self {
-            Self::Certificate(der) => SignedEntry::Certificate(der),
-            Self::Precertificate(precertificate) => SignedEntry::Precertificate {
-                issuer_key_hash: precertificate.issuer_key_hash,
-                tbs: &precertificate.tbs,
-            },
-        }
-    }
-}
-
-fn signed_part(chain: &[Vec<u8>]) -> anyhow::Result<Signed<'_>> {
+fn submission_of(chain: &[Vec<u8>]) -> anyhow::Result<Submission> {
     let first = chain.first().context("the chain is empty")?;
     let certificate = Certificate::parse(first).context("the first certificate")?;
-    if !is_precertificate(&certificate)? {
-        return Ok(Signed::Certificate(first));
-    }
-    let above = chain[1..].iter().map(|der| Certificate::parse(der));
-    let above = above.collect::<Result<Vec<_>, _>>();
-    let above = above.context("a certificate above the first")?;
-    let precertificate = Precertificate::from_submission(&certificate, &above).context(
-        "a precertificate is proven with the certificates above it, the root included, in the file",
-    )?;
-    Ok(Signed::Precertificate(precertificate))
+    let is_poisoned = is_precertificate(&certificate).context("the first certificate")?;
+    Ok(match is_poisoned {
+        true => Submission::Precertificate,
+        false => Submission::Certificate,
+    })
 }
 
 /// By this machine's clock, and a little ahead.

@@ -16,7 +16,8 @@ Examples:
   nexus ct proof chain.pem
   nexus ct proof chain.pem --json | jq .audit_path
 
-The chain is submitted, which changes nothing if the log has it. Its timestamp's signature, the head's signature, and the
+The chain is in order, the certificate or precertificate first, and leads to one of the roots that the log accepts, which may be
+left out. It is submitted, which changes nothing if the log has it. Its timestamp's signature, the head's signature, and the
 proof that leads from the entry to the head are checked by this command, with the shard's key of ct.shards.";
 
 /// Prove that a certificate is in the log.
