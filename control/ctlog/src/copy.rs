@@ -24,7 +24,7 @@ use crate::reader::ReadError;
 
 pub use self::place::Place;
 pub use self::record::CopyStatus;
-pub use self::s3::{S3Settings, open_s3};
+pub use self::s3::{S3Error, S3Settings, open_s3};
 pub use self::shard_copy::ShardCopy;
 
 use self::record::Records;

@@ -86,7 +86,7 @@ fn write_shard(out: &mut impl Write, shard: &CtShardStatus) -> anyhow::Result<()
 fn write_copy(out: &mut impl Write, copy: &CtCopyStatus) -> anyhow::Result<()> {
     let far = match (copy.size, copy.behind_secs) {
         (Some(size), Some(behind)) if copy.behind_entries > 0 => format!(
-            "{size} entries, {} and {} behind",
+            "{size} entries, {} entries and {} behind",
             copy.behind_entries,
             print::duration(behind)
         ),
@@ -99,4 +99,40 @@ fn write_copy(out: &mut impl Write, copy: &CtCopyStatus) -> anyhow::Result<()> {
         writeln!(out, "          last failure: {}", print::clean(fault))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_says_how_far_it_is_and_why_not_further() {
+        let mut copy = CtCopyStatus {
+            place: "s3://logs/ct".to_owned(),
+            shard: "2026h1".to_owned(),
+            size: None,
+            behind_entries: 7,
+            behind_secs: None,
+            fault: Some("checkpoint: no\nreply".to_owned()),
+        };
+        let written = |copy: &CtCopyStatus| {
+            let mut out = Vec::new();
+            write_copy(&mut out, copy).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = written(&copy);
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert_eq!(first, "copy      2026h1 in s3://logs/ct: nothing yet");
+        assert_eq!(rest.lines().count(), 1, "{rest}");
+        assert!(rest.starts_with("          last failure: checkpoint: no"));
+        copy.fault = None;
+        (copy.size, copy.behind_secs) = (Some(300), Some(5));
+        let expected = "copy      2026h1 in s3://logs/ct: 300 entries, 7 entries and 5 s behind\n";
+        assert_eq!(written(&copy), expected);
+        copy.behind_entries = 0;
+        assert_eq!(
+            written(&copy),
+            "copy      2026h1 in s3://logs/ct: 300 entries\n"
+        );
+    }
 }

@@ -89,6 +89,33 @@ fn secrets_of_transfers_are_read_and_not_shown() {
 }
 
 #[test]
+fn keys_of_object_stores_are_read_and_not_shown() {
+    let key = "0123456789abcdef".repeat(4);
+    let copy = "{url: 's3://logs/ct', access_key_file: id, secret_key_file: secret}";
+    let place = place(&format!(
+        "consensus: {{members: [{{key: {key}, address: '192.0.2.1:4853'}}]}}\n\
+         ct: {{log_id: ct.example.org, roots: roots.pem, copies: [{copy}]}}\n"
+    ));
+    place.write("id", "writer\n");
+    let (_, text) = check(&place, &[]);
+    assert!(
+        text.contains("secret: ct.copies: cannot be opened"),
+        "{text}"
+    );
+    place.write("secret", "two words\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        text.contains("secret: ct.copies: expected one word"),
+        "{text}"
+    );
+    assert!(!text.contains("two words"), "{text}");
+    place.write("secret", "word\n");
+    let (_, text) = check(&place, &[]);
+    assert!(!text.contains("ct.copies"), "{text}");
+}
+
+#[test]
 fn unknown_key_is_found_with_line_and_column() {
     let place = place("dataplane:\n  mode: auto\n  interfcae: eth1\n");
     let (exit, text) = check(&place, &[]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::http::Uri;
 use http_body_util::{BodyExt as _, Limited};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::{
@@ -44,14 +45,25 @@ impl fmt::Debug for S3Settings {
     }
 }
 
+/// Why a bucket cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum S3Error {
+    /// Of the settings.
+    #[error("endpoint `{0}` is no URL")]
+    Endpoint(String),
+    /// What the client of the store does not take.
+    #[error(transparent)]
+    Client(#[from] object_store::Error),
+}
+
 /// The bucket. Nothing is asked of the store yet; only it is ever connected to.
 ///
 /// # Errors
-/// If the endpoint is no URL.
+/// If the endpoint is no URL, or the client does not take something else.
 pub fn open_s3(
     settings: S3Settings,
     tls: rustls::ClientConfig,
-) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+) -> Result<Arc<dyn ObjectStore>, S3Error> {
     let retry = RetryConfig {
         max_retries: RETRIES_MAX,
         retry_timeout: super::place::PATIENCE,
@@ -67,6 +79,12 @@ pub fn open_s3(
         .with_retry(retry)
         .with_http_connector(Transport(outgoing::client(tls)));
     if let Some(endpoint) = settings.endpoint {
+        let is_url = endpoint
+            .parse::<Uri>()
+            .is_ok_and(|url| url.host().is_some());
+        if !is_url {
+            return Err(S3Error::Endpoint(endpoint));
+        }
         builder = builder.with_endpoint(endpoint);
     }
     Ok(Arc::new(builder.build()?))
