@@ -14,6 +14,7 @@ use crate::ct_witness::{self, CtWitness, CtWitnessedLog};
 use crate::error::Problem;
 use crate::network::Networks;
 use crate::number::number;
+use crate::validation::Validation;
 
 /// Certificate Transparency: the log that the cluster runs, and by what certificates are judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,10 @@ pub struct Ct {
     #[schemars(range(min = 1, max = 60_000))]
     #[serde(deserialize_with = "number::<1, 60000, _, _>")]
     pub publish_interval_ms: u32,
+    /// The newest head goes into the folder at most so often, in milliseconds: how far other web servers may be behind.
+    #[schemars(range(min = 1, max = 60_000))]
+    #[serde(deserialize_with = "number::<1, 60000, _, _>")]
+    pub folder_interval_ms: u32,
     /// An idle shard gets a new head so often, in seconds.
     #[schemars(range(min = 1, max = 3600))]
     #[serde(deserialize_with = "number::<1, 3600, _, _>")]
@@ -61,6 +66,9 @@ pub struct Ct {
     pub log_list: Option<PathBuf>,
     /// How to find out whether a certificate was taken back.
     pub revocation: Revocation,
+    /// Whether a verdict on a certificate waits for the agreement of other nodes, as answers do (`resolver.validation`).
+    /// Without it, it is `unknown`.
+    pub validation: Validation,
     /// Who follows logs and tells of certificates for watched names.
     pub monitor: CtMonitor,
     /// What nexus-certwatch does about a bad certificate that a program on this host is shown.
@@ -103,12 +111,14 @@ impl Default for Ct {
             copies: Vec::new(),
             folder: "ct".into(),
             publish_interval_ms: 25,
+            folder_interval_ms: 1_000,
             refresh_secs: 10,
             ct_log_endpoints: Vec::new(),
             trust_anchors: "/etc/ssl/certs/ca-certificates.crt".into(),
             private_anchors: None,
             log_list: None,
             revocation: Revocation::default(),
+            validation: Validation::Off,
             monitor: CtMonitor::default(),
             enforce: Enforce::Off,
             watch_cgroup: None,

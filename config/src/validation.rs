@@ -1,17 +1,17 @@
-//! `resolver.validation`, `resolver.validation_zones`: which answers the nodes of a cluster agree on.
+//! `resolver.validation`, `resolver.validation_zones`, `ct.validation`: what the nodes of a cluster agree on.
 
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Config;
 use crate::error::Problem;
-use crate::{Config, Resolver};
 
 /// Zones of one list at most.
 const ZONES_MAX: usize = 10_000;
 
-/// Whether an answer waits for the agreement of other nodes. Those proven by DNSSEC never do.
+/// Whether an answer, or a verdict, waits for the agreement of other nodes. Answers proven by DNSSEC never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Validation {
@@ -60,7 +60,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
             check_zones(&format!("resolver.views[{index}].validation_zones"), zones)?;
         }
     }
-    match first_in_use(resolver) {
+    match first_in_use(config) {
         Some(key) if config.consensus.members.is_empty() => {
             let message = "there is nobody to agree with; expected consensus.members, or off";
             Err(Problem::new(key, message))
@@ -69,8 +69,9 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     }
 }
 
-/// The first key by which answers are agreed on.
-fn first_in_use(resolver: &Resolver) -> Option<String> {
+/// The first key by which something is agreed on.
+fn first_in_use(config: &Config) -> Option<String> {
+    let resolver = &config.resolver;
     let of = |key: &str, validation: Option<Validation>, zones: &[ValidationZone]| {
         if validation.is_some_and(|validation| validation != Validation::Off) {
             return Some(format!("{key}.validation"));
@@ -93,6 +94,7 @@ fn first_in_use(resolver: &Resolver) -> Option<String> {
         });
         views.next()
     })
+    .or_else(|| of("ct", Some(config.ct.validation), &[]))
 }
 
 fn check_zones(key: &str, zones: &[ValidationZone]) -> Result<(), Problem> {
@@ -142,6 +144,9 @@ mod tests {
             assert!(error.contains(key), "{error}");
             parse(text, MEMBERS).unwrap();
         }
+        let judged = Config::parse("ct: {validation: quorum}\n", Path::new("f"));
+        let error = judged.unwrap_err().to_string();
+        assert!(error.contains("ct.validation"), "{error}");
         parse("validation: off", "").unwrap();
         let config = parse(zones, MEMBERS).unwrap();
         let zone = &config.resolver.validation_zones[0];

@@ -330,6 +330,7 @@ fn start(folder: &Path, runtime: &tokio::runtime::Runtime) -> LogHandle {
         folder: folder.join("public"),
         state_folder: folder.join("state"),
         publish_gap: Duration::ZERO,
+        folder_gap: Settings::FOLDER_GAP,
         partial_keep: Settings::PARTIAL_KEEP,
         mesh: Arc::new(Alone),
         runtime: runtime.handle().clone(),

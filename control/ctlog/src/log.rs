@@ -153,6 +153,7 @@ impl Log {
             metrics: metrics.clone(),
             state,
             publish_gap: settings.publish_gap,
+            folder_gap: settings.folder_gap,
             found,
         };
         let (mut shards, mut readers) = (BTreeMap::new(), BTreeMap::new());
@@ -424,8 +425,8 @@ impl Log {
         if !self.begin_sync(done) || wait.recv().is_err() {
             return Err(why_sync_failed(self.inbox.failed.recv()));
         }
-        let mut shards = self.shards.values();
-        shards.try_for_each(ShardLog::flush_index)
+        let mut shards = self.shards.values_mut();
+        shards.try_for_each(ShardLog::finish)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Settings {
     pub state_folder: PathBuf,
     /// Heads of a shard are published at most once in this time.
     pub publish_gap: Duration,
+    /// The newest of them goes into the folder at most once in this time, for other web servers.
+    pub folder_gap: Duration,
     /// How long partial tiles stay when the full one is there.
     pub partial_keep: Duration,
     /// The way to other nodes.
@@ -45,6 +47,8 @@ pub struct ShardSettings {
 impl Settings {
     /// How often heads are published, if nothing else is said: a submission waits half of it in the mean.
     pub const PUBLISH_GAP: Duration = Duration::from_millis(25);
+    /// How far the folder may be behind, if nothing else is said.
+    pub const FOLDER_GAP: Duration = Duration::from_secs(1);
     /// How long partial tiles stay, if nothing else is said. Readers of a head need seconds; what is gone again before the
     /// kernel writes it costs no disk.
     pub const PARTIAL_KEEP: Duration = Duration::from_secs(20);

@@ -48,6 +48,7 @@ pub(crate) struct Common {
     pub(crate) metrics: Metrics,
     pub(crate) state: Arc<dyn Files>,
     pub(crate) publish_gap: Duration,
+    pub(crate) folder_gap: Duration,
     pub(crate) found: Sender<Found>,
 }
 
@@ -75,6 +76,16 @@ pub(crate) struct ShardLog {
     /// The own cosignature that was sent last, when, and how often since.
     sent: Option<Sent>,
     issuers: IssuerSearch,
+    folder: Folder,
+}
+
+/// What other web servers read of a shard, beside its full tiles. Clients of this node have it out of memory, sooner: a head costs
+/// three files that are soon to go again, and while many have gone, new ones are slow to make (ext4 keeps their inodes for a while).
+#[derive(Debug, Default)]
+struct Folder {
+    /// Shown, and not yet in the folder.
+    waiting: Option<SignedHead>,
+    written: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -128,6 +139,7 @@ impl ShardLog {
             done: Done::default(),
             sent: None,
             issuers: IssuerSearch::default(),
+            folder: Folder::default(),
         };
         common.metrics.set_state(&shard.name, State::Following);
         shard.show_last_again(common)?; // It may halt.
@@ -371,6 +383,7 @@ impl ShardLog {
         self.due.clear();
         self.ballots = Ballots::default();
         self.sent = None;
+        self.folder.waiting = None; // Its tiles would be of another tree.
     }
 
     /// Cosigns all heads that are due. Only the newest is written down before: one that comes before it in the same order
@@ -457,10 +470,17 @@ impl ShardLog {
         let issuers_due = self.search_issuers(now, common)?;
         let publish_due = self.publish(now, common)?;
         let resend_due = self.resend(now, common);
+        let folder_due = self.write_folder(now, common.folder_gap)?;
         self.store.remove_leftovers(now)?;
         self.tell(common);
         let leftovers_due = self.store.leftovers_due();
-        let due = [issuers_due, publish_due, resend_due, leftovers_due];
+        let due = [
+            issuers_due,
+            publish_due,
+            resend_due,
+            folder_due,
+            leftovers_due,
+        ];
         Ok(due.into_iter().flatten().min())
     }
 
@@ -478,7 +498,7 @@ impl ShardLog {
             if !self.store.missing_issuers(&common.issuers)?.is_empty() {
                 return Ok(None); // They are looked for; others publish meanwhile.
             }
-            self.sign_and_show(&certificate, common)?;
+            self.sign_and_show(&certificate, now, common)?;
             common.metrics.on_quorum(decided.elapsed().as_secs_f64());
         }
         self.ballots.forget_through(&head);
@@ -499,15 +519,15 @@ impl ShardLog {
     fn sign_and_show(
         &mut self,
         certificate: &CommitCertificate,
+        now: Instant,
         common: &Common,
     ) -> Result<(), LogError> {
         let shared = Arc::clone(self.shared());
         let Some(signer) = &shared.signer else {
             return Ok(());
         };
-        self.store.write_partial_tiles(certificate.head.size)?;
         match signer.sign_head(certificate) {
-            Ok(signed) => self.show(&signed, common),
+            Ok(signed) => self.show(signed, now, common),
             Err(SignerError::Files(error)) => Err(of_files("memory of the signer")(error)),
             Err(error) => {
                 tracing::error!(shard = %self.name, %error, "signer refuses a head");
@@ -517,23 +537,36 @@ impl ShardLog {
         }
     }
 
-    /// Writes the checkpoint, and releases what waits for it.
-    fn show(&mut self, signed: &SignedHead, common: &Common) -> Result<(), LogError> {
-        let path = self.shared().path("checkpoint");
-        let checkpoint = signed.note.to_string();
-        let written = self.shared().public.write(&path, checkpoint.as_bytes());
-        written.map_err(of_files(&path))?;
-        self.release(signed, common);
-        Ok(())
-    }
-
-    /// Releases what waits for a checkpoint that is on disk.
-    fn release(&mut self, signed: &SignedHead, common: &Common) {
+    /// Puts a head into the folder, unless the last one came there a moment ago, and releases what waits for it. Its tiles are in
+    /// memory or on disk.
+    fn show(&mut self, signed: SignedHead, now: Instant, common: &Common) -> Result<(), LogError> {
+        self.folder.waiting = Some(signed.clone());
+        self.write_folder(now, common.folder_gap)?;
         self.publisher.send_replace(Some(Arc::new(Published {
             signed: signed.signed.clone(),
             checkpoint: signed.note.to_string().into_bytes().into(),
         })));
         common.metrics.on_published(&self.name, &signed.signed.head);
+        Ok(())
+    }
+
+    /// Puts the newest head into the folder, if it is time: tiles first, so that who reads the checkpoint finds them. Says when it
+    /// will be time.
+    fn write_folder(&mut self, now: Instant, gap: Duration) -> Result<Option<Instant>, LogError> {
+        let due = self.folder.written.map(|at| at + gap);
+        if self.folder.waiting.is_none() || due > Some(now) {
+            return Ok(due.filter(|_| self.folder.waiting.is_some()));
+        }
+        let Some(signed) = self.folder.waiting.take() else {
+            return Ok(None);
+        };
+        self.store.write_partial_tiles(signed.signed.head.size)?;
+        let path = self.shared().path("checkpoint");
+        let checkpoint = signed.note.to_string();
+        let written = self.shared().public.write(&path, checkpoint.as_bytes());
+        written.map_err(of_files(&path))?;
+        self.folder.written = Some(now);
+        Ok(None)
     }
 
     /// After a start: shows the head that was signed last, as soon as the tree has its leaves again. Without the key, which may
@@ -555,13 +588,10 @@ impl ShardLog {
             self.halt("what was signed is no beginning of the own tree", common);
             return Ok(());
         }
-        self.store.write_partial_tiles(head.size)?;
-        if let Some(shown) = shown.filter(|shown| shown.signed.head == head) {
-            self.release(&shown, common);
-            return Ok(());
-        }
-        match shared.signer.as_ref().and_then(|signer| signer.sign_last()) {
-            Some(signed) => self.show(&signed, common),
+        let shown = shown.filter(|shown| shown.signed.head == head);
+        let sign = || shared.signer.as_ref()?.sign_last();
+        match shown.or_else(sign) {
+            Some(signed) => self.show(signed, Instant::now(), common),
             None => Ok(()),
         }
     }
@@ -631,8 +661,9 @@ impl ShardLog {
         Some(sync)
     }
 
-    /// Writes the index, before the end.
-    pub(crate) fn flush_index(&self) -> Result<(), LogError> {
+    /// Writes index and folder, before the end.
+    pub(crate) fn finish(&mut self) -> Result<(), LogError> {
+        self.write_folder(Instant::now(), Duration::ZERO)?;
         self.store.flush_index()
     }
 

@@ -353,12 +353,11 @@ impl Store {
     /// Writes the partial tiles of the tree of `size` leaves: all that it has beside full ones, which are there.
     pub(crate) fn write_partial_tiles(&mut self, size: u64) -> Result<(), LogError> {
         for tile in partial_tiles_of(size) {
-            if let Some(bytes) = self.shared.edge().partial_tile(tile) {
-                let path = self.shared.path(&tile.to_string());
-                self.written.partial += bytes.len() as u64;
-                let written = self.shared.public.write(&path, bytes);
-                written.map_err(of_files(&path))?;
-            }
+            let bytes = self.shared.tile(tile)?;
+            let path = self.shared.path(&tile.to_string());
+            self.written.partial += bytes.len() as u64;
+            let written = self.shared.public.write(&path, &bytes);
+            written.map_err(of_files(&path))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ct::{Frontier, Hash, Note, TreeHead};
 use ctlog::{Appended, Decided};
@@ -45,6 +46,48 @@ fn node_that_was_stopped_shows_its_last_head_at_once_with_all_cosignatures() {
     decide(&nodes, &consensus.batch(300));
     nodes[3].wait_for(&consensus.head());
     check(&nodes[3], &consensus);
+}
+
+#[test]
+fn folder_for_other_web_servers_may_be_behind_but_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hub, hour) = (Hub::new(), Duration::from_secs(3_600));
+    let start = || {
+        let node = Node::start_with_lazy_folder(&hub, folder.path(), hour);
+        node.handle
+            .decide(vec![validators([&node]), all_issuers()])
+            .unwrap();
+        node
+    };
+    let node = start();
+    let mut consensus = Consensus::default();
+    let show = |node: &Node, decided: &[Decided], head: &TreeHead| {
+        node.handle.decide(decided.to_vec()).unwrap();
+        node.wait_for(head);
+    };
+    show(&node, &consensus.batch(250), &consensus.head());
+    check(&node, &consensus);
+    let early = consensus.entries.clone();
+    // The second one stays out of the folder, but for the full tile; clients of the node have it.
+    show(&node, &consensus.batch(260), &consensus.head());
+    let reader = node.reader();
+    assert_eq!(reader.entries(0..600).unwrap(), consensus.entries);
+    let note_key = reader.note_key().unwrap();
+    let outsider = Outsider::new(&node.public());
+    outsider.check_all(&note_key, &early);
+    let before = reader.published().unwrap();
+    // It is killed: the next start shows what was shown, and has it in the folder.
+    let sync = node.handle.sync();
+    sync.unwrap();
+    node.end().unwrap();
+    outsider.check_all(&note_key, &early);
+    let node = start();
+    assert_eq!(node.reader().published().unwrap().signed, before.signed);
+    outsider.check_all(&note_key, &consensus.entries);
+    // It is stopped: the folder has all.
+    show(&node, &consensus.batch(20), &consensus.head());
+    node.stop();
+    outsider.check_all(&note_key, &consensus.entries);
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub(crate) struct Setup {
     roots: Arc<Roots>,
     folder: PathBuf,
     publish_gap: Duration,
+    folder_gap: Duration,
     refresh: Duration,
     listener: Option<std::net::TcpListener>,
     reach: Reach,
@@ -142,6 +143,7 @@ impl Setup {
             roots: Arc::new(read_roots(roots)?),
             folder: config.node.data_dir.join(&from.folder),
             publish_gap: Duration::from_millis(from.publish_interval_ms.into()),
+            folder_gap: Duration::from_millis(from.folder_interval_ms.into()),
             refresh: Duration::from_secs(from.refresh_secs.into()),
             listener: from.listen.map(listen).transpose()?,
             reach: Reach {
@@ -181,6 +183,7 @@ impl Setup {
             folder: self.folder.join("public"),
             state_folder: self.folder.join("state"),
             publish_gap: self.publish_gap,
+            folder_gap: self.folder_gap,
             partial_keep: Settings::PARTIAL_KEEP,
             mesh: Arc::new(PeerLogs(Arc::clone(&files))),
             runtime: runtime.handle().clone(),

@@ -90,6 +90,7 @@ impl Lone {
             folder: folder.join("public"),
             state_folder: folder.join("state"),
             publish_gap: Duration::from_millis(5),
+            folder_gap: Duration::ZERO,
             partial_keep: Settings::PARTIAL_KEEP,
             mesh: Arc::new(Nobody),
             runtime: tokio::runtime::Handle::current(),

@@ -278,6 +278,7 @@ pub(crate) fn settings(hub: &Arc<Hub>, name: &str, folder: &Path, has_key: bool)
         folder: folder.join("public"),
         state_folder: folder.join("state"),
         publish_gap: Duration::from_millis(1),
+        folder_gap: Duration::ZERO,
         partial_keep: Duration::from_millis(1),
         mesh: hub.mesh(name),
         runtime: hub.runtime().clone(),
@@ -290,6 +291,15 @@ impl Node {
         let settings = settings(hub, name, &folder, has_key);
         let (handle, thread) = Log::start(&settings).unwrap();
         Self::connect(hub, name, folder, handle, thread)
+    }
+
+    /// Alone a quorum, with a folder that is as far behind as it may be.
+    pub(crate) fn start_with_lazy_folder(hub: &Arc<Hub>, folder: &Path, gap: Duration) -> Self {
+        let folder = folder.join("a");
+        let mut settings = settings(hub, "a", &folder, true);
+        settings.folder_gap = gap;
+        let (handle, thread) = Log::start(&settings).unwrap();
+        Self::connect(hub, "a", folder, handle, thread)
     }
 
     pub(crate) fn start_with(

@@ -80,6 +80,7 @@ impl Setting {
             folder: self.folder.path().join(process).join("public"),
             state_folder: self.folder.path().join(process).join("state"),
             publish_gap: Settings::PUBLISH_GAP,
+            folder_gap: Settings::FOLDER_GAP,
             partial_keep: Settings::PARTIAL_KEEP,
             mesh,
             runtime: self.runtime.handle().clone(),
