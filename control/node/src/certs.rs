@@ -4,6 +4,7 @@
 //! for as long as it holds and within a bound. Verdicts are found by all that was asked: a chain that lacks an issuer spoils
 //! nothing for one that has it.
 
+mod agreeing;
 mod fetcher;
 mod inclusion;
 mod materials;
@@ -12,13 +13,14 @@ mod sources;
 mod stores;
 mod told;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use config::Validation;
 use ct::{ChromePolicy, Hash};
-use pki::{
-    Context, Evidence, Judgement, Purpose, Request, Status, Used, Verdict, Wanted, validate,
-};
+use pki::{Code, Context, Evidence, Judgement, Request, Status, Used, Verdict, Wanted, validate};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 pub(crate) use shelf::Shelf;
@@ -26,11 +28,12 @@ pub(crate) use shelf::Shelf;
 pub use materials::{Materials, MaterialsError};
 
 use crate::admin::{Failure, FailureCode};
-use crate::agreement::Extension;
+use crate::agreement::{self, AgreementHandle, Claim, Extension, Proposal, request_digest};
 use crate::clock;
 use crate::control::{apart, internal};
 use crate::counters::Counters;
 use crate::lookup::Lookups;
+use agreeing::Agreeing;
 use fetcher::Fetcher;
 use sources::Missing;
 use stores::Stores;
@@ -44,6 +47,10 @@ const AT_ONCE_MAX: usize = 16;
 const FETCHES_MAX: usize = 8;
 /// Of these at the same time.
 const FETCHES_AT_ONCE_MAX: usize = 4;
+/// What other nodes disagree on is not asked of them again for so long, in seconds.
+const DISPUTED_SECS: u64 = pki::UNKNOWN_SECS;
+/// The same for what too few had an answer to.
+const SILENT_SECS: u64 = 1;
 
 /// Judges certificates. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,6 +63,17 @@ struct Inner {
     /// None without a control that resolves.
     names: Option<Names>,
     places: Semaphore,
+    /// None until other nodes can be asked.
+    agreeing: OnceLock<Agreeing>,
+}
+
+/// What is judged, by what.
+#[derive(Clone, Debug)]
+struct Case {
+    setting: Arc<Setting>,
+    request: Arc<Request>,
+    /// None if the verdict is not for others who ask the same.
+    key: Option<Hash>,
 }
 
 /// What a control has to do with the names of hosts.
@@ -74,6 +92,8 @@ pub(crate) struct Names {
 struct Setting {
     /// Or why there are none.
     materials: Result<Materials, String>,
+    /// Whether other nodes have a word.
+    validation: Validation,
     /// Asks where certificates say.
     fetcher: Option<Fetcher>,
     /// Asks the logs that the operator lists, wherever they are.
@@ -84,26 +104,52 @@ impl Judge {
     /// Without a control: nobody resolves TLSA records.
     #[must_use]
     pub fn new(materials: Materials, revocation: &config::Revocation) -> Self {
-        Self::with(Ok(materials), revocation, None)
+        let setting = Setting::new(Ok(materials), revocation, Validation::Off);
+        Self::of(setting, None)
     }
 
     /// Of the running control. Without materials it refuses, and says why.
     pub(crate) fn with(
         materials: Result<Materials, String>,
-        revocation: &config::Revocation,
-        names: Option<Names>,
+        config: &config::Ct,
+        names: Names,
     ) -> Self {
+        let setting = Setting::new(materials, &config.revocation, config.validation);
+        Self::of(setting, Some(names))
+    }
+
+    fn of(setting: Setting, names: Option<Names>) -> Self {
         Self(Arc::new(Inner {
-            setting: ArcSwap::from_pointee(Setting::new(materials, revocation)),
+            setting: ArcSwap::from_pointee(setting),
             stores: Stores::default(),
             names,
             places: Semaphore::new(AT_ONCE_MAX),
+            agreeing: OnceLock::new(),
         }))
     }
 
+    /// Other nodes can be asked from now on, and ask this one; `runtime` is where it judges for them.
+    pub(crate) fn set_agreement(
+        &self,
+        handle: AgreementHandle,
+        runtime: Handle,
+        timeout: Duration,
+    ) {
+        let agreeing = Agreeing::new(handle, runtime, timeout);
+        let _ = self.0.agreeing.set(agreeing); // Once there is a mesh, it stays.
+    }
+
+    fn agreeing(&self) -> Option<&Agreeing> {
+        self.0.agreeing.get()
+    }
+
+    fn setting(&self) -> Arc<Setting> {
+        self.0.setting.load_full()
+    }
+
     /// Takes other materials into service, forgets all verdicts, and takes back what clients are told by them.
-    pub(crate) fn replace(&self, materials: Materials, revocation: &config::Revocation) {
-        let setting = Setting::new(Ok(materials), revocation);
+    pub(crate) fn replace(&self, materials: Materials, config: &config::Ct) {
+        let setting = Setting::new(Ok(materials), &config.revocation, config.validation);
         self.0.setting.store(Arc::new(setting));
         self.0.stores.forget_verdicts();
         if let Some(Names { extension, .. }) = &self.0.names {
@@ -111,7 +157,8 @@ impl Judge {
         }
     }
 
-    /// Judges a chain, `lists` of revoked certificates being at hand. Takes as long as what must be fetched.
+    /// Judges a chain, `lists` of revoked certificates being at hand. Takes as long as what must be fetched, and as other nodes
+    /// if their word is waited for.
     ///
     /// # Errors
     /// If there is nothing to judge by.
@@ -120,46 +167,127 @@ impl Judge {
         request: Request,
         lists: Vec<Arc<pki::crl::Crl>>,
     ) -> Result<Verdict, Failure> {
-        let setting = self.0.setting.load_full();
-        if let Err(reason) = &setting.materials {
-            let message = format!("certificates cannot be judged: {reason}");
-            return Err(Failure::new(FailureCode::Unavailable, message));
-        }
         // Lists that were given are part of what was asked, and seldom given twice.
-        let key = lists.is_empty().then(|| digest(&request));
+        let key = lists.is_empty().then(|| request_digest(&request));
+        let case = Case {
+            setting: self.setting(),
+            request: Arc::new(request),
+            key,
+        };
         if let Some(verdict) = key.and_then(|key| self.0.stores.verdict(&key)) {
             self.count(&verdict);
             return Ok(verdict);
         }
-        let place = self.0.places.acquire().await;
+        let found = self.assess(&case.setting, &case.request, lists, &self.0.places);
+        let found = found.await?;
+        let verdict = match (case.setting.validation, self.proposal(&case, &found)) {
+            (Validation::Quorum, Some(proposal)) => self.agree(proposal, found).await,
+            (Validation::Optimistic, Some(proposal)) => {
+                let (judge, case, early) = (self.clone(), case.clone(), found.clone());
+                tokio::spawn(async move {
+                    let verdict = judge.agree(proposal, early).await;
+                    // Silence says nothing against what was told already.
+                    if verdict.status != Status::Unknown || verdict.is_disputed() {
+                        judge.settle(&case, &verdict);
+                    }
+                });
+                found
+            }
+            _ => found,
+        };
+        self.settle(&case, &verdict);
+        self.count(&verdict);
+        Ok(verdict)
+    }
+
+    /// What other nodes are to be asked. `None`: they are not, or nothing was found out that they could agree to. They do not
+    /// have the lists that were given here.
+    fn proposal(&self, case: &Case, verdict: &Verdict) -> Option<Proposal> {
+        case.key?;
+        self.agreeing()?;
+        let claim = Claim {
+            request: Arc::clone(&case.request),
+            status: verdict.status,
+        };
+        let secs = verdict
+            .good_until_unix_secs
+            .saturating_sub(clock::unix_secs());
+        claim.proposal(u32::try_from(secs).unwrap_or(u32::MAX))
+    }
+
+    /// What a verdict is with the word of other nodes.
+    async fn agree(&self, proposal: Proposal, verdict: Verdict) -> Verdict {
+        let Some(agreeing) = self.agreeing() else {
+            return verdict;
+        };
+        let begun_ns = clock::now_ns();
+        let agreed = agreeing.agree(proposal).await;
+        let micros = clock::now_ns().saturating_sub(begun_ns) / 1_000;
+        let until = |secs| clock::unix_secs() + secs;
+        if let Some(Names { counters, .. }) = &self.0.names {
+            match agreed {
+                agreement::Verdict::Agreed => counters.certificates_agreed.increment(),
+                agreement::Verdict::Refused => counters.certificates_refused.increment(),
+                agreement::Verdict::Undecided => counters.certificates_undecided.increment(),
+            }
+        }
+        match agreed {
+            agreement::Verdict::Agreed => verdict.confirmed(micros),
+            agreement::Verdict::Refused => {
+                let host = verdict.host.as_deref().unwrap_or_default();
+                let (fingerprint, status) = (&verdict.fingerprint, verdict.status);
+                tracing::warn!(%fingerprint, host, %status, "other nodes find otherwise of a certificate");
+                verdict.doubted(Code::NodesDisagree, micros, until(DISPUTED_SECS))
+            }
+            agreement::Verdict::Undecided => {
+                verdict.doubted(Code::NodesSilent, micros, until(SILENT_SECS))
+            }
+        }
+    }
+
+    /// Keeps a verdict, and tells clients of it.
+    fn settle(&self, case: &Case, verdict: &Verdict) {
+        let is_current = || Arc::ptr_eq(&case.setting, &self.0.setting.load());
+        if let Some(Names { extension, .. }) = &self.0.names {
+            tell(extension, &case.request, verdict, is_current);
+        }
+        if let Some(key) = case.key {
+            self.0.stores.keep_verdict(key, verdict, is_current);
+        }
+    }
+
+    /// What this node finds, in one of `places`.
+    async fn assess(
+        &self,
+        setting: &Arc<Setting>,
+        request: &Arc<Request>,
+        lists: Vec<Arc<pki::crl::Crl>>,
+        places: &Semaphore,
+    ) -> Result<Verdict, Failure> {
+        if let Err(reason) = &setting.materials {
+            let message = format!("certificates cannot be judged: {reason}");
+            return Err(Failure::new(FailureCode::Unavailable, message));
+        }
+        let place = places.acquire().await;
         let _place = place.map_err(|closed| internal(&closed))?;
         let mut evidence = Evidence {
             other_crls: lists,
             ..Evidence::default()
         };
-        let request = Arc::new(request);
         let (mut verdict, mut used): (Verdict, Used);
         let mut rounds = 0;
         loop {
             let judgement;
-            let at_hand = (Arc::clone(&setting), Arc::clone(&request), evidence);
+            let at_hand = (Arc::clone(setting), Arc::clone(request), evidence);
             (judgement, evidence) = apart(move || at_hand.0.judge(&at_hand.1, at_hand.2)).await?;
             (verdict, used) = (judgement.verdict, judgement.used);
             rounds += 1;
             let wanted = judgement.wanted;
-            if rounds == ROUNDS_MAX || !self.fill(&setting, wanted, &mut evidence).await {
+            if rounds == ROUNDS_MAX || !self.fill(setting, wanted, &mut evidence).await {
                 break;
             }
         }
         self.0.stores.keep_evidence(evidence, &used);
-        let is_current = || Arc::ptr_eq(&setting, &self.0.setting.load());
-        if let Some(Names { extension, .. }) = &self.0.names {
-            tell(extension, &request, &verdict, is_current);
-        }
-        self.count(&verdict);
-        if let Some(key) = key {
-            self.0.stores.keep_verdict(key, &verdict, is_current);
-        }
         Ok(verdict)
     }
 
@@ -242,13 +370,18 @@ impl Judge {
 }
 
 impl Setting {
-    fn new(materials: Result<Materials, String>, revocation: &config::Revocation) -> Self {
+    fn new(
+        materials: Result<Materials, String>,
+        revocation: &config::Revocation,
+        validation: Validation,
+    ) -> Self {
         let fetcher = |refuse: &config::Networks| {
             let new = || Fetcher::new(revocation.timeout_ms, refuse.clone());
             revocation.fetch.then(new)
         };
         Self {
             materials,
+            validation,
             fetcher: fetcher(&revocation.refuse),
             log_fetcher: fetcher(&config::Networks::default()),
         }
@@ -272,29 +405,9 @@ impl Setting {
     }
 }
 
-/// Of all that is asked. Each part has its length before it, so that no two requests are the same octets.
-fn digest(request: &Request) -> Hash {
-    let mut octets = Vec::new();
-    let mut put = |part: &[u8]| {
-        octets.extend_from_slice(&part.len().to_be_bytes());
-        octets.extend_from_slice(part);
-    };
-    put(&request.chain.len().to_be_bytes());
-    request.chain.iter().for_each(|der| put(der));
-    let host = request.host.as_ref().map(|host| host.as_bytes());
-    let port = request.port.map(u16::to_be_bytes);
-    let port = port.as_ref().map(<[u8; 2]>::as_slice);
-    let stapled = [request.ocsp.as_deref(), request.sct_list.as_deref()];
-    for part in [host, port].into_iter().chain(stapled) {
-        put(&[u8::from(part.is_some())]);
-        put(part.unwrap_or_default());
-    }
-    put(match request.purpose {
-        Purpose::Server => b"server",
-        Purpose::Client => b"client",
-    });
-    Hash::of(&octets)
-}
+#[cfg(test)]
+#[path = "certs/agreeing_tests.rs"]
+mod agreeing_tests;
 
 #[cfg(test)]
 mod tests {
@@ -350,31 +463,5 @@ mod tests {
         assert!(!judge.fill(&setting, records.clone(), &mut evidence).await);
         assert!(!evidence.failed.contains(&records[0]));
         server.abort();
-    }
-
-    #[test]
-    fn requests_that_differ_in_anything_have_other_digests() {
-        let request = |change: fn(&mut Request)| {
-            let mut request = Request {
-                chain: vec![vec![1], vec![2]],
-                host: Some("a".into()),
-                ..Request::default()
-            };
-            change(&mut request);
-            digest(&request)
-        };
-        let digests = [
-            request(|_| {}),
-            request(|r| r.chain = vec![vec![1, 2]]),
-            request(|r| r.chain = vec![vec![2], vec![1]]),
-            request(|r| r.host = None),
-            request(|r| r.host = Some(String::new())),
-            request(|r| r.port = Some(443)),
-            request(|r| r.ocsp = Some(vec![])),
-            request(|r| r.sct_list = Some(vec![])),
-            request(|r| r.purpose = Purpose::Client),
-        ];
-        let unique: std::collections::BTreeSet<_> = digests.iter().collect();
-        assert_eq!(unique.len(), digests.len());
     }
 }

@@ -189,6 +189,11 @@ impl Control {
         &self.0.engine
     }
 
+    /// The judge of certificates.
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.0.judge
+    }
+
     /// Whether the front thread makes its rounds.
     pub(crate) fn is_healthy(&self) -> bool {
         let alive_ms = self.0.state.alive_ms.load(Ordering::Relaxed);

@@ -140,6 +140,9 @@ counters! {
     certificates_valid: Counter "nexus_control_certificates_total" {status = "valid"} "Certificates judged, by verdict.";
     certificates_invalid: Counter "nexus_control_certificates_total" {status = "invalid"} "Certificates judged, by verdict.";
     certificates_unknown: Counter "nexus_control_certificates_total" {status = "unknown"} "Certificates judged, by verdict.";
+    certificates_agreed: Counter "nexus_control_certificate_agreements_total" {verdict = "agreed"} "Verdicts on certificates that other nodes were asked about, by what came of it.";
+    certificates_refused: Counter "nexus_control_certificate_agreements_total" {verdict = "refused"} "Verdicts on certificates that other nodes were asked about, by what came of it.";
+    certificates_undecided: Counter "nexus_control_certificate_agreements_total" {verdict = "undecided"} "Verdicts on certificates that other nodes were asked about, by what came of it.";
     certificate_sources_found: Counter "nexus_control_certificate_sources_total" {outcome = "found"} "Responses, lists, issuers, records and proofs that were looked for to judge a certificate, by outcome.";
     certificate_sources_missing: Counter "nexus_control_certificate_sources_total" {outcome = "missing"} "Responses, lists, issuers, records and proofs that were looked for to judge a certificate, by outcome.";
     zone_publications: Counter "nexus_control_zone_publications_total" {} "Versions of agreed zones taken into service.";

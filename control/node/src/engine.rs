@@ -6,7 +6,6 @@
 mod agree;
 mod agreeing;
 mod handle;
-mod inquiries;
 mod question;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
-use resolver::agreement::Mode;
+use resolver::agreement::{Key, Mode};
 use resolver::iterate::{
     Config, Effect, Input, Outcome, Question, Resolver, SnapshotError, TransportError,
 };
@@ -23,12 +22,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::admin::UpstreamStatus;
-use crate::agreement::{AgreementHandle, Extension};
+use crate::agreement::{AgreementHandle, Extension, Inquiry};
 use crate::clients::Holdings;
 use crate::clock;
 use crate::compose::{compose, failure, silence, truncated};
 use crate::dnstap::Tap;
 use crate::front::FrontSender;
+use crate::inquiries::Inquiries;
 use crate::question::{Asked, Finished, Origin, Resolved};
 use crate::responder::{EXTENDED_ERROR_NOT_AUTHORITATIVE, EXTENDED_ERROR_NOT_READY};
 use crate::trust_keeper::TrustKeeper;
@@ -39,7 +39,6 @@ use agree::Parked;
 use agreeing::Agreeing;
 use handle::{Act, Change, Command};
 pub(crate) use handle::{EngineHandle, EngineStatistics, Overloaded};
-use inquiries::Inquiries;
 use question::{client, question, question_of, subnet_of};
 
 /// Commands that wait for the engine; questions past it are answered SERVFAIL by who asks.
@@ -96,7 +95,7 @@ pub(crate) struct Engine {
     agreement: Option<AgreementHandle>,
     agreeing: Agreeing<Parked>,
     /// Questions of other nodes.
-    inquiries: Inquiries,
+    inquiries: Inquiries<Key, Inquiry>,
     questions_max: usize,
     extension: Extension,
 }

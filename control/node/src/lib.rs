@@ -64,6 +64,7 @@ mod finish;
 
 mod agreement;
 mod engine;
+mod inquiries;
 
 mod saved_cache;
 

@@ -387,8 +387,12 @@ impl Prepared {
         let engine = &mut self.tasks.engine;
         let timeout = Duration::from_millis(config.consensus.answer_timeout_ms.into());
         engine.set_agreement(channel.handle.clone(), timeout);
+        let judge = self.tasks.control.judge().clone();
+        let runtime = self.runtime.handle().clone();
+        judge.set_agreement(channel.handle.clone(), runtime, timeout);
         Answers {
             channel,
+            judge,
             engine: self.tasks.control.engine().clone(),
             extension: engine.extension(),
             timeout,
@@ -758,7 +762,7 @@ fn judge(
         tracing::warn!(%error, "certificates cannot be judged");
         error.to_string()
     });
-    Judge::with(materials, &config.ct.revocation, Some(names))
+    Judge::with(materials, &config.ct, names)
 }
 
 fn lookups(config: &Config, zones: &Zones, engine: EngineHandle, updates: Updates) -> Lookups {

@@ -149,6 +149,10 @@ codes! {
     UnusableTlsa = "unusable_tlsa";
     /// No TLSA record is of this chain.
     TlsaMismatch = "tlsa_mismatch";
+    /// More nodes of the cluster find something else than may be faulty.
+    NodesDisagree = "nodes_disagree";
+    /// Too few nodes of the cluster find anything in time.
+    NodesSilent = "nodes_silent";
 }
 
 impl fmt::Display for Code {

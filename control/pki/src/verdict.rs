@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 
 /// What a chain, judged for a host, came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ pub enum StepName {
     Staple,
     /// The host's domain allows it (RFC 6698, RFC 7671).
     Dane,
+    /// Other nodes of the cluster find the same; only there if they were asked.
+    Agreement,
 }
 
 /// How a step ended.
@@ -97,6 +99,42 @@ impl Verdict {
     #[must_use]
     pub fn step(&self, name: StepName) -> Option<&Step> {
         self.steps.iter().find(|step| step.step == name)
+    }
+
+    /// Other nodes find the same; so many microseconds were waited for them.
+    #[must_use]
+    pub fn confirmed(mut self, micros: u64) -> Self {
+        self.push_agreement(StepResult::Passed, None, micros);
+        self
+    }
+
+    /// Other nodes do not bear it out, so that nothing is known, whatever this node has found: its steps stay.
+    #[must_use]
+    pub fn doubted(mut self, code: Code, micros: u64, good_until_unix_secs: u64) -> Self {
+        let detail = format!("this node found it {}", self.status);
+        let reason = Reason { code, detail };
+        self.status = Status::Unknown;
+        self.good_until_unix_secs = good_until_unix_secs.min(self.good_until_unix_secs);
+        self.reason = Some(reason.clone());
+        self.push_agreement(StepResult::Unknown, Some(reason), micros);
+        self
+    }
+
+    /// Whether other nodes find something else.
+    #[must_use]
+    pub fn is_disputed(&self) -> bool {
+        let step = self.step(StepName::Agreement);
+        let reason = step.and_then(|step| step.reason.as_ref());
+        reason.is_some_and(|reason| reason.code == Code::NodesDisagree)
+    }
+
+    fn push_agreement(&mut self, result: StepResult, reason: Option<Reason>, micros: u64) {
+        self.steps.push(Step {
+            step: StepName::Agreement,
+            result,
+            reason,
+            micros,
+        });
     }
 }
 
@@ -124,6 +162,7 @@ impl fmt::Display for StepName {
             Self::Revocation => "revocation",
             Self::Staple => "staple",
             Self::Dane => "dane",
+            Self::Agreement => "agreement",
         })
     }
 }

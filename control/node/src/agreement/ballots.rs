@@ -1,15 +1,19 @@
-//! [`Ballots`]: what other nodes propose. Each item is resolved here too, and one vote goes back a bundle.
+//! [`Ballots`]: what other nodes propose. Each item is resolved, or judged, here too, and one vote goes back a bundle.
 //!
 //! A vote waits a short while for slow items and then says of those that it has no answer: the proposer asks
 //! again later. What a proposer may have resolved here is bounded by rate and by number.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use consensus::{Configuration, Digest, NodeId};
 use ledger::{
     ANSWER_AGE_MS_MAX, ANSWER_TTL_SECONDS_MAX, AnswerBundle, AnswerItem, Opinion, Security,
 };
+use pki::{Request, Status};
 use resolver::agreement::{Answer, Key, Vantage};
+
+use super::claim::{Claim, is_claim};
 
 /// How long a vote waits for the answers of this node.
 pub(super) const VOTE_WAIT_US: u64 = 100_000;
@@ -20,6 +24,8 @@ const INQUIRIES_MAX: usize = 32_768;
 /// Items of one proposer: how many a second, and how many at once.
 const ITEMS_PER_SECOND: u64 = 10_000;
 const ITEMS_BURST: u64 = 5_000;
+/// So many items does a certificate count for: to judge one takes about half a millisecond.
+const ITEMS_PER_CERTIFICATE: u64 = 20;
 
 /// What is to be resolved for a vote. No policy, no agreement of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,31 @@ pub(crate) struct Inquiry {
     pub proposer: NodeId,
     /// What is asked.
     pub key: Key,
+}
+
+/// A certificate to be judged for a vote, without agreement of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateInquiry {
+    /// Comes back with the verdict.
+    pub token: u64,
+    /// Who claims something of it.
+    pub proposer: NodeId,
+    /// What is asked.
+    pub request: Arc<Request>,
+}
+
+/// All that is to be found out for a vote.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Inquiries {
+    pub(super) names: Vec<Inquiry>,
+    pub(super) certificates: Vec<CertificateInquiry>,
+}
+
+/// What an item says.
+#[derive(Debug)]
+enum Proposed {
+    Answer(Answer),
+    Claim(Claim),
 }
 
 /// What was found for an inquiry.
@@ -70,7 +101,7 @@ pub(super) struct Ballot {
 struct Open {
     proposer: NodeId,
     bundle: Digest,
-    items: Vec<(Key, Option<Answer>, Security)>,
+    items: Vec<(Key, Option<Proposed>, Security)>,
     opinions: Vec<Option<Opinion>>,
     missing: usize,
     contradicts: bool,
@@ -113,7 +144,7 @@ pub(super) struct Ballots {
 }
 
 impl Ballots {
-    /// A peer proposes. Gives what is to be resolved, and votes that are complete without.
+    /// A peer proposes. Gives what is to be found out, and votes that are complete without.
     ///
     /// # Errors
     /// It is not voted on.
@@ -123,7 +154,7 @@ impl Ballots {
         from: NodeId,
         bundle: &AnswerBundle,
         configuration: &Configuration,
-    ) -> Result<(Vec<Inquiry>, Option<Ballot>), Turned> {
+    ) -> Result<(Inquiries, Option<Ballot>), Turned> {
         let is_known = configuration.member(from).is_some() && !configuration.is_isolated(from);
         if bundle.proposer != from || !is_known {
             return Err(Turned::NotSender);
@@ -147,14 +178,14 @@ impl Ballots {
         });
         if ballots >= BALLOTS_MAX
             || missing + count > INQUIRIES_MAX.saturating_sub(self.inquiries.len())
-            || !bucket.take(now_us, count as u64)
+            || !bucket.take(now_us, weight(bundle))
         {
             return Err(Turned::TooMany);
         }
         Ok(self.open(now_us, bundle))
     }
 
-    fn open(&mut self, now_us: u64, bundle: &AnswerBundle) -> (Vec<Inquiry>, Option<Ballot>) {
+    fn open(&mut self, now_us: u64, bundle: &AnswerBundle) -> (Inquiries, Option<Ballot>) {
         let ballot = self.next;
         self.next += 1;
         let mut open = Open {
@@ -167,7 +198,7 @@ impl Ballots {
             first_token: self.next_token,
             deadline_us: now_us + VOTE_WAIT_US,
         };
-        let mut inquiries = Vec::new();
+        let mut inquiries = Inquiries::default();
         for (index, item) in bundle.items.iter().enumerate() {
             let key = key(item);
             let proposed = proposed(item, &key);
@@ -175,14 +206,10 @@ impl Ballots {
             let opinion = proposed.is_none().then_some(Opinion::Disagree);
             let token = self.next_token;
             self.next_token += 1;
-            if proposed.is_some() {
+            if let Some(proposed) = &proposed {
                 self.inquiries.insert(token, (ballot, index));
                 open.missing += 1;
-                inquiries.push(Inquiry {
-                    token,
-                    proposer: bundle.proposer,
-                    key: key.clone(),
-                });
+                inquiries.push(token, bundle.proposer, &key, proposed);
             }
             open.contradicts |= opinion.is_some();
             open.opinions.push(opinion);
@@ -197,13 +224,40 @@ impl Ballots {
 
     /// This node has an answer, or none. Gives the vote if it was the last one.
     pub(super) fn on_found(&mut self, token: u64, found: &Found) -> Option<Ballot> {
+        self.settle(token, |key, proposed, security| match proposed {
+            Proposed::Answer(answer) => {
+                let opinion = judge(key, answer, security, found);
+                let is_plain = found.is_secure || found.vantage == Vantage::Exact;
+                (opinion, opinion == Opinion::Disagree && is_plain)
+            }
+            Proposed::Claim(_) => (Opinion::NoAnswer, false),
+        })
+    }
+
+    /// This node has a verdict on a certificate, or none. Gives the vote if it was the last one. A disagreement contradicts
+    /// nobody: authorities that one trusts and what they say of revocation come to honest nodes at different times.
+    pub(super) fn on_judged(&mut self, token: u64, own: Option<Status>) -> Option<Ballot> {
+        self.settle(token, |_, proposed, _| {
+            let opinion = match (proposed, own) {
+                (Proposed::Claim(claim), Some(own)) if own == claim.status => Opinion::Agree,
+                (Proposed::Claim(_), Some(Status::Valid | Status::Invalid)) => Opinion::Disagree,
+                _ => Opinion::NoAnswer,
+            };
+            (opinion, false)
+        })
+    }
+
+    /// Takes the opinion on an item, and whether it contradicts the proposer.
+    fn settle(
+        &mut self,
+        token: u64,
+        opinion: impl FnOnce(&Key, &Proposed, Security) -> (Opinion, bool),
+    ) -> Option<Ballot> {
         let (ballot, index) = self.inquiries.remove(&token)?;
         let open = self.open.get_mut(&ballot)?;
         let (key, proposed, security) = open.items.get(index)?;
-        let opinion = judge(key, proposed.as_ref()?, *security, found);
-        if opinion == Opinion::Disagree {
-            open.contradicts |= found.is_secure || found.vantage == Vantage::Exact;
-        }
+        let (opinion, contradicts) = opinion(key, proposed.as_ref()?, *security);
+        open.contradicts |= contradicts;
         *open.opinions.get_mut(index)? = Some(opinion);
         open.missing -= 1;
         if open.missing > 0 {
@@ -235,6 +289,23 @@ impl Ballots {
     }
 }
 
+impl Inquiries {
+    fn push(&mut self, token: u64, proposer: NodeId, key: &Key, proposed: &Proposed) {
+        match proposed {
+            Proposed::Answer(_) => self.names.push(Inquiry {
+                token,
+                proposer,
+                key: key.clone(),
+            }),
+            Proposed::Claim(claim) => self.certificates.push(CertificateInquiry {
+                token,
+                proposer,
+                request: Arc::clone(&claim.request),
+            }),
+        }
+    }
+}
+
 fn close(open: Open) -> Ballot {
     let opinions = open.opinions.into_iter();
     Ballot {
@@ -256,11 +327,31 @@ fn key(item: &AnswerItem) -> Key {
     }
 }
 
-/// The answer that an item carries, if it is the one of its digest and to be kept no longer than any may be.
-fn proposed(item: &AnswerItem, key: &Key) -> Option<Answer> {
-    let answer = Answer::decode(&item.records).ok()?;
-    let is_good = answer.digest(key) == item.digest.0 && item.ttl <= ANSWER_TTL_SECONDS_MAX;
-    is_good.then_some(answer)
+/// What an item carries, if it is the one of its digest and to be kept no longer than any may be.
+fn proposed(item: &AnswerItem, key: &Key) -> Option<Proposed> {
+    let (proposed, digest) = match is_claim(key) {
+        true => {
+            let claim = Claim::decode(&item.records).ok()?;
+            let digest = (claim.key() == *key).then(|| claim.digest())?;
+            (Proposed::Claim(claim), digest)
+        }
+        false => {
+            let answer = Answer::decode(&item.records).ok()?;
+            let digest = answer.digest(key);
+            (Proposed::Answer(answer), digest)
+        }
+    };
+    let is_good = digest == item.digest.0 && item.ttl <= ANSWER_TTL_SECONDS_MAX;
+    is_good.then_some(proposed)
+}
+
+/// For how many items a bundle counts.
+fn weight(bundle: &AnswerBundle) -> u64 {
+    let items = bundle.items.iter().map(|item| match is_claim(&key(item)) {
+        true => ITEMS_PER_CERTIFICATE,
+        false => 1,
+    });
+    items.sum()
 }
 
 fn judge(key: &Key, proposed: &Answer, security: Security, found: &Found) -> Opinion {

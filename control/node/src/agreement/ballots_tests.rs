@@ -5,7 +5,7 @@ use hickory_proto::rr::RecordType;
 
 use super::*;
 use crate::agreement::rounds::question;
-use crate::agreement::tests::{answer, configuration, identities, key};
+use crate::agreement::tests::{answer, claim, configuration, identities, key};
 use crate::mesh::Identity;
 
 const NOW: (u64, u64) = (1_000_000, 1_700_000_000_000);
@@ -26,6 +26,18 @@ fn found(number: u8, last: u8) -> Found {
         answer: Some(answer(number, last)),
         is_secure: false,
         vantage: Vantage::Exact,
+    }
+}
+
+/// That a certificate is valid.
+fn claim_item(number: u8) -> AnswerItem {
+    let proposal = claim(number, Status::Valid);
+    AnswerItem {
+        question: question(&proposal.key),
+        digest: Digest(proposal.digest),
+        records: proposal.records,
+        ttl: proposal.ttl_secs,
+        security: Security::Indeterminate,
     }
 }
 
@@ -53,7 +65,14 @@ impl Bench {
         }
     }
 
+    /// Of names alone.
     fn offer(&mut self, bundle: &AnswerBundle) -> Result<(Vec<Inquiry>, Option<Ballot>), Turned> {
+        let (inquiries, ballot) = self.offer_any(bundle)?;
+        assert_eq!(inquiries.certificates, []);
+        Ok((inquiries.names, ballot))
+    }
+
+    fn offer_any(&mut self, bundle: &AnswerBundle) -> Result<(Inquiries, Option<Ballot>), Turned> {
         self.ballots
             .on_bundle(NOW, self.proposer, bundle, &self.configuration)
     }
@@ -224,4 +243,86 @@ fn many_that_ask_for_too_much_leave_something_to_everybody_else() {
         assert!(taken > 0);
     }
     assert!(offer(honest.id(), &items[..1]));
+}
+
+#[test]
+fn certificate_is_judged_here_and_a_difference_contradicts_nobody() {
+    let mut bench = Bench::new();
+    let mut items: Vec<_> = (0..4).map(claim_item).collect();
+    items.push(item(0, 1));
+    let bundle = bench.bundle(items);
+    let (inquiries, ballot) = bench.offer_any(&bundle).unwrap();
+    assert_eq!((ballot, inquiries.names.len()), (None, 1));
+    let asked = &inquiries.certificates;
+    let chains: Vec<_> = asked.iter().map(|one| one.request.chain.clone()).collect();
+    assert_eq!(chains, [0, 1, 2, 3].map(|number| vec![vec![number]]));
+    let owns = [
+        Some(Status::Valid),
+        Some(Status::Invalid),
+        Some(Status::Unknown),
+        None,
+    ];
+    for (inquiry, own) in asked.iter().zip(owns) {
+        assert_eq!(bench.ballots.on_judged(inquiry.token, own), None);
+    }
+    let last = inquiries.names[0].token;
+    let ballot = bench.ballots.on_found(last, &found(0, 1)).unwrap();
+    let opinions = [Agree, Disagree, NoAnswer, NoAnswer, Agree];
+    assert_eq!(
+        (ballot.opinions.as_slice(), ballot.contradicts),
+        (&opinions[..], false)
+    );
+}
+
+#[test]
+fn claim_in_the_place_of_another_and_an_answer_among_claims_are_refused_without_a_look() {
+    let mut bench = Bench::new();
+    let (one, other) = (claim_item(1), claim_item(2));
+    let bundle = bench.bundle(vec![
+        AnswerItem {
+            question: other.question.clone(),
+            ..one.clone()
+        },
+        AnswerItem {
+            digest: other.digest,
+            ..one.clone()
+        },
+        AnswerItem {
+            records: item(0, 1).records,
+            ..one.clone()
+        },
+        AnswerItem {
+            records: one.records,
+            ..item(0, 1)
+        },
+    ]);
+    let (inquiries, ballot) = bench.offer_any(&bundle).unwrap();
+    assert_eq!(inquiries, Inquiries::default());
+    let ballot = ballot.unwrap();
+    assert_eq!(
+        (ballot.opinions, ballot.contradicts),
+        (vec![Disagree; 4], true)
+    );
+}
+
+#[test]
+fn word_of_the_resolver_on_a_certificate_counts_for_nothing_nor_the_other_way_round() {
+    let mut bench = Bench::new();
+    let bundle = bench.bundle(vec![claim_item(1), item(0, 1)]);
+    let (inquiries, _) = bench.offer_any(&bundle).unwrap();
+    let (certificate, name) = (inquiries.certificates[0].token, inquiries.names[0].token);
+    assert_eq!(bench.ballots.on_found(certificate, &found(0, 1)), None);
+    let ballot = bench.ballots.on_judged(name, Some(Status::Valid)).unwrap();
+    assert_eq!(ballot.opinions, [NoAnswer, NoAnswer]);
+}
+
+#[test]
+fn few_certificates_are_as_much_to_ask_for_as_many_names() {
+    let mut bench = Bench::new();
+    let bundle = bench.bundle((0..50).map(claim_item).collect());
+    let taken = (0..)
+        .take_while(|_| bench.offer_any(&bundle).is_ok())
+        .count();
+    assert_eq!(taken as u64, ITEMS_BURST / (50 * ITEMS_PER_CERTIFICATE));
+    assert_eq!(bench.offer_any(&bundle).unwrap_err(), Turned::TooMany);
 }

@@ -136,12 +136,14 @@ fn nodes(lasts: [u8; 4], runtime: &tokio::runtime::Handle) -> Vec<Node> {
         .unwrap();
         let window_ms = Parameters::default().window_ms;
         let cluster = MeshCluster::new(outbox, driver.handle(), runtime.clone(), window_ms);
+        let fake = Fake::new(handle.clone(), Some(last), sender);
         let setup = Setup {
             signer: identity,
             cluster_id: genesis.cluster(),
             configuration: genesis.clone(),
             cluster: Arc::new(cluster),
-            resolving: Box::new(Fake::new(handle.clone(), Some(last), sender)),
+            resolving: Box::new(fake.clone()),
+            judging: Box::new(fake),
             timeout: Duration::from_secs(10),
             counters,
         };

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use consensus::{ClusterId, Configuration, Digest, NodeId, PublicKey, SignatureCheck, Signer};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use ledger::{AnswerVote, Opinion, ValidatedAnswers};
+use pki::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ballots::{Ballot, Ballots, Found, Inquiry};
+use super::ballots::{Ballot, Ballots, CertificateInquiry, Found, Inquiry};
+use super::claim::is_claim;
 use super::message::{MESSAGE_BYTES_MAX, Message};
 use super::rounds::{Effect, Rounds};
 use super::{Decided, Proposal};
@@ -86,6 +88,15 @@ pub(crate) trait Resolving: Send + 'static {
     fn decided(&self, decided: Vec<Decided>);
 }
 
+/// The side of the judge of certificates.
+pub(crate) trait Judging: Send + 'static {
+    /// Has these judged; each comes back by [`AgreementHandle::judged`], whatever becomes of it.
+    fn inquire(&self, inquiries: Vec<CertificateInquiry>);
+
+    /// Tells what became of proposals.
+    fn decided(&self, decided: Vec<Decided>);
+}
+
 /// What the thread begins with.
 pub(crate) struct Setup<S> {
     /// Signs as this node.
@@ -98,6 +109,8 @@ pub(crate) struct Setup<S> {
     pub cluster: Arc<dyn Cluster>,
     /// The resolver.
     pub resolving: Box<dyn Resolving>,
+    /// The judge of certificates.
+    pub judging: Box<dyn Judging>,
     /// How long somebody waits for a proposal.
     pub timeout: Duration,
     /// Counts.
@@ -115,6 +128,7 @@ impl<S> fmt::Debug for Setup<S> {
 enum Input {
     Propose(Proposal),
     Found(u64, Found),
+    Judged(u64, Option<Status>),
     Message(NodeId, Vec<u8>, OwnedSemaphorePermit),
     Ordered(u64, Option<Vec<ledger::Verdict>>),
     Configured(Box<Configuration>),
@@ -139,6 +153,11 @@ impl AgreementHandle {
     /// What was found for an inquiry.
     pub(crate) fn found(&self, token: u64, found: Found) {
         let _ = self.inputs.try_send(Input::Found(token, found)); // The vote says that there is none.
+    }
+
+    /// The verdict on an inquiry; `None` if there is none.
+    pub(crate) fn judged(&self, token: u64, status: Option<Status>) {
+        let _ = self.inputs.try_send(Input::Judged(token, status)); // The vote says that there is none.
     }
 
     /// Another member's message. Counted and dropped if it is longer than any, or if too much waits.
@@ -195,6 +214,7 @@ pub(crate) fn start<S: Signer + Send + 'static>(
         cluster_id: setup.cluster_id,
         cluster: setup.cluster,
         resolving: setup.resolving,
+        judging: setup.judging,
         counters: setup.counters,
         rounds,
         ballots: Ballots::default(),
@@ -240,6 +260,7 @@ struct Service<S> {
     cluster_id: ClusterId,
     cluster: Arc<dyn Cluster>,
     resolving: Box<dyn Resolving>,
+    judging: Box<dyn Judging>,
     counters: Arc<Counters>,
     rounds: Rounds,
     ballots: Ballots,
@@ -303,6 +324,11 @@ impl<S: Signer> Service<S> {
                     self.vote(ballot);
                 }
             }
+            Input::Judged(token, status) => {
+                if let Some(ballot) = self.ballots.on_judged(token, status) {
+                    self.vote(ballot);
+                }
+            }
             Input::Message(from, bytes, _share) => match Message::decode(&bytes) {
                 Ok(Message::Bundle(bundle)) => self.on_bundle(now_us, from, &bundle),
                 // Votes travel from their signers alone.
@@ -334,8 +360,11 @@ impl<S: Signer> Service<S> {
         let configuration = self.rounds.configuration();
         match self.ballots.on_bundle(times, from, bundle, configuration) {
             Ok((inquiries, ballot)) => {
-                if !inquiries.is_empty() {
-                    self.resolving.inquire(inquiries);
+                if !inquiries.names.is_empty() {
+                    self.resolving.inquire(inquiries.names);
+                }
+                if !inquiries.certificates.is_empty() {
+                    self.judging.inquire(inquiries.certificates);
                 }
                 if let Some(ballot) = ballot {
                     self.vote(ballot);
@@ -394,7 +423,17 @@ impl<S: Signer> Service<S> {
                 };
                 self.cluster.order(answers, ordered);
             }
-            Effect::Decided(decided) => self.resolving.decided(decided),
+            Effect::Decided(decided) => {
+                let (claims, answers): (Vec<_>, _) = decided
+                    .into_iter()
+                    .partition(|(proposal, _)| is_claim(&proposal.key));
+                if !claims.is_empty() {
+                    self.judging.decided(claims);
+                }
+                if !answers.is_empty() {
+                    self.resolving.decided(answers);
+                }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use ledger::{Opinion, ValidatedAnswers};
+use pki::{Request, Status};
 use resolver::agreement::{Answer, Vantage};
 use resolver::iterate::{Outcome, Question};
 
@@ -118,7 +119,9 @@ impl Cluster for Hub {
     }
 }
 
-/// A resolver that finds the same for every name, and has the thread's verdicts.
+/// A resolver that finds the same for every name, a judge that finds the same of every certificate (the one with 1 that it
+/// is valid, all others that it is not), and has the thread's verdicts.
+#[derive(Clone)]
 pub(super) struct Fake {
     handle: AgreementHandle,
     last: Option<u8>,
@@ -159,68 +162,81 @@ impl Resolving for Fake {
     }
 }
 
-struct Cast {
+impl Judging for Fake {
+    fn inquire(&self, inquiries: Vec<CertificateInquiry>) {
+        for inquiry in inquiries {
+            let status = self.last.map(|last| match last {
+                1 => Status::Valid,
+                _ => Status::Invalid,
+            });
+            self.handle.judged(inquiry.token, status);
+        }
+    }
+
+    fn decided(&self, decided: Vec<Decided>) {
+        Resolving::decided(self, decided);
+    }
+}
+
+/// Nodes in one process that agree with each other.
+pub(crate) struct Cluster4 {
     ids: Vec<NodeId>,
-    handles: Vec<AgreementHandle>,
-    decided: Vec<mpsc::Receiver<Decided>>,
+    pub(crate) handles: Vec<AgreementHandle>,
     contradictions: Arc<Mutex<Vec<(NodeId, NodeId)>>>,
     orders: Arc<Mutex<Vec<ValidatedAnswers>>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-/// Four nodes, each of which finds an address with this last byte, or nothing.
-fn cast(lasts: [Option<u8>; 4]) -> Cast {
+/// Four of them, each with the resolver and the judge that `ends` gives it by its number.
+pub(crate) fn cluster(
+    mut ends: impl FnMut(usize, AgreementHandle) -> (Box<dyn Resolving>, Box<dyn Judging>),
+) -> Cluster4 {
     let identities = identities(4);
     let configuration = configuration(&identities);
     let nodes = Arc::<OnceLock<BTreeMap<_, _>>>::default();
-    let mut cast = Cast {
+    let mut cluster = Cluster4 {
         ids: identities.iter().map(Identity::id).collect(),
         handles: Vec::new(),
-        decided: Vec::new(),
         contradictions: Arc::default(),
         orders: Arc::default(),
         threads: Vec::new(),
     };
-    for (identity, last) in identities.into_iter().zip(lasts) {
+    for (number, identity) in identities.into_iter().enumerate() {
         let counters = Arc::<Counters>::default();
         let channel = Channel::new(Arc::clone(&counters));
-        let (sender, decided) = mpsc::channel();
         let handle = channel.handle.clone();
         let hub = Hub {
             configuration: configuration.clone(),
             own: identity.id(),
             nodes: Arc::clone(&nodes),
-            contradictions: Arc::clone(&cast.contradictions),
-            orders: Arc::clone(&cast.orders),
+            contradictions: Arc::clone(&cluster.contradictions),
+            orders: Arc::clone(&cluster.orders),
         };
+        let (resolving, judging) = ends(number, handle.clone());
         let setup = Setup {
             signer: identity,
             cluster_id: configuration.cluster(),
             configuration: configuration.clone(),
             cluster: Arc::new(hub),
-            resolving: Box::new(Fake {
-                handle: handle.clone(),
-                last,
-                decided: sender,
-            }),
+            resolving,
+            judging,
             timeout: Duration::from_secs(2),
             counters,
         };
-        cast.threads.push(start(channel, setup).unwrap());
-        cast.handles.push(handle);
-        cast.decided.push(decided);
+        cluster.threads.push(start(channel, setup).unwrap());
+        cluster.handles.push(handle);
     }
-    let all = cast.ids.iter().copied().zip(cast.handles.iter().cloned());
+    let all = cluster
+        .ids
+        .iter()
+        .copied()
+        .zip(cluster.handles.iter().cloned());
     nodes.set(all.collect()).unwrap();
-    cast
+    cluster
 }
 
-impl Cast {
-    fn verdict(&self, node: usize) -> Verdict {
-        self.decided[node].recv_timeout(PATIENCE).unwrap().1
-    }
-
-    fn stop(self) {
+impl Cluster4 {
+    pub(crate) fn stop(self) {
         self.handles.iter().for_each(AgreementHandle::stop);
         for thread in self.threads {
             thread.join().unwrap();
@@ -228,17 +244,53 @@ impl Cast {
     }
 }
 
+struct Cast {
+    nodes: Cluster4,
+    decided: Vec<mpsc::Receiver<Decided>>,
+}
+
+/// Four nodes, each of which finds an address with this last byte, or nothing; of certificates as [`Fake`] does.
+fn cast(lasts: [Option<u8>; 4]) -> Cast {
+    let mut decided = Vec::new();
+    let nodes = cluster(|number, handle| {
+        let (sender, receiver) = mpsc::channel();
+        decided.push(receiver);
+        let fake = Fake::new(handle, lasts[number], sender);
+        (Box::new(fake.clone()), Box::new(fake))
+    });
+    Cast { nodes, decided }
+}
+
+impl Cast {
+    fn verdict(&self, node: usize) -> Verdict {
+        self.decided[node].recv_timeout(PATIENCE).unwrap().1
+    }
+
+    fn propose(&self, node: usize, proposal: Proposal) {
+        assert!(self.nodes.handles[node].propose(proposal));
+    }
+}
+
+/// That the certificate with this number is valid, or is not.
+pub(super) fn claim(number: u8, status: Status) -> Proposal {
+    let request = Arc::new(Request {
+        chain: vec![vec![number]],
+        ..Request::default()
+    });
+    Claim { request, status }.proposal(60).unwrap()
+}
+
 #[test]
 fn three_that_find_the_same_agree_whatever_the_fourth_says() {
     let cast = cast([Some(1), Some(1), Some(1), Some(66)]);
     for number in 0..10 {
-        assert!(cast.handles[0].propose(proposal(number)));
+        cast.propose(0, proposal(number));
     }
     for _ in 0..10 {
         assert_eq!(cast.verdict(0), Verdict::Agreed);
     }
     // Each vote in the order bears a signature that holds.
-    let orders = cast.orders.lock().unwrap();
+    let orders = cast.nodes.orders.lock().unwrap();
     let cluster = configuration(&identities(4)).cluster();
     for answers in &*orders {
         let bundle = answers.bundle.digest();
@@ -249,29 +301,51 @@ fn three_that_find_the_same_agree_whatever_the_fourth_says() {
         }
     }
     drop(orders);
-    cast.stop();
+    cast.nodes.stop();
 }
 
 #[test]
 fn who_lies_is_outvoted_and_remarked() {
     let cast = cast([Some(1), Some(1), Some(1), Some(66)]);
-    assert!(cast.handles[3].propose(of(0, 66)));
+    cast.propose(3, of(0, 66));
     assert_eq!(cast.verdict(3), Verdict::Refused);
-    assert!(cast.orders.lock().unwrap().is_empty());
-    let liar = cast.ids[3];
-    let remarks = cast.contradictions.lock().unwrap().clone();
+    assert!(cast.nodes.orders.lock().unwrap().is_empty());
+    let liar = cast.nodes.ids[3];
+    let remarks = cast.nodes.contradictions.lock().unwrap().clone();
     assert!(remarks.len() >= 2, "{remarks:?}");
     assert!(remarks.iter().all(|(_, subject)| *subject == liar));
-    cast.stop();
+    cast.nodes.stop();
+}
+
+#[test]
+fn nodes_agree_on_certificates_and_one_that_finds_otherwise_is_refused_but_not_remarked() {
+    let cast = cast([Some(1), Some(1), Some(1), Some(66)]);
+    // One bundle with an answer and with claims: each comes back to whoever wants to know.
+    cast.propose(0, proposal(0));
+    for number in 0..3 {
+        cast.propose(0, claim(number, Status::Valid));
+    }
+    for _ in 0..4 {
+        assert_eq!(cast.verdict(0), Verdict::Agreed);
+    }
+    cast.propose(3, claim(0, Status::Invalid));
+    assert_eq!(cast.verdict(3), Verdict::Refused);
+    let remarks = cast.nodes.contradictions.lock().unwrap().clone();
+    let other = cast.nodes.ids[3];
+    assert!(
+        remarks.iter().all(|(_, subject)| *subject != other),
+        "{remarks:?}"
+    );
+    cast.nodes.stop();
 }
 
 #[test]
 fn without_others_answers_nothing_is_decided_and_nobody_waits_for_ever() {
     let cast = cast([Some(1), Some(1), None, None]);
-    assert!(cast.handles[0].propose(proposal(0)));
+    cast.propose(0, proposal(0));
     assert_eq!(cast.verdict(0), Verdict::Undecided);
-    assert!(cast.contradictions.lock().unwrap().is_empty());
-    cast.stop();
+    assert!(cast.nodes.contradictions.lock().unwrap().is_empty());
+    cast.nodes.stop();
 }
 
 #[test]
@@ -281,18 +355,16 @@ fn vote_with_a_signature_that_does_not_hold_is_dropped() {
     let counters = Arc::<Counters>::default();
     let channel = Channel::new(Arc::clone(&counters));
     let handle = channel.handle.clone();
-    let (sender, decided) = mpsc::channel();
+    let (decision, decided) = mpsc::channel();
+    let fake = Fake::new(handle.clone(), None, decision);
     let (carried, sent) = mpsc::channel();
     let setup = Setup {
         signer: identities[0].clone(),
         cluster_id: configuration.cluster(),
         configuration: configuration.clone(),
         cluster: Arc::new(Wire(Mutex::new(carried))),
-        resolving: Box::new(Fake {
-            handle: handle.clone(),
-            last: None,
-            decided: sender,
-        }),
+        resolving: Box::new(fake.clone()),
+        judging: Box::new(fake),
         timeout: Duration::from_millis(200),
         counters: Arc::clone(&counters),
     };

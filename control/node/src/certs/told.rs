@@ -6,8 +6,8 @@ use pki::{Request, Status, StepName, StepResult, Verdict};
 use crate::agreement::Extension;
 use crate::control::{parse_name, wire_name_of};
 
-/// Has the host's answers carry its certificate if that is valid, and no longer if it is found to be invalid. Nothing, if
-/// what it was judged by is no longer in service.
+/// Has the host's answers carry its certificate if that is valid, and no longer if it is found to be invalid, or if other nodes
+/// find it to be. Nothing, if what it was judged by is no longer in service.
 pub(super) fn tell(
     extension: &Extension,
     request: &Request,
@@ -29,6 +29,9 @@ pub(super) fn tell(
         Status::Invalid if is_of_the_certificate(verdict) => {
             extension.withdraw_certificate(&name, hash, is_current);
         }
+        Status::Unknown if verdict.is_disputed() => {
+            extension.withdraw_certificate(&name, hash, is_current);
+        }
         Status::Invalid | Status::Unknown => {}
     }
 }
@@ -44,7 +47,7 @@ fn is_of_the_certificate(verdict: &Verdict) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pki::Step;
+    use pki::{Code, Step};
 
     use super::*;
     use crate::clock;
@@ -101,5 +104,9 @@ mod tests {
         assert!(on(1, &verdict(Status::Unknown, StepName::Dane), true));
         assert!(!on(1, &revoked, true));
         assert!(on(1, &valid, true));
+        let doubted = |code| valid.clone().doubted(code, 1, 0);
+        assert!(on(1, &doubted(Code::NodesSilent), true));
+        assert!(!on(1, &doubted(Code::NodesDisagree), true));
+        assert!(on(1, &valid.clone().confirmed(1), true));
     }
 }

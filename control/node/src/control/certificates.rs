@@ -19,10 +19,10 @@ impl Control {
         &self,
         fresh: config::Ct,
     ) -> Result<Option<String>, Failure> {
-        let revocation = fresh.revocation.clone();
+        let config = fresh.clone();
         Ok(match apart(move || Materials::read(&fresh)).await? {
             Ok(materials) => {
-                self.0.judge.replace(materials, &revocation);
+                self.0.judge.replace(materials, &config);
                 None
             }
             Err(error) => {

@@ -12,7 +12,6 @@ use resolver::policy::Course;
 use tokio::sync::oneshot;
 
 use super::agreeing::{Agreeing, BUSY, Judgement, REFUSED, UNDECIDED};
-use super::inquiries::Admission;
 use super::question::{client, question};
 use super::{Asked, Engine};
 use crate::agreement::{
@@ -20,6 +19,7 @@ use crate::agreement::{
 };
 use crate::clock;
 use crate::front::Request;
+use crate::inquiries::Admission;
 
 /// An answer that waits for other nodes.
 #[derive(Debug)]
@@ -206,7 +206,8 @@ impl Engine {
             };
             let ticket = self.next_ticket;
             self.next_ticket += 1;
-            match self.inquiries.admit(ticket, &inquiry, &question) {
+            let (key, proposer) = (inquiry.key.clone(), inquiry.proposer);
+            match self.inquiries.admit(ticket, key, proposer, inquiry.clone()) {
                 Admission::Begin => self.step(Input::Ask { ticket, question }),
                 Admission::Joined => {}
                 // What is here already takes no place.
@@ -222,11 +223,13 @@ impl Engine {
 
     /// Something was found for another node. False if it was not asked for by one.
     pub(super) fn take_inquiry(&mut self, ticket: u64, outcome: &Outcome) -> bool {
-        let Some((question, inquiries)) = self.inquiries.finish(ticket) else {
+        let Some((key, inquiries)) = self.inquiries.finish(ticket) else {
             return false;
         };
+        let question = key.question();
+        let found = question.as_ref().map(|question| (question, outcome));
         for inquiry in &inquiries {
-            self.on_found(inquiry, Some((&question, outcome)));
+            self.on_found(inquiry, found);
         }
         true
     }

@@ -10,10 +10,10 @@ use hickory_proto::rr::rdata::{A, NS};
 use hickory_proto::rr::{RData, Record, RecordType};
 use resolver::iterate::{Config, Effect, QnameMinimisation};
 
-use super::super::inquiries::Inquiries;
 use super::*;
 use crate::agreement::Channel;
 use crate::counters::Counters;
+use crate::inquiries::Inquiries;
 
 const ROOT: [u8; 4] = [198, 51, 100, 1];
 const SERVER: [u8; 4] = [192, 0, 2, 53];

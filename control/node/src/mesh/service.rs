@@ -243,6 +243,7 @@ impl Mesh {
             configuration: genesis.clone(),
             cluster: Arc::new(cluster),
             resolving: Box::new(answers.engine),
+            judging: Box::new(answers.judge),
             timeout: answers.timeout,
             counters: answers.counters,
         };

@@ -1,48 +1,46 @@
-//! [`Inquiries`]: what is being looked up for other nodes. A question is looked up once, whoever asks and however
-//! often, and nobody's questions keep all places.
+//! [`Inquiries`]: what is being looked up or judged for other nodes. A subject is looked up once, whoever asks and however
+//! often, and nobody's subjects keep all places.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use consensus::NodeId;
-use resolver::agreement::Key;
-use resolver::iterate::Question;
 
-use crate::agreement::Inquiry;
 use crate::clients::Holdings;
 
 /// What becomes of an inquiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// It is to be looked up.
+pub(crate) enum Admission {
+    /// Its subject is to be looked up.
     Begin,
-    /// Its question is being looked up already.
+    /// Its subject is being looked up already.
     Joined,
     /// There is no room.
     Full,
 }
 
-/// One question that is being looked up.
+/// One subject that is being looked up.
 #[derive(Debug)]
-struct Lookup {
-    question: Question,
+struct Lookup<S, I> {
+    subject: S,
     /// For whom it began.
     holder: NodeId,
     /// The latest inquiry of each proposer: one who asks again has given up the one before.
-    inquiries: BTreeMap<NodeId, Inquiry>,
+    inquiries: BTreeMap<NodeId, I>,
 }
 
-/// All of them.
+/// Inquiries `I` about subjects `S`.
 #[derive(Debug)]
-pub(super) struct Inquiries {
+pub(crate) struct Inquiries<S, I> {
     places: usize,
-    lookups: HashMap<u64, Lookup>,
-    tickets: HashMap<Key, u64>,
+    lookups: HashMap<u64, Lookup<S, I>>,
+    tickets: HashMap<S, u64>,
     held: Holdings<NodeId>,
 }
 
-impl Inquiries {
-    /// At most so many questions at the same time.
-    pub(super) fn new(places: usize) -> Self {
+impl<S: Clone + Eq + Hash, I> Inquiries<S, I> {
+    /// At most so many subjects at the same time.
+    pub(crate) fn new(places: usize) -> Self {
         Self {
             places,
             lookups: HashMap::new(),
@@ -51,18 +49,18 @@ impl Inquiries {
         }
     }
 
-    /// Takes one. No proposer gets more places than it leaves free, so that those who ask for
+    /// Takes one; `ticket` is new. No proposer gets more places than it leaves free, so that those who ask for
     /// too much, however many they are, leave some to everybody else.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &mut self,
         ticket: u64,
-        inquiry: &Inquiry,
-        question: &Question,
+        subject: S,
+        proposer: NodeId,
+        inquiry: I,
     ) -> Admission {
-        let proposer = inquiry.proposer;
-        let under_way = self.tickets.get(&inquiry.key);
+        let under_way = self.tickets.get(&subject);
         if let Some(lookup) = under_way.and_then(|ticket| self.lookups.get_mut(ticket)) {
-            lookup.inquiries.insert(proposer, inquiry.clone());
+            lookup.inquiries.insert(proposer, inquiry);
             return Admission::Joined;
         }
         let free = self.places.saturating_sub(self.lookups.len());
@@ -70,53 +68,40 @@ impl Inquiries {
             return Admission::Full;
         }
         self.held.take(proposer);
-        self.tickets.insert(inquiry.key.clone(), ticket);
+        self.tickets.insert(subject.clone(), ticket);
         let lookup = Lookup {
-            question: question.clone(),
+            subject,
             holder: proposer,
-            inquiries: BTreeMap::from([(proposer, inquiry.clone())]),
+            inquiries: BTreeMap::from([(proposer, inquiry)]),
         };
         self.lookups.insert(ticket, lookup);
         Admission::Begin
     }
 
-    /// A question was looked up: who wants to know.
-    pub(super) fn finish(&mut self, ticket: u64) -> Option<(Question, Vec<Inquiry>)> {
+    /// A subject was looked up: who wants to know.
+    pub(crate) fn finish(&mut self, ticket: u64) -> Option<(S, Vec<I>)> {
         let lookup = self.lookups.remove(&ticket)?;
         self.held.give_back(lookup.holder);
-        let inquiries: Vec<_> = lookup.inquiries.into_values().collect();
-        inquiries.iter().for_each(|inquiry| {
-            self.tickets.remove(&inquiry.key);
-        });
-        Some((lookup.question, inquiries))
+        self.tickets.remove(&lookup.subject);
+        Some((lookup.subject, lookup.inquiries.into_values().collect()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::rr::{Name, RecordType};
-
     use super::*;
 
     const PLACES: usize = 60;
 
-    fn question(number: u64) -> Question {
-        let name = Name::from_ascii(format!("n{number}.example.")).unwrap();
-        Question::new(name, RecordType::A)
+    /// Of numbers, by tokens, which serve as tickets.
+    type Numbers = Inquiries<u64, u64>;
+
+    fn admit(inquiries: &mut Numbers, proposer: u64, number: u64, token: u64) -> Admission {
+        inquiries.admit(token, number, NodeId(proposer), token)
     }
 
-    fn admit(inquiries: &mut Inquiries, proposer: u64, number: u64, token: u64) -> Admission {
-        let question = question(number);
-        let inquiry = Inquiry {
-            token,
-            proposer: NodeId(proposer),
-            key: Key::of(&question),
-        };
-        inquiries.admit(token, &inquiry, &question)
-    }
-
-    /// How many places this proposer gets with questions that nobody has asked.
-    fn fill(inquiries: &mut Inquiries, proposer: u64, next: &mut u64) -> usize {
+    /// How many places this proposer gets with subjects that nobody has asked for.
+    fn fill(inquiries: &mut Numbers, proposer: u64, next: &mut u64) -> usize {
         let is_taken = |_: &usize| {
             *next += 1;
             admit(inquiries, proposer, *next, *next) == Admission::Begin
@@ -125,17 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn question_is_looked_up_once_however_often_and_by_whomever_it_is_asked() {
+    fn subject_is_looked_up_once_however_often_and_by_whomever_it_is_asked() {
         let mut inquiries = Inquiries::new(PLACES);
         assert_eq!(admit(&mut inquiries, 1, 7, 0), Admission::Begin);
         for token in 1..15 {
             assert_eq!(admit(&mut inquiries, 1, 7, token), Admission::Joined);
         }
         assert_eq!(admit(&mut inquiries, 2, 7, 15), Admission::Joined);
-        let (asked, who) = inquiries.finish(0).unwrap();
-        assert_eq!(asked, question(7));
-        let tokens: Vec<_> = who.iter().map(|inquiry| inquiry.token).collect();
-        assert_eq!(tokens, [14, 15]);
+        assert_eq!(inquiries.finish(0), Some((7, vec![14, 15])));
         assert!(inquiries.finish(0).is_none());
         assert_eq!(admit(&mut inquiries, 2, 7, 16), Admission::Begin, "anew");
     }
