@@ -1,8 +1,6 @@
 //! The file of a shard's private key: read by [`crate::FileSigner`], made for whoever sets up a shard.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use ct::LogKey;
@@ -60,11 +58,10 @@ fn create(path: &Path) -> io::Result<SecretKey> {
     };
     let pem = secret.to_pkcs8_pem(LineEnding::LF);
     let pem = pem.map_err(|_| io::Error::other("the key cannot be encoded"))?;
-    let mut file = OpenOptions::new();
-    let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
-    Ok(secret)
+    match durable::create(path, pem.as_bytes(), 0o600)? {
+        true => Ok(secret),
+        false => Err(io::ErrorKind::AlreadyExists.into()),
+    }
 }
 
 /// PKCS #8 or SEC 1, in DER or as the PEM block that openssl writes below the parameters.

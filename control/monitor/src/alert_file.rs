@@ -2,7 +2,7 @@
 //! is behind that number was not delivered yet.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::keep;
 
 /// Alerts of one page.
 pub const PAGE_ALERTS_MAX: usize = 256;
@@ -95,7 +94,7 @@ impl AlertFile {
     /// If it cannot be read.
     pub fn open(path: &Path, bytes_max: usize) -> io::Result<Self> {
         let bytes_max = bytes_max.clamp(ALERT_BYTES_MAX, ALERT_FILE_BYTES_MAX);
-        let bytes = keep::read(path, FILE_BYTES_MAX)?.unwrap_or_default();
+        let bytes = durable::read(path, FILE_BYTES_MAX)?.unwrap_or_default();
         let is_whole = bytes.last().is_none_or(|last| *last == b'\n');
         let mut file = Self {
             path: path.to_owned(),
@@ -169,7 +168,7 @@ impl AlertFile {
             None => {
                 let lines = self.kept.iter().map(|alert| format!("{}\n", alert.line));
                 let whole: String = lines.collect();
-                keep::replace(&self.path, whole.as_bytes())?;
+                durable::replace(&self.path, whole.as_bytes())?;
                 whole.len()
             }
         };
@@ -232,9 +231,9 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
     let mut file = options.append(true).create(true).mode(0o640).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
-    match path.parent() {
-        Some(folder) if is_new => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+    match is_new {
+        true => durable::sync_folder(path),
+        false => Ok(()),
     }
 }
 

@@ -11,7 +11,6 @@ use crate::alert_file::KeptAlert;
 use crate::book::Book;
 use crate::client::{Client, Post};
 use crate::following::wall_ms;
-use crate::keep;
 use crate::webhook::{Outcome, sign};
 
 /// Bytes of the file with the queue's place: a number and a newline.
@@ -28,7 +27,7 @@ pub(crate) struct Delivering {
 
 /// Number of the first alert that was not delivered; the first of all if that is not known, since twice is better than never.
 pub(crate) fn read_place(path: &std::path::Path) -> u64 {
-    let bytes = match keep::read(path, PLACE_BYTES_MAX) {
+    let bytes = match durable::read(path, PLACE_BYTES_MAX) {
         Ok(bytes) => bytes.unwrap_or_default(),
         Err(error) => {
             tracing::warn!(%error, "the place of the webhook cannot be read: from the first alert");
@@ -88,7 +87,7 @@ impl Delivering {
         match self.book.on_delivery(outcome, failure) {
             Err(wait_ms) => Some(Duration::from_millis(wait_ms)),
             Ok(place) => {
-                let written = keep::replace(&self.place_path, format!("{place}\n").as_bytes());
+                let written = durable::replace(&self.place_path, format!("{place}\n").as_bytes());
                 if let Err(error) = written {
                     tracing::error!(%error, "the place of the webhook cannot be written");
                 }

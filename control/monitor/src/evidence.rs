@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::alarm::Alarm;
-use crate::keep;
 use crate::source::LogSource;
 
 /// Files of evidence. A log that misbehaves can do so without end.
@@ -56,7 +55,7 @@ impl EvidenceFolder {
             return Ok(Kept::Full);
         }
         let evidence = alarm.evidence(source);
-        match keep::create(&path, evidence.as_bytes())? {
+        match durable::create(&path, evidence.as_bytes(), 0o440)? {
             true => Ok(Kept::New(name)),
             false => Ok(Kept::Known(name)),
         }

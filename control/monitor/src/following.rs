@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use crate::book::Book;
 use crate::client::Client;
 use crate::follower::{Body, Event, FetchError, Follower, PARALLEL_FETCHES_MAX, Step};
-use crate::keep;
 use crate::source::{Fetch, LogSource};
 use crate::state::{LogState, STATE_BYTES_MAX, StateError};
 
@@ -38,9 +37,8 @@ pub(crate) fn read_state(
     path: &std::path::Path,
 ) -> Result<Option<LogState>, StateError> {
     let malformed = |error: &dyn std::fmt::Display| StateError::Malformed(error.to_string());
-    let bytes = keep::read(path, STATE_BYTES_MAX).map_err(|error| malformed(&error))?;
-    let Some(bytes) = bytes else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| malformed(&error))?;
+    let text = durable::read_text(path, STATE_BYTES_MAX).map_err(|error| malformed(&error))?;
+    let Some(text) = text else { return Ok(None) };
     LogState::parse(source, &text).map(Some)
 }
 
@@ -158,7 +156,7 @@ impl Following {
 
     fn keep(&self, state: &LogState) {
         let text = state.to_text(self.source());
-        if let Err(error) = keep::replace(&self.state_path, text.as_bytes()) {
+        if let Err(error) = durable::replace(&self.state_path, text.as_bytes()) {
             tracing::error!(log = self.source().name, %error, "the state of a log cannot be written");
         }
     }

@@ -34,7 +34,6 @@ mod webhook;
 
 mod alert_file;
 mod evidence;
-mod keep;
 
 mod book;
 mod client;

@@ -76,7 +76,6 @@ mod upstream;
 mod upstream_udp;
 
 pub mod anchors;
-mod durable;
 pub mod hints;
 pub mod local_root;
 mod trust_keeper;

@@ -14,11 +14,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::control::wire_name_of;
-use crate::durable;
 use crate::engine::Engine;
 use crate::front::{self, FrontSender};
 
 const ANCHORS_FILE: &str = "trust-anchors.state";
+/// Longest file that is read, in bytes.
+const FILE_BYTES_MAX: usize = 4 << 20;
 const NEGATIVE_FILE: &str = "negative-trust-anchors.json";
 /// What the file of negative anchors says of itself.
 const ABOUT: &str = "negative trust anchors added with `nexus nta add`; until is in Unix seconds";
@@ -109,7 +110,7 @@ impl TrustFiles {
             anchors: added.collect(),
         };
         let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())?;
-        durable::write(&self.negative, &(text + "\n"))
+        durable::replace(&self.negative, (text + "\n").as_bytes())
             .map_err(|error| format!("{} cannot be written: {error}", self.negative.display()))
     }
 }
@@ -117,10 +118,10 @@ impl TrustFiles {
 /// Reads a file, if there is one, and moves it aside if nothing can be made of it.
 fn use_file(path: &Path, take: impl FnOnce(&str) -> Result<(), String>) {
     let file = path.display();
-    let text = match durable::read(path) {
+    let text = match durable::read_text(path, FILE_BYTES_MAX) {
         Ok(None) => return,
         Ok(Some(text)) => Ok(text),
-        Err(error) => Err(error),
+        Err(error) => Err(error.to_string()),
     };
     if let Err(error) = text.and_then(|text| take(&text)) {
         match durable::set_aside(path) {
@@ -223,7 +224,8 @@ impl TrustWriter {
         let mut failed = false;
         while self.states.changed().await.is_ok() {
             let (path, text) = (self.path.clone(), self.states.borrow_and_update().clone());
-            let written = tokio::task::spawn_blocking(move || durable::write(&path, &text)).await;
+            let written =
+                tokio::task::spawn_blocking(move || durable::replace(&path, text.as_bytes())).await;
             let error = match written {
                 Ok(Ok(())) => {
                     failed = false;
@@ -260,7 +262,9 @@ mod tests {
         };
         let all = [anchor("a.example.", Some(60)), anchor("b.example.", None)];
         files.keep_negative(&all).unwrap();
-        let text = durable::read(&files.negative).unwrap().unwrap();
+        let text = durable::read_text(&files.negative, FILE_BYTES_MAX)
+            .unwrap()
+            .unwrap();
         let read = read_negative(&text).unwrap();
         assert_eq!(read.len(), 1);
         assert_eq!((&read[0].0, &*read[0].2), (&all[0].zone, "keys \"lost\""));

@@ -10,8 +10,6 @@ use resolver::zone::{
     DisplayName, NameBuffer, Records, rdata_to_text, read_zone_file, type_to_text,
 };
 
-use crate::durable;
-
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
@@ -75,7 +73,7 @@ impl Copy {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        durable::write(&self.path, &text)
+        durable::replace(&self.path, text.as_bytes())
     }
 
     /// A primary has confirmed it now.

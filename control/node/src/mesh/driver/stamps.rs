@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::durable;
-
+/// Longest file that is read, in bytes: it has one number.
+const FILE_BYTES_MAX: usize = 64;
 /// Timestamps are promised to the disk so far ahead, in microseconds. Short, because a node whose
 /// disk is lost is not heard until its clock has passed what it had used.
 const AHEAD_US: u64 = 10_000_000;
@@ -21,7 +21,7 @@ impl Stamps {
     /// Goes on where the life before may have ended.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join("lanes");
-        let text = durable::read(&path).map_err(io::Error::other)?;
+        let text = durable::read_text(&path, FILE_BYTES_MAX)?;
         let ceiling = text.as_deref().unwrap_or("0").trim();
         let ceiling = ceiling.parse().map_err(|_| {
             let text = format!("{}: expected one number, found {ceiling:?}", path.display());
@@ -39,7 +39,7 @@ impl Stamps {
         let stamp = unix_us.max(self.last.saturating_add(1));
         if stamp >= self.ceiling {
             let ceiling = stamp.saturating_add(AHEAD_US);
-            durable::write(&self.path, &format!("{ceiling}\n"))?;
+            durable::replace(&self.path, format!("{ceiling}\n").as_bytes())?;
             self.ceiling = ceiling;
         }
         self.last = stamp;
