@@ -15,8 +15,8 @@ from .peers import answers, wait_for_answer
 from .process import LabError, Process, wait_until
 from .run import command
 
-# A control whose mesh is an echo.
-MESH_ECHO = "mesh_echo"
+# Examples that take the place of control: one whose mesh is an echo, and one that lies about the certificate log.
+MESH_ECHO, MESH_LIAR = "mesh_echo", "mesh_liar"
 PROGRAMS = ("nexus-dataplane", "nexus-control", "nexus", "nexus-certwatch")
 # Exists on every Debian and owns nothing: what both planes run as after set-up.
 USER, GROUP = "nobody", "nogroup"
@@ -43,8 +43,9 @@ def build(*, quiet: bool = False) -> None:
         options = ["--quiet"] if quiet else []
         packages = [word for name in ("worker", "node", "cli", "sim", "certwatch") for word in ("-p", name)]
         arguments = ["cargo", "build", "--release", "--locked", *options, *packages]
-        example = ["cargo", "build", "--release", "--locked", *options, "-p", "node", "--example", MESH_ECHO]
-        for build_one in (arguments, example):
+        examples = [word for name in (MESH_ECHO, MESH_LIAR) for word in ("--example", name)]
+        in_place_of_control = ["cargo", "build", "--release", "--locked", *options, "-p", "node", *examples]
+        for build_one in (arguments, in_place_of_control):
             if subprocess.run(build_one, cwd=REPOSITORY, check=False).returncode != 0:
                 raise LabError("cargo build failed")
     if missing := missing_programs():
@@ -138,10 +139,17 @@ class Appliance:
 
     def start_mesh_echo(self, own: str, peer: str, *words: str) -> Process:
         """Starts the example in control's place: OWN and PEER are address:port."""
+        return self._start_example(MESH_ECHO, [], own, peer, *words)
+
+    def start_mesh_liar(self) -> Process:
+        """Starts the example in control's place, with control's rights, keys and store."""
+        return self._start_example(MESH_LIAR, confined(USER, GROUP))
+
+    def _start_example(self, example: str, prefix: list[str], *words: str) -> Process:
         self.starts += 1
-        program = str(program_folder() / "examples" / MESH_ECHO)
-        name = f"{MESH_ECHO}-{self.host.name}-{self.starts}"
-        self.control = self.host.start(name, [program, str(self.config), own, peer, *words])
+        program = str(program_folder() / "examples" / example)
+        name = f"{example}-{self.host.name}-{self.starts}"
+        self.control = self.host.start(name, [*prefix, program, str(self.config), *words])
         return self.control
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -12,6 +13,8 @@ from ..appliance import Appliance
 from ..certificates import to_pem
 from ..ct_wire import LogFault, Refused
 from ..logs import SHARD, LogMesh
+from ..mesh import cluster_status, connected, metrics
+from ..process import wait_until
 from ..run import Run
 from ..runner import case, expect
 
@@ -185,6 +188,91 @@ def a_node_whose_log_is_lost_fetches_it_from_the_others(run: Run) -> str:
         other.check_consistency(old, new)
         ct_static.exercise(log, mesh.authority, count=2, days=DAYS)
     return f"{files} files lost; {size} entries fetched and published {caught_up:.2f} s after the start"
+
+
+@case
+def a_validator_that_lies_about_heads_gets_none_cosigned_and_the_others_publish_on(run: Run) -> str:
+    """Node 4 becomes a liar with its own keys: it cosigns other trees, to each peer something else, and forges what is fetched
+    from it. The others show one tree, with their cosignatures only; one that lost its files gets them back right."""
+    mesh = LogMesh(run, signers=3, consensus={"checkpoint_interval": 2})
+    mesh.start()
+    mesh.wait_until_log_runs()
+    honest, false = mesh.appliances[:3], mesh.appliances[3]
+    seen = Seen(mesh)
+    with mesh.client.inside():
+        ct_static.exercise(mesh.static(honest[0]), mesh.authority, count=4, days=DAYS)
+        seen.look(*honest)
+    liar = cluster_status(false)["node"]
+    mesh.kill(false)
+    lies = false.start_mesh_liar()
+    wait_until(lambda: all(connected(node) == 3 for node in honest), 20, "all are connected with the liar")
+    for node in honest:
+        with mesh.client.inside():
+            ct_static.exercise(mesh.static(node), mesh.authority, count=4, days=DAYS)
+            ct_rfc6962.exercise(mesh.rfc6962(node), mesh.authority, count=2, days=DAYS)
+            seen.look(*honest, without=liar)
+    forks = [metrics(node).get('nexus_ct_cosignatures_total{result="fork"}', 0) for node in honest]
+    expect(all(forks), f"cosignatures of forked heads that the honest have counted: {forks}")
+    size = mesh.published(honest[0])
+    lost = honest[2]
+    # What lies below the last snapshot of its store is not decided again: who has lost it fetches it.
+    height = mesh.executed(lost)
+    while (cluster_status(lost)["store"]["snapshot"] or 0) < height:
+        mesh.update_any(nodes=honest)
+    mesh.kill(lost, honest[1])
+    mesh.forget(lost)
+    mesh.start(lost)
+    # One honest peer and the liar are not enough to know what is right.
+    wait_until(lambda: "a forged tile/" in lies.log_text(), 20, "the liar is asked for tiles")
+    expect(mesh.published(lost) < size, "a node believes what one peer says")
+    mesh.start(honest[1])
+    caught_up = mesh.wait_until_published(size, *honest)
+    with mesh.client.inside():
+        ct_static.exercise(mesh.static(lost), mesh.authority, count=2, days=DAYS)
+        seen.look(*honest, without=liar)
+        seen.check()
+        try:
+            mesh.static(false).checkpoint()
+        except LogFault as fault:
+            refused = str(fault)
+        else:
+            raise LogFault("the liar's checkpoint is believed")
+    lies.expect_running()
+    told = lies.log_text()
+    forged = sum(int(count) for count in re.findall(r"cosigned (\d+) forged heads", told))
+    return (
+        f"{forged} forged heads, counted {forks} times; {seen.count} checkpoints of one tree; caught up after "
+        f"{caught_up:.2f} s beside {told.count('a forged ')} forged files; the liar's own: {refused}"
+    )
+
+
+class Seen:
+    """Checkpoints that clients have seen: all must be of one tree."""
+
+    def __init__(self, mesh: LogMesh) -> None:
+        self.mesh = mesh
+        self.by_size: dict[int, ct_static.Checkpoint] = {}
+        self.count = 0
+
+    def look(self, *nodes: Appliance, without: str = "") -> None:
+        """The newest of these nodes, audited and cosigned by a quorum, in which a liar is not."""
+        for node in nodes:
+            log = self.mesh.static(node)
+            checkpoint = log.checkpoint()
+            log.audit(checkpoint)
+            cosigners = ct_static.check_policy(ct_wire.fetch(f"{log.url}/policy")[0].decode(), checkpoint)
+            names = {*cosigners, *checkpoint.signatures}
+            expect(not without or not any(without in name for name in names), f"the liar's cosignature counts: {names}")
+            known = self.by_size.setdefault(checkpoint.size, checkpoint)
+            expect(known.root == checkpoint.root, f"{node.host.name}: two trees of {checkpoint.size} entries")
+            self.count += 1
+
+    def check(self) -> None:
+        """That each goes on from the one before, as the tiles of every honest node show."""
+        in_order = [self.by_size[size] for size in sorted(self.by_size)]
+        for node in self.mesh.appliances[:3]:
+            for old, new in zip(in_order, in_order[1:]):
+                self.mesh.static(node).check_consistency(old, new)
 
 
 @case
