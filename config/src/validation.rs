@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Config;
+use crate::cert_watch::Enforce;
 use crate::error::Problem;
 
 /// Zones of one list at most.
@@ -60,6 +61,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
             check_zones(&format!("resolver.views[{index}].validation_zones"), zones)?;
         }
     }
+    check_hold(config)?;
     match first_in_use(config) {
         Some(key) if config.consensus.members.is_empty() => {
             let message = "there is nobody to agree with; expected consensus.members, or off";
@@ -67,6 +69,19 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// A connection that is let go before nodes have agreed on its certificate is never blocked for it.
+fn check_hold(config: &Config) -> Result<(), Problem> {
+    let (hold_ms, timeout_ms) = (config.ct.watch.hold_ms, config.consensus.answer_timeout_ms);
+    let waits = config.ct.validation == Validation::Quorum && config.ct.enforce == Enforce::Block;
+    if !waits || hold_ms > timeout_ms {
+        return Ok(());
+    }
+    let message = format!(
+        "{hold_ms}; with ct.validation quorum expected more than consensus.answer_timeout_ms, {timeout_ms}"
+    );
+    Err(Problem::new("ct.watch.hold_ms", message))
 }
 
 /// The first key by which something is agreed on.
@@ -147,6 +162,15 @@ mod tests {
         let judged = Config::parse("ct: {validation: quorum}\n", Path::new("f"));
         let error = judged.unwrap_err().to_string();
         assert!(error.contains("ct.validation"), "{error}");
+        let blocking = |hold_ms| {
+            let ct = format!(
+                "ct: {{validation: quorum, enforce: block, watch: {{hold_ms: {hold_ms}}}}}"
+            );
+            Config::parse(&format!("{ct}\n{MEMBERS}\n"), Path::new("f"))
+        };
+        let error = blocking(2_000).unwrap_err().to_string();
+        assert!(error.contains("ct.watch.hold_ms"), "{error}");
+        blocking(2_001).unwrap();
         parse("validation: off", "").unwrap();
         let config = parse(zones, MEMBERS).unwrap();
         let zone = &config.resolver.validation_zones[0];

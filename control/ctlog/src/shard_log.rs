@@ -77,6 +77,8 @@ pub(crate) struct ShardLog {
     sent: Option<Sent>,
     issuers: IssuerSearch,
     folder: Folder,
+    /// Validators that have cosigned another tree.
+    forkers: BTreeSet<VerifierKey>,
 }
 
 /// What other web servers read of a shard, beside its full tiles. Clients of this node have it out of memory, sooner: a head costs
@@ -140,6 +142,7 @@ impl ShardLog {
             sent: None,
             issuers: IssuerSearch::default(),
             folder: Folder::default(),
+            forkers: BTreeSet::new(),
         };
         common.metrics.set_state(&shard.name, State::Following);
         shard.show_last_again(common)?; // It may halt.
@@ -440,7 +443,8 @@ impl ShardLog {
         let of_done = done.filter(|head| said.is_of(head));
         let taken = self.ballots.on_cosigned(key, said, done.as_ref());
         common.metrics.on_cosignature(taken);
-        if taken == Taken::Fork {
+        // Once each: a liar has many.
+        if taken == Taken::Fork && self.forkers.insert(key.clone()) {
             tracing::error!(shard = %self.name, cosigner = %key.name(), "cosignature of another tree");
         }
         // Who says it once more lacks a quorum: perhaps for want of what this node has said.

@@ -1,5 +1,7 @@
 //! Small files that survive a crash whole: the old contents or the new ones, never a part. All calls block until the disk has it.
 
+#![forbid(unsafe_code)]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

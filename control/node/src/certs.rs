@@ -178,26 +178,44 @@ impl Judge {
             self.count(&verdict);
             return Ok(verdict);
         }
-        let found = self.assess(&case.setting, &case.request, lists, &self.0.places);
-        let found = found.await?;
+        let place = self.0.places.acquire().await;
+        let place = place.map_err(|closed| internal(&closed))?;
+        let found = self.find(&case, lists).await?;
+        drop(place);
         let verdict = match (case.setting.validation, self.proposal(&case, &found)) {
             (Validation::Quorum, Some(proposal)) => self.agree(proposal, found).await,
             (Validation::Optimistic, Some(proposal)) => {
-                let (judge, case, early) = (self.clone(), case.clone(), found.clone());
-                tokio::spawn(async move {
-                    let verdict = judge.agree(proposal, early).await;
-                    // Silence says nothing against what was told already.
-                    if verdict.status != Status::Unknown || verdict.is_disputed() {
-                        judge.settle(&case, &verdict);
-                    }
-                });
-                found
+                let early = self.agree_later(&case, proposal, found);
+                self.count(&early);
+                return Ok(early);
             }
             _ => found,
         };
         self.settle(&case, &verdict);
         self.count(&verdict);
         Ok(verdict)
+    }
+
+    /// Settles what this node has found until other nodes have said their word, which is asked for meanwhile, and gives it.
+    fn agree_later(&self, case: &Case, proposal: Proposal, found: Verdict) -> Verdict {
+        let until = |secs: u64, verdict: &Verdict| {
+            verdict.good_until_unix_secs.min(clock::unix_secs() + secs)
+        };
+        let mut early = found.clone();
+        let wait = self.agreeing().map_or(Duration::ZERO, Agreeing::timeout);
+        early.good_until_unix_secs = until(wait.as_secs() + 1, &found);
+        self.settle(case, &early);
+        let (judge, case) = (self.clone(), case.clone());
+        tokio::spawn(async move {
+            let mut verdict = judge.agree(proposal, found.clone()).await;
+            if verdict.status == Status::Unknown && !verdict.is_disputed() {
+                // Silence says nothing against what was told already, and nothing for it.
+                verdict = found;
+                verdict.good_until_unix_secs = until(pki::UNKNOWN_SECS, &verdict);
+            }
+            judge.settle(&case, &verdict);
+        });
+        early
     }
 
     /// What other nodes are to be asked. `None`: they are not, or nothing was found out that they could agree to. They do not
@@ -247,7 +265,7 @@ impl Judge {
 
     /// Keeps a verdict, and tells clients of it.
     fn settle(&self, case: &Case, verdict: &Verdict) {
-        let is_current = || Arc::ptr_eq(&case.setting, &self.0.setting.load());
+        let is_current = || self.is_current(&case.setting);
         if let Some(Names { extension, .. }) = &self.0.names {
             tell(extension, &case.request, verdict, is_current);
         }
@@ -256,20 +274,21 @@ impl Judge {
         }
     }
 
-    /// What this node finds, in one of `places`.
-    async fn assess(
-        &self,
-        setting: &Arc<Setting>,
-        request: &Arc<Request>,
-        lists: Vec<Arc<pki::crl::Crl>>,
-        places: &Semaphore,
-    ) -> Result<Verdict, Failure> {
+    /// What this node finds by itself, or found a moment ago.
+    async fn find(&self, case: &Case, lists: Vec<Arc<pki::crl::Crl>>) -> Result<Verdict, Failure> {
+        let Case {
+            setting,
+            request,
+            key,
+        } = case;
         if let Err(reason) = &setting.materials {
             let message = format!("certificates cannot be judged: {reason}");
             return Err(Failure::new(FailureCode::Unavailable, message));
         }
-        let place = places.acquire().await;
-        let _place = place.map_err(|closed| internal(&closed))?;
+        let key = key.filter(|_| self.agreeing().is_some());
+        if let Some(finding) = key.and_then(|key| self.0.stores.finding(&key)) {
+            return Ok(finding);
+        }
         let mut evidence = Evidence {
             other_crls: lists,
             ..Evidence::default()
@@ -288,7 +307,16 @@ impl Judge {
             }
         }
         self.0.stores.keep_evidence(evidence, &used);
+        if let Some(key) = key {
+            let is_current = || self.is_current(setting);
+            self.0.stores.keep_finding(key, &verdict, is_current);
+        }
         Ok(verdict)
+    }
+
+    /// Whether this is still what is judged by.
+    fn is_current(&self, setting: &Arc<Setting>) -> bool {
+        Arc::ptr_eq(setting, &self.0.setting.load())
     }
 
     fn count(&self, verdict: &Verdict) {

@@ -184,7 +184,8 @@ impl Setup {
             state_folder: self.folder.join("state"),
             publish_gap: self.publish_gap,
             folder_gap: self.folder_gap,
-            partial_keep: Settings::PARTIAL_KEEP,
+            // Who reads the folder has as long as who reads this node.
+            partial_keep: Settings::PARTIAL_KEEP + self.folder_gap,
             mesh: Arc::new(PeerLogs(Arc::clone(&files))),
             runtime: runtime.handle().clone(),
         };

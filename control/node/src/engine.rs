@@ -412,6 +412,7 @@ impl Engine {
     /// Finds the answer in the cache or outside.
     fn resolve(&mut self, asked: Box<Asked>, question: Question, course: Box<Course>) {
         let agreement = self.mode(&course, &question);
+        let agreement = agreement.filter(|_| !asked.is_own_word);
         let client = client(&asked);
         let has_enough =
             client.is_some_and(|client| self.by_client.of(client) >= self.per_client_max);

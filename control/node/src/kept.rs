@@ -165,6 +165,7 @@ mod tests {
             alias: None,
             cache_only: false,
             trace: false,
+            is_own_word: false,
             signer: None,
             generation: 0,
             epoch,

@@ -47,14 +47,14 @@ impl Lookups {
         trace: bool,
     ) -> Result<Lookup, Failure> {
         let started_us = clock::now_us();
-        let (message, source, steps) = self.answer(name, record_type).await?;
+        let (message, source, steps) = self.answer(name, record_type, false).await?;
         let steps = if trace { steps.as_slice() } else { &[] };
         describe(&message, source, started_us, steps)
     }
 
-    /// The answer to one question in wire form.
+    /// The answer to one question in wire form, for somebody whom only what DNSSEC proves tells anything: other nodes are not asked.
     pub(crate) async fn resolve(&self, name: &str, record_type: &str) -> Result<Vec<u8>, Failure> {
-        let (message, ..) = self.answer(name, record_type).await?;
+        let (message, ..) = self.answer(name, record_type, true).await?;
         Ok(message)
     }
 
@@ -62,6 +62,7 @@ impl Lookups {
         &self,
         name: &str,
         record_type: &str,
+        is_own_word: bool,
     ) -> Result<(Vec<u8>, LookupSource, Vec<TraceEvent>), Failure> {
         let query = query(name, record_type)?;
         let mut buffer = vec![0; usize::from(u16::MAX)];
@@ -78,6 +79,7 @@ impl Lookups {
                     let (channel, finished) = mpsc::channel(1);
                     let mut asked = resolve.into_asked(&query, Origin::Channel(channel), None);
                     (asked.client, asked.trace) = (None, true);
+                    asked.is_own_word = is_own_word;
                     let finished = self.ask(asked, finished).await?;
                     if finished.resolved.message.is_empty() {
                         let message = "the policy has such questions dropped";

@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     pub cache_only: bool,
     /// Report every step.
     pub trace: bool,
+    /// Other nodes have no word on the answer: whoever asks believes DNSSEC alone.
+    pub is_own_word: bool,
     /// Generation of resolved data when the query came, so that an answer that was overtaken by a
     /// change is born dead.
     pub generation: u32,

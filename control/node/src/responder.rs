@@ -125,6 +125,7 @@ impl Resolve {
             alias: self.alias,
             cache_only: self.cache_only,
             trace: false,
+            is_own_word: false,
             generation: self.generation,
             epoch: self.epoch,
             signer: self.signer,

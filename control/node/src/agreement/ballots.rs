@@ -13,7 +13,7 @@ use ledger::{
 use pki::{Request, Status};
 use resolver::agreement::{Answer, Key, Vantage};
 
-use super::claim::{Claim, is_claim};
+use super::claim::{CLAIM_TTL_SECS_MAX, Claim, is_claim};
 
 /// How long a vote waits for the answers of this node.
 pub(super) const VOTE_WAIT_US: u64 = 100_000;
@@ -21,11 +21,16 @@ pub(super) const VOTE_WAIT_US: u64 = 100_000;
 const BALLOTS_MAX: usize = 256;
 /// Questions under way for proposers; none of them may have more than are left.
 const INQUIRIES_MAX: usize = 32_768;
-/// Items of one proposer: how many a second, and how many at once.
-const ITEMS_PER_SECOND: u64 = 10_000;
-const ITEMS_BURST: u64 = 5_000;
-/// So many items does a certificate count for: to judge one takes about half a millisecond.
-const ITEMS_PER_CERTIFICATE: u64 = 20;
+/// Names of one proposer.
+const NAMES: Rate = Rate {
+    per_second: 10_000,
+    burst: 5_000,
+};
+/// Certificates of one proposer: to judge one takes half a millisecond.
+const CERTIFICATES: Rate = Rate {
+    per_second: 500,
+    burst: 250,
+};
 
 /// What is to be resolved for a vote. No policy, no agreement of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,23 +115,71 @@ struct Open {
     deadline_us: u64,
 }
 
+/// How many items a second, and how many at once.
+#[derive(Debug)]
+struct Rate {
+    per_second: u64,
+    burst: u64,
+}
+
 #[derive(Debug)]
 struct Bucket {
+    rate: &'static Rate,
     level: u64,
     at_us: u64,
 }
 
 impl Bucket {
-    fn take(&mut self, now_us: u64, count: u64) -> bool {
+    fn new(rate: &'static Rate, now_us: u64) -> Self {
+        Self {
+            rate,
+            level: rate.burst,
+            at_us: now_us,
+        }
+    }
+
+    fn fill(&mut self, now_us: u64) {
         let since_us = now_us.saturating_sub(self.at_us);
-        let gained = since_us.saturating_mul(ITEMS_PER_SECOND) / 1_000_000;
+        let gained = since_us.saturating_mul(self.rate.per_second) / 1_000_000;
         if gained > 0 {
-            self.level = self.level.saturating_add(gained).min(ITEMS_BURST);
+            self.level = self.level.saturating_add(gained).min(self.rate.burst);
             self.at_us = now_us;
         }
-        let has_enough = self.level >= count;
+    }
+}
+
+/// What a proposer may still ask for.
+#[derive(Debug)]
+struct Allowance {
+    names: Bucket,
+    certificates: Bucket,
+}
+
+impl Allowance {
+    fn new(now_us: u64) -> Self {
+        Self {
+            names: Bucket::new(&NAMES, now_us),
+            certificates: Bucket::new(&CERTIFICATES, now_us),
+        }
+    }
+
+    /// Takes what a bundle needs, or nothing if it is not there.
+    fn take(&mut self, now_us: u64, bundle: &AnswerBundle) -> bool {
+        let is_of_claim = |item: &&AnswerItem| is_claim(&key(item));
+        let claims = bundle.items.iter().filter(is_of_claim).count();
+        let parts = [
+            (&mut self.certificates, claims),
+            (&mut self.names, bundle.items.len() - claims),
+        ];
+        let parts = parts.map(|(bucket, count)| {
+            bucket.fill(now_us);
+            (bucket, count as u64)
+        });
+        let has_enough = parts.iter().all(|(bucket, count)| bucket.level >= *count);
         if has_enough {
-            self.level -= count;
+            parts
+                .into_iter()
+                .for_each(|(bucket, count)| bucket.level -= count);
         }
         has_enough
     }
@@ -140,7 +193,7 @@ pub(super) struct Ballots {
     /// Ballot and item of each question under way.
     inquiries: HashMap<u64, (u64, usize)>,
     next_token: u64,
-    buckets: BTreeMap<NodeId, Bucket>,
+    allowances: BTreeMap<NodeId, Allowance>,
 }
 
 impl Ballots {
@@ -166,19 +219,17 @@ impl Ballots {
         if count == 0 {
             return Err(Turned::Empty);
         }
-        self.buckets
+        self.allowances
             .retain(|id, _| configuration.member(*id).is_some());
-        let bucket = self.buckets.entry(from).or_insert(Bucket {
-            level: ITEMS_BURST,
-            at_us: now_us,
-        });
+        let allowance = self.allowances.entry(from);
+        let allowance = allowance.or_insert_with(|| Allowance::new(now_us));
         let own = self.open.values().filter(|open| open.proposer == from);
         let (ballots, missing) = own.fold((0, 0), |(ballots, missing), open| {
             (ballots + 1, missing + open.missing)
         });
         if ballots >= BALLOTS_MAX
             || missing + count > INQUIRIES_MAX.saturating_sub(self.inquiries.len())
-            || !bucket.take(now_us, weight(bundle))
+            || !allowance.take(now_us, bundle)
         {
             return Err(Turned::TooMany);
         }
@@ -329,29 +380,20 @@ fn key(item: &AnswerItem) -> Key {
 
 /// What an item carries, if it is the one of its digest and to be kept no longer than any may be.
 fn proposed(item: &AnswerItem, key: &Key) -> Option<Proposed> {
-    let (proposed, digest) = match is_claim(key) {
+    let (proposed, digest, ttl_max) = match is_claim(key) {
         true => {
             let claim = Claim::decode(&item.records).ok()?;
-            let digest = (claim.key() == *key).then(|| claim.digest())?;
-            (Proposed::Claim(claim), digest)
+            let is_whole = claim.key() == *key && item.security == Security::Indeterminate;
+            let digest = is_whole.then(|| claim.digest())?;
+            (Proposed::Claim(claim), digest, CLAIM_TTL_SECS_MAX)
         }
         false => {
             let answer = Answer::decode(&item.records).ok()?;
             let digest = answer.digest(key);
-            (Proposed::Answer(answer), digest)
+            (Proposed::Answer(answer), digest, ANSWER_TTL_SECONDS_MAX)
         }
     };
-    let is_good = digest == item.digest.0 && item.ttl <= ANSWER_TTL_SECONDS_MAX;
-    is_good.then_some(proposed)
-}
-
-/// For how many items a bundle counts.
-fn weight(bundle: &AnswerBundle) -> u64 {
-    let items = bundle.items.iter().map(|item| match is_claim(&key(item)) {
-        true => ITEMS_PER_CERTIFICATE,
-        false => 1,
-    });
-    items.sum()
+    (digest == item.digest.0 && item.ttl <= ttl_max).then_some(proposed)
 }
 
 fn judge(key: &Key, proposed: &Answer, security: Security, found: &Found) -> Opinion {

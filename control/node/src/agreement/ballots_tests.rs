@@ -209,7 +209,7 @@ fn proposer_that_asks_for_too_much_is_turned_away_and_others_are_not() {
     let mut bench = Bench::new();
     let bundle = bench.bundle((0..20).map(|number| item(number, 1)).collect());
     let taken = (0..).take_while(|_| bench.offer(&bundle).is_ok()).count();
-    assert_eq!(taken as u64, ITEMS_BURST / 20);
+    assert_eq!(taken as u64, NAMES.burst / 20);
     let other = bench.configuration.ids().find(|id| *id != bench.proposer);
     let other = other.unwrap();
     let bundle = AnswerBundle {
@@ -295,13 +295,21 @@ fn claim_in_the_place_of_another_and_an_answer_among_claims_are_refused_without_
             records: one.records,
             ..item(0, 1)
         },
+        AnswerItem {
+            security: Security::Secure,
+            ..claim_item(1)
+        },
+        AnswerItem {
+            ttl: CLAIM_TTL_SECS_MAX + 1,
+            ..claim_item(1)
+        },
     ]);
     let (inquiries, ballot) = bench.offer_any(&bundle).unwrap();
     assert_eq!(inquiries, Inquiries::default());
     let ballot = ballot.unwrap();
     assert_eq!(
         (ballot.opinions, ballot.contradicts),
-        (vec![Disagree; 4], true)
+        (vec![Disagree; 6], true)
     );
 }
 
@@ -317,12 +325,14 @@ fn word_of_the_resolver_on_a_certificate_counts_for_nothing_nor_the_other_way_ro
 }
 
 #[test]
-fn few_certificates_are_as_much_to_ask_for_as_many_names() {
+fn too_many_certificates_are_turned_away_and_names_beside_them_are_not() {
     let mut bench = Bench::new();
     let bundle = bench.bundle((0..50).map(claim_item).collect());
     let taken = (0..)
         .take_while(|_| bench.offer_any(&bundle).is_ok())
         .count();
-    assert_eq!(taken as u64, ITEMS_BURST / (50 * ITEMS_PER_CERTIFICATE));
+    assert_eq!(taken as u64, CERTIFICATES.burst / 50);
     assert_eq!(bench.offer_any(&bundle).unwrap_err(), Turned::TooMany);
+    let names = bench.bundle(vec![item(0, 1)]);
+    assert!(bench.offer_any(&names).is_ok());
 }

@@ -20,6 +20,9 @@ const TAG: &[u8] = b"nexus certificate 1\0";
 const HOST_BYTES_MAX: usize = 255;
 /// A chain that takes more with all beside it is judged without others, whose bundles have no room for it.
 const CLAIM_BYTES_MAX: usize = 48 * 1024;
+/// Seconds for which the ledger keeps a claim at most: as an account of what was decided; nobody is given it instead of a round, and
+/// answers are to have the room.
+pub(super) const CLAIM_TTL_SECS_MAX: u32 = 300;
 
 /// A certificate is valid, or it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,17 +44,17 @@ pub(crate) fn request_digest(request: &Request) -> Hash {
 }
 
 impl Claim {
-    /// To be proposed, for so many seconds. `None` if it has no room in a bundle, or claims nothing.
+    /// To be proposed, for so many seconds. `None` if it claims nothing, has no room in a bundle, or could not be read by others,
+    /// who would take it for a lie.
     pub(crate) fn proposal(&self, ttl_secs: u32) -> Option<Proposal> {
         let mut records = vec![status_byte(self.status)?];
         records.extend(request_bytes(&self.request));
-        let is_host = |host: &String| host.len() <= HOST_BYTES_MAX;
-        let has_room = self.request.host.as_ref().is_none_or(is_host);
-        (has_room && records.len() <= CLAIM_BYTES_MAX).then(|| Proposal {
+        let can_be_read = records.len() <= CLAIM_BYTES_MAX && Self::decode(&records).is_ok();
+        can_be_read.then(|| Proposal {
             key: self.key(),
             digest: self.digest(),
             records: records.into(),
-            ttl_secs,
+            ttl_secs: ttl_secs.min(CLAIM_TTL_SECS_MAX),
         })
     }
 
@@ -246,6 +249,12 @@ mod tests {
         };
         assert!(proposal(Status::Valid, with(CLAIM_BYTES_MAX, 1)).is_none());
         assert!(proposal(Status::Valid, with(1, HOST_BYTES_MAX + 1)).is_none());
+        let many = |count| Request {
+            chain: vec![vec![1]; count],
+            ..Request::default()
+        };
+        assert!(proposal(Status::Invalid, many(CHAIN_CERTIFICATES_MAX)).is_some());
+        assert!(proposal(Status::Invalid, many(CHAIN_CERTIFICATES_MAX + 1)).is_none());
         assert!(proposal(Status::Valid, with(CLAIM_BYTES_MAX - 300, HOST_BYTES_MAX)).is_some());
     }
 

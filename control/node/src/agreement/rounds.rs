@@ -11,6 +11,7 @@ use consensus::{Configuration, Digest, NodeId};
 use ledger::{AnswerBundle, AnswerItem, AnswerVote, Opinion, Question, Security, ValidatedAnswers};
 use resolver::agreement::Key;
 
+use super::claim::is_claim;
 use super::{Decided, Proposal, Verdict};
 
 /// Items of one bundle at most.
@@ -229,8 +230,15 @@ impl Rounds {
         self.tell(decided, out);
     }
 
-    /// Sends items in as few bundles as they fit into.
+    /// Sends items in as few bundles as they fit into. Claims go apart: answers do not wait for what a certificate names.
     fn send(&mut self, now_us: u64, unix_ms: u64, items: Vec<Item>, out: &mut Vec<Effect>) {
+        let is_claim = |item: &Item| is_claim(&item.proposal.key);
+        let (claims, answers): (Vec<_>, Vec<_>) = items.into_iter().partition(is_claim);
+        self.send_alike(now_us, unix_ms, answers, out);
+        self.send_alike(now_us, unix_ms, claims, out);
+    }
+
+    fn send_alike(&mut self, now_us: u64, unix_ms: u64, items: Vec<Item>, out: &mut Vec<Effect>) {
         let mut rest = items.into_iter().peekable();
         while rest.peek().is_some() {
             let (mut bundle, mut bytes) = (Vec::new(), 0);

@@ -5,21 +5,22 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use consensus::NodeId;
 use ct::Hash;
 use pki::Status;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use super::Judge;
+use super::{Case, Judge};
 use crate::agreement::{
     AgreementHandle, CertificateInquiry, Decided, Judging, Proposal, Verdict, request_digest,
 };
 use crate::inquiries::{Admission, Inquiries};
 
-/// Chains of other nodes that are judged or wait for it.
-const INQUIRIES_MAX: usize = 256;
-/// Of these at the same time, beside those that this node judges for itself.
-const INQUIRIES_AT_ONCE_MAX: usize = 4;
+/// Chains of other nodes that are judged at the same time. None waits for another: most of their time they wait for strangers.
+const INQUIRIES_MAX: usize = 64;
+/// One that takes longer gives up its place. The proposer has asked again long before.
+const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to other nodes and back.
 pub(super) struct Agreeing {
@@ -30,12 +31,11 @@ pub(super) struct Agreeing {
     /// By digests of claims.
     waiting: Mutex<HashMap<[u8; 32], Vec<oneshot::Sender<Verdict>>>>,
     inquiries: Mutex<Tickets>,
-    places: Semaphore,
 }
 
 struct Tickets {
-    /// Tokens by all that is asked.
-    inquiries: Inquiries<Hash, u64>,
+    /// Tokens by proposer and all that is asked: nobody stands behind what somebody else has begun.
+    inquiries: Inquiries<(NodeId, Hash), u64>,
     next: u64,
 }
 
@@ -50,8 +50,12 @@ impl Agreeing {
                 inquiries: Inquiries::new(INQUIRIES_MAX),
                 next: 0,
             }),
-            places: Semaphore::new(INQUIRIES_AT_ONCE_MAX),
         }
+    }
+
+    /// How long the word of the others is waited for.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Waits for the word of the others. Those who claim the same at the same time share a round.
@@ -106,13 +110,13 @@ impl Agreeing {
     }
 
     /// The ticket with which a chain is to be judged. `None`: it is being judged already, or there is no room.
-    fn admit(&self, inquiry: &CertificateInquiry) -> Option<u64> {
-        let digest = request_digest(&inquiry.request);
+    fn admit(&self, inquiry: &CertificateInquiry, digest: Hash) -> Option<u64> {
         let mut tickets = self.tickets();
         let ticket = tickets.next;
         tickets.next += 1;
         let (proposer, token) = (inquiry.proposer, inquiry.token);
-        let admission = tickets.inquiries.admit(ticket, digest, proposer, token);
+        let subject = (proposer, digest);
+        let admission = tickets.inquiries.admit(ticket, subject, proposer, token);
         drop(tickets);
         match admission {
             Admission::Begin => return Some(ticket),
@@ -137,19 +141,28 @@ impl Judging for Judge {
             return;
         };
         for inquiry in inquiries {
-            let Some(ticket) = agreeing.admit(&inquiry) else {
+            let digest = request_digest(&inquiry.request);
+            if let Some(verdict) = self.0.stores.finding(&digest) {
+                agreeing.handle.judged(inquiry.token, Some(verdict.status));
+                continue;
+            }
+            let Some(ticket) = agreeing.admit(&inquiry, digest) else {
                 continue;
             };
             let judge = self.clone();
             agreeing.runtime.spawn(async move {
-                let Some(agreeing) = judge.agreeing() else {
-                    return;
+                let case = Case {
+                    setting: judge.setting(),
+                    request: inquiry.request,
+                    key: Some(digest),
                 };
-                let setting = judge.setting();
-                let (request, none) = (inquiry.request, Vec::new());
-                let found = judge.assess(&setting, &request, none, &agreeing.places);
-                let status = found.await.ok().map(|verdict| verdict.status);
-                agreeing.finish(ticket, status.filter(|status| *status != Status::Unknown));
+                // What comes too late for this vote is there for the next one.
+                let found = judge.find(&case, Vec::new());
+                let found = tokio::time::timeout(INQUIRY_TIMEOUT, found).await;
+                let status = found.ok().and_then(Result::ok);
+                if let Some(agreeing) = judge.agreeing() {
+                    agreeing.finish(ticket, status.map(|verdict| verdict.status));
+                }
             });
         }
     }

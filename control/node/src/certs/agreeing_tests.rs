@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use pki::{Anchors, Step, StepName, StepResult};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -30,16 +34,33 @@ struct Chain {
     leaf: Vec<u8>,
 }
 
+/// An authority, issued by another or by itself.
+fn authority(above: Option<&Issuer<'_, KeyPair>>) -> (Issuer<'static, KeyPair>, Vec<u8>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let name = if above.is_some() { "Middle" } else { "Root" };
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = match above {
+        Some(issuer) => params.signed_by(&key, issuer),
+        None => params.self_signed(&key),
+    };
+    let der = certificate.unwrap().der().to_vec();
+    (Issuer::new(params, key), der)
+}
+
+fn leaf(issuer: &Issuer<'_, KeyPair>, extensions: Vec<CustomExtension>) -> Vec<u8> {
+    let mut params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+    params.custom_extensions = extensions;
+    let key = KeyPair::generate().unwrap();
+    params.signed_by(&key, issuer).unwrap().der().to_vec()
+}
+
 impl Chain {
     fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = params.self_signed(&key).unwrap().der().to_vec();
-        let issuer = Issuer::new(params, key);
-        let params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let leaf = params.signed_by(&key, &issuer).unwrap().der().to_vec();
+        let (issuer, root) = authority(None);
+        let leaf = leaf(&issuer, Vec::new());
         Self { root, leaf }
     }
 
@@ -71,7 +92,10 @@ struct Bench {
 
 impl Bench {
     fn new(validation: Validation, by: [By; 4]) -> Self {
-        let chain = Chain::new();
+        Self::of(Chain::new(), validation, by)
+    }
+
+    fn of(chain: Chain, validation: Validation, by: [By; 4]) -> Self {
         let materials = |by| match by {
             By::Root => {
                 let mut anchors = Anchors::default();
@@ -84,7 +108,10 @@ impl Bench {
             By::Nothing => Ok(Materials::default()),
             By::Unreadable => Err("unreadable".to_owned()),
         };
-        let revocation = config::Revocation::default();
+        let revocation = config::Revocation {
+            refuse: config::Networks::default(),
+            ..config::Revocation::default()
+        };
         let judge = |by| Judge::of(Setting::new(materials(by), &revocation, validation), None);
         let judges: Vec<_> = by.into_iter().map(judge).collect();
         let nodes = cluster(|number, handle| {
@@ -177,6 +204,76 @@ async fn without_a_quorum_nothing_is_known_and_it_is_soon_asked_again() {
     bench.nodes.stop();
 }
 
+/// An authority of an authority that waits so long before it gives its issuer's certificate away, and a leaf that names it.
+async fn slow_issuer(delay: Duration) -> Chain {
+    let (issuer, root) = authority(None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (middle, der) = authority(Some(&issuer));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let der = der.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 1024]).await;
+                tokio::time::sleep(delay).await;
+                let length = der.len();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                let _ = stream.write_all(&[head.as_bytes(), &der].concat()).await;
+            });
+        }
+    });
+    // AuthorityInfoAccess (RFC 5280 §4.2.2.1) with one caIssuers.
+    let url = format!("http://{address}/issuer");
+    let of = |tag, parts: &[&[u8]]| {
+        let contents = parts.concat();
+        [&[tag, u8::try_from(contents.len()).unwrap()], &*contents].concat()
+    };
+    let method = of(6, &[&[0x2b, 6, 1, 5, 5, 7, 0x30, 2]]);
+    let access = of(0x30, &[&of(0x30, &[&method, &of(0x86, &[url.as_bytes()])])]);
+    let access = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access);
+    let leaf = leaf(&middle, vec![access]);
+    Chain { root, leaf }
+}
+
+#[tokio::test]
+async fn what_others_find_too_late_for_one_vote_is_there_for_the_next() {
+    // Longer than a vote waits, and longer than anybody waits for the word of others.
+    for delay in [300, 1_300].map(Duration::from_millis) {
+        let bench = Bench::of(slow_issuer(delay).await, Validation::Quorum, [By::Root; 4]);
+        let deadline = Instant::now() + PATIENCE;
+        let mut verdict = bench.judge(0).await;
+        while agreement(&verdict) != AGREED {
+            assert_eq!(agreement(&verdict), SILENT, "{verdict:?}");
+            assert!(delay > TIMEOUT && Instant::now() < deadline, "{delay:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            verdict = bench.judge(0).await;
+        }
+        assert_eq!(verdict.status, Status::Valid);
+        bench.nodes.stop();
+    }
+}
+
+#[tokio::test]
+async fn chains_that_hang_keep_nobody_elses_from_being_judged() {
+    let bench = Bench::new(Validation::Quorum, [By::Root; 4]);
+    // More of them than anybody has places for, all claimed by the last node.
+    let hanging = slow_issuer(Duration::from_secs(3_600)).await;
+    for number in 0..100 {
+        let mut request = hanging.request();
+        request.host = Some(format!("n{number}.example"));
+        let request = Arc::new(request);
+        let claim = Claim {
+            request,
+            status: Status::Valid,
+        };
+        assert!(bench.nodes.handles[3].propose(claim.proposal(60).unwrap()));
+    }
+    let verdict = bench.judge(0).await;
+    assert_eq!(agreement(&verdict), AGREED);
+    bench.nodes.stop();
+}
+
 #[tokio::test]
 async fn optimist_says_at_once_what_it_found_and_takes_it_back() {
     let bench = Bench::new(
@@ -209,11 +306,7 @@ async fn what_others_have_not_been_given_is_not_asked_of_them() {
         [By::Root, By::Nothing, By::Nothing, By::Nothing],
     );
     let own = Chain::new();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
-    let issuer = Issuer::new(params, key);
+    let (issuer, _) = authority(None);
     let list = rcgen::CertificateRevocationListParams {
         this_update: rcgen::date_time_ymd(2020, 1, 1),
         next_update: rcgen::date_time_ymd(2020, 2, 1),

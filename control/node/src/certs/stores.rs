@@ -12,6 +12,8 @@ use crate::clock;
 
 /// Some 20,000 verdicts.
 const VERDICT_BYTES_MAX: usize = 32 << 20;
+/// Half as many findings.
+const FINDING_BYTES_MAX: usize = VERDICT_BYTES_MAX / 2;
 const RESPONSE_BYTES_MAX: usize = 16 << 20;
 const LIST_BYTES_MAX: usize = 128 << 20;
 const ISSUER_BYTES_MAX: usize = 4 << 20;
@@ -29,6 +31,8 @@ pub(super) struct Stores(Mutex<Shelves>);
 #[derive(Debug)]
 struct Shelves {
     verdicts: Shelf<Hash, Verdict>,
+    /// What this node has found by itself, for the agreement of nodes: no verdict until they agree.
+    findings: Shelf<Hash, Verdict>,
     responses: Shelf<Vec<u8>, FetchedOcsp>,
     lists: Shelf<String, Arc<Crl>>,
     issuers: Shelf<String, Vec<u8>>,
@@ -38,6 +42,7 @@ impl Default for Stores {
     fn default() -> Self {
         Self(Mutex::new(Shelves {
             verdicts: Shelf::new(VERDICT_BYTES_MAX),
+            findings: Shelf::new(FINDING_BYTES_MAX),
             responses: Shelf::new(RESPONSE_BYTES_MAX),
             lists: Shelf::new(LIST_BYTES_MAX),
             issuers: Shelf::new(ISSUER_BYTES_MAX),
@@ -55,8 +60,14 @@ impl Stores {
         self.shelves().verdicts.get(key, clock::unix_secs())
     }
 
+    pub(super) fn finding(&self, key: &Hash) -> Option<Verdict> {
+        self.shelves().findings.get(key, clock::unix_secs())
+    }
+
     pub(super) fn forget_verdicts(&self) {
-        self.shelves().verdicts.clear();
+        let mut shelves = self.shelves();
+        shelves.verdicts.clear();
+        shelves.findings.clear();
     }
 
     pub(super) fn response(&self, cert_id: &Vec<u8>) -> Option<FetchedOcsp> {
@@ -78,10 +89,24 @@ impl Stores {
         verdict: &Verdict,
         is_current: impl FnOnce() -> bool,
     ) {
-        let until = verdict.good_until_unix_secs;
         let verdicts = &mut self.shelves().verdicts;
         if is_current() {
+            let until = verdict.good_until_unix_secs;
             verdicts.put(key, verdict.clone(), VERDICT_BYTES, until);
+        }
+    }
+
+    /// The same of a finding.
+    pub(super) fn keep_finding(
+        &self,
+        key: Hash,
+        finding: &Verdict,
+        is_current: impl FnOnce() -> bool,
+    ) {
+        let findings = &mut self.shelves().findings;
+        if is_current() {
+            let until = finding.good_until_unix_secs;
+            findings.put(key, finding.clone(), VERDICT_BYTES, until);
         }
     }
 

@@ -29,7 +29,8 @@ pub(super) fn tell(
         Status::Invalid if is_of_the_certificate(verdict) => {
             extension.withdraw_certificate(&name, hash, is_current);
         }
-        Status::Unknown if verdict.is_disputed() => {
+        // They find it invalid if this node has found nothing wrong.
+        Status::Unknown if verdict.is_disputed() && !has_failed(verdict, |_| true) => {
             extension.withdraw_certificate(&name, hash, is_current);
         }
         Status::Invalid | Status::Unknown => {}
@@ -38,11 +39,14 @@ pub(super) fn tell(
 
 /// With other certificates beside it, which anybody can show, the chain of a good one can be unreadable or lead nowhere.
 fn is_of_the_certificate(verdict: &Verdict) -> bool {
-    let mut failed = verdict
-        .steps
-        .iter()
-        .filter(|step| step.result == StepResult::Failed);
-    failed.any(|step| ![StepName::Parse, StepName::Path].contains(&step.step))
+    has_failed(verdict, |step| {
+        ![StepName::Parse, StepName::Path].contains(&step)
+    })
+}
+
+fn has_failed(verdict: &Verdict, counts: impl Fn(StepName) -> bool) -> bool {
+    let mut steps = verdict.steps.iter();
+    steps.any(|step| step.result == StepResult::Failed && counts(step.step))
 }
 
 #[cfg(test)]
@@ -62,10 +66,14 @@ mod tests {
         }
     }
 
-    fn verdict(status: Status, failed: StepName) -> Verdict {
+    fn verdict(status: Status, last: StepName) -> Verdict {
         let step = Step {
-            step: failed,
-            result: StepResult::Failed,
+            step: last,
+            result: match status {
+                Status::Valid => StepResult::Passed,
+                Status::Invalid => StepResult::Failed,
+                Status::Unknown => StepResult::Unknown,
+            },
             reason: None,
             micros: 0,
         };
@@ -104,9 +112,11 @@ mod tests {
         assert!(on(1, &verdict(Status::Unknown, StepName::Dane), true));
         assert!(!on(1, &revoked, true));
         assert!(on(1, &valid, true));
-        let doubted = |code| valid.clone().doubted(code, 1, 0);
-        assert!(on(1, &doubted(Code::NodesSilent), true));
-        assert!(!on(1, &doubted(Code::NodesDisagree), true));
+        let doubted = |verdict: &Verdict, code| verdict.clone().doubted(code, 1, 0);
+        assert!(on(1, &doubted(&valid, Code::NodesSilent), true));
+        // The others find it valid.
+        assert!(on(1, &doubted(&revoked, Code::NodesDisagree), true));
+        assert!(!on(1, &doubted(&valid, Code::NodesDisagree), true));
         assert!(on(1, &valid.clone().confirmed(1), true));
     }
 }
