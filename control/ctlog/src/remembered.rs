@@ -13,8 +13,12 @@ use crate::files::Files;
 pub(crate) struct Remembered {
     path: String,
     last: Option<TreeHead>,
+    /// What was remembered with it.
+    attached: Vec<u8>,
     /// Which of the files comes next.
-    next: u8,
+    next: usize,
+    /// Bytes of the files.
+    lengths: [usize; 2],
 }
 
 /// Why a head must not be signed.
@@ -78,31 +82,49 @@ pub enum SealError {
 
 /// What a file of [`Remembered`] begins with.
 const KIND: [u8; 8] = *b"cthead 1";
+/// Contents with something attached are filled up to a multiple of this, so that most are of the same length.
+const BLOCK_BYTES: usize = 4096;
 
 impl Remembered {
     /// Reads the files. None at all are those of a key that has signed nothing. What was read need not be durable, if the
     /// process was killed before it had heard so; when this returns it is, in the other file.
     pub(crate) fn load(files: &dyn Files, path: String) -> Result<Self, MemoryError> {
-        let (mut last, mut next, mut damage) = (None, 0, None);
-        for slot in 0..2 {
-            let Some(bytes) = files.read(&slot_path(&path, slot))? else {
+        let mut memory = Self {
+            path,
+            last: None,
+            attached: Vec::new(),
+            next: 0,
+            lengths: [0; 2],
+        };
+        let mut damage = None;
+        for (slot, length) in memory.lengths.iter_mut().enumerate() {
+            let Some(bytes) = files.read(&slot_path(&memory.path, slot))? else {
                 continue;
             };
-            let head = unseal(KIND, &bytes).and_then(decode_head);
-            match (head, &last) {
+            *length = bytes.len();
+            match (unseal(KIND, &bytes).and_then(decode), &memory.last) {
                 (Err(error), _) => damage = Some(error),
-                (Ok(head), Some(before)) if !follows(&head, before) => {}
-                (Ok(head), _) => (last, next) = (Some(head), 1 - slot),
+                (Ok((head, _)), Some(before)) if !follows(&head, before) => {}
+                (Ok((head, attached)), _) => {
+                    (memory.last, memory.next) = (Some(head), 1 - slot);
+                    memory.attached = attached.to_vec();
+                }
             }
         }
-        if let (None, Some(error)) = (&last, damage) {
-            return Err(error.into());
-        }
-        let mut memory = Self { path, last, next };
-        if let Some(last) = last {
-            memory.write(files, &last)?;
+        match (memory.last, damage) {
+            (None, Some(error)) => return Err(error.into()),
+            (None, None) => {}
+            (Some(last), _) => {
+                let attached = std::mem::take(&mut memory.attached);
+                memory.write(files, &last, attached)?;
+            }
         }
         Ok(memory)
+    }
+
+    /// What was remembered with the last head.
+    pub(crate) fn attached(&self) -> &[u8] {
+        &self.attached
     }
 
     /// The last head.
@@ -143,34 +165,69 @@ impl Remembered {
         }
     }
 
-    /// Remembers a head that was checked. It may be signed when this returns. Writes nothing if size and root are remembered
-    /// and `is_time_kept` is not wanted.
-    pub(crate) fn remember(
+    /// Remembers a head that was checked. It may be signed when this returns. Writes nothing if size and root are remembered.
+    pub(crate) fn remember(&mut self, files: &dyn Files, head: &TreeHead) -> io::Result<()> {
+        let same = |last: &TreeHead| last.size == head.size && last.root == head.root;
+        match self.last.as_ref().is_some_and(same) {
+            true => Ok(()),
+            false => self.write(files, head, Vec::new()),
+        }
+    }
+
+    /// The same of a head with its time, and of what belongs to it. Writes nothing if the head is remembered.
+    pub(crate) fn remember_with(
         &mut self,
         files: &dyn Files,
         head: &TreeHead,
-        is_time_kept: bool,
+        attached: Vec<u8>,
     ) -> io::Result<()> {
-        let same = |last: &TreeHead| {
-            last.size == head.size && last.root == head.root && (!is_time_kept || last == head)
-        };
-        if self.last.as_ref().is_some_and(same) {
-            return Ok(());
+        match self.last.as_ref() == Some(head) {
+            true => Ok(()),
+            false => self.write(files, head, attached),
         }
-        self.write(files, head)
     }
 
-    fn write(&mut self, files: &dyn Files, head: &TreeHead) -> io::Result<()> {
+    fn write(&mut self, files: &dyn Files, head: &TreeHead, attached: Vec<u8>) -> io::Result<()> {
         let path = slot_path(&self.path, self.next);
-        files.overwrite(&path, &seal(KIND, &encode_head(head)))?;
-        self.last = Some(*head);
+        let bytes = seal(KIND, &encode(head, &attached));
+        match self.lengths[self.next] {
+            length if length != 0 && length != bytes.len() => files.replace(&path, &bytes)?,
+            _ => files.overwrite(&path, &bytes)?,
+        }
+        self.lengths[self.next] = bytes.len();
+        (self.last, self.attached) = (Some(*head), attached);
         self.next = 1 - self.next;
         Ok(())
     }
 }
 
-fn slot_path(path: &str, slot: u8) -> String {
+fn slot_path(path: &str, slot: usize) -> String {
     format!("{path}.{slot}")
+}
+
+/// The head alone, or head, length, what is attached, and zeros.
+fn encode(head: &TreeHead, attached: &[u8]) -> Vec<u8> {
+    let mut contents = encode_head(head).to_vec();
+    if !attached.is_empty() {
+        let length = u32::try_from(attached.len()).expect("a note of some signatures");
+        contents.extend_from_slice(&length.to_be_bytes());
+        contents.extend_from_slice(attached);
+        contents.resize(contents.len().next_multiple_of(BLOCK_BYTES), 0);
+    }
+    contents
+}
+
+fn decode(contents: &[u8]) -> Result<(TreeHead, &[u8]), SealError> {
+    let found = contents.len();
+    let length = SealError::Length { found };
+    let (head, rest) = contents.split_at_checked(HEAD_BYTES).ok_or(length)?;
+    let head = decode_head(head)?;
+    if rest.is_empty() {
+        return Ok((head, rest));
+    }
+    let (bytes, rest) = rest.split_first_chunk().ok_or(length)?;
+    let bytes = usize::try_from(u32::from_be_bytes(*bytes)).unwrap_or(usize::MAX);
+    Ok((head, rest.get(..bytes).ok_or(length)?))
 }
 
 /// Whether a head was remembered after another.
@@ -238,7 +295,7 @@ mod tests {
         let files = LocalFiles::new(folder.path().to_owned(), 0o600);
         let load = || Remembered::load(&files, "signed".to_owned()).unwrap();
         assert_eq!(load().last(), None);
-        load().remember(&files, &head(5, 1, 100), true).unwrap();
+        load().remember(&files, &head(5, 1, 100)).unwrap();
         let memory = load();
         assert_eq!(memory.last(), Some(&head(5, 1, 100)));
         let (size, last) = (4, 5);
@@ -263,7 +320,7 @@ mod tests {
         let load = || Remembered::load(&files, "signed".to_owned());
         let mut memory = load().unwrap();
         for size in 5..8 {
-            memory.remember(&files, &head(size, 1, 100), true).unwrap();
+            memory.remember(&files, &head(size, 1, 100)).unwrap();
         }
         let whole = seal(KIND, &encode_head(&head(7, 1, 100)));
         let older = seal(KIND, &encode_head(&head(6, 1, 100)));
@@ -282,7 +339,7 @@ mod tests {
                 let mut memory = load().unwrap();
                 assert_eq!(memory.last(), Some(&head(6, 1, 100)));
                 // Where it was damaged, the head before is durable; what comes next is written beside it.
-                memory.remember(&files, &head(9, 1, 101), true).unwrap();
+                memory.remember(&files, &head(9, 1, 101)).unwrap();
                 assert_eq!(files.read(newest).unwrap().unwrap(), older);
                 assert_eq!(load().unwrap().last(), Some(&head(9, 1, 101)));
             }
@@ -290,8 +347,38 @@ mod tests {
         files.write(newest, b"").unwrap();
         files.write(before, &whole[1..]).unwrap();
         assert!(load().is_err());
-        let longer = seal(KIND, &[0; HEAD_BYTES + 1]);
-        let error = decode_head(unseal(KIND, &longer).unwrap()).unwrap_err();
-        assert_eq!(error, SealError::Length { found: 49 });
+        for (bytes, found) in [(HEAD_BYTES - 1, 47), (HEAD_BYTES + 1, 49)] {
+            let other = seal(KIND, &vec![0; bytes]);
+            let error = decode(unseal(KIND, &other).unwrap()).unwrap_err();
+            assert_eq!(error, SealError::Length { found });
+        }
+    }
+
+    #[test]
+    fn what_is_attached_is_there_after_a_start_whatever_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFiles::new(folder.path().to_owned(), 0o600);
+        let load = || Remembered::load(&files, "signed".to_owned()).unwrap();
+        for (size, bytes) in (5..).zip([0, 1, 4_000, 4_096, 100, 9_000, 0]) {
+            let attached = vec![7; bytes];
+            let mut memory = load();
+            let (at, later) = (head(size, 1, 100), head(size, 1, 101));
+            memory.remember_with(&files, &at, attached.clone()).unwrap();
+            memory
+                .remember_with(&files, &at, b"other".to_vec())
+                .unwrap();
+            assert_eq!(
+                (load().last(), load().attached()),
+                (Some(&at), &attached[..])
+            );
+            memory = load();
+            memory
+                .remember_with(&files, &later, attached.clone())
+                .unwrap();
+            assert_eq!(
+                (load().last(), load().attached()),
+                (Some(&later), &attached[..])
+            );
+        }
     }
 }

@@ -401,7 +401,7 @@ impl ShardLog {
             return Ok(());
         }
         let path = format!("{}/cosigned", self.name);
-        let remembered = self.cosigned.remember(&*common.state, newest, false);
+        let remembered = self.cosigned.remember(&*common.state, newest);
         remembered.map_err(of_files(&path))?;
         for (head, decided) in due {
             let text = checkpoint_text(&self.shared().spec.origin, &head);

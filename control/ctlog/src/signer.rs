@@ -48,8 +48,7 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// If no quorum has cosigned it, it does not go on from the last one, or the disk fails.
     fn sign_head(&self, certificate: &CommitCertificate) -> Result<SignedHead, SignerError>;
 
-    /// Signs the last head once more, with the same result but for the cosignatures: after a start, when the shown one may be
-    /// lost. None if there is none.
+    /// Signs the last head once more, with the same result: after a start, when the shown one may be lost. None if there is none.
     fn sign_last(&self) -> Option<SignedHead>;
 
     /// The last head.
@@ -193,24 +192,25 @@ impl Signer for FileSigner {
     fn sign_head(&self, certificate: &CommitCertificate) -> Result<SignedHead, SignerError> {
         let (head, size) = (certificate.head, certificate.head.size);
         let text = Checkpoint::new(&self.spec.origin, size, head.root).to_text();
-        let note = Note::new(text, certificate.cosignatures.clone());
-        let has_quorum = note.is_ok_and(|note| {
-            let validators = &certificate.validators;
-            validators.is_quorum(&note, head.timestamp_ms / 1000)
-        });
-        if !has_quorum {
-            return Err(SignerError::NoQuorum { size });
-        }
+        let validators = &certificate.validators;
+        let note = Note::new(text, certificate.cosignatures.clone()).ok();
+        let note = note.filter(|note| validators.is_quorum(note, head.timestamp_ms / 1000));
+        let note = note.ok_or(SignerError::NoQuorum { size })?;
         let mut memory = self.memory();
         memory.check_size(&head)?;
         memory.check_time(&head)?;
-        memory.remember(&*self.state, &head, true)?;
+        memory.remember_with(&*self.state, &head, note.to_string().into_bytes())?;
         drop(memory);
         Ok(self.sign_checked(head, &certificate.cosignatures))
     }
 
     fn sign_last(&self) -> Option<SignedHead> {
-        Some(self.sign_checked(self.last()?, &[]))
+        let memory = self.memory();
+        let head = *memory.last()?;
+        let cosigned = Note::parse(memory.attached()).ok();
+        drop(memory);
+        let lines = cosigned.as_ref().map_or(&[][..], Note::signatures);
+        Some(self.sign_checked(head, lines))
     }
 
     fn last(&self) -> Option<TreeHead> {

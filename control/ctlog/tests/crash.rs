@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ct::{Hash, Note, SignedTreeHead, TileId, TiledTree, TimestampedEntry, TreeHead};
 use ctlog::{Decided, Files, Sequenced};
@@ -186,10 +187,12 @@ struct Run {
     /// Steps of the script that are decided.
     step: usize,
     seen: Seen,
+    /// How far the folder may be behind what is shown.
+    folder_gap: Duration,
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(folder_gap: Duration) -> Self {
         let consensus = Consensus::default();
         Self {
             others: Others::new(),
@@ -200,6 +203,7 @@ impl Run {
             consensus,
             step: 0,
             seen: Seen::default(),
+            folder_gap,
         }
     }
 
@@ -212,7 +216,8 @@ impl Run {
             .files
             .clone()
             .map(|files| Arc::new(files) as Arc<dyn Files>);
-        let node = Node::start_with(&self.hub, "a", self.folder.path(), files).ok()?;
+        let folder = self.folder.path();
+        let node = Node::start_with(&self.hub, "a", folder, files, self.folder_gap).ok()?;
         let begin = [self.others.validators(&node)];
         let begin = begin.into_iter().chain(self.again.clone());
         node.handle.decide(begin.collect()).ok()?;
@@ -283,8 +288,8 @@ impl Run {
 }
 
 /// Runs the script with so many operations, then, after a cut of power, to its end. Gives how many operations it had.
-fn run(left: Option<u64>, seed: u64) -> u64 {
-    let mut run = Run::new();
+fn run(left: Option<u64>, seed: u64, folder_gap: Duration) -> u64 {
+    let mut run = Run::new(folder_gap);
     let disk = run.disk();
     disk.lock().unwrap().set_left(left);
     let mut operations = 0;
@@ -322,8 +327,8 @@ fn run(left: Option<u64>, seed: u64) -> u64 {
         assert_eq!(at, std::slice::from_ref(entry));
     }
     node.handle.sync().unwrap();
-    let size = check_visible(&disk.lock().unwrap(), &run.consensus);
-    assert_eq!(size, Some(head.size));
+    let shown = || check_visible(&disk.lock().unwrap(), &run.consensus);
+    assert!(wait_until(|| shown() == Some(head.size)));
     check_all_tiles(&disk.lock().unwrap(), &run.consensus);
     node.end().unwrap();
     let mut said = BTreeMap::new();
@@ -342,7 +347,7 @@ fn run(left: Option<u64>, seed: u64) -> u64 {
 
 #[test]
 fn cut_of_power_at_every_operation_loses_nothing_that_was_shown() {
-    let operations = run(None, 0);
+    let operations = run(None, 0, Duration::ZERO);
     assert!(operations > 60, "{operations}");
     // Each waits for the disk most of its time.
     let next = AtomicU64::new(0);
@@ -354,7 +359,10 @@ fn cut_of_power_at_every_operation_loses_nothing_that_was_shown() {
                     if left >= operations {
                         break;
                     }
-                    run(Some(left), left);
+                    // The folder is written before a head is shown, or some heads later.
+                    for folder_gap in [0, 5].map(Duration::from_millis) {
+                        run(Some(left), left, folder_gap);
+                    }
                 }
             });
         }

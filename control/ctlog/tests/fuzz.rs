@@ -4,6 +4,7 @@ mod support;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ctlog::Files;
 use support::files::CrashFiles;
@@ -14,7 +15,7 @@ fn any_bytes_as_a_cosigned_note_are_counted_and_change_nothing() {
     let hub = Hub::new();
     let folder = tempfile::tempdir().unwrap();
     let files = CrashFiles::pair().map(|files| Arc::new(files) as Arc<dyn Files>);
-    let node = Node::start_with(&hub, "a", folder.path(), files).unwrap();
+    let node = Node::start_with(&hub, "a", folder.path(), files, Duration::ZERO).unwrap();
     let other = ed25519_dalek::SigningKey::from_bytes(&[2; 32]);
     let key = other.verifying_key().to_bytes();
     let keys = vec![

@@ -157,7 +157,7 @@ impl Witness {
             root: checkpoint.root(),
             timestamp_ms: now_s.saturating_mul(1000),
         };
-        memory.remember(&*self.files, &head, false)?;
+        memory.remember(&*self.files, &head)?;
         let line = self.cosigner.cosign(request.note().text(), now_s);
         Ok(format!("{line}\n"))
     }

@@ -307,9 +307,13 @@ impl Node {
         name: &str,
         folder: &Path,
         files: [Arc<dyn Files>; 2],
+        folder_gap: Duration,
     ) -> Result<Self, LogError> {
         let folder = folder.join(name);
-        let settings = settings(hub, name, &folder, true);
+        let settings = Settings {
+            folder_gap,
+            ..settings(hub, name, &folder, true)
+        };
         let [public, state] = files;
         let (handle, thread) = Log::start_with(&settings, public, state)?;
         Ok(Self::connect(hub, name, folder, handle, thread))
