@@ -2,7 +2,7 @@
 //!
 //! The folder of the node stays the truth: nothing is read back from a store but its checkpoint, and the log neither waits for a
 //! store nor learns what became of it. A store shows a checkpoint only when everything that it covers is there. Start at
-//! [`ShardCopy::update`].
+//! [`ShardCopy::advance`].
 
 mod place;
 mod puts;
@@ -24,8 +24,8 @@ use crate::reader::ReadError;
 
 pub use self::place::Place;
 pub use self::record::CopyStatus;
-pub use self::s3::{S3Error, S3Settings, open_s3};
-pub use self::shard_copy::ShardCopy;
+pub use self::s3::{S3Error, S3Settings, check_endpoint, open_s3};
+pub use self::shard_copy::{Progress, ShardCopy};
 
 use self::record::Records;
 
@@ -48,6 +48,20 @@ pub enum CopyError {
     /// The store says nothing.
     #[error("{path}: no reply within {} seconds", place::PATIENCE.as_secs())]
     Silent {
+        /// The object.
+        path: String,
+    },
+    /// The store takes no notice of conditions.
+    #[error(
+        "{path}: the store does not write on condition: set conditional_writes: false, and a prefix of its own for each node"
+    )]
+    Unconditional {
+        /// An object that was written for this.
+        path: String,
+    },
+    /// The store does not put the checkpoint there.
+    #[error("{path}: the store refuses a newer checkpoint, and has none that is as new")]
+    Refused {
         /// The object.
         path: String,
     },
@@ -86,6 +100,8 @@ impl CopyError {
         match self {
             Self::Store { .. } => "store",
             Self::Silent { .. } => "silent",
+            Self::Unconditional { .. } => "unconditional",
+            Self::Refused { .. } => "refused",
             Self::Foreign { .. } => "foreign",
             Self::Fork { .. } => "fork",
             Self::Read(_) => "read",
@@ -159,9 +175,16 @@ async fn follow_one(mut copy: ShardCopy, records: Records) {
             Err(_) => return,
         };
         let Some(head) = head else { return };
-        let updated = copy.update(&head).await;
-        records.on_update(&mut copy, &updated);
-        let rest = match updated {
+        let ended = loop {
+            let advanced = copy.advance(&head).await;
+            records.on_step(&mut copy, &advanced);
+            match advanced {
+                Ok(Progress::Part) => {}
+                Ok(Progress::Whole) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let rest = match ended {
             Ok(()) => {
                 handled = Some(head.signed.head);
                 pause = PAUSE;

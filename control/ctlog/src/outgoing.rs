@@ -23,12 +23,15 @@ where
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// An error and what caused it: of a client, the first says little.
+/// An error and what caused it, unless it says so itself: of a client, the first says little.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text += &format!(": {cause}");
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text += &format!(": {said}");
+        }
         source = cause.source();
     }
     text

@@ -183,7 +183,7 @@ impl Judge {
         let found = self.find(&case, lists).await?;
         drop(place);
         let verdict = match (case.setting.validation, self.proposal(&case, &found)) {
-            (Validation::Quorum, Some(proposal)) => self.agree(proposal, found).await,
+            (Validation::Quorum, Some(proposal)) => self.agree(&case, proposal, found).await,
             (Validation::Optimistic, Some(proposal)) => {
                 let early = self.agree_later(&case, proposal, found);
                 self.count(&early);
@@ -207,7 +207,7 @@ impl Judge {
         self.settle(case, &early);
         let (judge, case) = (self.clone(), case.clone());
         tokio::spawn(async move {
-            let mut verdict = judge.agree(proposal, found.clone()).await;
+            let mut verdict = judge.agree(&case, proposal, found.clone()).await;
             if verdict.status == Status::Unknown && !verdict.is_disputed() {
                 // Silence says nothing against what was told already, and nothing for it.
                 verdict = found;
@@ -234,7 +234,7 @@ impl Judge {
     }
 
     /// What a verdict is with the word of other nodes.
-    async fn agree(&self, proposal: Proposal, verdict: Verdict) -> Verdict {
+    async fn agree(&self, case: &Case, proposal: Proposal, verdict: Verdict) -> Verdict {
         let Some(agreeing) = self.agreeing() else {
             return verdict;
         };
@@ -255,6 +255,9 @@ impl Judge {
                 let host = verdict.host.as_deref().unwrap_or_default();
                 let (fingerprint, status) = (&verdict.fingerprint, verdict.status);
                 tracing::warn!(%fingerprint, host, %status, "other nodes find otherwise of a certificate");
+                if let Some(key) = &case.key {
+                    self.0.stores.forget_finding(key);
+                }
                 verdict.doubted(Code::NodesDisagree, micros, until(DISPUTED_SECS))
             }
             agreement::Verdict::Undecided => {
@@ -309,7 +312,7 @@ impl Judge {
         self.0.stores.keep_evidence(evidence, &used);
         if let Some(key) = key {
             let is_current = || self.is_current(setting);
-            self.0.stores.keep_finding(key, &verdict, is_current);
+            self.0.stores.keep_finding(key, &verdict, used, is_current);
         }
         Ok(verdict)
     }

@@ -1,6 +1,7 @@
 //! [`Place`]: a prefix in an object store, and what a copy does there.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use object_store::{
     Attribute, Attributes, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
     UpdateVersion,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::CopyError;
 use crate::outgoing::chain;
@@ -21,6 +22,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of all objects that are on their way to a store.
 const BYTES_MAX: u32 = 32 << 20;
 
+/// Of what a store says of a failure, which may be a page.
+const ERROR_BYTES_MAX: usize = 512;
+
+/// A version that no object has.
+const NO_VERSION: &str = "\"00000000000000000000000000000000\"";
+
 /// Where copies of shards are, each in a folder of its own.
 pub struct Place {
     name: String,
@@ -28,6 +35,10 @@ pub struct Place {
     prefix: String,
     interval: Duration,
     is_conditional: bool,
+    /// Name of an object that no other node and no earlier process has written.
+    probe: String,
+    /// The store writes on condition.
+    probed: OnceCell<()>,
     /// A permit is a byte.
     budget: Arc<Semaphore>,
 }
@@ -61,6 +72,8 @@ impl Place {
             prefix: prefix.to_owned(),
             interval,
             is_conditional: true,
+            probe: format!("condition-{:016x}", RandomState::new().hash_one(())),
+            probed: OnceCell::new(),
             budget: Arc::new(Semaphore::new(BYTES_MAX as usize)),
         }
     }
@@ -116,6 +129,44 @@ impl Place {
         }
     }
 
+    /// Whether there is such an object.
+    pub(super) async fn has(&self, path: &Path) -> Result<bool, CopyError> {
+        match in_time(self.store.head(path)).await {
+            Ok(_) => Ok(true),
+            Err(Failed::Store(Error::NotFound { .. })) => Ok(false),
+            Err(failed) => Err(failed.at(path)),
+        }
+    }
+
+    /// Finds out, once, whether the store heeds conditions. Some do not, and say nothing: an older checkpoint could then take
+    /// the place of a newer one.
+    pub(super) async fn check_conditions(&self) -> Result<(), CopyError> {
+        if self.is_conditional {
+            self.probed.get_or_try_init(|| self.probe()).await?;
+        }
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<(), CopyError> {
+        let path = Path::from(format!("{}/{}", self.prefix, self.probe));
+        let write = |before| self.replace(&path, b"probe".to_vec(), Served::CHECKPOINT, before);
+        // Either way it is there now: it may have been since an attempt that broke off.
+        write(None).await?;
+        let other = UpdateVersion {
+            e_tag: Some(NO_VERSION.to_owned()),
+            version: None,
+        };
+        let mut heeds = true;
+        for before in [None, Some(other)] {
+            heeds &= write(before).await? == Replaced::Overtaken;
+        }
+        if let Err(error) = self.remove(&path).await {
+            tracing::debug!(%error, "an object that was written to learn about the store stays there");
+        }
+        let path = path.to_string();
+        heeds.then_some(()).ok_or(CopyError::Unconditional { path })
+    }
+
     /// Waits until so many bytes more may be on their way, as long as the permit is held.
     pub(super) async fn admit(&self, bytes: usize) -> OwnedSemaphorePermit {
         let wanted = u32::try_from(bytes).unwrap_or(BYTES_MAX).min(BYTES_MAX);
@@ -123,19 +174,18 @@ impl Place {
         permit.unwrap_or_else(|_| unreachable!("nobody closes it"))
     }
 
-    /// Writes an object that stays as it is.
+    /// Writes an object that stays as it is, for whose bytes there is a permit.
     pub(super) async fn put(
         &self,
         path: &Path,
         bytes: Vec<u8>,
         served: Served,
+        admitted: OwnedSemaphorePermit,
     ) -> Result<(), CopyError> {
-        let wanted = u32::try_from(bytes.len()).unwrap_or(BYTES_MAX);
-        let permit = self.budget.acquire_many(wanted.min(BYTES_MAX)).await;
-        let _permit = permit.unwrap_or_else(|_| unreachable!("nobody closes it"));
         let options = options(served, PutMode::Overwrite);
         let put = self.store.put_opts(path, bytes.into(), options);
         let put = in_time(put).await;
+        drop(admitted);
         put.map(drop).map_err(|failed| failed.at(path))
     }
 
@@ -191,11 +241,19 @@ impl Failed {
         match self {
             Self::Store(error) => CopyError::Store {
                 path,
-                error: chain(error),
+                error: cut(chain(error)),
             },
             Self::Silent => CopyError::Silent { path },
         }
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > ERROR_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 async fn in_time<T>(request: impl Future<Output = object_store::Result<T>>) -> Result<T, Failed> {

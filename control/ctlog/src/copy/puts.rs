@@ -39,12 +39,11 @@ impl Puts {
         while self.running.len() >= REQUESTS_MAX {
             self.take_one().await?;
         }
-        let permit = self.place.admit(bytes.len()).await;
+        let admitted = self.place.admit(bytes.len()).await;
         let place = Arc::clone(&self.place);
         self.running.spawn(async move {
             let length = bytes.len() as u64;
-            place.put(&path, bytes, served).await?;
-            drop(permit);
+            place.put(&path, bytes, served, admitted).await?;
             Ok(length)
         });
         Ok(())

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{CopyError, ShardCopy};
+use super::{CopyError, Progress, ShardCopy};
 use crate::ShardReader;
 
 /// How far a copy of a shard is.
@@ -61,10 +61,10 @@ fn labels(place: &str, reader: &ShardReader) -> OfCopy {
 }
 
 impl Records {
-    pub(super) fn on_update(&self, copy: &mut ShardCopy, updated: &Result<(), CopyError>) {
+    pub(super) fn on_step(&self, copy: &mut ShardCopy, advanced: &Result<Progress, CopyError>) {
         let labels = labels(copy.place().name(), copy.reader());
         self.bytes.get_or_create(&labels).inc_by(copy.take_bytes());
-        if let Err(error) = updated {
+        if let Err(error) = advanced {
             let [place, shard] = labels.clone();
             let labels = [place, shard, ("reason", error.kind().to_owned())];
             self.failures.get_or_create(&labels).inc();
@@ -72,7 +72,7 @@ impl Records {
         let mut by_copy = self.by_copy.lock().unwrap_or_else(PoisonError::into_inner);
         let record = by_copy.entry(labels).or_default();
         record.shown = copy.shown();
-        record.fault = updated.as_ref().err().map(|error| Fault {
+        record.fault = advanced.as_ref().err().map(|error| Fault {
             since: record
                 .fault
                 .as_ref()

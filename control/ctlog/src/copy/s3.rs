@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::Uri;
@@ -13,11 +12,10 @@ use object_store::client::{
     HttpResponse, HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
 
 use crate::outgoing::{self, Outgoing};
 
-/// For one attempt at a request.
-const ATTEMPT: Duration = Duration::from_secs(20);
 /// After a failure of the network or the store, before the copy itself rests.
 const RETRIES_MAX: usize = 2;
 /// Of a reply: a checkpoint, or an error in XML.
@@ -49,14 +47,35 @@ impl fmt::Debug for S3Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum S3Error {
     /// Of the settings.
-    #[error("endpoint `{0}` is no URL")]
+    #[error("endpoint `{0}` is no URL of http or https with a host and nothing behind its path")]
     Endpoint(String),
     /// What the client of the store does not take.
     #[error(transparent)]
     Client(#[from] object_store::Error),
 }
 
-/// The bucket. Nothing is asked of the store yet; only it is ever connected to.
+/// Checks where a store is, as strictly as what signs requests to it, which takes a URL for granted.
+///
+/// # Errors
+/// If it is no URL of a server; or, where none is given, the region makes no name of one.
+pub fn check_endpoint(endpoint: Option<&str>, region: &str) -> Result<(), S3Error> {
+    let of_region = || format!("https://s3.{region}.amazonaws.com");
+    let endpoint = endpoint.map_or_else(of_region, str::to_owned);
+    let is_of_server = |url: Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && (url.username(), url.password()) == ("", None)
+            && (url.query(), url.fragment()) == (None, None)
+    };
+    // The client reads it by both crates.
+    let is_sound = Url::parse(&endpoint).is_ok_and(is_of_server) && endpoint.parse::<Uri>().is_ok();
+    match is_sound {
+        true => Ok(()),
+        false => Err(S3Error::Endpoint(endpoint)),
+    }
+}
+
+/// The bucket. Nothing is asked of the store yet; only it is ever connected to. Who asks sets the time that it may take.
 ///
 /// # Errors
 /// If the endpoint is no URL, or the client does not take something else.
@@ -64,6 +83,7 @@ pub fn open_s3(
     settings: S3Settings,
     tls: rustls::ClientConfig,
 ) -> Result<Arc<dyn ObjectStore>, S3Error> {
+    check_endpoint(settings.endpoint.as_deref(), &settings.region)?;
     let retry = RetryConfig {
         max_retries: RETRIES_MAX,
         retry_timeout: super::place::PATIENCE,
@@ -75,16 +95,12 @@ pub fn open_s3(
         .with_access_key_id(settings.access_key)
         .with_secret_access_key(settings.secret_key)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // It takes for granted that the reply to a bulk delete names each object.
+        .with_disable_bulk_delete(true)
         .with_allow_http(true)
         .with_retry(retry)
         .with_http_connector(Transport(outgoing::client(tls)));
     if let Some(endpoint) = settings.endpoint {
-        let is_url = endpoint
-            .parse::<Uri>()
-            .is_ok_and(|url| url.host().is_some());
-        if !is_url {
-            return Err(S3Error::Endpoint(endpoint));
-        }
         builder = builder.with_endpoint(endpoint);
     }
     Ok(Arc::new(builder.build()?))
@@ -103,26 +119,19 @@ impl HttpConnector for Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let exchange = async {
-            let sent = self.0.request(request).await;
-            let reply = sent.map_err(|error| {
-                let kind = match error.is_connect() {
-                    true => HttpErrorKind::Connect,
-                    false => HttpErrorKind::Request,
-                };
-                HttpError::new(kind, error)
-            })?;
-            let (head, body) = reply.into_parts();
-            let body = Limited::new(body, REPLY_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| {
-                HttpError::new(HttpErrorKind::Decode, std::io::Error::other(error))
-            })?;
-            let body = HttpResponseBody::from(body.to_bytes());
-            Ok(HttpResponse::from_parts(head, body))
-        };
-        match tokio::time::timeout(ATTEMPT, exchange).await {
-            Ok(replied) => replied,
-            Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
-        }
+        let sent = self.0.request(request).await;
+        let reply = sent.map_err(|error| {
+            let kind = match error.is_connect() {
+                true => HttpErrorKind::Connect,
+                false => HttpErrorKind::Request,
+            };
+            HttpError::new(kind, error)
+        })?;
+        let (head, body) = reply.into_parts();
+        let body = Limited::new(body, REPLY_BYTES_MAX).collect().await;
+        let body = body
+            .map_err(|error| HttpError::new(HttpErrorKind::Decode, std::io::Error::other(error)))?;
+        let body = HttpResponseBody::from(body.to_bytes());
+        Ok(HttpResponse::from_parts(head, body))
     }
 }

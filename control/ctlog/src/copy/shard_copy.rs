@@ -33,6 +33,9 @@ const LEFTOVERS_MAX: usize = 4096;
 /// Partial tiles that are removed after one checkpoint.
 const REMOVALS_MAX: usize = 64;
 
+/// Times in a row that others are before this node with a checkpoint that is older than its own.
+const OVERTAKEN_MAX: usize = 8;
+
 /// A shard as its copy is, as far as this node knows.
 #[derive(Debug)]
 pub struct ShardCopy {
@@ -50,7 +53,18 @@ pub struct ShardCopy {
     partials: Vec<TileId>,
     /// Partial tiles of which the full one is there, and when they may go.
     leftovers: VecDeque<(Instant, TileId)>,
+    /// Times in a row that something else was there than what had been read.
+    overtaken: usize,
     bytes: u64,
+}
+
+/// How far a copy is after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not there yet: another step follows.
+    Part,
+    /// The store shows the head, or a newer one.
+    Whole,
 }
 
 /// The checkpoint of the store.
@@ -72,6 +86,7 @@ impl ShardCopy {
             issuers: BTreeSet::new(),
             partials: Vec::new(),
             leftovers: VecDeque::new(),
+            overtaken: 0,
             bytes: 0,
         }
     }
@@ -99,37 +114,60 @@ impl ShardCopy {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Has the store show this published head, or a newer one, and all that it covers before it. May be dropped at any await,
-    /// and called again.
+    /// Brings the store a step nearer to showing this published head, or a newer one, and all that it covers before it. May be
+    /// dropped at any await, and called again. Each step looks first: what is there may have become more, or less.
     ///
     /// # Errors
     /// If the store fails or has something else, or own files cannot be read.
-    pub async fn update(&mut self, head: &Published) -> Result<(), CopyError> {
+    pub async fn advance(&mut self, head: &Published) -> Result<Progress, CopyError> {
         let seen = self.look().await?;
+        if seen.is_none() && self.shown.is_none() && !self.has_samples().await? {
+            self.forget();
+        }
         self.learn(seen.as_ref())?;
         let target = head.signed.head;
-        if seen
-            .as_ref()
-            .is_some_and(|seen| !is_after(&target, &seen.head))
-        {
-            return Ok(());
+        let is_before = |seen: &Seen| is_after(&target, &seen.head);
+        if seen.as_ref().is_none_or(is_before) {
+            self.place.check_conditions().await?;
+            if self.put_tiles(target.size).await? == Progress::Part {
+                return Ok(Progress::Part);
+            }
+            let before = seen.map(|seen| seen.version);
+            if self.show(head, before).await? == Progress::Part {
+                return Ok(Progress::Part);
+            }
         }
-        self.put_tiles(target.size).await?;
+        self.overtaken = 0;
+        self.remove_leftovers(target.size.min(self.through)).await;
+        Ok(Progress::Whole)
+    }
+
+    /// Puts the checkpoint, in place of this version.
+    async fn show(
+        &mut self,
+        head: &Published,
+        before: Option<UpdateVersion>,
+    ) -> Result<Progress, CopyError> {
         let checkpoint = head.checkpoint.to_vec();
         let length = checkpoint.len() as u64;
-        let before = seen.map(|seen| seen.version);
         let path = self.path("checkpoint");
         let put = self
             .place
-            .replace(&path, checkpoint, Served::CHECKPOINT, before);
-        if put.await? == Replaced::Overtaken {
-            // By another node with the same log: its tiles are as good. What it has is seen the next time.
-            return Ok(());
+            .replace(&path, checkpoint, Served::CHECKPOINT, before.clone());
+        if put.await? == Replaced::Done {
+            self.bytes += length;
+            self.shown = Some(head.signed.head);
+            return Ok(Progress::Whole);
         }
-        self.bytes += length;
-        self.shown = Some(target);
-        self.remove_leftovers(target.size).await;
-        Ok(())
+        // By another node with the same log, whose tiles are as good; unless the store refuses whatever comes.
+        let after = self.look().await?.map(|seen| seen.version);
+        self.overtaken += 1;
+        if after == before || self.overtaken >= OVERTAKEN_MAX {
+            self.overtaken = 0;
+            let path = path.to_string();
+            return Err(CopyError::Refused { path });
+        }
+        Ok(Progress::Part)
     }
 
     fn path(&self, file: &str) -> Path {
@@ -167,9 +205,7 @@ impl ShardCopy {
         };
         if has_gone_back {
             // Somebody has emptied it, or put a backup in its place: what else is gone is not known.
-            (self.through, self.whole) = (0, 0);
-            self.issuers.clear();
-            self.shown = None;
+            self.forget();
         }
         let Some(head) = head else { return Ok(()) };
         // Another node may be ahead: then this one cannot know yet, and does nothing.
@@ -187,6 +223,30 @@ impl ShardCopy {
         Ok(())
     }
 
+    /// Whether the first, the last full and the partial one of the data tiles that have been sent are there. A store without
+    /// a checkpoint says nothing else of what it has.
+    async fn has_samples(&self) -> Result<bool, CopyError> {
+        let width = u64::from(TILE_WIDTH);
+        let full = self.through / width;
+        let full = [(full > 0).then_some(0), full.checked_sub(1)];
+        let full = full.into_iter().flatten();
+        let full = full.map(|index| TileId::new(TileKind::Data, index, TILE_WIDTH));
+        let partial = TileId::of_tree(TileKind::Data, self.whole / width, self.whole);
+        for tile in full.chain([partial]).flatten() {
+            if !self.place.has(&self.path(&tile.to_string())).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes nothing to be there.
+    fn forget(&mut self) {
+        (self.through, self.whole) = (0, 0);
+        self.issuers.clear();
+        self.shown = None;
+    }
+
     fn root(&self, size: u64) -> Result<Hash, ReadError> {
         ct::root(&mut self.reader.hashes(size), size).map_err(|error| match error {
             TileReadError::Fetch { error, .. } => error,
@@ -194,20 +254,23 @@ impl ShardCopy {
         })
     }
 
-    /// Puts what the tree of `size` leaves has beyond what is there.
-    async fn put_tiles(&mut self, size: u64) -> Result<(), CopyError> {
-        while self.through < size {
+    /// Puts the next of what the tree of `size` leaves has beyond what is there.
+    async fn put_tiles(&mut self, size: u64) -> Result<Progress, CopyError> {
+        if self.through < size {
             let end = (self.through / STEP_LEAVES + 1) * STEP_LEAVES;
             let full = tiles_of_growth(self.through, end.min(size)).filter(|tile| tile.is_full());
             self.put_step(full).await?;
             self.through = end.min(size);
+        }
+        if self.through < size {
+            return Ok(Progress::Part);
         }
         let partial = tiles_of_growth(self.whole, size).filter(|tile| !tile.is_full());
         let partial: Vec<_> = partial.collect();
         self.put_step(partial.iter().copied()).await?;
         self.partials.extend(partial);
         self.whole = size;
-        Ok(())
+        Ok(Progress::Whole)
     }
 
     /// Puts these tiles, and the issuers that their entries name.
@@ -270,11 +333,16 @@ impl ShardCopy {
             let gone = self
                 .leftovers
                 .pop_front_if(|(due, _)| is_crowded || *due <= now);
-            let Some((_, tile)) = gone else { break };
+            let Some((due, tile)) = gone else { break };
             if let Err(error) = self.place.remove(&self.path(&tile.to_string())).await {
-                tracing::debug!(%error, "a partial tile stays in the store");
+                tracing::debug!(%error, "partial tiles stay in the store for now");
+                self.leftovers.push_front((due, tile));
+                break;
             }
         }
+        // A store that removes nothing must not fill the memory.
+        let excess = self.leftovers.len().saturating_sub(LEFTOVERS_MAX);
+        self.leftovers.drain(..excess);
     }
 }
 

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ct::{DigitallySigned, Hash, KeyName, SignedTreeHead, TreeHead};
-use ctlog::Published;
-use ctlog::copy::{Copies, CopyError, Place, ShardCopy};
+use ct::{DigitallySigned, EntryKind, Hash, KeyName, SignedTreeHead, TreeHead};
+use ctlog::copy::{Copies, CopyError, Place, Progress, ShardCopy};
+use ctlog::{Decided, Published};
 use futures_util::FutureExt as _;
 use object_store::path::Path;
 use object_store::{Attribute, ObjectStore, ObjectStoreExt as _};
@@ -25,6 +25,9 @@ use support::outsider::Outsider;
 use support::{Consensus, Hub, Node, ORIGIN, SHARD, all_issuers, validators};
 
 const PREFIX: &str = "ct/copy";
+
+/// What is asked of a store to learn whether it heeds conditions.
+const PROBE_REQUESTS: usize = 4;
 
 /// A log of one node, and what was decided.
 struct Lab {
@@ -49,10 +52,23 @@ impl Lab {
 
     /// Publishes so many entries more.
     fn publish(&mut self, count: u64) -> Arc<Published> {
-        self.node
-            .handle
-            .decide(self.consensus.batch(count))
-            .unwrap();
+        let batch = self.consensus.batch(count);
+        self.decide(batch)
+    }
+
+    /// Publishes so many entries more, each with a certificate of so many bytes.
+    fn publish_large(&mut self, count: u64, bytes: usize) -> Arc<Published> {
+        let entries = (0..count).map(|index| {
+            let mut entry = support::entry(index);
+            entry.kind = EntryKind::Certificate(vec![7; bytes].into());
+            entry
+        });
+        let batch = self.consensus.batch_of(entries.collect());
+        self.decide(batch)
+    }
+
+    fn decide(&self, batch: Vec<Decided>) -> Arc<Published> {
+        self.node.handle.decide(batch).unwrap();
         self.node.wait_for(&self.consensus.head());
         self.node.reader().published().unwrap()
     }
@@ -88,6 +104,18 @@ fn place(store: &Arc<FaultyStore>) -> Place {
     )
 }
 
+trait Update {
+    async fn update(&mut self, head: &Published) -> Result<(), CopyError>;
+}
+
+impl Update for ShardCopy {
+    /// All steps.
+    async fn update(&mut self, head: &Published) -> Result<(), CopyError> {
+        while self.advance(head).await? == Progress::Part {}
+        Ok(())
+    }
+}
+
 fn checkpoint_path() -> String {
     format!("{PREFIX}/{SHARD}/checkpoint")
 }
@@ -98,6 +126,14 @@ fn puts(asked: Vec<Operation>) -> Vec<String> {
         Operation::Get(_) | Operation::Delete(_) => None,
     });
     puts.collect()
+}
+
+fn deletions(asked: Vec<Operation>) -> usize {
+    let is_deletion = |operation: &Operation| matches!(operation, Operation::Delete(_));
+    asked
+        .iter()
+        .filter(|operation| is_deletion(operation))
+        .count()
 }
 
 /// A checkpoint of the shard's own key.
@@ -242,8 +278,9 @@ async fn failure_in_a_long_copy_sends_only_the_last_step_again() {
     // Partial tiles of upper levels are complete before the last step begins.
     let head = lab.publish(3 * 64 * 256 + 10);
     let mut copy = lab.copy(&store);
-    // One look, then steps of 64 tiles of hashes and 64 of data, the first with issuers.
-    store.fail_from(1 + 7 + 128 + 20, Fault::Fails);
+    // Whether it heeds conditions, then steps of a look, 64 tiles of hashes and 64 of data: the first with issuers, the others with
+    // samples of what is there.
+    store.fail_from(PROBE_REQUESTS + 1 + 7 + 128 + 3 + 20, Fault::Fails);
     assert!(copy.update(&head).await.is_err());
     store.mend();
     store.take_asked();
@@ -366,6 +403,142 @@ async fn store_that_was_emptied_or_put_back_is_filled_again() {
     lab.node.stop();
 }
 
+/// A first copy has shown no checkpoint yet by which it could be seen that all is gone.
+#[tokio::test]
+async fn store_that_was_emptied_during_the_first_copy_is_filled_from_the_start() {
+    let mut lab = Lab::new();
+    let store = FaultyStore::new();
+    for count in [100, 2 * 64 * 256] {
+        let head = lab.publish(count);
+        let mut copy = lab.copy(&store);
+        let is_small = count < 256;
+        // All but the checkpoint is there, or the first step.
+        let asked = store.asked_count();
+        let puts_until_then = 1 + PROBE_REQUESTS + if is_small { 7 + 2 } else { 7 + 128 };
+        store.fail_from(asked + puts_until_then, Fault::Fails);
+        assert!(copy.update(&head).await.is_err());
+        store.mend();
+        store.clear().await;
+        copy.update(&head).await.unwrap();
+        assert_eq!(lab.check(&store).await, Some(head.size()));
+        store.clear().await;
+    }
+    lab.node.stop();
+}
+
+/// Each waits for leave to send its bytes once, or all wait for each other.
+#[tokio::test(start_paused = true)]
+async fn tiles_of_half_the_bytes_on_their_way_and_many_large_ones_arrive() {
+    for (count, bytes) in [(256, 70 << 10), (18 * 256, 8 << 10)] {
+        let mut lab = Lab::new();
+        let store = FaultyStore::new();
+        let head = lab.publish_large(count, bytes);
+        let mut copy = lab.copy(&store);
+        let updated = tokio::time::timeout(Duration::from_secs(3600), copy.update(&head)).await;
+        updated.expect("it does not wait for ever").unwrap();
+        assert_eq!(lab.check(&store).await, Some(count));
+        lab.node.stop();
+    }
+}
+
+#[tokio::test]
+async fn copy_that_another_node_finishes_first_stops() {
+    let mut lab = Lab::new();
+    let store = FaultyStore::new();
+    let head = lab.publish(2 * 64 * 256 + 10);
+    let checkpoint = head.checkpoint.to_vec();
+    let of_first_step = format!("{PREFIX}/{SHARD}/tile/data/063");
+    store.before_puts(move |inner, path| {
+        if path.as_ref() == of_first_step {
+            let put = inner.put(&Path::from(checkpoint_path()), checkpoint.clone().into());
+            put.now_or_never().unwrap().unwrap();
+        }
+    });
+    let mut copy = lab.copy(&store);
+    copy.update(&head).await.unwrap();
+    let puts = puts(store.take_asked());
+    let of_second_step = |path: &&String| path.ends_with("/tile/data/064");
+    assert_eq!(puts.iter().find(of_second_step), None);
+    assert_eq!(copy.shown(), Some(head.signed.head));
+    lab.node.stop();
+}
+
+#[tokio::test]
+async fn store_that_refuses_each_checkpoint_is_a_fault() {
+    let mut lab = Lab::new();
+    let store = FaultyStore::new();
+    let mut copy = lab.copy(&store);
+    copy.update(&lab.publish(300)).await.unwrap();
+    store.fail_from(store.asked_count() + 1, Fault::RefusesPuts);
+    let newer = lab.publish(0);
+    let error = copy.update(&newer).await.unwrap_err();
+    assert!(matches!(error, CopyError::Refused { .. }), "{error}");
+    store.mend();
+    copy.update(&newer).await.unwrap();
+    assert_eq!(store.bytes(&checkpoint_path()).await, *newer.checkpoint);
+    lab.node.stop();
+}
+
+#[tokio::test]
+async fn older_checkpoint_that_comes_between_is_replaced_and_many_are_a_fault() {
+    let mut lab = Lab::new();
+    let store = FaultyStore::new();
+    let mut copy = lab.copy(&store);
+    copy.update(&lab.publish(300)).await.unwrap();
+    for (times, is_replaced) in [(1, true), (1_000, false)] {
+        let older = lab.publish(20).checkpoint.to_vec();
+        let newer = lab.publish(20);
+        let mut left = times;
+        store.before_puts(move |inner, path| {
+            if path.as_ref() == checkpoint_path() && left > 0 {
+                left -= 1;
+                let put = inner.put(path, older.clone().into());
+                put.now_or_never().unwrap().unwrap();
+            }
+        });
+        let updated = copy.update(&newer).await;
+        if is_replaced {
+            updated.unwrap();
+            assert_eq!(store.bytes(&checkpoint_path()).await, *newer.checkpoint);
+        } else {
+            let error = updated.unwrap_err();
+            assert!(matches!(error, CopyError::Refused { .. }), "{error}");
+        }
+    }
+    lab.node.stop();
+}
+
+#[tokio::test]
+async fn store_that_takes_no_notice_of_conditions_needs_a_prefix_for_each_node() {
+    let mut lab = Lab::new();
+    let head = lab.publish(300);
+    let store = FaultyStore::new();
+    store.ignore_conditions();
+    let error = lab.copy(&store).update(&head).await.unwrap_err();
+    assert!(matches!(error, CopyError::Unconditional { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("conditional_writes: false"), "{text}");
+    assert_eq!(store.paths().await, Vec::<String>::new());
+    let place = Arc::new(place(&store).without_conditions());
+    let mut copy = ShardCopy::new(place, lab.node.reader().clone());
+    copy.update(&head).await.unwrap();
+    assert_eq!(lab.check(&store).await, Some(300));
+    // Asked once in a process.
+    let store = FaultyStore::new();
+    let mut copy = lab.copy(&store);
+    for (count, probes) in [(1, PROBE_REQUESTS), (1, 0)] {
+        copy.update(&lab.publish(count)).await.unwrap();
+        let of_probe = |operation: &Operation| {
+            let (Operation::Get(path) | Operation::Put(path) | Operation::Delete(path)) = operation;
+            path.contains("/condition-")
+        };
+        let asked = store.take_asked();
+        let asked = asked.iter().filter(|operation| of_probe(operation));
+        assert_eq!(asked.count(), probes);
+    }
+    lab.node.stop();
+}
+
 #[tokio::test(start_paused = true)]
 async fn partial_tiles_go_when_the_full_one_is_there_for_long() {
     let mut lab = Lab::new();
@@ -377,7 +550,15 @@ async fn partial_tiles_go_when_the_full_one_is_there_for_long() {
         assert!(store.paths().await.contains(&partial));
     }
     tokio::time::advance(Duration::from_secs(601)).await;
+    // A store that does not remove is not asked for the others, and again the next time.
+    store.take_asked();
+    store.fail_from(2, Fault::Fails);
     copy.update(&lab.publish(0)).await.unwrap();
+    assert_eq!(deletions(store.take_asked()), 1);
+    assert!(store.paths().await.contains(&partial));
+    store.mend();
+    copy.update(&lab.publish(0)).await.unwrap();
+    assert_eq!(deletions(store.take_asked()), 2);
     let paths = store.paths().await;
     assert!(!paths.contains(&partial));
     // Those that the checkpoint needs, and those of levels that are not full.
@@ -393,12 +574,16 @@ async fn store_that_hangs_holds_up_nothing_but_its_copy_and_few_bytes() {
     let store = FaultyStore::new();
     let mut copy = lab.copy(&store);
     let head = lab.publish(20_000);
-    store.fail_from(1, Fault::Hangs);
+    store.fail_from(1 + PROBE_REQUESTS, Fault::Hangs);
     let update = copy.update(&head);
     let mut update = Box::pin(update);
     assert!(update.as_mut().now_or_never().is_none());
     tokio::task::yield_now().await;
-    assert!(store.asked_count() <= 17, "{}", store.asked_count());
+    let asked = store.asked_count();
+    assert!(
+        asked > 1 + PROBE_REQUESTS && asked <= 17 + PROBE_REQUESTS,
+        "{asked}"
+    );
     lab.publish(1);
     let error = update.await.unwrap_err();
     assert!(matches!(error, CopyError::Silent { .. }), "{error}");
@@ -455,6 +640,33 @@ async fn copies_follow_the_log_through_an_outage_and_say_how_far_they_are() {
     }
     lab.node.stop();
     following.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_copy_says_how_far_it_is_after_each_step() {
+    let mut lab = Lab::new();
+    let store = FaultyStore::new();
+    store.fail_from(0, Fault::Fails);
+    lab.publish(2 * 64 * 256);
+    let copies = Copies::new(vec![place(&store)], vec![lab.node.reader().clone()]);
+    let following = tokio::spawn(copies.clone().follow());
+    until(|| copies.status()[0].fault.is_some()).await;
+    store.take_asked();
+    // In the middle of the second step.
+    store.fail_from(PROBE_REQUESTS + 1 + 7 + 128 + 3 + 20, Fault::Hangs);
+    until(|| copies.status()[0].fault.is_none()).await;
+    assert_eq!(copies.status()[0].size, None);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(copies.clone()));
+    let mut out = String::new();
+    text::encode(&mut out, &registry).unwrap();
+    let bytes = out
+        .lines()
+        .find_map(|line| line.strip_prefix("nexus_ct_copy_bytes_total{"))
+        .unwrap();
+    assert!(!bytes.ends_with(" 0"), "{bytes}");
+    following.abort();
+    lab.node.stop();
 }
 
 /// Lets time go by until it is so.

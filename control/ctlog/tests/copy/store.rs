@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path as Folder;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,8 +12,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
 };
 
 /// What goes wrong.
@@ -24,6 +25,8 @@ pub(crate) enum Fault {
     ReplyIsLost,
     /// Nothing happens, and nobody is told.
     Hangs,
+    /// It writes nothing, whatever the condition, and reads.
+    RefusesPuts,
 }
 
 /// What was asked.
@@ -37,13 +40,15 @@ pub(crate) enum Operation {
 /// Called before an object is written.
 type Hook = Box<dyn FnMut(&InMemory, &Path) + Send>;
 
-#[derive(Default)]
+/// Clones are the same store.
+#[derive(Default, Clone)]
 pub(crate) struct FaultyStore {
     pub(crate) inner: Arc<InMemory>,
-    asked: Mutex<Vec<Operation>>,
+    asked: Arc<Mutex<Vec<Operation>>>,
     /// From this operation on, counted from 0.
-    fault: Mutex<Option<(usize, Fault)>>,
-    hook: Mutex<Option<Hook>>,
+    fault: Arc<Mutex<Option<(usize, Fault)>>>,
+    hook: Arc<Mutex<Option<Hook>>>,
+    ignores_conditions: Arc<AtomicBool>,
 }
 
 impl FaultyStore {
@@ -62,6 +67,11 @@ impl FaultyStore {
     /// `hook` runs before each object is written.
     pub(crate) fn before_puts(&self, hook: impl FnMut(&InMemory, &Path) + Send + 'static) {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// It writes as if there were no conditions.
+    pub(crate) fn ignore_conditions(&self) {
+        self.ignores_conditions.store(true, Ordering::Relaxed);
     }
 
     /// What was asked since the last call.
@@ -129,10 +139,21 @@ impl FaultyStore {
             store: "faulty",
             source: "out of order".into(),
         };
+        let refused = match &operation {
+            Operation::Put(path) => Some(Error::Precondition {
+                path: path.clone(),
+                source: "whatever it is".into(),
+            }),
+            Operation::Get(_) | Operation::Delete(_) => None,
+        };
         match self.ask(operation) {
             None => act.await,
             Some(Fault::Fails) => Err(failed),
             Some(Fault::ReplyIsLost) => act.await.and(Err(failed)),
+            Some(Fault::RefusesPuts) => match refused {
+                Some(refused) => Err(refused),
+                None => act.await,
+            },
             Some(Fault::Hangs) => std::future::pending().await,
         }
     }
@@ -156,8 +177,11 @@ impl ObjectStore for FaultyStore {
         &self,
         path: &Path,
         payload: PutPayload,
-        options: PutOptions,
+        mut options: PutOptions,
     ) -> Result<PutResult> {
+        if self.ignores_conditions.load(Ordering::Relaxed) {
+            options.mode = PutMode::Overwrite;
+        }
         let operation = Operation::Put(path.to_string());
         let put = async {
             if let Some(hook) = &mut *self.hook.lock().unwrap() {
@@ -180,11 +204,17 @@ impl ObjectStore for FaultyStore {
     ) -> BoxStream<'static, Result<Path>> {
         let paths: Vec<Result<Path>> = futures_util::FutureExt::now_or_never(paths.collect())
             .expect("they are known when they are asked for");
-        for path in paths.iter().flatten() {
-            self.ask(Operation::Delete(path.to_string()));
-        }
-        self.inner
-            .delete_stream(futures_util::stream::iter(paths).boxed())
+        let asked = self.clone();
+        let delete = move |path: Result<Path>| {
+            let store = asked.clone();
+            async move {
+                let path = path?;
+                let deleted = store.inner.delete(&path);
+                let operation = Operation::Delete(path.to_string());
+                store.perform(operation, deleted).await.map(|()| path)
+            }
+        };
+        futures_util::stream::iter(paths).then(delete).boxed()
     }
 
     async fn put_multipart_opts(

@@ -101,10 +101,15 @@ impl Consensus {
 
     /// The next entries and the head after them: nothing new but the time if `count` is 0.
     pub(crate) fn batch(&mut self, count: u64) -> Vec<Decided> {
+        let first_index = self.size();
+        self.batch_of((first_index..first_index + count).map(entry).collect())
+    }
+
+    /// These entries and the head after them.
+    pub(crate) fn batch_of(&mut self, entries: Vec<LogEntry>) -> Vec<Decided> {
         self.time_ms += 1_000;
         let timestamp_ms = BEGUN_MS + self.time_ms;
         let first_index = self.size();
-        let entries: Vec<_> = (first_index..first_index + count).map(entry).collect();
         for (index, entry) in (first_index..).zip(&entries) {
             let extensions = CtExtensions::of_index(index).unwrap();
             let entry = TimestampedEntry::new(entry.clone(), timestamp_ms, extensions).unwrap();
@@ -118,13 +123,14 @@ impl Consensus {
         };
         self.heads.push(head);
         let shard: Arc<str> = SHARD.into();
+        let has_entries = !entries.is_empty();
         let appended = Decided::Appended(Appended {
             shard: Arc::clone(&shard),
             first_index,
             timestamp_ms,
             entries,
         });
-        let appended = (count > 0).then_some(appended);
+        let appended = has_entries.then_some(appended);
         let head = Decided::Head { shard, head };
         appended.into_iter().chain([head]).collect()
     }

@@ -32,10 +32,17 @@ pub(super) struct Stores(Mutex<Shelves>);
 struct Shelves {
     verdicts: Shelf<Hash, Verdict>,
     /// What this node has found by itself, for the agreement of nodes: no verdict until they agree.
-    findings: Shelf<Hash, Verdict>,
+    findings: Shelf<Hash, Finding>,
     responses: Shelf<Vec<u8>, FetchedOcsp>,
     lists: Shelf<String, Arc<Crl>>,
     issuers: Shelf<String, Vec<u8>>,
+}
+
+/// What this node has found by itself.
+#[derive(Clone, Debug)]
+struct Finding {
+    verdict: Verdict,
+    used: Used,
 }
 
 impl Default for Stores {
@@ -61,7 +68,22 @@ impl Stores {
     }
 
     pub(super) fn finding(&self, key: &Hash) -> Option<Verdict> {
-        self.shelves().findings.get(key, clock::unix_secs())
+        let found = self.shelves().findings.get(key, clock::unix_secs());
+        found.map(|found| found.verdict)
+    }
+
+    /// Forgets a finding that other nodes do not share, with what it rests on: they may have heard of something newer.
+    pub(super) fn forget_finding(&self, key: &Hash) {
+        let shelves = &mut *self.shelves();
+        let Some(Finding { used, .. }) = shelves.findings.get(key, 0) else {
+            return;
+        };
+        shelves.findings.remove(key);
+        used.issuers
+            .iter()
+            .for_each(|url| shelves.issuers.remove(url));
+        used.ocsp.iter().for_each(|id| shelves.responses.remove(id));
+        used.crls.iter().for_each(|url| shelves.lists.remove(url));
     }
 
     pub(super) fn forget_verdicts(&self) {
@@ -96,17 +118,18 @@ impl Stores {
         }
     }
 
-    /// The same of a finding.
+    /// The same of a finding, with what it rests on.
     pub(super) fn keep_finding(
         &self,
         key: Hash,
-        finding: &Verdict,
+        verdict: &Verdict,
+        used: Used,
         is_current: impl FnOnce() -> bool,
     ) {
         let findings = &mut self.shelves().findings;
         if is_current() {
-            let until = finding.good_until_unix_secs;
-            findings.put(key, finding.clone(), VERDICT_BYTES, until);
+            let (until, verdict) = (verdict.good_until_unix_secs, verdict.clone());
+            findings.put(key, Finding { verdict, used }, VERDICT_BYTES, until);
         }
     }
 
@@ -141,6 +164,8 @@ fn bounded(until: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use pki::Status;
+
     use super::*;
 
     #[test]
@@ -166,5 +191,42 @@ mod tests {
         assert_eq!(stores.issuer(&"used".to_owned()), Some(der));
         assert_eq!(stores.issuer(&"other".to_owned()), None);
         assert!(stores.shelves().responses.get(&vec![1], 0).is_none());
+    }
+
+    #[test]
+    fn finding_that_others_do_not_share_goes_with_what_it_rests_on() {
+        let stores = Stores::default();
+        let verdict = Verdict {
+            fingerprint: String::new(),
+            status: Status::Valid,
+            reason: None,
+            host: None,
+            good_until_unix_secs: u64::MAX,
+            total_micros: 0,
+            steps: Vec::new(),
+        };
+        let [one, other] = [1, 2].map(|number| Hash([number; 32]));
+        for (key, url) in [(one, "one"), (other, "other")] {
+            let url = url.to_owned();
+            let evidence = Evidence {
+                issuers: [(url.clone(), vec![1])].into(),
+                ..Evidence::default()
+            };
+            let used = Used {
+                issuers: [url].into(),
+                ..Used::default()
+            };
+            stores.keep_evidence(evidence, &used);
+            stores.keep_finding(key, &verdict, used, || true);
+        }
+        stores.keep_finding(Hash([3; 32]), &verdict, Used::default(), || false);
+        stores.forget_finding(&one);
+        stores.forget_finding(&Hash([3; 32]));
+        let has = |key| stores.finding(&key).is_some();
+        assert_eq!([one, other, Hash([3; 32])].map(has), [false, true, false]);
+        assert_eq!(stores.issuer(&"one".to_owned()), None);
+        assert!(stores.issuer(&"other".to_owned()).is_some());
+        stores.forget_verdicts();
+        assert!(!has(other));
     }
 }
