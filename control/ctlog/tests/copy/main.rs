@@ -450,7 +450,8 @@ async fn copy_that_another_node_finishes_first_stops() {
     let of_first_step = format!("{PREFIX}/{SHARD}/tile/data/063");
     store.before_puts(move |inner, path| {
         if path.as_ref() == of_first_step {
-            let put = inner.put(&Path::from(checkpoint_path()), checkpoint.clone().into());
+            let path = Path::from(checkpoint_path());
+            let put = inner.put(&path, checkpoint.clone().into());
             put.now_or_never().unwrap().unwrap();
         }
     });

@@ -48,7 +48,7 @@ async fn serve(folder: &Folder) -> (String, JoinHandle<()>) {
 async fn reply(reply: &'static str, after: Duration) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let begun = Arc::default();
+    let begun: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&begun);
     tokio::spawn(async move {
         loop {
