@@ -65,7 +65,8 @@ pub(crate) fn check(
 /// server staples, so that nothing can be said of a chain that came without any response.
 ///
 /// # Errors
-/// Unless the response is demanded, there, and says that the certificate is good.
+/// Unless the response is demanded, there, and says that the certificate is good. One that holds only from later on is of a clock
+/// that is ahead of this one: nothing is known.
 pub(crate) fn check_staple(
     request: &Request,
     path: &Path<'_>,
@@ -91,6 +92,9 @@ pub(crate) fn check_staple(
     match link.ask(response, None) {
         Ok(OcspStatus::Good { .. }) => Ok(()),
         Ok(status) => Err(bad(&link.judge(status)?)),
+        Err(early @ OcspError::NotYet { .. }) => {
+            Err(NotPassed::unknown(Code::NoRevocationData, early))
+        }
         Err(error) => Err(bad(&error)),
     }
 }

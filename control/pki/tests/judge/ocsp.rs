@@ -317,6 +317,14 @@ fn certificate_that_demands_a_stapled_response_is_judged_by_that_of_its_handshak
         }));
         assert_eq!(staple(&request), bad(code));
     }
+    // Its responder's clock is ahead of this one.
+    request.ocsp = Some(answer(&Answer {
+        this_update: NOW + 3_600,
+        next_update: Some(NOW + 7_200),
+        ..Answer::good()
+    }));
+    let unknown = (StepResult::Unknown, Some(Code::NoRevocationData));
+    assert_eq!(staple(&request), (unknown, pki::Status::Unknown));
     let garbage = extension(&id, false, &[0x30, 5, 1]);
     params.custom_extensions = vec![garbage];
     let request = world.request(world.issue_logged(&params));
