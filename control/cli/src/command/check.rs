@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Source};
+use ctlog::copy::check_endpoint;
 use node::anchors::read_anchor_file;
 use node::certs::Materials;
 use node::ct_monitor;
@@ -98,7 +99,7 @@ fn check(file: &Path) -> Findings {
             check_policy(file, &config, &mut findings);
             check_members(file, &config.consensus, &mut findings);
             check_ct_monitor(file, &config, &mut findings);
-            check_ct_copies(&config.ct.copies, &mut findings);
+            check_ct_copies(file, &config.ct.copies, &mut findings);
             let local_root = config.resolver.local_root.as_ref();
             let keys = config.resolver.rpz.iter().map(|rpz| &rpz.tsig);
             let keys = keys.chain(local_root.map(|copy| &copy.tsig)).flatten();
@@ -173,7 +174,18 @@ fn check_ct_monitor(file: &Path, config: &Config, findings: &mut Findings) {
     }
 }
 
-fn check_ct_copies(copies: &[config::CtCopy], findings: &mut Findings) {
+fn check_ct_copies(file: &Path, copies: &[config::CtCopy], findings: &mut Findings) {
+    for (index, copy) in copies.iter().enumerate() {
+        if let Err(error) = check_endpoint(copy.endpoint.as_deref(), &copy.region) {
+            findings.mistakes.push(Mistake {
+                file: file.to_owned(),
+                line: None,
+                column: None,
+                key: Some(format!("ct.copies[{index}]")),
+                message: error.to_string(),
+            });
+        }
+    }
     let faults = copies.iter().filter_map(|copy| copy.key().err());
     findings.mistakes.extend(faults.map(|error| Mistake {
         file: error.path,

@@ -116,6 +116,26 @@ fn keys_of_object_stores_are_read_and_not_shown() {
 }
 
 #[test]
+fn endpoint_of_an_object_store_is_read_as_when_it_is_used() {
+    let key = "0123456789abcdef".repeat(4);
+    let files = "access_key_file: id, secret_key_file: id";
+    let copy = |endpoint: &str| format!("{{url: 's3://logs', endpoint: '{endpoint}', {files}}}");
+    let copies = [copy("http://store:9000"), copy("http://store:99999")].join(", ");
+    let place = place(&format!(
+        "consensus: {{members: [{{key: {key}, address: '192.0.2.1:4853'}}]}}\n\
+         ct: {{log_id: ct.example.org, roots: roots.pem, copies: [{copies}]}}\n"
+    ));
+    place.write("id", "writer\n");
+    let (exit, text) = check(&place, &[]);
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        text.contains("checked.yaml: ct.copies[1]: endpoint `http://store:99999` is no URL"),
+        "{text}"
+    );
+    assert!(!text.contains("ct.copies[0]"), "{text}");
+}
+
+#[test]
 fn unknown_key_is_found_with_line_and_column() {
     let place = place("dataplane:\n  mode: auto\n  interfcae: eth1\n");
     let (exit, text) = check(&place, &[]);

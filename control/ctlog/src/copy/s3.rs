@@ -47,7 +47,7 @@ impl fmt::Debug for S3Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum S3Error {
     /// Of the settings.
-    #[error("endpoint `{0}` is no URL of http or https with a host and nothing behind its path")]
+    #[error("endpoint `{0}` is no URL of http or https that has a host and at most port and path")]
     Endpoint(String),
     /// What the client of the store does not take.
     #[error(transparent)]
