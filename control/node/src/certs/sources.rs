@@ -1,6 +1,7 @@
 //! Where each thing that is wanted comes from: what is kept, the network, or this node's resolver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ct::Hash;
 use hickory_proto::op::{Message, ResponseCode};
@@ -14,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::fetcher::{FetchError, Fetcher};
 use super::inclusion::{ProofError, prove};
 use super::{Inner, Setting};
-use crate::admin::Failure;
+use crate::admin::{Failure, FailureCode};
 use crate::clock;
 
 /// Octets of a revocation list at most. The largest of public authorities have some ten million.
@@ -96,8 +97,10 @@ pub(super) async fn find(
                 let message = lookups.resolve(&name, record_type).await?;
                 read(&message)
             };
-            let found = tlsa(host, *port, clock::unix_secs(), resolve).await?;
-            Ok(Found::Tlsa(found))
+            // All of them together take no longer than any of them may.
+            let patience = Duration::from_millis(lookups.question_ms.into());
+            let found = tlsa(host, *port, clock::unix_secs(), resolve);
+            Ok(Found::Tlsa(in_time(patience, found).await?))
         }
         Wanted::Inclusion { log, leaf, index } => {
             let inclusion = inclusion(setting, log, leaf, *index).await?;
@@ -163,6 +166,17 @@ async fn inclusion(
     let logs = materials.logs.as_ref().ok_or(Missing::Nobody)?;
     let log = logs.get(log).ok_or(Missing::Nobody)?;
     Ok(prove(fetcher, log, leaf, index).await?)
+}
+
+/// What is found by then.
+async fn in_time<T>(
+    patience: Duration,
+    found: impl Future<Output = Result<T, Missing>>,
+) -> Result<T, Missing> {
+    match tokio::time::timeout(patience, found).await {
+        Ok(found) => found,
+        Err(_) => Err(Failure::new(FailureCode::Timeout, "no answers in time").into()),
+    }
 }
 
 /// RFC 7671 §7: where secure aliases of the host lead, and only if there are no records, at the host itself.
@@ -379,6 +393,26 @@ mod tests {
             let names = Names { dead, ..names() };
             assert!(matches!(names.find().await, Err(Missing::Answer(_))));
             assert!(!names.asked.borrow().contains(&AT_HOST.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn look_ups_have_one_time_together() {
+        let names = names();
+        for slow in [ALIASES, AT_TARGET] {
+            let resolve = |asked: String, record_type: &'static str| {
+                let answer = names.answer(&asked, record_type);
+                let is_slow = slow == format!("{asked} {record_type}");
+                async move {
+                    match is_slow {
+                        true => std::future::pending().await,
+                        false => answer,
+                    }
+                }
+            };
+            let found = tlsa("www.example.com", 443, NOW, resolve);
+            let found = in_time(Duration::from_millis(1), found).await;
+            assert!(matches!(found, Err(Missing::Lookup(_))), "{slow}");
         }
     }
 
