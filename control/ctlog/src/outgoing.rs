@@ -36,3 +36,28 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Outer {
+        text: &'static str,
+        source: io::Error,
+    }
+
+    #[test]
+    fn cause_is_said_once() {
+        for (text, said) in [
+            ("no reply", "no reply: it hangs"),
+            ("no reply, because it hangs", "no reply, because it hangs"),
+        ] {
+            let source = io::Error::other("it hangs");
+            assert_eq!(chain(&Outer { text, source }), said);
+        }
+    }
+}

@@ -121,7 +121,7 @@ impl ShardCopy {
     /// If the store fails or has something else, or own files cannot be read.
     pub async fn advance(&mut self, head: &Published) -> Result<Progress, CopyError> {
         let seen = self.look().await?;
-        if seen.is_none() && self.shown.is_none() && !self.has_samples().await? {
+        if self.shown.is_none() && !self.has_samples().await? {
             self.forget();
         }
         self.learn(seen.as_ref())?;
@@ -223,8 +223,8 @@ impl ShardCopy {
         Ok(())
     }
 
-    /// Whether the first, the last full and the partial one of the data tiles that have been sent are there. A store without
-    /// a checkpoint says nothing else of what it has.
+    /// Whether the first, the last full and the partial one of the data tiles that have been sent are there. Before its
+    /// first checkpoint, a store says nothing else of what it has.
     async fn has_samples(&self) -> Result<bool, CopyError> {
         let width = u64::from(TILE_WIDTH);
         let full = self.through / width;

@@ -200,13 +200,7 @@ async fn update_that_breaks_off_anywhere_shows_nothing_false_and_is_finished_lat
     let first = lab.publish(300);
     let store = FaultyStore::new();
     lab.copy(&store).update(&first).await.unwrap();
-    let before: Vec<(String, Vec<u8>)> = {
-        let mut all = Vec::new();
-        for path in store.paths().await {
-            all.push((path.clone(), store.bytes(&path).await));
-        }
-        all
-    };
+    let before = store.objects().await;
     let second = lab.publish(300);
     store.take_asked();
     lab.copy(&store).update(&second).await.unwrap();
@@ -216,9 +210,7 @@ async fn update_that_breaks_off_anywhere_shows_nothing_false_and_is_finished_lat
         for at in 0..requests {
             for is_restarted in [false, true] {
                 let store = FaultyStore::new();
-                for (path, bytes) in &before {
-                    store.write(path, bytes).await;
-                }
+                store.restore(&before).await;
                 store.fail_from(at, fault);
                 let mut copy = lab.copy(&store);
                 // A process that ends waits for nothing.
@@ -405,22 +397,28 @@ async fn store_that_was_emptied_or_put_back_is_filled_again() {
 
 /// A first copy has shown no checkpoint yet by which it could be seen that all is gone.
 #[tokio::test]
-async fn store_that_was_emptied_during_the_first_copy_is_filled_from_the_start() {
+async fn store_that_was_emptied_or_put_back_during_the_first_copy_is_filled_from_there() {
     let mut lab = Lab::new();
     let store = FaultyStore::new();
-    for count in [100, 2 * 64 * 256] {
+    let mut backup = Vec::new();
+    for (count, has_backup) in [(100, false), (17_000, false), (1, true)] {
         let head = lab.publish(count);
         let mut copy = lab.copy(&store);
-        let is_small = count < 256;
         // All but the checkpoint is there, or the first step.
+        let puts = if head.size() < 256 { 7 + 2 } else { 7 + 128 };
         let asked = store.asked_count();
-        let puts_until_then = 1 + PROBE_REQUESTS + if is_small { 7 + 2 } else { 7 + 128 };
-        store.fail_from(asked + puts_until_then, Fault::Fails);
+        store.fail_from(asked + 1 + PROBE_REQUESTS + puts, Fault::Fails);
         assert!(copy.update(&head).await.is_err());
         store.mend();
         store.clear().await;
+        if has_backup {
+            store.restore(&backup).await;
+        }
         copy.update(&head).await.unwrap();
         assert_eq!(lab.check(&store).await, Some(head.size()));
+        if backup.is_empty() {
+            backup = store.objects().await;
+        }
         store.clear().await;
     }
     lab.node.stop();

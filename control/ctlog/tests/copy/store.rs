@@ -105,6 +105,22 @@ impl FaultyStore {
             .unwrap();
     }
 
+    /// All that is there, by path.
+    pub(crate) async fn objects(&self) -> Vec<(String, Vec<u8>)> {
+        let mut objects = Vec::new();
+        for path in self.paths().await {
+            let bytes = self.bytes(&path).await;
+            objects.push((path, bytes));
+        }
+        objects
+    }
+
+    pub(crate) async fn restore(&self, objects: &[(String, Vec<u8>)]) {
+        for (path, bytes) in objects {
+            self.write(path, bytes).await;
+        }
+    }
+
     pub(crate) async fn clear(&self) {
         for path in self.paths().await {
             self.inner.delete(&Path::from(path)).await.unwrap();
