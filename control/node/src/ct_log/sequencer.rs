@@ -25,7 +25,7 @@ use crate::mesh::driver;
 
 /// Submissions that wait at most.
 const WAITING_MAX: usize = 4096;
-/// How long the first of a command waits for others.
+/// Commands are at least so far apart: what comes meanwhile gathers for the next one. The first after a pause goes at once.
 const GATHER: Duration = Duration::from_millis(15);
 /// Bytes of certificates in a command, more or less: with the last submission it stays below what a command may have.
 const BYTES_MAX: usize = 64 << 10;
@@ -130,8 +130,10 @@ struct Gatherer {
 impl Gatherer {
     /// Until nobody submits any more.
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
+        let mut next_due = Instant::now();
         while let Some(first) = receiver.recv().await {
-            let until = Instant::now() + GATHER;
+            let until = next_due.max(Instant::now());
+            next_due = until + GATHER;
             let mut bytes = bytes_of(&first.entry);
             let mut all = vec![first];
             while all.len() < CT_ENTRIES_MAX && bytes < BYTES_MAX {
