@@ -182,9 +182,17 @@ impl Judge {
         let place = place.map_err(|closed| internal(&closed))?;
         let found = self.find(&case, lists).await?;
         drop(place);
-        let verdict = match (case.setting.validation, self.proposal(&case, &found)) {
-            (Validation::Quorum, Some(proposal)) => self.agree(&case, proposal, found).await,
-            (Validation::Optimistic, Some(proposal)) => {
+        // Other nodes do not have the lists that were given here, and could only agree to what was found out.
+        let is_theirs = case.key.is_some() && found.status != Status::Unknown;
+        let validation = Some(case.setting.validation).filter(|_| is_theirs);
+        let verdict = match (validation, self.proposal(&case, &found)) {
+            (Some(Validation::Quorum), Some(proposal)) => self.agree(&case, proposal, found).await,
+            // Else whoever makes a chain long enough would be judged by one node alone.
+            (Some(Validation::Quorum), None) => {
+                let until = clock::unix_secs() + pki::UNKNOWN_SECS;
+                found.doubted(Code::NodesSilent, 0, until)
+            }
+            (Some(Validation::Optimistic), Some(proposal)) => {
                 let early = self.agree_later(&case, proposal, found);
                 self.count(&early);
                 return Ok(early);
@@ -218,10 +226,8 @@ impl Judge {
         early
     }
 
-    /// What other nodes are to be asked. `None`: they are not, or nothing was found out that they could agree to. They do not
-    /// have the lists that were given here.
+    /// What other nodes are to be asked. `None`: nobody can be.
     fn proposal(&self, case: &Case, verdict: &Verdict) -> Option<Proposal> {
-        case.key?;
         self.agreeing()?;
         let claim = Claim {
             request: Arc::clone(&case.request),

@@ -300,6 +300,18 @@ async fn optimist_says_at_once_what_it_found_and_takes_it_back() {
 }
 
 #[tokio::test]
+async fn chain_that_others_have_no_room_for_is_not_judged_by_one_node_alone() {
+    for (validation, expected) in [(Validation::Quorum, SILENT), (Validation::Optimistic, None)] {
+        let bench = Bench::new(validation, [By::Root; 4]);
+        let mut request = bench.chain.request();
+        request.chain.extend(vec![vec![0; 4_096]; 13]);
+        let verdict = bench.judges[0].judge(request, Vec::new()).await.unwrap();
+        assert_eq!(agreement(&verdict), expected);
+        bench.nodes.stop();
+    }
+}
+
+#[tokio::test]
 async fn what_others_have_not_been_given_is_not_asked_of_them() {
     let bench = Bench::new(
         Validation::Quorum,
