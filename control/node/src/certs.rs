@@ -184,15 +184,22 @@ impl Judge {
         drop(place);
         // Other nodes do not have the lists that were given here, and could only agree to what was found out.
         let is_theirs = case.key.is_some() && found.status != Status::Unknown;
-        let validation = Some(case.setting.validation).filter(|_| is_theirs);
-        let verdict = match (validation, self.proposal(&case, &found)) {
-            (Some(Validation::Quorum), Some(proposal)) => self.agree(&case, proposal, found).await,
+        let validation = match is_theirs {
+            true => case.setting.validation,
+            false => Validation::Off,
+        };
+        let proposal = match validation {
+            Validation::Off => None,
+            _ => self.proposal(&case, &found),
+        };
+        let verdict = match (validation, proposal) {
+            (Validation::Quorum, Some(proposal)) => self.agree(&case, proposal, found).await,
             // Else whoever makes a chain long enough would be judged by one node alone.
-            (Some(Validation::Quorum), None) => {
+            (Validation::Quorum, None) => {
                 let until = clock::unix_secs() + pki::UNKNOWN_SECS;
                 found.doubted(Code::NodesSilent, 0, until)
             }
-            (Some(Validation::Optimistic), Some(proposal)) => {
+            (Validation::Optimistic, Some(proposal)) => {
                 let early = self.agree_later(&case, proposal, found);
                 self.count(&early);
                 return Ok(early);
