@@ -36,6 +36,7 @@ mod ballots;
 mod catch_up;
 mod catching_up;
 mod metrics;
+mod news;
 mod notes;
 mod shard_log;
 mod sync;

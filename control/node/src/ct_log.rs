@@ -10,7 +10,6 @@ mod copies;
 mod files;
 mod known;
 mod message;
-mod news;
 mod outsiders;
 mod sequencer;
 mod status;
@@ -316,7 +315,7 @@ impl LogNews {
     /// In the ledger's order, from one thread. Waits if the log is far behind.
     pub(crate) fn say(&self, news: Vec<CtNews>) {
         news.iter().for_each(|news| self.known.hear(news));
-        let decided = news.into_iter().filter_map(news::decided);
+        let decided = news.into_iter().filter_map(Decided::of);
         let concerns_us = |decided: &Decided| {
             !shard_of(decided).is_some_and(|shard| self.known.is_contradicted(shard))
         };

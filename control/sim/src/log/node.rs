@@ -8,11 +8,9 @@ use std::time::{Duration, Instant};
 
 use consensus::NodeId;
 use ct::TreeHead;
-use ctlog::{
-    Appended, Decided, Files as _, Log, LogError, LogHandle, Mesh, Published, ShardReader,
-};
+use ctlog::{Decided, Files as _, Log, LogError, LogHandle, Mesh, Published, ShardReader};
 use data_encoding::HEXLOWER;
-use ledger::{CtNews, CtShardState};
+use ledger::CtNews;
 
 use super::files::MemoryFiles;
 use super::setting::{SHARD, Setting};
@@ -148,7 +146,7 @@ impl NodeLog {
             }
         }
         if let Some((_, handle)) = &self.running {
-            let decided = news.into_iter().filter_map(decided).collect();
+            let decided = news.into_iter().filter_map(Decided::of).collect();
             // It is not running only when it has failed, which its turn has said.
             let _ = handle.decide(decided);
         }
@@ -219,43 +217,4 @@ impl NodeLog {
         let is_counted = |kind: &&'static str| handle.metrics().heads_refused(SHARD, kind) > 0;
         REFUSALS.into_iter().find(is_counted)
     }
-}
-
-/// From the ledger to the log.
-fn decided(news: CtNews) -> Option<Decided> {
-    Some(match news {
-        CtNews::Issuers(issuers) => Decided::Issuers(issuers),
-        CtNews::Appended {
-            shard,
-            first_index,
-            timestamp_ms,
-            entries,
-        } => Decided::Appended(Appended {
-            shard,
-            first_index,
-            timestamp_ms,
-            entries,
-        }),
-        CtNews::Head { shard, head } => Decided::Head { shard, head },
-        CtNews::Shard(CtShardState {
-            shard,
-            frontier,
-            timestamp_ms,
-            ..
-        }) => Decided::Restored {
-            shard: shard.name,
-            frontier,
-            timestamp_ms,
-        },
-        CtNews::Validators(validators) => Decided::Validators {
-            keys: validators
-                .keys
-                .iter()
-                .map(|(node, key)| (node.to_string(), *key))
-                .collect(),
-            quorum: validators.quorum,
-            faults_max: validators.faults_max,
-        },
-        CtNews::Roots(_) => return None,
-    })
 }
